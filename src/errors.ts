@@ -1,0 +1,35 @@
+import createError from '@fastify/error'
+
+/** Options are wrong; registration stops. */
+export const FST_B24_INVALID_OPTIONS = createError('FST_B24_INVALID_OPTIONS', 'Invalid options: %s', 500, TypeError)
+/** `addHook` got a name that is not a lifecycle hook, or something that is not a function. */
+export const FST_B24_HOOK_UNSUPPORTED = createError('FST_B24_HOOK_UNSUPPORTED', 'Unsupported hook: %s', 500, TypeError)
+/** `on`, `onAny` or `off` got a name, a filter or a handler of the wrong kind. */
+export const FST_B24_INVALID_HANDLER = createError('FST_B24_INVALID_HANDLER', 'Invalid handler: %s', 500, TypeError)
+
+/** The body has more fields, levels or longer keys than any genuine post. */
+export const FST_B24_FORM_LIMIT = createError('FST_B24_FORM_LIMIT', 'The body is over a limit: %s', 400)
+/** A key that no genuine sender writes: a prototype key, a repeated key, a value where a map is. */
+export const FST_B24_FORM_KEY = createError('FST_B24_FORM_KEY', 'The body has a key that is refused: %s', 400)
+/** The body does not meet the schema of the envelope. */
+export const FST_B24_ENVELOPE = createError('FST_B24_ENVELOPE', 'The body is not an event: %s', 400)
+/** A post from Bitrix24 that is no event: a page, a placement, a robot, a settings form. */
+export const FST_B24_NOT_AN_EVENT = createError('FST_B24_NOT_AN_EVENT', 'This post is not an event but %s', 400)
+
+/** Unknown portal, wrong token or unproven install: one answer for all, so that nothing can be learned from it. */
+export const FST_B24_FORBIDDEN = createError('FST_B24_FORBIDDEN', 'The sender is not a portal that installed this app', 403)
+
+/** A handler or a lifecycle hook failed before the answer. */
+export const FST_B24_HANDLER_FAILED = createError('FST_B24_HANDLER_FAILED', 'A handler failed', 500)
+/** A handler ran longer than `delivery.handlerTimeoutMs`. */
+export const FST_B24_HANDLER_TIMEOUT = createError('FST_B24_HANDLER_TIMEOUT', 'A handler ran longer than %s ms', 500)
+/** The store cannot answer now. */
+export const FST_B24_STORE_UNAVAILABLE = createError('FST_B24_STORE_UNAVAILABLE', 'The store cannot be reached', 503)
+/** The OAuth server cannot confirm an install now. */
+export const FST_B24_OAUTH_UNAVAILABLE = createError('FST_B24_OAUTH_UNAVAILABLE', 'The OAuth server cannot be asked now', 503)
+/** More installs are waiting for their check than the server takes. */
+export const FST_B24_INSTALL_BUSY = createError('FST_B24_INSTALL_BUSY', 'Too many installs are being checked', 503)
+/** The app is closing and takes nothing in. */
+export const FST_B24_CLOSING = createError('FST_B24_CLOSING', 'The server is closing', 503)
+/** Sealed tokens cannot be opened with the keys at hand. */
+export const FST_B24_SEAL_UNREADABLE = createError('FST_B24_SEAL_UNREADABLE', 'Sealed tokens cannot be opened: %s', 500)

@@ -1,0 +1,45 @@
+/** SHA-256 of an `application_token`, as base64url (43 characters). The token itself is never kept. */
+export type TokenDigest = string
+
+/** An OAuth pair that only the plugin can open (AES-256-GCM, bound to the portal), beside what must be read without opening it. */
+export interface SealedPair {
+  sealed: string
+  /** Portal user the pair belongs to. */
+  userId?: number
+  /** End of the access token, ms since the epoch. */
+  expiresAt: number
+}
+
+export type InstallState = 'active' | 'suspended' | 'reauth_required' | 'uninstalled'
+
+/** What is known of one portal that installed the app. One record per (app, portal); plain JSON. */
+export interface Install {
+  /** Bitrix24's stable identity of the portal; survives renames. */
+  memberId: string
+  state: InstallState
+  /** Host of the portal, as the OAuth server names it. */
+  domain: string
+  /** REST base of the portal, ends with `/rest/`; as the OAuth server names it. */
+  clientEndpoint: string
+  /** Origin of the OAuth server that vouched for the install. */
+  oauthServer: string
+  /** Digest of the token that proves events. */
+  token: TokenDigest
+  /** Digest of the token before a rotation, good until `expiresAt` (ms since the epoch). */
+  previousToken?: { digest: TokenDigest, expiresAt: number }
+  /** Pair of the user who installed. Absent once uninstalled. */
+  installer?: SealedPair
+  /** Pair of the portal's system user (ONAPPUSERREADY), where there is one. */
+  systemUser?: SealedPair
+  scope: string[]
+  /** `L` local, `F` free, `S` subscription, `D` demo, `T` trial, `P` paid; others may come. */
+  status?: string
+  /** Version of the app that the portal runs. */
+  version?: string
+  /** Portal's time of the newest lifecycle event that was applied, Unix seconds. */
+  ts: number
+  /** First verified install, ms since the epoch. */
+  installedAt: number
+  /** Last change of this record, ms since the epoch. */
+  updatedAt: number
+}
