@@ -1,0 +1,81 @@
+import { Type, type Static } from 'typebox'
+import { Compile, type Validator } from 'typebox/compile'
+
+const Scalar = (description: string) => Type.Optional(Type.Union([Type.String(), Type.Number()], { description }))
+
+const AuthSchema = Type.Object({
+  member_id: Type.String({
+    pattern: '^[0-9A-Za-z_.-]{1,64}$',
+    description: 'Identity of the portal; stays when the portal is renamed'
+  }),
+  application_token: Type.Optional(Type.String({
+    maxLength: 512,
+    description: 'Proves that the portal sent the event. A secret'
+  })),
+  access_token: Scalar('Token of the user who acted, if there was one. A secret'),
+  refresh_token: Scalar('Comes with lifecycle and some other events. A secret'),
+  expires: Scalar('End of the access token, Unix seconds'),
+  expires_in: Scalar('Life of the access token, seconds'),
+  scope: Scalar('Scopes of the app, separated by commas'),
+  domain: Scalar('Host of the portal'),
+  server_endpoint: Scalar('REST base of the OAuth server'),
+  client_endpoint: Scalar('REST base of the portal'),
+  status: Scalar('L local, F free, S subscription; others may come'),
+  user_id: Scalar('Portal user the access token belongs to')
+}, { description: 'Who sends: the portal, its proof and, for some events, tokens' })
+
+/**
+ * The body of an event as Bitrix24 sends it, decoded from the form or from JSON. Open: more properties are allowed at every level.
+ * A field without a value is absent on the wire, so `data` may be missing.
+ * @see https://apidocs.bitrix24.com/api-reference/events/index.html
+ */
+export const EnvelopeSchema = Type.Object({
+  event: Type.String({
+    pattern: '^[0-9A-Za-z_.]{1,128}$',
+    description: 'Code of the event, as ONCRMDYNAMICITEMUPDATE'
+  }),
+  event_handler_id: Type.Optional(Type.Union([Type.String({ maxLength: 64 }), Type.Integer()], {
+    description: 'Id of the binding on that portal'
+  })),
+  data: Type.Optional(Type.Unknown({ description: 'What happened; its shape depends on the event' })),
+  ts: Type.Optional(Type.Union([Type.String({ pattern: '^[0-9]{1,12}$' }), Type.Integer({ minimum: 0, maximum: 999999999999 })], {
+    description: 'When the portal made the event, Unix seconds'
+  })),
+  auth: AuthSchema
+}, { title: 'Bitrix24 event', description: 'An event of a portal that installed the app' })
+
+export type Envelope = Static<typeof EnvelopeSchema>
+
+let compiled: Validator | undefined
+
+// Compiling costs milliseconds of start-up, so the first body pays for it.
+function validator (): Validator {
+  compiled ??= Compile(EnvelopeSchema)
+  return compiled
+}
+
+/** Tells whether a decoded body meets the schema of the envelope. Does not depend on the validator of the host app. */
+export function checkEnvelope (value: unknown): value is Envelope {
+  return validator().Check(value)
+}
+
+/**
+ * Says in a few words why a body is no envelope: `auth.member_id is missing`. Never has a value of the body in it.
+ * `undefined` for a body that meets the schema.
+ */
+export function envelopeProblem (value: unknown): string | undefined {
+  const errors = validator().Errors(value)
+  // The branches of a union come before the union itself, which says enough.
+  const error = errors.find(({ schemaPath }) => !schemaPath.includes('/anyOf/'))
+  if (error === undefined) return undefined
+  const path = error.instancePath.slice(1).replaceAll('/', '.')
+  switch (error.keyword) {
+    case 'required': return `${path === '' ? '' : `${path}.`}${error.params.requiredProperties[0]} is missing`
+    case 'type': return `${path === '' ? 'it' : path} must be ${article(String(error.params.type))}`
+    default: return `${path} has a value that is not allowed`
+  }
+}
+
+function article (type: string): string {
+  return type === 'object' ? `an ${type}` : `a ${type}`
+}

@@ -1,0 +1,158 @@
+import { FST_B24_FORM_KEY, FST_B24_FORM_LIMIT } from '../errors.ts'
+import { Cursor } from './cursor.ts'
+import { Finder } from './finder.ts'
+import { MAX_FIELDS, MAX_KEY_LENGTH } from './limits.ts'
+import { decodeText, escapeAt } from './percent.ts'
+import type { WireMap } from './value.ts'
+
+const PERCENT = 0x25
+const AMPERSAND = 0x26
+const OPEN = 0x5b
+const CLOSE = 0x5d
+
+/**
+ * Decodes a form body as PHP's `http_build_query` writes it and `parse_str` reads it, in one pass. Values are strings, maps
+ * have no prototype, and a group whose keys are exactly 0…n−1 in order is a list: `data[BOT][7][x]=1` gives
+ * `{ data: { BOT: { 7: { x: '1' } } } }`. No error tells a key or a value of the body.
+ * @throws FST_B24_FORM_LIMIT for more than 16 levels, 1,000 fields or 1,024 characters of a key
+ * @throws FST_B24_FORM_KEY for a prototype key, a repeated key, and a value where a map is
+ */
+export function decodeForm (body: string): WireMap {
+  return new FormReader(body).read()
+}
+
+class FormReader {
+  readonly #body: string
+  readonly #cursor = new Cursor()
+  readonly #ampersand: Finder
+  readonly #equals: Finder
+  readonly #percent: Finder
+  readonly #plus: Finder
+  readonly #open: Finder
+  readonly #close: Finder
+  /** Where the part of a key that was read last ends, and where the next begins. */
+  #end = 0
+  #next = 0
+  #escaped = false
+  /** The part of the last key that names its group, bracket included. The next key mostly begins with it too. */
+  #prefixStart = 0
+  #prefixLength = 0
+
+  constructor (body: string) {
+    this.#body = body
+    this.#ampersand = new Finder(body, '&')
+    this.#equals = new Finder(body, '=')
+    this.#percent = new Finder(body, '%')
+    this.#plus = new Finder(body, '+')
+    this.#open = new Finder(body, '[')
+    this.#close = new Finder(body, ']')
+  }
+
+  read (): WireMap {
+    const body = this.#body
+    let fields = 0
+    for (let at = 0; at < body.length; at++) {
+      if (body.charCodeAt(at) === AMPERSAND) continue
+      if (++fields > MAX_FIELDS) throw new FST_B24_FORM_LIMIT('fields')
+      const end = this.#ampersand.from(at)
+      const keyEnd = Math.min(this.#equals.from(at), end)
+      if (keyEnd - at > MAX_KEY_LENGTH) throw new FST_B24_FORM_LIMIT('key length')
+      const key = this.#key(at, keyEnd)
+      // As in PHP, a field without a name is none.
+      if (key !== '') this.#cursor.put(key, keyEnd === end ? '' : this.#text(keyEnd + 1, end))
+      at = end
+    }
+    return this.#cursor.root
+  }
+
+  #text (from: number, to: number): string {
+    return this.#percent.from(from) < to || this.#plus.from(from) < to
+      ? decodeText(this.#body, from, to)
+      : this.#body.slice(from, to)
+  }
+
+  /** Goes to the group that a key names, and tells the last part of the key. */
+  #key (start: number, end: number): string {
+    let key: string | undefined
+    if (this.#hasPrefix(start, end)) {
+      this.#next = start + this.#prefixLength
+    } else {
+      this.#cursor.toRoot()
+      this.#prefixLength = 0
+      const opened = this.#scan(OPEN, this.#open, start, end)
+      key = this.#part(start)
+      if (!opened || key === '') return key
+    }
+    for (let appends = false; ;) {
+      const from = this.#next
+      if (!this.#scan(CLOSE, this.#close, from, end)) return this.#unclosed(start, end, key)
+      const part = this.#part(from)
+      if (key !== undefined) this.#cursor.enter(key, part)
+      key = part === '' ? this.#cursor.nextIndex() : part
+      if (!this.#opens(end)) {
+        this.#prefixStart = start
+        this.#prefixLength = appends ? 0 : from - start
+        return key
+      }
+      appends ||= part === ''
+    }
+  }
+
+  #hasPrefix (start: number, end: number): boolean {
+    const length = this.#prefixLength
+    if (length === 0 || start + length > end) return false
+    const body = this.#body
+    const last = this.#prefixStart
+    for (let offset = 0; offset < length; offset++) {
+      if (body.charCodeAt(last + offset) !== body.charCodeAt(start + offset)) return false
+    }
+    return true
+  }
+
+  /** Looks for a bracket, plain or escaped. What precedes it, or the end of the key, is the part that was read. */
+  #scan (bracket: number, plain: Finder, from: number, end: number): boolean {
+    const found = Math.min(plain.from(from), end)
+    this.#escaped = false
+    for (let at = this.#percent.from(from); at < found;) {
+      const byte = escapeAt(this.#body, at)
+      if (byte === bracket) return this.#found(at, 3)
+      this.#escaped = true
+      at = this.#percent.from(at + (byte === -1 ? 1 : 3))
+    }
+    this.#found(found, 1)
+    return found < end
+  }
+
+  #found (at: number, width: number): true {
+    this.#end = at
+    this.#next = at + width
+    return true
+  }
+
+  #part (from: number): string {
+    return this.#escaped || this.#plus.from(from) < this.#end
+      ? decodeText(this.#body, from, this.#end)
+      : this.#body.slice(from, this.#end)
+  }
+
+  /** Takes the bracket that follows a closed one at once. What else follows is left out, as in PHP. */
+  #opens (end: number): boolean {
+    const at = this.#next
+    if (at >= end) return false
+    const code = this.#body.charCodeAt(at)
+    if (code === OPEN) this.#next += 1
+    else if (code === PERCENT && escapeAt(this.#body, at) === OPEN) this.#next += 3
+    else return false
+    return true
+  }
+
+  /** A bracket that is never closed belongs to the name; further on it and what follows it are left out, as in PHP. */
+  #unclosed (start: number, end: number, key: string | undefined): string {
+    this.#prefixLength = 0
+    const { depth } = this.#cursor
+    if (key !== undefined && depth > 1) return key
+    if (depth > 2) throw new FST_B24_FORM_KEY('a value where a map is')
+    this.#cursor.toRoot()
+    return decodeText(this.#body, start, end)
+  }
+}

@@ -1,0 +1,83 @@
+const PERCENT = 0x25
+const PLUS = 0x2b
+const SPACE = 0x20
+
+// Up to here, joining pieces of the text is faster than going through bytes.
+const SHORT = 256
+
+// One buffer for all but the longest texts: decoding is synchronous, so nobody else holds it.
+const shared = Buffer.allocUnsafeSlow(8192)
+
+const ASCII = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code))
+
+/**
+ * Decodes `text` from `from` to `to` as PHP's `urldecode` does: `+` is a space, an escape that is none stays as it is. Bytes
+ * that are no UTF-8 become U+FFFD. Never throws.
+ */
+export function decodeText (text: string, from: number, to: number): string {
+  const decoded = to - from < SHORT ? decodeAscii(text, from, to) : undefined
+  return decoded ?? decodeBytes(text, from, to)
+}
+
+/** The byte that the escape at this place stands for, or -1 when it is no escape. */
+export function escapeAt (text: string, at: number): number {
+  const high = nibble(text.charCodeAt(at + 1))
+  const low = nibble(text.charCodeAt(at + 2))
+  return high === -1 || low === -1 ? -1 : high << 4 | low
+}
+
+function nibble (code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30
+  const letter = code | 0x20
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1
+}
+
+/** `undefined` when an escape stands for a byte that is not ASCII. */
+function decodeAscii (text: string, from: number, to: number): string | undefined {
+  let decoded = ''
+  let rest = from
+  for (let at = from; at < to; at++) {
+    const code = text.charCodeAt(at)
+    if (code === PLUS) {
+      decoded += text.slice(rest, at) + ' '
+      rest = at + 1
+    } else if (code === PERCENT) {
+      const byte = escapeAt(text, at)
+      if (byte === -1) continue
+      const character = ASCII[byte]
+      if (character === undefined) return undefined
+      decoded += text.slice(rest, at) + character
+      at += 2
+      rest = at + 1
+    }
+  }
+  return decoded + text.slice(rest, to)
+}
+
+function decodeBytes (text: string, from: number, to: number): string {
+  // A character that was sent unescaped takes up to three bytes.
+  const room = (to - from) * 3
+  const bytes = room <= shared.length ? shared : Buffer.allocUnsafe(room)
+  let length = 0
+  for (let at = from; at < to; at++) {
+    const code = text.charCodeAt(at)
+    const byte = code === PERCENT ? escapeAt(text, at) : -1
+    if (byte !== -1) {
+      bytes[length++] = byte
+      at += 2
+    } else if (code <= 0x7f) {
+      bytes[length++] = code === PLUS ? SPACE : code
+    } else {
+      const end = endOfRaw(text, at, to)
+      length += bytes.write(text.slice(at, end), length)
+      at = end - 1
+    }
+  }
+  return bytes.toString('utf8', 0, length)
+}
+
+function endOfRaw (text: string, from: number, to: number): number {
+  let end = from + 1
+  while (end < to && text.charCodeAt(end) > 0x7f) end++
+  return end
+}
