@@ -1,0 +1,11 @@
+import { eventTable } from './definition.ts'
+import { object, text } from './shapes.ts'
+
+const events = eventTable('calendar', 'api-reference/calendar/')
+const id = object({ id: text })
+
+export const calendar = {
+  ...events('calendar-event/events/', ['onCalendarEntryAdd', 'onCalendarEntryUpdate', 'onCalendarEntryDelete'], id),
+  // Also for resources: a resource is a section.
+  ...events('events/', ['onCalendarSectionAdd', 'onCalendarSectionUpdate', 'onCalendarSectionDelete'], id)
+}

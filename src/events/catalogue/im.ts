@@ -1,0 +1,13 @@
+import { eventPage } from './definition.ts'
+import { message, reaction, scene } from './im-shapes.ts'
+import { int, object, text } from './shapes.ts'
+
+const events = eventPage('im', 'api-reference/chat-bots/chat-bots-v2/im.v2/events/events.md')
+
+/** Events of a user's own chats. Documented for polling; one page says that they may be posted as well. */
+export const im = {
+  ...events(['onImV2MessageAdd', 'onImV2MessageUpdate'], object({ message, ...scene })),
+  ...events(['onImV2MessageDelete'], object({ messageId: int, ...scene })),
+  ...events(['onImV2ReactionChange'], object({ ...reaction, ...scene })),
+  ...events(['onImV2JoinChat'], object({ dialogId: text, ...scene }))
+}

@@ -1,0 +1,11 @@
+import { eventTable } from './definition.ts'
+import { fieldsId, int, object } from './shapes.ts'
+
+const events = eventTable('sonet', 'api-reference/sonet-group/')
+
+export const sonet = {
+  ...events('events/', ['onSonetGroupAdd', 'onSonetGroupUpdate', 'onSonetGroupDelete'], fieldsId),
+  // The old pages name the key and no type.
+  ...events('outdated/', ['onSonetGroupSubjectAdd', 'onSonetGroupSubjectUpdate', 'onSonetGroupSubjectDelete'],
+    object({ ID: int }), { deprecated: true })
+}

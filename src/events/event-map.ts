@@ -1,0 +1,36 @@
+import type { Static } from 'typebox'
+import type { catalogue } from './catalogue/index.ts'
+
+type Catalogue = typeof catalogue
+type CatalogueData = { [Name in keyof Catalogue]: Static<Catalogue[Name]['data']> }
+
+/**
+ * Data of every event, by the event's name. An app adds its own:
+ *
+ * ```ts
+ * declare module 'fastify-bitrix24' {
+ *   interface Bitrix24EventMap { onMyEvent: { FIELDS: { ID: string } } }
+ * }
+ * ```
+ */
+export interface Bitrix24EventMap extends CatalogueData {}
+
+/** Documented name with a small first letter: `onTaskAdd`. */
+export type EventName = Extract<keyof Bitrix24EventMap, string>
+/** The name on the wire: `ONTASKADD`. */
+export type EventCode = Uppercase<EventName>
+/** Code of one type of dynamic items: `ONCRMDYNAMICITEMUPDATE_147`. */
+export type SuffixedCode = `${Uppercase<SuffixedName>}_${number}`
+
+type SuffixedName = 'onCrmDynamicItemAdd' | 'onCrmDynamicItemUpdate' | 'onCrmDynamicItemDelete'
+type NameByCode = { [Name in EventName as Uppercase<Name>]: Name }
+
+/** Name of the event with this name or code; any other string stays as it is. */
+export type NameOf<Event extends string> =
+  Event extends EventName ? Event
+    : Event extends EventCode ? NameByCode[Event]
+      : Event extends `${infer Code extends Uppercase<SuffixedName>}_${number}` ? NameByCode[Code]
+        : Event
+
+/** Decoded `data` of the event with this name or code; `unknown` for an event that is not in the map. */
+export type EventData<Event extends string> = NameOf<Event> extends infer Name extends EventName ? Bitrix24EventMap[Name] : unknown

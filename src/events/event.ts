@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto'
+import type { Envelope } from '../wire/envelope.ts'
+import { redact } from '../wire/redact.ts'
+import { decodeData } from './decode.ts'
+import { definitionOf } from './definition-of.ts'
+import type { EventData, EventName } from './event-map.ts'
+
+/** What a handler is called with. No secret shows in it when it is logged or becomes JSON. */
+export interface Bitrix24Event<Name extends string = EventName> {
+  /** Ours: Bitrix24 gives a delivery none. The same at every attempt. */
+  readonly id: string
+  /** Documented name; the code for an event that is not documented. */
+  readonly name: Name
+  /** As sent, in capitals, with its type suffix: `ONCRMDYNAMICITEMUPDATE_147`. */
+  readonly code: string
+  /** In the documented types; what does not fit its type is as it came. */
+  readonly data: EventData<Name>
+  /** Id of the binding on that portal; two bindings of one event deliver twice. */
+  readonly handlerId: number | undefined
+  /** When the portal made the event, ms since the epoch (of whole seconds). */
+  readonly sentAt: number | undefined
+  /** When it came here, ms since the epoch. */
+  readonly receivedAt: number
+  /** 1 at first, one more at each retry. */
+  readonly attempt: number
+  /** How many deliveries this one stands for. */
+  readonly coalesced: number
+  /** Portal user who caused the event; `undefined` where nobody did (a robot, an agent). */
+  readonly userId: number | undefined
+  /** The body as it was decoded, without its secrets. */
+  readonly raw: unknown
+}
+
+/** What the plugin knows of an event beside its body. */
+export interface EventFacts {
+  id?: string
+  receivedAt?: number
+  attempt?: number
+  coalesced?: number
+}
+
+/** Makes the event of a body. `misfits` counts the fields of `data` that do not fit their documented type. */
+export function createEvent (envelope: Envelope, facts: EventFacts = {}): { event: Bitrix24Event, misfits: number } {
+  const definition = definitionOf(envelope.event)
+  const { data, misfits } = decodeData(definition, envelope.data)
+  const event = new ReceivedEvent(envelope, definition?.name, data, facts)
+  return { event: event as unknown as Bitrix24Event, misfits }
+}
+
+class ReceivedEvent implements Bitrix24Event<string> {
+  readonly id: string
+  readonly name: string
+  readonly code: string
+  readonly data: unknown
+  readonly handlerId: number | undefined
+  readonly sentAt: number | undefined
+  readonly receivedAt: number
+  readonly attempt: number
+  readonly coalesced: number
+  readonly userId: number | undefined
+  readonly #envelope: Envelope
+  #raw: unknown
+
+  constructor (envelope: Envelope, name: string | undefined, data: unknown, facts: EventFacts) {
+    const ts = integer(envelope.ts)
+    this.id = facts.id ?? randomUUID()
+    this.code = envelope.event.toUpperCase()
+    this.name = name ?? this.code
+    this.data = data
+    this.handlerId = integer(envelope.event_handler_id)
+    this.sentAt = ts === undefined ? undefined : ts * 1000
+    this.receivedAt = facts.receivedAt ?? Date.now()
+    this.attempt = facts.attempt ?? 1
+    this.coalesced = facts.coalesced ?? 1
+    this.userId = integer(envelope.auth.user_id)
+    this.#envelope = envelope
+  }
+
+  get raw (): unknown {
+    this.#raw ??= redact(this.#envelope)
+    return this.#raw
+  }
+}
+
+function integer (value: string | number | undefined): number | undefined {
+  const number = value === '' ? undefined : Number(value)
+  return Number.isSafeInteger(number) ? number : undefined
+}

@@ -1,0 +1,107 @@
+import { FST_B24_INVALID_HANDLER } from '../errors.ts'
+import { baseCode, definitionOf } from './definition-of.ts'
+import type { EventCode, EventName, SuffixedCode } from './event-map.ts'
+import { checkFilter, type EventFilter } from './filter.ts'
+import { registrationsOf, type EventHandler, type Hook, type HookOptions, type Registration } from './registration.ts'
+
+/** Name or code of an event. Any string works; the documented ones are offered and typed. */
+export type AnyEvent = EventName | EventCode | SuffixedCode | (string & {})
+
+export type { Registration }
+
+type Warn = (message: string, details: object) => void
+type Index<Context> = Map<string, ReadonlyArray<Registration<Context>>>
+
+/** Key of the hooks of `onAny` in the index; no event has an empty code. */
+const ANY = ''
+
+/** The app's event handlers. The lookup costs the same however many there are: lists are made when hooks change. */
+export class EventHooks<Context> {
+  readonly #warn: Warn
+  #hooks: ReadonlyArray<Hook<Context>> = []
+  #index: Index<Context> | undefined
+
+  constructor ({ warn }: { warn: Warn }) {
+    this.#warn = warn
+  }
+
+  /**
+   * Calls the handler for every event with one of the names or codes, in any case. A code with a type suffix reaches the
+   * hooks of its base too. One handler is called once for one event, however often it is registered.
+   *
+   * @throws FST_B24_INVALID_HANDLER
+   */
+  on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>, options?: HookOptions): void
+  /** Calls the handler for those events only whose decoded data meets the filter. */
+  on<Event extends AnyEvent> (
+    names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>, options?: HookOptions
+  ): void
+
+  on (names: string | readonly string[], ...rest: unknown[]): void {
+    const [filter, handler, options] = typeof rest[0] === 'function' ? [undefined, ...rest] : [checkFilter(rest[0]), ...rest.slice(1)]
+    const codes = codesOf(names)
+    for (const code of codes) {
+      if (definitionOf(code) === undefined) this.#warn('no documented event has this name; its data stays as it comes', { event: code })
+    }
+    const own = { filter, handler: handlerOf<Context>(handler), options: (options ?? {}) as HookOptions }
+    this.#set([...this.#hooks, ...codes.map(code => ({ code, ...own }))])
+  }
+
+  /**
+   * Calls the handler for every event, documented or not.
+   *
+   * @throws FST_B24_INVALID_HANDLER
+   */
+  onAny (handler: EventHandler<string, Context>): void {
+    this.#set([...this.#hooks, { code: undefined, filter: undefined, handler: handlerOf<Context>(handler), options: {} }])
+  }
+
+  /**
+   * Ends what `on` began for these names, with any filter. An event that is being handed out still reaches the handler.
+   *
+   * @throws FST_B24_INVALID_HANDLER
+   */
+  off<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>): void {
+    const codes = codesOf(names)
+    const own = handlerOf<Context>(handler)
+    this.#set(this.#hooks.filter(hook => hook.handler !== own || hook.code === undefined || !codes.includes(hook.code)))
+  }
+
+  /** Handlers that may want an event of this code, in the order of registration. The list never changes. */
+  match (code: string): ReadonlyArray<Registration<Context>> {
+    this.#index ??= indexOf(this.#hooks)
+    const wire = code.toUpperCase()
+    return this.#index.get(wire) ?? this.#index.get(baseCode(wire)) ?? this.#index.get(ANY)!
+  }
+
+  hasListeners (code: string): boolean {
+    return this.match(code).length > 0
+  }
+
+  #set (hooks: ReadonlyArray<Hook<Context>>): void {
+    this.#hooks = hooks
+    this.#index = undefined
+  }
+}
+
+function indexOf<Context> (hooks: ReadonlyArray<Hook<Context>>): Index<Context> {
+  const codes = new Set([ANY, ...hooks.map(({ code = ANY }) => code)])
+  return new Map(Array.from(codes, code => {
+    const reach = [undefined, code, baseCode(code)]
+    return [code, registrationsOf(hooks.filter(hook => reach.includes(hook.code)))]
+  }))
+}
+
+function codesOf (names: unknown): string[] {
+  const list: unknown[] = Array.isArray(names) ? names : [names]
+  if (list.length === 0) throw new FST_B24_INVALID_HANDLER('there is no event to listen to')
+  return list.map(name => {
+    if (typeof name !== 'string' || name === '') throw new FST_B24_INVALID_HANDLER('an event is named by a string')
+    return name.toUpperCase()
+  })
+}
+
+function handlerOf<Context> (handler: unknown): Registration<Context>['handler'] {
+  if (typeof handler !== 'function') throw new FST_B24_INVALID_HANDLER('a handler must be a function')
+  return handler as Registration<Context>['handler']
+}

@@ -1,0 +1,78 @@
+import { inspect } from 'node:util'
+import t from 'tap'
+import { createEvent } from '../../src/events/event.ts'
+import type { Envelope } from '../../src/wire/envelope.ts'
+import { secret } from '../helpers/secrets.ts'
+
+const token = secret()
+const body = (more: object = {}): Envelope => ({
+  event: 'ONCRMDYNAMICITEMUPDATE_147',
+  event_handler_id: '58',
+  data: { FIELDS: { ID: '24', ENTITY_TYPE_ID: '147' } },
+  ts: '1727018926',
+  auth: { member_id: 'a223c6b3', application_token: token, access_token: token, user_id: '7' },
+  ...more
+})
+
+t.test('an event has what a handler needs', async t => {
+  const before = Date.now()
+  const { event, misfits } = createEvent(body())
+  t.equal(misfits, 0)
+  t.match(event.id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  t.ok(event.receivedAt >= before && event.receivedAt <= Date.now())
+  t.match({ ...event }, {
+    name: 'onCrmDynamicItemUpdate',
+    code: 'ONCRMDYNAMICITEMUPDATE_147',
+    data: { FIELDS: { ID: 24, ENTITY_TYPE_ID: 147 } },
+    handlerId: 58,
+    sentAt: 1727018926000,
+    attempt: 1,
+    coalesced: 1,
+    userId: 7
+  })
+  t.not(createEvent(body()).event.id, event.id)
+})
+
+t.test('what is known of an event before is kept', async t => {
+  const { event } = createEvent(body(), { id: 'one', receivedAt: 5, attempt: 3, coalesced: 12 })
+  t.match({ ...event }, { id: 'one', receivedAt: 5, attempt: 3, coalesced: 12 })
+})
+
+t.test('JSON numbers are as good as strings', async t => {
+  const { event } = createEvent(body({ event_handler_id: 58, ts: 1727018926, auth: { member_id: 'm', user_id: 7 } }))
+  t.match({ ...event }, { handlerId: 58, sentAt: 1727018926000, userId: 7 })
+})
+
+t.test('what is absent or no number is undefined', async t => {
+  for (const value of [undefined, '', 'x', '1.5']) {
+    const { event } = createEvent(body({ event_handler_id: value, ts: value, auth: { member_id: 'm', user_id: value } }))
+    t.strictSame([event.handlerId, event.sentAt, event.userId], [undefined, undefined, undefined], `${value}`)
+  }
+})
+
+t.test('an event that is not documented has its code for a name, and its data as it came', async t => {
+  const { event, misfits } = createEvent(body({ event: 'onSomethingNew' }))
+  t.equal(misfits, 0)
+  t.match({ ...event }, { name: 'ONSOMETHINGNEW', code: 'ONSOMETHINGNEW', data: { FIELDS: { ID: '24' } } })
+})
+
+t.test('fields that do not fit are counted', async t => {
+  const { event, misfits } = createEvent(body({ data: { FIELDS: { ID: 'x', ENTITY_TYPE_ID: '147' } } }))
+  t.equal(misfits, 1)
+  t.strictSame(event.data, { FIELDS: { ID: 'x', ENTITY_TYPE_ID: 147 } })
+})
+
+t.test('raw is the body without its secrets', async t => {
+  const { event } = createEvent(body())
+  t.same(event.raw, { ...body(), auth: { member_id: 'a223c6b3', user_id: '7' } })
+  t.equal(event.raw, event.raw)
+})
+
+t.test('a logged event shows no secret', async t => {
+  const { event } = createEvent(body({ event: 'ONAPPUSERREADY', data: { access_token: token, refresh_token: token, user_id: '512' } }))
+  t.equal((event.data as { access_token?: string }).access_token, token)
+  for (const shown of [JSON.stringify(event), JSON.stringify(event.raw), inspect(event, { depth: 9 }), inspect(event.raw), JSON.stringify({ ...event })]) {
+    t.notMatch(shown, token)
+    t.match(shown, '512')
+  }
+})
