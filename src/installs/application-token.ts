@@ -1,0 +1,50 @@
+import { hash, timingSafeEqual } from 'node:crypto'
+import type { Install, InstallState, TokenDigest } from './install.ts'
+
+/**
+ * Time that a token stays good after a newer one, ms: a day, because events that the portal made before the change may
+ * still be on their way, and Bitrix24 never sends them twice.
+ */
+export const TOKEN_GRACE_MS = 24 * 60 * 60 * 1000
+
+/** An install whose token proves events. */
+export type ProvingInstall = Install & { state: Exclude<InstallState, 'uninstalled'> }
+
+/** Stands in where nothing is stored, so that an unknown portal costs the same work. No token has it: it is no digest. */
+const NO_DIGEST = '-'.repeat(43)
+
+/** SHA-256 of an `application_token`, as base64url. */
+export function digestToken (token: string): TokenDigest {
+  return hash('sha256', token, 'base64url')
+}
+
+/**
+ * Tells whether `token` is the portal's, now or until its rotation has lapsed. The work is the same whatever is missing:
+ * the portal, the token, the previous token.
+ *
+ * A portal that has uninstalled proves nothing; see `provesUninstall`.
+ */
+export function provesToken (install: Install | undefined, token: string | undefined, now: number): install is ProvingInstall {
+  return matches(install?.state === 'uninstalled' ? undefined : install, token, now)
+}
+
+/** Tells the same of an ONAPPUNINSTALL, which may come again after the portal has uninstalled. */
+export function provesUninstall (install: Install | undefined, token: string | undefined, now: number): boolean {
+  return matches(install, token, now)
+}
+
+/** Puts a new digest in place of the current one, which stays good for `TOKEN_GRACE_MS`. */
+export function rotateToken (install: Install, digest: TokenDigest, now: number): Install {
+  if (digest === install.token) return install
+  return { ...install, token: digest, previousToken: { digest: install.token, expiresAt: now + TOKEN_GRACE_MS } }
+}
+
+function matches (install: Install | undefined, token: string | undefined, now: number): boolean {
+  const given = Buffer.from(digestToken(token ?? ''))
+  const previous = install?.previousToken
+  const current = timingSafeEqual(given, Buffer.from(install?.token ?? NO_DIGEST))
+  const before = timingSafeEqual(given, Buffer.from(previous?.digest ?? NO_DIGEST))
+  const fresh = previous !== undefined && now < previous.expiresAt
+  // An empty token is an absent one, even where a digest of it got stored.
+  return (current || (before && fresh)) && Boolean(token)
+}

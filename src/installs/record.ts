@@ -1,0 +1,37 @@
+import { randomBytes } from 'node:crypto'
+import type { Install } from './install.ts'
+import type { StoredInstall } from './store.ts'
+import { storeUnavailable } from '../redis/deadline.ts'
+
+/**
+ * Writes a record as one Redis value: `<version>.<nonce> <json>`. A script compares the version without reading the JSON;
+ * the nonce makes each write its own, so that a write which a lost connection repeats is known as done.
+ */
+export function encodeRecord (version: number, install: Install): string {
+  return `${version}.${randomBytes(6).toString('base64url')} ${JSON.stringify(install)}`
+}
+
+/** @throws FST_B24_STORE_UNAVAILABLE when the value is not what `encodeRecord` wrote for this portal */
+export function decodeRecord (memberId: string, value: string): StoredInstall {
+  const install = parseInstall(memberId, value.slice(value.indexOf(' ') + 1))
+  const version = Number.parseInt(value, 10)
+  if (!(version > 0)) throw unreadable(memberId)
+  return { version, install }
+}
+
+/** @throws FST_B24_STORE_UNAVAILABLE when `json` is not the record of this portal */
+export function parseInstall (memberId: string, json: string): Install {
+  let install: Install | null
+  try {
+    install = JSON.parse(json)
+  } catch {
+    // The parser's own message would quote the record.
+    throw unreadable(memberId)
+  }
+  if (install?.memberId !== memberId) throw unreadable(memberId)
+  return install
+}
+
+function unreadable (memberId: string): Error {
+  return storeUnavailable(new Error(`The record of portal ${memberId} is unreadable`))
+}

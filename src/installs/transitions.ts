@@ -1,0 +1,162 @@
+import { rotateToken } from './application-token.ts'
+import type { Install, SealedPair, TokenDigest } from './install.ts'
+
+/** What an OAuth server vouched for, beside the token that came with it. */
+export interface VerifiedInstall {
+  memberId: string
+  domain: string
+  clientEndpoint: string
+  oauthServer: string
+  tokenDigest: TokenDigest
+  pair: SealedPair
+  scope: string[]
+  status?: string | undefined
+}
+
+interface Timed {
+  /** Portal's time, Unix seconds; absent: now. */
+  ts?: number | undefined
+}
+
+/** ONAPPINSTALL or the install page, verified. */
+export interface InstalledFact extends Timed, VerifiedInstall {
+  type: 'installed'
+  version?: string | undefined
+}
+
+/** ONAPPUPDATE. Without `verified` it only says which version runs. */
+export interface UpdatedFact extends Timed {
+  type: 'updated'
+  version?: string | undefined
+  verified?: VerifiedInstall | undefined
+}
+
+/** ONAPPUSERREADY, its pair verified. */
+export interface UserReadyFact extends Timed {
+  type: 'userReady'
+  pair: SealedPair
+}
+
+/** ONAPPUNINSTALL, proved by the token. */
+export interface UninstalledFact extends Timed {
+  type: 'uninstalled'
+}
+
+export type InstallFact = InstalledFact | UpdatedFact | UserReadyFact | UninstalledFact
+
+/**
+ * - `installed`: the portal is new
+ * - `reinstalled`: it was uninstalled, or installed again without a word of the uninstall
+ * - `updated`, `user-ready`, `uninstalled`: as the fact says
+ * - `repeated`: nothing new, though a newer pair may have been taken
+ * - `stale`: older than what is known
+ * - `unknown`: the portal has no install that this could change
+ */
+export type Outcome = 'installed' | 'reinstalled' | 'updated' | 'user-ready' | 'uninstalled' | 'repeated' | 'stale' | 'unknown'
+
+export interface Transition {
+  outcome: Outcome
+  /** Record to write; the very one that was given when there is nothing to write. */
+  install: Install | undefined
+}
+
+/**
+ * Applies what happened at a portal to what is known of it. No I/O, no clock: `now` is ms since the epoch.
+ *
+ * The portal's `ts` orders, not the arrival. It is not signed, so it counts as `now` at most: a forged uninstall of next
+ * year must not lock a portal out.
+ */
+export function applyFact (install: Install | undefined, fact: InstallFact, now: number): Transition {
+  const second = Math.floor(now / 1000)
+  const ts = Math.min(fact.ts ?? second, second)
+  switch (fact.type) {
+    case 'installed': return applyInstall(install, fact, fact.version, ts, now)
+    case 'updated': return applyUpdate(install, fact, ts, now)
+    case 'userReady': return applyUserReady(install, fact, now)
+    case 'uninstalled': return applyUninstall(install, ts, now)
+  }
+}
+
+function applyInstall (known: Install | undefined, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Transition {
+  if (known === undefined) return { outcome: 'installed', install: newInstall(fact, version, ts, now) }
+  if (ts < known.ts) return { outcome: 'stale', install: known }
+  if (known.state === 'uninstalled') {
+    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, ts, now), installedAt: known.installedAt } }
+  }
+  if (ts === known.ts && fact.tokenDigest === known.token) return repeatInstall(known, fact, now)
+  // Not every system sends ONAPPUPDATE: there an update shows as an install of another version.
+  const outcome = version !== undefined && known.version !== undefined && version !== known.version ? 'updated' : 'reinstalled'
+  return { outcome, install: renew(known, fact, version, ts, now) }
+}
+
+function applyUpdate (known: Install | undefined, fact: UpdatedFact, ts: number, now: number): Transition {
+  if (fact.verified !== undefined) {
+    const { outcome, install } = applyInstall(known, fact.verified, fact.version, ts, now)
+    return { outcome: outcome === 'reinstalled' && known?.state !== 'uninstalled' ? 'updated' : outcome, install }
+  }
+  if (known === undefined || known.state === 'uninstalled') return { outcome: 'unknown', install: known }
+  if (ts < known.ts) return { outcome: 'stale', install: known }
+  if (fact.version === undefined || fact.version === known.version) return { outcome: 'repeated', install: known }
+  // `ts` stays: what nobody verified must not make a later-coming uninstall look old.
+  return { outcome: 'updated', install: { ...known, version: fact.version, updatedAt: now } }
+}
+
+/** Takes no account of `ts`: this event races with the install of the same second, and the pair was verified just now. */
+function applyUserReady (known: Install | undefined, fact: UserReadyFact, now: number): Transition {
+  if (known === undefined || known.state === 'uninstalled') return { outcome: 'unknown', install: known }
+  if (!isNewer(fact.pair, known.systemUser)) return { outcome: 'repeated', install: known }
+  return { outcome: 'user-ready', install: { ...known, systemUser: fact.pair, updatedAt: now } }
+}
+
+function applyUninstall (known: Install | undefined, ts: number, now: number): Transition {
+  if (known === undefined) return { outcome: 'unknown', install: undefined }
+  if (known.state === 'uninstalled') {
+    // A later uninstall means an install in between that is still to come: it must find itself too old.
+    return { outcome: 'repeated', install: ts > known.ts ? { ...known, ts, updatedAt: now } : known }
+  }
+  // In the same second the install wins: a script reinstalls that fast, and a wrong delete costs more than a late one.
+  if (ts <= known.ts) return { outcome: 'stale', install: known }
+  // The digests stay, so that a repeated uninstall is known as one.
+  const { installer, systemUser, ...rest } = known
+  return { outcome: 'uninstalled', install: { ...rest, state: 'uninstalled', ts, updatedAt: now } }
+}
+
+function newInstall (fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Install {
+  return {
+    memberId: fact.memberId,
+    state: 'active',
+    ...addresses(fact),
+    token: fact.tokenDigest,
+    installer: fact.pair,
+    ...(version === undefined ? {} : { version }),
+    ts,
+    installedAt: now,
+    updatedAt: now
+  }
+}
+
+function renew (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Install {
+  return {
+    ...rotateToken(known, fact.tokenDigest, now),
+    state: 'active',
+    ...addresses(fact),
+    installer: fact.pair,
+    ...(version === undefined ? {} : { version }),
+    ts,
+    updatedAt: now
+  }
+}
+
+function repeatInstall (known: Install, fact: VerifiedInstall, now: number): Transition {
+  if (!isNewer(fact.pair, known.installer)) return { outcome: 'repeated', install: known }
+  return { outcome: 'repeated', install: { ...known, state: 'active', installer: fact.pair, updatedAt: now } }
+}
+
+function addresses (fact: VerifiedInstall): Pick<Install, 'domain' | 'clientEndpoint' | 'oauthServer' | 'scope' | 'status'> {
+  const { domain, clientEndpoint, oauthServer, scope, status } = fact
+  return { domain, clientEndpoint, oauthServer, scope, ...(status === undefined ? {} : { status }) }
+}
+
+function isNewer (pair: SealedPair, known: SealedPair | undefined): boolean {
+  return known === undefined || pair.expiresAt > known.expiresAt
+}

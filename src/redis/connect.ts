@@ -1,0 +1,98 @@
+import type { Redis, RedisOptions } from 'ioredis'
+import type { RedisClient } from './client.ts'
+import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
+import { bareError, storeUnavailable, withinDeadline } from './deadline.ts'
+
+/** Time that Redis has to answer for the first time, ms. */
+const BOOT_DEADLINE_MS = 5_000
+
+const FAIL_FAST: RedisOptions = {
+  // A command waits for one reconnection, so that a blip costs no event; then it is told, and no queue grows.
+  maxRetriesPerRequest: 1,
+  retryStrategy: (attempt) => Math.min(50 * 2 ** (attempt - 1), 500) + Math.random() * 100,
+  connectTimeout: 2_000,
+  // A connection that died without a word would else be kept until TCP gives it up, after a quarter of an hour.
+  socketTimeout: 5_000,
+  // After a failover the old master may keep its connections and refuse writes.
+  reconnectOnError: (error) => error.message.startsWith('READONLY')
+}
+
+/** A URL (`redis://`, `rediss://`), ioredis options, or a client that the caller owns and closes. */
+export type RedisOption = string | RedisOptions | RedisClient
+
+export interface RedisConnection {
+  /** Answers each command within 900 ms or rejects with `FST_B24_STORE_UNAVAILABLE`. */
+  client: RedisClient
+  /** `false` when the caller passed the client. */
+  owned: boolean
+  /** Closes the client if it is owned. */
+  close (): Promise<void>
+}
+
+/**
+ * Connects to Redis and waits until it answers, 5 s at most. An own client comes back by itself after a failure.
+ *
+ * `log` gets each new kind of connection error once per outage, without credentials.
+ * @throws FST_B24_STORE_UNAVAILABLE with the last error as its cause
+ * @throws FST_B24_INVALID_OPTIONS for a string that is no URL of Redis
+ */
+export async function connectRedis (option: RedisOption, log: (error: Error) => void): Promise<RedisConnection> {
+  if (isClient(option)) {
+    await withinDeadline(option.ping(), BOOT_DEADLINE_MS)
+    return { client: bounded(option), owned: false, close: async () => {} }
+  }
+  const client = await createClient(option)
+  await ready(client, log)
+  return { client: bounded(client), owned: true, close: () => quit(client) }
+}
+
+function isClient (option: RedisOption): option is RedisClient {
+  return typeof option === 'object' && 'eval' in option && typeof option.eval === 'function'
+}
+
+async function createClient (option: string | RedisOptions): Promise<Redis> {
+  const { Redis } = await import('ioredis')
+  const own = { lazyConnect: true, replyMapping: 'legacy' } as const
+  if (typeof option !== 'string') return new Redis({ ...FAIL_FAST, ...option, ...own })
+  // ioredis takes any other string for the path of a socket, and its errors would show it with the password.
+  if (!/^rediss?:\/\//i.test(option) || !URL.canParse(option)) {
+    throw FST_B24_INVALID_OPTIONS('redis must be a URL that starts with redis:// or rediss://')
+  }
+  return new Redis(option, { ...FAIL_FAST, ...own })
+}
+
+async function ready (client: Redis, log: (error: Error) => void): Promise<void> {
+  let last: Error | undefined
+  client.on('error', (error: Error) => {
+    if (error.message !== last?.message) log(bareError(error))
+    last = error
+  })
+  const up = new Promise<void>((resolve) => {
+    client.on('ready', () => {
+      last = undefined
+      resolve()
+    })
+  })
+  // It keeps trying after a first failure, which arrives as an 'error' event too.
+  client.connect().catch(() => {})
+  try {
+    await withinDeadline(up, BOOT_DEADLINE_MS)
+  } catch (error) {
+    client.disconnect()
+    throw last === undefined ? error : storeUnavailable(last)
+  }
+}
+
+function bounded (client: RedisClient): RedisClient {
+  return {
+    get: (key) => withinDeadline(client.get(key)),
+    eval: (script, numberOfKeys, ...rest) => withinDeadline(client.eval(script, numberOfKeys, ...rest)),
+    ping: () => withinDeadline(client.ping())
+  }
+}
+
+async function quit (client: Redis): Promise<void> {
+  // A server that is gone cannot say goodbye; closing must not fail for it.
+  await withinDeadline(client.quit()).catch(() => {})
+  client.disconnect()
+}

@@ -1,0 +1,38 @@
+import { FST_B24_STORE_UNAVAILABLE } from '../errors.ts'
+
+/** Time that a store has for one answer, ms. Less than a second, so that the 503 itself comes within one. */
+export const STORE_DEADLINE_MS = 900
+
+/**
+ * Settles as `answer` does, but within `ms`.
+ * @throws FST_B24_STORE_UNAVAILABLE when `answer` rejects or comes too late. What was asked may then still happen.
+ */
+export function withinDeadline<T> (answer: Promise<T>, ms = STORE_DEADLINE_MS): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(storeUnavailable(new Error(`No answer within ${ms} ms`))), ms)
+    answer.then((value) => {
+      clearTimeout(timer)
+      resolve(value)
+    }, (reason) => {
+      clearTimeout(timer)
+      reject(storeUnavailable(reason))
+    })
+  })
+}
+
+/** Makes the error that every failure of a store surfaces as. */
+export function storeUnavailable (reason: unknown): Error {
+  return FST_B24_STORE_UNAVAILABLE({ cause: bareError(reason) })
+}
+
+/**
+ * Copies message and code alone: ioredis hangs the command with its arguments on its errors, which are a password (HELLO)
+ * or a whole record (EVAL).
+ */
+export function bareError (reason: unknown): Error {
+  const { message, code } = reason as NodeJS.ErrnoException
+  // Node's AggregateError of a refused connection has a code and no message.
+  const bare: NodeJS.ErrnoException = new Error(message || code)
+  if (code !== undefined) bare.code = code
+  return bare
+}

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import type { Install } from '../installs/install.ts'
+import type { InstallStore } from '../installs/store.ts'
+
+/** One thing that the plugin relies on; `run` rejects with an `AssertionError` where a store breaks it. */
+export interface ContractCase {
+  name: string
+  run (): Promise<void>
+}
+
+/** Opens the store; each call on the same records. */
+export type OpenInstallStore = () => Promise<InstallStore> | InstallStore
+
+type Check = (store: InstallStore, open: OpenInstallStore) => Promise<void>
+
+/**
+ * Lists what the plugin relies on in an `InstallStore`, for any test runner:
+ *
+ *     for (const { name, run } of installStoreContract(() => new OwnStore(url))) test(name, run)
+ *
+ * The cases write about 600 records under random ids and leave them: give them a store of their own.
+ */
+export function installStoreContract (open: OpenInstallStore): ContractCase[] {
+  return Object.entries(CHECKS).map(([name, check]) => ({ name, run: () => withStore(open, check) }))
+}
+
+const CHECKS: Record<string, Check> = {
+  async 'answers a ping' (store) {
+    await store.ping()
+  },
+
+  async 'knows no portal that was never written' (store) {
+    assert.equal(await store.get(newId()), undefined)
+  },
+
+  async 'writes a first record with version 0 and reads it back as version 1' (store) {
+    const install = sampleInstall(newId())
+    assert.equal(await store.swap(install.memberId, 0, install), true)
+    assert.deepEqual(await store.get(install.memberId), { version: 1, install })
+  },
+
+  async 'adds one to the version with each swap' (store) {
+    const install = sampleInstall(newId())
+    for (let version = 0; version < 12; version++) {
+      assert.equal(await store.swap(install.memberId, version, { ...install, ts: version }), true)
+      assert.deepEqual(await store.get(install.memberId), { version: version + 1, install: { ...install, ts: version } })
+    }
+  },
+
+  async 'tells a lost race and leaves the record as it is' (store) {
+    const install = sampleInstall(newId())
+    await store.swap(install.memberId, 0, install)
+    for (const version of [0, 2, 10, 11]) {
+      assert.equal(await store.swap(install.memberId, version, { ...install, domain: 'late.example' }), false)
+    }
+    assert.deepEqual(await store.get(install.memberId), { version: 1, install })
+  },
+
+  async 'does not make a record when a version is named' (store) {
+    const install = sampleInstall(newId())
+    assert.equal(await store.swap(install.memberId, 1, install), false)
+    assert.equal(await store.get(install.memberId), undefined)
+  },
+
+  async 'lets exactly one of 50 concurrent swaps win, for each version' (store, open) {
+    await withStore(open, async (other) => {
+      const id = newId()
+      for (let version = 0; version < 5; version++) {
+        const rivals = Array.from({ length: 50 }, (_, i) => sampleInstall(id, { domain: `${i}.example` }))
+        const won = await Promise.all(rivals.map((rival, i) => (i % 2 === 0 ? store : other).swap(id, version, rival)))
+        assert.equal(won.filter(Boolean).length, 1)
+        assert.deepEqual(await store.get(id), { version: version + 1, install: rivals[won.indexOf(true)] })
+      }
+    })
+  },
+
+  async 'shows what one opening wrote to another' (store, open) {
+    const install = sampleInstall(newId())
+    await withStore(open, async (other) => {
+      await other.swap(install.memberId, 0, install)
+      assert.deepEqual(await store.get(install.memberId), { version: 1, install })
+    })
+  },
+
+  async 'takes every memberId of 64 letters, digits, dots, dashes and underscores' (store) {
+    for (const id of ['a'.repeat(64 - 32) + newId(), `${newId()}.a-b_c`, `UPPER.${newId()}`, `0.${newId()}`]) {
+      const install = sampleInstall(id)
+      assert.equal(await store.swap(id, 0, install), true)
+      assert.deepEqual(await store.get(id), { version: 1, install })
+      assert.equal(await store.get(id.slice(0, -1)), undefined)
+    }
+  },
+
+  async 'keeps Unicode, spaces, line breaks and absent properties as they were' (store) {
+    const install = sampleInstall(newId(), { domain: 'пример.рф 🏢 "quoted"\n\u2028 {}', scope: [] })
+    delete install.installer
+    await store.swap(install.memberId, 0, install)
+    assert.deepEqual(await store.get(install.memberId), { version: 1, install })
+  },
+
+  async 'shows every record exactly once to a walk, in order, while others are written' (store) {
+    const installs = await writeMany(store, 250)
+    const busy = keepWriting(store, installs)
+    const seen = await walk(store).finally(busy.stop)
+    assert.deepEqual(seen, [...seen].sort(), 'in the order of memberId')
+    assert.equal(new Set(seen).size, seen.length, 'none twice')
+    const missed = installs.filter(({ memberId }) => !seen.includes(memberId))
+    assert.deepEqual(missed, [], 'none left out')
+  },
+
+  async 'ends a walk that starts after the last record' (store) {
+    await writeMany(store, 3)
+    assert.deepEqual(await store.scan('~'.repeat(64)), { installs: [] })
+  },
+
+  async 'goes on after the cursor, not from it' (store) {
+    await writeMany(store, 3)
+    const [first, second] = await walk(store)
+    const { installs } = await store.scan(first)
+    assert.equal(installs[0]?.memberId, second)
+  },
+
+  async 'keeps all when it is closed and opened again' (_, open) {
+    let installs: Install[] = []
+    await withStore(open, async (store) => { installs = await writeMany(store, 20) })
+    await withStore(open, async (store) => {
+      for (const install of installs) assert.deepEqual(await store.get(install.memberId), { version: 1, install })
+    })
+  }
+}
+
+async function withStore (open: OpenInstallStore, check: Check): Promise<void> {
+  const store = await open()
+  try {
+    await check(store, open)
+  } finally {
+    await store.close()
+  }
+}
+
+/** A record as a real portal makes it, with values that are random where real ones are. */
+export function sampleInstall (memberId: string, over: Partial<Install> = {}): Install {
+  return {
+    memberId,
+    state: 'active',
+    domain: 'acme-industries.bitrix24.com',
+    clientEndpoint: 'https://acme-industries.bitrix24.com/rest/',
+    oauthServer: 'https://oauth.bitrix24.tech',
+    token: randomBytes(32).toString('base64url'),
+    installer: { sealed: randomBytes(225).toString('base64url'), userId: 1, expiresAt: 1_790_000_000_000 },
+    scope: ['crm', 'task', 'user_brief', 'placement'],
+    status: 'S',
+    version: '12',
+    ts: 1_789_999_990,
+    installedAt: 1_789_000_000_000,
+    updatedAt: 1_789_999_990_123,
+    ...over
+  }
+}
+
+function newId (): string {
+  return randomBytes(16).toString('hex')
+}
+
+async function writeMany (store: InstallStore, count: number): Promise<Install[]> {
+  const installs = Array.from({ length: count }, () => sampleInstall(newId()))
+  const written = await Promise.all(installs.map((install) => store.swap(install.memberId, 0, install)))
+  assert.deepEqual(written, installs.map(() => true))
+  return installs
+}
+
+/** Changes the given records and adds new ones until it is stopped. */
+function keepWriting (store: InstallStore, installs: Install[]): { stop (): Promise<void> } {
+  const work = { going: true }
+  const writing = (async () => {
+    for (let round = 0; work.going; round++) {
+      const install = installs[round % installs.length] as Install
+      const stored = await store.get(install.memberId)
+      assert.ok(stored)
+      assert.equal(await store.swap(install.memberId, stored.version, { ...install, ts: round }), true)
+      await writeMany(store, 1)
+      await nextTurn()
+    }
+  })()
+  return {
+    stop: () => {
+      work.going = false
+      return writing
+    }
+  }
+}
+
+async function walk (store: InstallStore): Promise<string[]> {
+  const seen: string[] = []
+  let cursor: string | undefined
+  do {
+    const page = await store.scan(cursor)
+    seen.push(...page.installs.map(({ memberId }) => memberId))
+    assert.notEqual(page.cursor ?? '', cursor, 'the cursor moves on')
+    cursor = page.cursor
+    await nextTurn()
+  } while (cursor !== undefined)
+  return seen
+}
+
+/** Lets the walk and the writers of this process take turns, where a store answers at once. */
+function nextTurn (): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

@@ -1,0 +1,49 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import { digestToken, provesToken, provesUninstall, rotateToken, TOKEN_GRACE_MS } from '../../src/installs/application-token.ts'
+import type { Install } from '../../src/installs/install.ts'
+import { sampleInstall } from '../../src/testing/install-store-contract.ts'
+import { secret } from '../helpers/secrets.ts'
+
+const NOW = 1_790_000_000_000
+
+t.test('digests a token with SHA-256', async t => {
+  const token = secret()
+  t.equal(digestToken(token), createHash('sha256').update(token).digest('base64url'))
+})
+
+t.test('proves a portal by its token, or by the one before until that lapses', async t => {
+  const [current, previous, other] = [secret(), secret(), secret()]
+  const before = sampleInstall('a', { token: digestToken(previous) })
+  const install = rotateToken(before, digestToken(current), NOW)
+  const unrotated = sampleInstall('a', { token: digestToken(current) })
+  const gone: Install = { ...install, state: 'uninstalled' }
+  const lapsed = NOW + TOKEN_GRACE_MS
+  const table: Array<[name: string, install: Install | undefined, token: string | undefined, now: number, proves: boolean, uninstall: boolean]> = [
+    ['the current token', install, current, NOW, true, true],
+    ['the current token where there was no rotation', unrotated, current, NOW, true, true],
+    ['the previous token in its last millisecond', install, previous, lapsed - 1, true, true],
+    ['the previous token that has lapsed', install, previous, lapsed, false, false],
+    ['another token', install, other, NOW, false, false],
+    ['another token where there was no rotation', unrotated, other, NOW, false, false],
+    ['the digest instead of the token', install, install.token, NOW, false, false],
+    ['an absent token', install, undefined, NOW, false, false],
+    ['an empty token', install, '', NOW, false, false],
+    ['an empty token whose digest got stored', sampleInstall('a', { token: digestToken('') }), '', NOW, false, false],
+    ['an unknown portal', undefined, current, NOW, false, false],
+    ['an unknown portal and no token', undefined, undefined, NOW, false, false],
+    ['the token of a portal that has uninstalled', gone, current, NOW, false, true],
+    ['another token for a portal that has uninstalled', gone, other, NOW, false, false]
+  ]
+  for (const [name, install, token, now, proves, uninstall] of table) {
+    t.equal(provesToken(install, token, now), proves, name)
+    t.equal(provesUninstall(install, token, now), uninstall, `${name}, for an uninstall`)
+  }
+})
+
+t.test('rotates only to another token', async t => {
+  const install = sampleInstall('a', { token: 'one' })
+  t.equal(rotateToken(install, 'one', NOW), install)
+  const twice = rotateToken(rotateToken(install, 'two', NOW), 'three', NOW + 1)
+  t.match(twice, { token: 'three', previousToken: { digest: 'two', expiresAt: NOW + 1 + TOKEN_GRACE_MS } })
+})

@@ -1,0 +1,207 @@
+import { Redis } from 'ioredis'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import t, { type Test } from 'tap'
+import { connectRedis, type RedisConnection, type RedisOption } from '../../src/redis/connect.ts'
+import { bareError, storeUnavailable, withinDeadline } from '../../src/redis/deadline.ts'
+import { appId, appKeys } from '../../src/redis/keys.ts'
+import { freePort, startRedis, type RedisServer } from '../helpers/redis-server.ts'
+import { secret } from '../helpers/secrets.ts'
+
+const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
+
+async function server (t: Test, args: string[] = []): Promise<RedisServer> {
+  const redis = await startRedis({ args })
+  t.teardown(() => redis.stop())
+  return redis
+}
+
+async function connection (t: Test, option: RedisOption): Promise<RedisConnection & { logs: Error[] }> {
+  const logs: Error[] = []
+  const opened = await connectRedis(option, error => logs.push(error))
+  t.teardown(() => opened.close())
+  return { ...opened, logs }
+}
+
+/** Time until the promise is rejected as a store's failure, ms. */
+async function timeToReject (t: Test, promise: Promise<unknown>): Promise<number> {
+  const start = performance.now()
+  await t.rejects(promise, UNAVAILABLE)
+  return performance.now() - start
+}
+
+/** Time until the client answers again, ms; asks every 20 ms. */
+async function timeToRecover (client: RedisConnection['client']): Promise<number> {
+  const start = performance.now()
+  while (await client.ping().catch(() => undefined) !== 'PONG') await sleep(20)
+  return performance.now() - start
+}
+
+t.test('keys', async t => {
+  const app = appId('local.65a1b2c3d4e5f6.01234567')
+  t.match(app, /^[0-9a-f]{16}$/)
+  t.equal(app, appId('local.65a1b2c3d4e5f6.01234567'), 'the same for the same app')
+  t.not(app, appId('app.65a1b2c3d4e5f6.01234567'), 'another for another app')
+  const keys = appKeys(app)
+  t.equal(keys.install('a223c6b3'), `b24:{${app}}:install:a223c6b3`)
+  t.equal(keys.installs, `b24:{${app}}:installs`, 'carries the same hash tag')
+})
+
+t.test('a deadline', async t => {
+  t.equal(await withinDeadline(Promise.resolve('in time')), 'in time')
+  const late = await withinDeadline(sleep(500), 20).catch(error => error)
+  t.match(late, { ...UNAVAILABLE, cause: { message: 'No answer within 20 ms' } })
+  await t.rejects(withinDeadline(Promise.reject(new Error('down')), 20), { ...UNAVAILABLE, cause: { message: 'down' } })
+})
+
+t.test('the error of a store shows message and code of its cause, and nothing else of it', async t => {
+  const password = secret()
+  const cause = Object.assign(new Error('WRONGPASS'), { code: 'E', command: { name: 'hello', args: [3, 'AUTH', 'default', password] } })
+  t.notMatch(inspect(storeUnavailable(cause), { depth: 9 }), password)
+  t.strictSame({ ...bareError(cause) }, { code: 'E' })
+  t.equal(bareError(Object.assign(new AggregateError([], ''), { code: 'ECONNREFUSED' })).message, 'ECONNREFUSED')
+})
+
+t.test('connects by URL, by options and by a client of the caller', async t => {
+  const redis = await server(t)
+  const own = new Redis(redis.url)
+  t.teardown(() => own.disconnect())
+  for (const [name, option, owned] of [['URL', redis.url, true], ['options', { port: redis.port }, true], ['client', own, false]] as const) {
+    const { client, ...opened } = await connection(t, option)
+    t.equal(opened.owned, owned, name)
+    t.equal(await client.eval("return redis.call('SET', KEYS[1], ARGV[1])", 1, 'k', name), 'OK')
+    t.equal(await client.get('k'), name)
+    t.equal(await client.ping(), 'PONG')
+    await opened.close()
+    if (owned) await t.rejects(client.get('k'), UNAVAILABLE, 'closed')
+    else t.equal(await client.get('k'), name, 'a client of the caller stays open')
+  }
+})
+
+t.test('refuses a string that is no URL of Redis, and does not repeat it', async t => {
+  const password = secret()
+  for (const url of [`user:${password}@redis.internal:6379`, `http://:${password}@127.0.0.1`, `redis://:${password}@[`]) {
+    const error = await connectRedis(url, () => {}).catch(error => error)
+    t.match(error, { code: 'FST_B24_INVALID_OPTIONS' })
+    t.notMatch(inspect(error, { depth: 9 }), password)
+  }
+})
+
+t.test('waits five seconds for a Redis at the start, then says why', async t => {
+  const password = secret()
+  const locked = await server(t, ['--requirepass', secret()])
+  const frozen = await server(t)
+  process.kill(frozen.pid, 'SIGSTOP')
+  t.teardown(() => process.kill(frozen.pid, 'SIGCONT'))
+  const lazy = new Redis(await freePort(), { lazyConnect: true })
+  lazy.on('error', () => {})
+  t.teardown(() => lazy.disconnect())
+  const down = await freePort()
+  const table: Array<[name: string, option: RedisOption, cause: RegExp]> = [
+    ['nobody listens', `redis://:${password}@127.0.0.1:${down}`, /^connect ECONNREFUSED 127\.0\.0\.1:\d+$/],
+    ['wrong password', `redis://:${password}@127.0.0.1:${locked.port}`, /^WRONGPASS/],
+    ['no answer', frozen.url, /^No answer within 5000 ms$|^Socket timeout/],
+    ['client of the caller', lazy, /^No answer within 5000 ms$/]
+  ]
+  await Promise.all(table.map(async ([name, option, cause]) => {
+    const logs: Error[] = []
+    const start = performance.now()
+    const error = await connectRedis(option, error => logs.push(error)).catch(error => error)
+    const took = performance.now() - start
+    t.match(error, { ...UNAVAILABLE, cause: { message: cause } }, name)
+    t.ok(took > 4900 && took < 5500, `${name}: ${Math.round(took)} ms`)
+    t.notMatch(inspect([error, logs], { depth: 9 }), password, `${name}: no password`)
+  }))
+})
+
+t.test('takes a Redis that comes up while it waits', async t => {
+  const port = await freePort()
+  const opening = connection(t, `redis://127.0.0.1:${port}`)
+  await sleep(300)
+  const redis = await startRedis({ port })
+  t.teardown(() => redis.stop())
+  const { client, logs } = await opening
+  t.equal(await client.ping(), 'PONG')
+  t.equal(logs.length, 1, 'one kind of error is logged once')
+})
+
+t.test('an own client', async t => {
+  await t.test('fails within a second while Redis is gone, logs it once, and comes back by itself', async t => {
+    const redis = await server(t)
+    const { client, logs } = await connection(t, redis.url)
+    for (const outage of ['first', 'second']) {
+      logs.length = 0
+      const inFlight = client.eval('while true do end', 0)
+      inFlight.catch(() => {})
+      await sleep(50)
+      await redis.kill()
+      t.ok(await timeToReject(t, inFlight) < 1000, 'what was under way')
+      for (let i = 0; i < 2; i++) t.ok(await timeToReject(t, client.get('k')) < 1000, 'what is asked now')
+      t.ok(logs.length > 0 && logs.length <= 2, `${outage} outage: a line each for the loss and for the attempts to come back`)
+      await redis.restart()
+      const took = await timeToRecover(client)
+      t.ok(took < 1000, `recovers within a second of the server: ${Math.round(took)} ms`)
+    }
+  })
+
+  await t.test('waits through a blip, so that it costs no event', async t => {
+    const redis = await server(t)
+    const { client } = await connection(t, redis.url)
+    await redis.kill()
+    await sleep(10)
+    const asked = client.get('k')
+    await redis.restart()
+    t.equal(await asked, null)
+  })
+
+  await t.test('fails within a second while Redis hangs, and answers once it goes on', async t => {
+    const redis = await server(t)
+    const { client } = await connection(t, redis.url)
+    process.kill(redis.pid, 'SIGSTOP')
+    const took = await timeToReject(t, client.get('k'))
+    t.ok(took < 1000, `${Math.round(took)} ms`)
+    process.kill(redis.pid, 'SIGCONT')
+    t.equal(await client.get('k'), null)
+  })
+
+  await t.test('leaves a server that has become a replica', async t => {
+    const redis = await server(t)
+    const { client } = await connection(t, redis.url)
+    const admin = new Redis(redis.url)
+    t.teardown(() => admin.disconnect())
+    const before = await admin.info('stats')
+    await admin.replicaof('127.0.0.1', await freePort())
+    const write = (): Promise<unknown> => client.eval("return redis.call('SET', KEYS[1], 1)", 1, 'k')
+    await t.rejects(write(), { ...UNAVAILABLE, cause: { message: /^READONLY/ } })
+    await admin.replicaof('NO', 'ONE')
+    t.equal(await client.ping(), 'PONG')
+    t.equal(await write(), 'OK')
+    const connections = (info: string): number => Number(/total_connections_received:(\d+)/.exec(info)?.[1])
+    t.ok(connections(await admin.info('stats')) > connections(before), 'over a new connection')
+  })
+
+  await t.test('closes while Redis is gone', async t => {
+    const redis = await server(t)
+    const { client, close } = await connection(t, redis.url)
+    await redis.kill()
+    client.get('k').catch(() => {})
+    const start = performance.now()
+    await close()
+    t.ok(performance.now() - start < 1000)
+  })
+})
+
+t.test('a client of the caller with default settings is held to the same second, and left open', async t => {
+  const redis = await server(t)
+  const own = new Redis(redis.url)
+  own.on('error', () => {})
+  t.teardown(() => own.disconnect())
+  const { client, close } = await connection(t, own)
+  await redis.kill()
+  const took = await timeToReject(t, client.get('k'))
+  t.ok(took > 850 && took < 1000, `${Math.round(took)} ms`)
+  await redis.restart()
+  await timeToRecover(client)
+  await close()
+  t.equal(await own.ping(), 'PONG')
+})
