@@ -1,0 +1,47 @@
+import { classifyError, type OAuthRefusal } from './error-class.ts'
+import { type OAuthAnswer, unavailable } from './request.ts'
+
+/**
+ * The error in an answer, or `undefined` when it states none.
+ *
+ * @throws FST_B24_OAUTH_UNAVAILABLE when the error says nothing about the token
+ */
+export function readRefusal ({ status, body }: OAuthAnswer): OAuthRefusal | undefined {
+  if (body['error'] === undefined) return undefined
+  const error = String(body['error']).toLowerCase()
+  const errorClass = classifyError(error)
+  if (errorClass === 'network') throw unavailable(`status ${status}, ${nameOf(error)}`)
+  return { status: 'refused', errorClass, error }
+}
+
+/** An answer that states no error and yet is not what the documentation promises. */
+export function nonsense ({ status }: OAuthAnswer, missing: string): Error {
+  return unavailable(`status ${status}, no usable ${missing}`)
+}
+
+/** Reads text that must be there. */
+export function textOf (value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+/** Reads a scope, which comes as `crm,task`, `crm, task` or `crm task`. */
+export function scopeOf (value: unknown): string[] {
+  return typeof value === 'string' ? value.split(/[\s,]+/).filter(name => name !== '') : []
+}
+
+/** Reads the id of a user, which comes as a number or as its digits. */
+export function userIdOf (value: unknown): number | undefined {
+  return /^\d{1,15}$/.test(String(value)) ? Number(value) : undefined
+}
+
+/** Reads the REST base of a portal: an http(s) URL that ends with `/rest/` and holds no more than that. */
+export function endpointOf (value: unknown): URL | undefined {
+  if (typeof value !== 'string' || !URL.canParse(value)) return undefined
+  const url = new URL(value)
+  const bare = `${url.protocol}//${url.host}${url.pathname}`
+  return /^https?:\/\/.*\/rest\/$/.test(bare) && bare === url.href ? url : undefined
+}
+
+function nameOf (error: string): string {
+  return /^[a-z_]{1,32}$/.test(error) ? error : 'an error of another form'
+}
