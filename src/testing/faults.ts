@@ -1,0 +1,43 @@
+/** The two things an OAuth server is asked. */
+export type FaultPoint = 'app.info' | 'token'
+
+/** How the OAuth server misbehaves. With `delayMs` alone the answer is right, but late. */
+export interface Fault {
+  /** @default 200 when there is a body, else the right answer's */
+  status?: number
+  /** Text goes out as it is, all else as JSON. */
+  body?: unknown
+  headers?: Record<string, string>
+  delayMs?: number
+  /** Never answers; the connection stays open until the caller or the simulator closes it. */
+  hang?: boolean
+  /**
+   * Requests it hits.
+   * @default Infinity
+   */
+  times?: number
+}
+
+/** The faults in force, each until it has hit `times` requests or is lifted. */
+export class FaultList {
+  readonly #faults: Array<{ point: FaultPoint, fault: Fault, left: number }> = []
+
+  /** @returns a function that lifts the fault */
+  add (point: FaultPoint, fault: Fault): () => void {
+    const entry = { point, fault, left: fault.times ?? Infinity }
+    this.#faults.push(entry)
+    return () => { entry.left = 0 }
+  }
+
+  /** The oldest fault in force at a point; counts as one hit. */
+  take (point: FaultPoint): Fault | undefined {
+    const entry = this.#faults.find(entry => entry.point === point && entry.left > 0)
+    if (entry === undefined) return undefined
+    entry.left--
+    return entry.fault
+  }
+
+  clear (): void {
+    this.#faults.length = 0
+  }
+}

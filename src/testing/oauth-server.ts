@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type Answer, answerAppInfo, answerToken } from './oauth-answers.ts'
+import type { Fault, FaultList, FaultPoint } from './faults.ts'
+import type { TokenBook } from './tokens.ts'
+
+/** What the OAuth server was asked: names of parameters only, so it can be printed. */
+export interface OAuthRequest {
+  method: string
+  /** Without the query. */
+  path: string
+  /** Parameters of the body. */
+  inBody: string[]
+  /** Parameters of the query: a secret among them would stand in every log on the way. */
+  inUrl: string[]
+  /** `grant_type`, where the request had one. */
+  grantType?: string
+}
+
+export interface OAuthServerParts {
+  book: TokenBook
+  faults: FaultList
+  requests: OAuthRequest[]
+}
+
+type Fields = Record<string, string>
+
+/** Adds the routes of Bitrix24's OAuth server: `app.info` and the token endpoint, by POST and by GET. */
+export function addOAuthRoutes (server: FastifyInstance, { book, faults, requests }: OAuthServerParts): void {
+  server.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, text, done) => {
+    done(null, Object.fromEntries(new URLSearchParams(text as string)))
+  })
+  const add = (paths: string[], point: FaultPoint, answer: (fields: Fields) => Answer) => {
+    for (const url of paths) {
+      server.route({
+        method: ['GET', 'POST'],
+        url,
+        handler: async (request, reply) => {
+          requests.push(describe(request))
+          const fault = faults.take(point)
+          if (fault?.hang === true) return reply.hijack()
+          if (fault?.delayMs !== undefined) await sleep(fault.delayMs, undefined, { ref: false })
+          return send(reply.headers(fault?.headers ?? {}), faulty(fault) ?? answer(fieldsOf(request)))
+        }
+      })
+    }
+  }
+  add(['/rest/app.info/', '/rest/app.info'], 'app.info', fields => answerAppInfo(book, fields))
+  add(['/oauth/token/', '/oauth/token'], 'token', fields => answerToken(book, fields, originOf(server)))
+}
+
+/** Where the simulator listens, such as `http://127.0.0.1:40123`. */
+export function originOf (server: FastifyInstance): string {
+  return new URL(server.listeningOrigin).origin
+}
+
+function fieldsOf (request: FastifyRequest): Fields {
+  return { ...request.query as Fields, ...request.body as Fields | undefined }
+}
+
+function describe (request: FastifyRequest): OAuthRequest {
+  const grantType = fieldsOf(request)['grant_type']
+  return {
+    method: request.method,
+    path: request.url.replace(/\?.*$/, ''),
+    inBody: Object.keys(request.body ?? {}),
+    inUrl: Object.keys(request.query as Fields),
+    ...(grantType !== undefined && { grantType })
+  }
+}
+
+function faulty ({ status, body }: Fault = {}): Answer | undefined {
+  return status === undefined && body === undefined ? undefined : [status ?? 200, body ?? '']
+}
+
+function send (reply: FastifyReply, [status, body]: Answer): FastifyReply {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return reply.code(status).type(typeof body === 'string' ? 'text/html' : 'application/json').send(text)
+}

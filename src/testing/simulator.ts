@@ -1,0 +1,70 @@
+import Fastify from 'fastify'
+import { FaultList, type Fault, type FaultPoint } from './faults.ts'
+import { addOAuthRoutes, originOf, type OAuthRequest } from './oauth-server.ts'
+import { SimulatedPortal } from './portal.ts'
+import { TokenBook } from './tokens.ts'
+
+export interface SimulatorOptions {
+  clientId: string
+  clientSecret: string
+  /**
+   * Port on loopback.
+   * @default a free one
+   */
+  port?: number
+}
+
+/** A Bitrix24 on loopback: its OAuth server, and portals that send events. */
+export interface Simulator {
+  /** Origin of the OAuth server, for the option `oauthServers`. */
+  readonly oauthServer: string
+  /** What the OAuth server was asked, in order; holds no secret. */
+  readonly requests: readonly OAuthRequest[]
+  /** The portal at a domain, such as `acme.bitrix24.com`; made when there is none. */
+  portal (domain: string): SimulatedPortal
+  portals (): SimulatedPortal[]
+  /** Registers another app at the OAuth server, so that `portal.issue({ clientId })` makes tokens of it. */
+  app (keys: { clientId: string, clientSecret: string }): void
+  /** Every token and secret there is or was, to search logs for. */
+  secrets (): string[]
+  /**
+   * Makes the OAuth server misbehave.
+   * @returns a function that lifts the fault
+   */
+  fault (point: FaultPoint, fault: Fault): () => void
+  clearFaults (): void
+  /** Closes the server and breaks off what hangs. */
+  close (): Promise<void>
+  [Symbol.asyncDispose] (): Promise<void>
+}
+
+/** Starts a simulator. */
+export async function createSimulator ({ clientId, clientSecret, port = 0 }: SimulatorOptions): Promise<Simulator> {
+  const book = new TokenBook()
+  const faults = new FaultList()
+  const requests: OAuthRequest[] = []
+  const portals = new Set<SimulatedPortal>()
+  const server = Fastify({ forceCloseConnections: true })
+  addOAuthRoutes(server, { book, faults, requests })
+  book.addApp(clientId, clientSecret)
+  await server.listen({ port, host: '127.0.0.1' })
+  const origin = originOf(server)
+  const find = (domain: string) => [...portals].find(portal => portal.domain === domain)
+  const add = (domain: string) => {
+    const portal = new SimulatedPortal(domain, { book, clientId, origin })
+    portals.add(portal)
+    return portal
+  }
+  return {
+    oauthServer: origin,
+    requests,
+    portal: domain => find(domain) ?? add(domain),
+    portals: () => [...portals],
+    app: keys => book.addApp(keys.clientId, keys.clientSecret),
+    secrets: () => book.secrets(),
+    fault: (point, fault) => faults.add(point, fault),
+    clearFaults: () => faults.clear(),
+    close: async () => await server.close(),
+    [Symbol.asyncDispose]: async () => await server.close()
+  }
+}

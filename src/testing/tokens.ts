@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto'
+
+/** What the OAuth server knows of a portal. */
+export interface PortalState {
+  readonly memberId: string
+  readonly domain: string
+  readonly clientEndpoint: string
+  readonly scope: readonly string[]
+  readonly status: string
+  readonly version: number
+  /** `false`: the OAuth server answers `PAYMENT_REQUIRED`. */
+  readonly paid: boolean
+  /** `true`: the OAuth server answers `PORTAL_DELETED`. */
+  readonly deleted: boolean
+  /** Client ids of the apps that were uninstalled: the OAuth server answers `NOT_INSTALLED`. */
+  readonly removedApps: ReadonlySet<string>
+}
+
+/** A token pair as the OAuth server keeps it. */
+export interface SimulatedPair {
+  readonly portal: PortalState
+  readonly clientId: string
+  readonly userId: number
+  readonly accessToken: string
+  readonly refreshToken: string
+  /** End of the access token, ms since the epoch. */
+  expiresAt: number
+  /** `false` once it was traded for a new pair, or the app was uninstalled. */
+  alive: boolean
+}
+
+const LIFETIME_MS = 3_600_000
+
+/** Every app and every token pair of one simulator. */
+export class TokenBook {
+  readonly apps = new Map<string, string>()
+  readonly #byAccess = new Map<string, SimulatedPair>()
+  readonly #byRefresh = new Map<string, SimulatedPair>()
+  readonly #secrets = new Set<string>()
+
+  /** Remembers a value that must never be logged. */
+  keepSecret (value: string): string {
+    this.#secrets.add(value)
+    return value
+  }
+
+  secrets (): string[] {
+    return [...this.#secrets]
+  }
+
+  addApp (clientId: string, clientSecret: string): void {
+    this.apps.set(clientId, this.keepSecret(clientSecret))
+  }
+
+  issue (portal: PortalState, clientId: string, userId: number): SimulatedPair {
+    const pair = {
+      portal,
+      clientId,
+      userId,
+      accessToken: this.#newToken(),
+      refreshToken: this.#newToken(),
+      expiresAt: Date.now() + LIFETIME_MS,
+      alive: true
+    }
+    this.#byAccess.set(pair.accessToken, pair)
+    this.#byRefresh.set(pair.refreshToken, pair)
+    return pair
+  }
+
+  byAccess (token: string): SimulatedPair | undefined {
+    return this.#byAccess.get(token)
+  }
+
+  byRefresh (token: string): SimulatedPair | undefined {
+    return this.#byRefresh.get(token)
+  }
+
+  /** Trades a pair for a new one of the same user; the old refresh token and the old access token die. */
+  rotate (pair: SimulatedPair): SimulatedPair {
+    pair.alive = false
+    return this.issue(pair.portal, pair.clientId, pair.userId)
+  }
+
+  * pairsOf (portal: PortalState, clientId?: string): Iterable<SimulatedPair> {
+    for (const pair of this.#byAccess.values()) {
+      if (pair.portal === portal && (clientId === undefined || pair.clientId === clientId)) yield pair
+    }
+  }
+
+  #newToken (): string {
+    return this.keepSecret(randomBytes(35).toString('hex'))
+  }
+}
