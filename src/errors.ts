@@ -11,6 +11,8 @@ export const FST_B24_INVALID_HANDLER = createError('FST_B24_INVALID_HANDLER', 'I
 export const FST_B24_FORM_LIMIT = createError('FST_B24_FORM_LIMIT', 'The body is over a limit: %s', 400)
 /** A key that no genuine sender writes: a prototype key, a repeated key, a value where a map is. */
 export const FST_B24_FORM_KEY = createError('FST_B24_FORM_KEY', 'The body has a key that is refused: %s', 400)
+/** A JSON body that is not JSON. */
+export const FST_B24_JSON = createError('FST_B24_JSON', 'The body is not valid JSON', 400)
 /** The body does not meet the schema of the envelope. */
 export const FST_B24_ENVELOPE = createError('FST_B24_ENVELOPE', 'The body is not an event: %s', 400)
 /** A post from Bitrix24 that is no event: a page, a placement, a robot, a settings form. */
@@ -33,3 +35,5 @@ export const FST_B24_INSTALL_BUSY = createError('FST_B24_INSTALL_BUSY', 'Too man
 export const FST_B24_CLOSING = createError('FST_B24_CLOSING', 'The server is closing', 503)
 /** Sealed tokens cannot be opened with the keys at hand. */
 export const FST_B24_SEAL_UNREADABLE = createError('FST_B24_SEAL_UNREADABLE', 'Sealed tokens cannot be opened: %s', 500)
+/** Something failed that has no code of its own; the log has it. */
+export const FST_B24_INTERNAL = createError('FST_B24_INTERNAL', 'Something went wrong', 500)

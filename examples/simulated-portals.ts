@@ -1,0 +1,47 @@
+// Stands in for Bitrix24 where there is none: an OAuth server and three portals whose users work.
+import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBitrix24Options } from 'fastify-bitrix24'
+import { createSimulator, type SimulatedPortal } from 'fastify-bitrix24/testing'
+
+const DOMAINS = ['acme.bitrix24.com', 'globex.bitrix24.eu', 'initech.bitrix24.de']
+
+/** Something that happens at a portal; `id` counts up. */
+const WORK: ReadonlyArray<(portal: SimulatedPortal, id: number) => Promise<unknown>> = [
+  (portal, id) => portal.send('onCrmDynamicItemAdd', { FIELDS: { ID: id, ENTITY_TYPE_ID: 31 } }),
+  (portal, id) => portal.send('onCrmDynamicItemUpdate', { FIELDS: { ID: id, ENTITY_TYPE_ID: 1220 } }),
+  (portal, id) => portal.send('onCrmDealAdd', { FIELDS: { ID: id } }),
+  (portal, id) => portal.send('onCrmDynamicItemDelete', { FIELDS: { ID: id, ENTITY_TYPE_ID: 1220 } }),
+  (portal, id) => portal.send('onCrmDealUpdate', { FIELDS: { ID: id } })
+]
+
+export interface Simulation {
+  options: FastifyBitrix24Options
+  /** How many portals there are. */
+  portals: number
+  /** Installs the app on every portal and lets them work until `stop`. */
+  start (appUrl: string): Promise<void>
+  stop (): Promise<void>
+}
+
+export async function simulateBitrix24 (): Promise<Simulation> {
+  const keys = { clientId: 'local.simulated', clientSecret: randomBytes(16).toString('hex') }
+  const b24 = await createSimulator(keys)
+  const portals = DOMAINS.map(domain => b24.portal(domain))
+  const stopped = new AbortController()
+  return {
+    options: { ...keys, oauthServers: [b24.oauthServer] },
+    portals: portals.length,
+    async start (appUrl) {
+      for (const portal of portals) await portal.install(`${appUrl}/events`)
+      for (let id = 1; !stopped.signal.aborted; id++) {
+        for (const portal of portals) await WORK[id % WORK.length]?.(portal, id).catch(() => {})
+        await delay(700, undefined, { signal: stopped.signal }).catch(() => {})
+      }
+    },
+    async stop () {
+      stopped.abort()
+      await b24.close()
+    }
+  }
+}

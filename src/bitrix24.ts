@@ -1,0 +1,82 @@
+import type { HandlerContext } from './delivery/handler-context.ts'
+import type { LifecycleHookList, LifecycleHookName, LifecycleHooks } from './delivery/lifecycle-hooks.ts'
+import type { EventHooks } from './events/hooks.ts'
+import type { InstallStore } from './installs/store.ts'
+import { portalOf, type Portal } from './portal/portal.ts'
+
+export interface Health {
+  /** Whether the store answers now. */
+  store: 'ok' | 'unavailable'
+  /** Posts since the start of this process. */
+  events: { accepted: number, stale: number, rejected: number, failed: number }
+  /** Fields that did not fit their documented type, by event; they reached the handlers as they came. */
+  misfits: Record<string, number>
+}
+
+export interface Bitrix24Parts {
+  hooks: EventHooks<HandlerContext>
+  lifecycle: LifecycleHookList
+  store: InstallStore
+  count: () => Pick<Health, 'events' | 'misfits'>
+}
+
+/** The decorator `fastify.bitrix24`. */
+export class Bitrix24 {
+  /**
+   * Registers a handler for one event or several; the type of `event.data` follows from the name.
+   *
+   * @throws FST_B24_INVALID_HANDLER
+   */
+  readonly on: EventHooks<HandlerContext>['on']
+  /** Takes a handler off again. */
+  readonly off: EventHooks<HandlerContext>['off']
+  /** Registers a handler for every event, known or not. */
+  readonly onAny: EventHooks<HandlerContext>['onAny']
+  readonly #parts: Bitrix24Parts
+
+  constructor (parts: Bitrix24Parts) {
+    this.#parts = parts
+    this.on = parts.hooks.on.bind(parts.hooks)
+    this.off = parts.hooks.off.bind(parts.hooks)
+    this.onAny = parts.hooks.onAny.bind(parts.hooks)
+  }
+
+  /**
+   * Registers a lifecycle hook. Hooks of one name run one after another.
+   *
+   * @throws FST_B24_HOOK_UNSUPPORTED
+   */
+  addHook<N extends LifecycleHookName> (name: N, hook: LifecycleHooks[N]): this {
+    this.#parts.lifecycle.add(name, hook)
+    return this
+  }
+
+  /**
+   * The portal of that `member_id`, or `undefined` when the app was never installed there.
+   *
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  async portal (memberId: string): Promise<Portal | undefined> {
+    const stored = await this.#parts.store.get(memberId)
+    return stored === undefined ? undefined : portalOf(stored.install)
+  }
+
+  /**
+   * Every portal that installed the app, those that removed it again among them (`state: 'uninstalled'`).
+   *
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  async * portals (): AsyncGenerator<Portal, void, undefined> {
+    let cursor: string | undefined
+    do {
+      const page = await this.#parts.store.scan(cursor)
+      yield * page.installs.map(portalOf)
+      cursor = page.cursor
+    } while (cursor !== undefined)
+  }
+
+  async health (): Promise<Health> {
+    const store = await this.#parts.store.ping().then(() => 'ok' as const, () => 'unavailable' as const)
+    return { store, ...this.#parts.count() }
+  }
+}

@@ -1,0 +1,152 @@
+import { FST_B24_INVALID_OPTIONS } from './errors.ts'
+import type { InstallStore } from './installs/store.ts'
+import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
+import type { RedisOption } from './redis/connect.ts'
+
+export interface FastifyBitrix24Options {
+  /** OAuth client id of the app, `local.…` or `app.…`. */
+  clientId: string | undefined
+  /** OAuth client secret of the app. */
+  clientSecret: string | undefined
+  /**
+   * Where installs are kept: a Redis URL, options of ioredis, or a client that the caller owns and closes.
+   * @default the embedded store in `dataDir`
+   */
+  redis?: RedisOption | undefined
+  /**
+   * Folder of the embedded store.
+   * @default './.bitrix24'
+   */
+  dataDir?: string | undefined
+  /** Own store instead of Redis or the embedded one; the caller closes it. */
+  store?: InstallStore | undefined
+  /** Name of this app where one server has several: `app.bitrix24.<namespace>`. */
+  namespace?: string | undefined
+  /**
+   * Start of the paths `POST {prefix}/events` and `POST {prefix}/install`.
+   * @default '/bitrix24', with a namespace `/bitrix24/<namespace>`
+   */
+  prefix?: string
+  /**
+   * Origins of the OAuth servers that may vouch for an install. No other server is ever asked.
+   * @default both genuine ones
+   * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/oauth/simple-way.md
+   */
+  oauthServers?: readonly string[] | undefined
+  /**
+   * Keys that seal the OAuth tokens, newest first, each of 32 characters or more. The first seals, the others only open.
+   * @default one key derived from `clientSecret`, which always opens too
+   */
+  encryptionKeys?: ReadonlyArray<string | Buffer> | undefined
+  /** Outgoing webhooks: tokens that a portal's owner made by hand. */
+  webhooks?: ReadonlyArray<{ memberId: string, applicationToken: string }> | undefined
+  delivery?: DeliveryOptions | undefined
+  /**
+   * Allows portals on private and loopback addresses: on-premise in a LAN, or the simulator.
+   * @default false
+   */
+  allowPrivateNetworks?: boolean | undefined
+  /**
+   * Largest body in bytes; a larger one is answered 413.
+   * @default 262144
+   */
+  bodyLimit?: number | undefined
+}
+
+export interface DeliveryOptions {
+  /**
+   * Longest run of one handler in ms; then its signal aborts and it counts as failed.
+   * @default 30000
+   */
+  handlerTimeoutMs?: number | undefined
+}
+
+/** The options, checked and complete. */
+export interface Settings extends Omit<FastifyBitrix24Options, 'delivery'> {
+  clientId: string
+  clientSecret: string
+  dataDir: string
+  prefix: string
+  oauthServers: readonly string[]
+  encryptionKeys: ReadonlyArray<string | Buffer>
+  webhooks: ReadonlyArray<{ memberId: string, applicationToken: string }>
+  delivery: { handlerTimeoutMs: number }
+  allowPrivateNetworks: boolean
+  bodyLimit: number
+}
+
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
+
+/** @throws FST_B24_INVALID_OPTIONS with the name of the option; never with a value that may be secret */
+export function readOptions (options: FastifyBitrix24Options): Settings {
+  const { namespace, delivery = {} } = options
+  check(isText(options.clientId), 'clientId must be a string that is not empty')
+  check(isText(options.clientSecret), 'clientSecret must be a string that is not empty')
+  check(namespace === undefined || /^[A-Za-z]\w*$/.test(namespace), 'namespace must be letters, digits and underscores')
+  check([options.redis, options.store].filter(x => x !== undefined).length < 2, 'redis and store exclude each other')
+  check(isObject(delivery), 'delivery must be an object')
+  const settings: Settings = {
+    ...options,
+    clientId: options.clientId as string,
+    clientSecret: options.clientSecret as string,
+    dataDir: options.dataDir ?? './.bitrix24',
+    prefix: options.prefix ?? (namespace === undefined ? '/bitrix24' : `/bitrix24/${namespace}`),
+    oauthServers: options.oauthServers ?? GENUINE_OAUTH_SERVERS,
+    encryptionKeys: options.encryptionKeys ?? [],
+    webhooks: options.webhooks ?? [],
+    delivery: { handlerTimeoutMs: delivery.handlerTimeoutMs ?? 30_000 },
+    allowPrivateNetworks: options.allowPrivateNetworks ?? false,
+    bodyLimit: options.bodyLimit ?? 262_144
+  }
+  checkSettings(settings)
+  return settings
+}
+
+function checkSettings (settings: Settings): void {
+  const { redis, store } = settings
+  check(redis === undefined || isText(redis) || isObject(redis), 'redis must be a URL, options of ioredis or a client')
+  check(store === undefined || (['get', 'swap', 'scan', 'ping', 'close'] as const).every(verb => typeof store?.[verb] === 'function'),
+    'store must have get, swap, scan, ping and close')
+  check(isText(settings.dataDir), 'dataDir must be a path')
+  check(/^(\/[^\s?#]*[^\s?#/])?$/.test(settings.prefix), "prefix must start with '/' and not end with it")
+  check(isList(settings.oauthServers, isOrigin) && settings.oauthServers.length > 0,
+    "oauthServers must be a list of origins such as 'https://oauth.bitrix24.tech'")
+  check(isList(settings.encryptionKeys, isKey), 'encryptionKeys must be strings of 32 characters or buffers of 32 bytes, or longer')
+  check(isList(settings.webhooks, isWebhook), 'webhooks must be a list of { memberId, applicationToken }')
+  check(isIntegerIn(settings.delivery.handlerTimeoutMs, 1, LONGEST_TIMEOUT_MS), 'delivery.handlerTimeoutMs must be a number of ms, 1 or more')
+  check(typeof settings.allowPrivateNetworks === 'boolean', 'allowPrivateNetworks must be true or false')
+  check(isIntegerIn(settings.bodyLimit, 1024, Number.MAX_SAFE_INTEGER), 'bodyLimit must be a number of bytes, 1024 or more')
+}
+
+function check (holds: boolean, message: string): void {
+  if (!holds) throw new FST_B24_INVALID_OPTIONS(message)
+}
+
+function isObject (value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isText (value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}
+
+function isIntegerIn (value: unknown, least: number, most: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
+}
+
+function isList<T> (value: unknown, isItem: (item: T) => boolean): boolean {
+  return Array.isArray(value) && value.every(isItem)
+}
+
+function isOrigin (value: unknown): boolean {
+  return isText(value) && URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).origin === value
+}
+
+function isKey (value: unknown): boolean {
+  return (typeof value === 'string' || Buffer.isBuffer(value)) && value.length >= 32
+}
+
+function isWebhook (value: unknown): boolean {
+  const webhook = value as { memberId?: unknown, applicationToken?: unknown } | null
+  return isObject(webhook) && isText(webhook.memberId) && isText(webhook.applicationToken)
+}

@@ -1,0 +1,80 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { Bitrix24 } from './bitrix24.ts'
+import { Dispatcher } from './delivery/dispatcher.ts'
+import type { HandlerContext } from './delivery/handler-context.ts'
+import { Lifecycle } from './delivery/lifecycle.ts'
+import { LifecycleHookList } from './delivery/lifecycle-hooks.ts'
+import { PairCheck } from './delivery/pair-check.ts'
+import { Receiver } from './delivery/receiver.ts'
+import { FST_B24_INVALID_OPTIONS } from './errors.ts'
+import { EventHooks } from './events/hooks.ts'
+import { openInstallStore } from './installs/open-store.ts'
+import { WebhookTokens } from './installs/webhook-tokens.ts'
+import { createCheckQueue } from './oauth/check-queue.ts'
+import { createSealer } from './oauth/seal.ts'
+import { readOptions, type FastifyBitrix24Options } from './options.ts'
+import type { Portal } from './portal/portal.ts'
+import { eventRoutes } from './routes/events.ts'
+
+/** Apps by `namespace`; extend it to have `app.bitrix24.<namespace>` typed. */
+export interface Bitrix24Namespaces {}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    bitrix24: Bitrix24 & Bitrix24Namespaces
+  }
+  interface FastifyRequest {
+    /** The portal that an accepted event came from; `null` on every other request. */
+    portal: Portal | null
+  }
+}
+
+async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix24Options): Promise<void> {
+  const settings = readOptions(options)
+  const log = fastify.log.child({ plugin: 'fastify-bitrix24' })
+  const { store, close } = await openInstallStore(settings, error => log.warn({ err: error }, 'redis is away'))
+  fastify.addHook('onClose', close)
+
+  const hooks = new EventHooks<HandlerContext>({ warn: (message, details) => log.warn(details, message) })
+  const lifecycleHooks = new LifecycleHookList()
+  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, handlerTimeoutMs: settings.delivery.handlerTimeoutMs })
+  const closing = new AbortController()
+  fastify.addHook('preClose', async () => {
+    closing.abort()
+    dispatcher.close()
+  })
+  const receiver = new Receiver({
+    store,
+    dispatcher,
+    hooks: lifecycleHooks,
+    webhooks: new WebhookTokens(settings.webhooks),
+    lifecycle: new Lifecycle(store, new PairCheck({
+      queue: createCheckQueue(),
+      sealer: createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId),
+      oauth: { allowedServers: settings.oauthServers, clientId: settings.clientId, clientSecret: settings.clientSecret, signal: closing.signal },
+      allowPrivateNetworks: settings.allowPrivateNetworks
+    }))
+  })
+
+  decorate(fastify, settings.namespace, new Bitrix24({
+    hooks,
+    lifecycle: lifecycleHooks,
+    store,
+    count: () => ({ events: { ...receiver.counts }, misfits: dispatcher.misfits })
+  }))
+  await fastify.register(eventRoutes, { prefix: settings.prefix, receiver, bodyLimit: settings.bodyLimit })
+}
+
+function decorate (fastify: FastifyInstance, namespace: string | undefined, bitrix24: Bitrix24): void {
+  if (!fastify.hasRequestDecorator('portal')) fastify.decorateRequest('portal', null)
+  if (namespace === undefined) {
+    fastify.decorate('bitrix24', bitrix24 as FastifyInstance['bitrix24'])
+    return
+  }
+  if (!fastify.hasDecorator('bitrix24')) fastify.decorate('bitrix24', {} as FastifyInstance['bitrix24'])
+  if (namespace in fastify.bitrix24) throw new FST_B24_INVALID_OPTIONS(`namespace '${namespace}' is taken`)
+  Object.assign(fastify.bitrix24, { [namespace]: bitrix24 })
+}
+
+export default fp(fastifyBitrix24, { fastify: '5.x', name: 'fastify-bitrix24' })

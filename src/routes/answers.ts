@@ -1,0 +1,22 @@
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { FST_B24_INTERNAL } from '../errors.ts'
+
+export const AcceptedSchema = Type.Object({ status: Type.Literal('accepted') }, { description: 'The event is handled' })
+export const ReadySchema = Type.Object({ status: Type.Literal('ready') }, { description: 'The route is there; events come by POST' })
+export const ErrorSchema = Type.Object({
+  statusCode: Type.Integer(),
+  code: Type.String({ description: 'FST_B24_… of the plugin, FST_ERR_… of Fastify' }),
+  error: Type.String(),
+  message: Type.String()
+})
+
+/** Answers every error with its code; what has none of ours, and is not the sender's fault, is told to the log alone. */
+export function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const isTold = (error.statusCode ?? 500) < 500 || error.code?.startsWith('FST_') === true
+  const { statusCode = 500, code, message } = isTold ? error : new FST_B24_INTERNAL()
+  if (statusCode < 500) request.log.info({ code, statusCode }, 'post refused')
+  else request.log.error({ err: error }, 'event not taken')
+  return reply.code(statusCode).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
+}

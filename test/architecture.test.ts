@@ -1,0 +1,59 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import t from 'tap'
+
+/** From the ground up: a room imports from rooms before it, and from itself. Rooms in one line do not know each other. */
+const FLOORS = [['errors'], ['redis'], ['wire', 'oauth'], ['events', 'installs'], ['portal'], ['delivery'], ['routes'], ['options', 'bitrix24'], ['plugin'], ['index']]
+/** Built on the house, and not part of it. */
+const OUTSIDE = ['testing']
+const WITH_FASTIFY = /^(plugin\.ts|routes\/|testing\/)/
+
+interface Import { file: string, target: string, isType: boolean }
+
+const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts'))
+const imports = files.flatMap(importsOf)
+
+t.test('every room imports only from rooms nearer the ground', async t => {
+  const floorOf = (room: string) => FLOORS.findIndex(rooms => rooms.includes(room))
+  for (const { file, target } of imports.filter(({ target }) => target.startsWith('.'))) {
+    const [from, to] = [roomOf(file), roomOf(normalize(join(dirname(file), target)))]
+    if (from === to) continue
+    if (OUTSIDE.includes(from)) t.ok(floorOf(to) < floorOf('routes'), `${file} -> ${target}`)
+    else t.ok(floorOf(to) !== -1 && floorOf(to) < floorOf(from), `${file} -> ${target}`)
+  }
+})
+
+t.test('no file imports itself by a detour', async t => {
+  const targets = new Map(files.map(file => [file, imports.filter(each => each.file === file && each.target.startsWith('.')).map(({ target }) => normalize(join(dirname(file), target)))]))
+  const seen = new Set<string>()
+  const walk = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) t.fail(`a circle: ${[...path.slice(path.indexOf(file)), file].join(' -> ')}`)
+    if (seen.has(file)) return
+    seen.add(file)
+    for (const target of targets.get(file) ?? []) walk(target, [...path, file])
+  }
+  for (const file of files) walk(file, [])
+  t.equal(seen.size, files.length)
+})
+
+t.test('fastify and ioredis are values only where they must be', async t => {
+  for (const { file, target } of imports.filter(({ isType }) => !isType)) {
+    if (target === 'fastify') t.match(file, WITH_FASTIFY)
+    t.not(target, 'ioredis', `${file}: imported when it is needed`)
+    t.not(target, 'lmdb', `${file}: imported when it is needed`)
+  }
+})
+
+t.test('no file is too large to take in', async t => {
+  for (const file of files) t.ok(readFileSync(join('src', file), 'utf8').split('\n').length <= 250, file)
+})
+
+function roomOf (path: string): string {
+  return path.split('/')[0]!.replace(/\.ts$/, '')
+}
+
+function importsOf (file: string): Import[] {
+  const text = readFileSync(join('src', file), 'utf8')
+  return [...text.matchAll(/^(?:import|export) (type )?(?:[^'\n]*?|\{[^}]*\}) ?from '([^']+)'/gm)]
+    .map(([, type, target]) => ({ file, target: target!, isType: type !== undefined }))
+}

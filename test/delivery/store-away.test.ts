@@ -1,0 +1,39 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { buildWorld } from '../helpers/app.ts'
+import { startRedis } from '../helpers/redis-server.ts'
+
+for (const owner of ['the plugin', 'the caller'] as const) {
+  t.test(`Redis goes and comes back, with a client of ${owner}`, { timeout: 60_000 }, async t => {
+    const server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+    const client = new Redis(server.url, { lazyConnect: true })
+    client.on('error', () => {})
+    t.teardown(async () => { client.disconnect(); await server.stop() })
+    const { app, b24, eventsUrl } = await buildWorld(t, { redis: owner === 'the plugin' ? server.url : client })
+    const portal = b24.portal('acme.bitrix24.com')
+    const heard: number[] = []
+    app.bitrix24.on('onCrmDealAdd', event => { heard.push(event.data.FIELDS.ID) })
+    t.equal((await portal.install(eventsUrl)).statusCode, 200)
+    t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } })).statusCode, 200)
+
+    await server.kill()
+    for (const late of [b24.portal('late.bitrix24.com').install(eventsUrl), portal.send('onCrmDealAdd', { FIELDS: { ID: 2 } })]) {
+      const began = Date.now()
+      const delivery = await late
+      t.equal(delivery.statusCode, 503)
+      t.match(delivery.json(), { code: 'FST_B24_STORE_UNAVAILABLE' })
+      t.ok(Date.now() - began < 1500, 'within a second or so')
+    }
+    t.match(await app.bitrix24.health(), { store: 'unavailable' })
+
+    await server.restart()
+    let statusCode = 0
+    for (let tries = 0; statusCode !== 200 && tries < 50; tries++) {
+      await sleep(100)
+      statusCode = (await portal.send('onCrmDealAdd', { FIELDS: { ID: 3 } })).statusCode
+    }
+    t.equal(statusCode, 200, 'it recovers by itself')
+    t.strictSame(heard, [1, 3])
+  })
+}

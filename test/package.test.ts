@@ -1,0 +1,72 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import t from 'tap'
+import { temporaryFolder } from './helpers/app.ts'
+import { cleanEnvironment } from './helpers/program.ts'
+
+t.setTimeout(120_000)
+
+const REGISTER = `
+  const app = Fastify()
+  await app.register(fastifyBitrix24, { clientId: 'local.consumer', clientSecret: 'made up', dataDir: process.env.DATA_DIR })
+  app.bitrix24.on('onCrmDynamicItemUpdate', async event => { console.log(event.data.FIELDS.ID.toFixed()) })
+  const answer = await app.inject('/bitrix24/events')
+  await app.close()
+  console.log(answer.statusCode)`
+
+const packed = temporaryFolder(t)
+run('npm', ['run', '--silent', 'build'])
+run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', packed])
+const tarball = join(packed, readdirSync(packed)[0]!)
+
+t.test('publint and attw accept the package', async t => {
+  for (const [command, args] of [['publint', ['run', tarball, '--strict']], ['attw', [tarball, '--profile', 'esm-only']]] as const) {
+    const { status, stdout, stderr } = spawnSync(join('node_modules/.bin', command), args, { encoding: 'utf8', env: cleanEnvironment() })
+    t.equal(status, 0, `${command}\n${stdout}${stderr}`)
+  }
+})
+
+t.test('the package holds what it needs and no more', async t => {
+  const files = run('tar', ['-tzf', tarball]).split('\n').filter(file => file !== '').map(file => file.replace('package/', ''))
+  t.strictSame(files.filter(file => !/^(src|dist)\//.test(file)).sort(), ['LICENSE', 'README.md', 'package.json'])
+  t.ok(files.includes('dist/typebox.LICENSE'), 'with the licence of what is compiled in')
+})
+
+const consumers: Array<[what: string, file: string, text: string, manifest: object]> = [
+  ['an ESM TypeScript project', 'app.ts', `import Fastify from 'fastify'\nimport fastifyBitrix24 from 'fastify-bitrix24'\nimport { createSimulator } from 'fastify-bitrix24/testing'\n${REGISTER}\nconsole.log(typeof createSimulator)`, { type: 'module' }],
+  ['a CommonJS project', 'app.cjs', `const Fastify = require('fastify')\nconst fastifyBitrix24 = require('fastify-bitrix24').default\nmain()\nasync function main () {${REGISTER}\n}`, { type: 'commonjs' }]
+]
+for (const [what, file, text, manifest] of consumers) {
+  t.test(`${what} can register it`, async t => {
+    const folder = consumer(t.name, manifest)
+    writeFileSync(join(folder, file), text)
+    let entry = file
+    if (file.endsWith('.ts')) {
+      const options = { strict: true, module: 'NodeNext', target: 'ES2022', skipLibCheck: false, types: ['node'], outDir: 'out', rootDir: '.' }
+      writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: [file] }))
+      const { status, stdout } = spawnSync(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', folder], { encoding: 'utf8' })
+      t.equal(status, 0, stdout)
+      entry = 'out/app.js'
+    }
+    const { stdout, stderr } = spawnSync(process.execPath, [join(folder, entry)], { encoding: 'utf8', env: { ...cleanEnvironment(), DATA_DIR: temporaryFolder(t) } })
+    t.match(stdout, /^200$/m, stderr)
+  })
+}
+
+/** A project that has the packed package, and the project's own packages beside it as if they were installed. */
+function consumer (name: string, manifest: object): string {
+  const folder = temporaryFolder(t)
+  const modules = join(folder, 'node_modules')
+  mkdirSync(join(modules, 'fastify-bitrix24'), { recursive: true })
+  run('tar', ['-xzf', tarball, '--strip-components=1', '-C', join(modules, 'fastify-bitrix24')])
+  for (const each of readdirSync('node_modules')) {
+    if (!each.startsWith('.') && each !== 'fastify-bitrix24') symlinkSync(resolve('node_modules', each), join(modules, each))
+  }
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: name.replaceAll(' ', '-').toLowerCase(), private: true, ...manifest }))
+  return folder
+}
+
+function run (command: string, args: string[]): string {
+  return execFileSync(command, args, { encoding: 'utf8', env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'inherit'] })
+}

@@ -1,0 +1,170 @@
+import { join } from 'node:path'
+import formbody from '@fastify/formbody'
+import swagger from '@fastify/swagger'
+import Fastify from 'fastify'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import fastifyBitrix24, { type Bitrix24, type FastifyBitrix24Options } from '../src/index.ts'
+import { createSimulator } from '../src/testing/index.ts'
+import { buildApp, buildWorld, temporaryFolder } from './helpers/app.ts'
+import { freePort } from './helpers/redis-server.ts'
+import { remember, secret } from './helpers/secrets.ts'
+
+const keys = () => ({ clientId: 'local.plugin-test', clientSecret: secret() })
+
+t.test('wrong options stop the registration, and the error names the option', async t => {
+  const cases: Array<[options: Partial<Record<keyof FastifyBitrix24Options, unknown>>, message: RegExp]> = [
+    [{ clientId: undefined }, /clientId/],
+    [{ clientId: '' }, /clientId/],
+    [{ clientSecret: undefined }, /clientSecret/],
+    [{ redis: 7 }, /redis/],
+    [{ redis: 'http://127.0.0.1' }, /redis/],
+    [{ redis: 'redis://127.0.0.1', store: {} }, /exclude/],
+    [{ store: { get: () => {} } }, /store/],
+    [{ dataDir: '' }, /dataDir/],
+    [{ namespace: 'a.b' }, /namespace/],
+    [{ prefix: 'bitrix24' }, /prefix/],
+    [{ prefix: '/bitrix24/' }, /prefix/],
+    [{ oauthServers: [] }, /oauthServers/],
+    [{ oauthServers: ['oauth.bitrix.info'] }, /oauthServers/],
+    [{ oauthServers: ['https://oauth.bitrix.info/rest/'] }, /oauthServers/],
+    [{ encryptionKeys: ['short'] }, /encryptionKeys/],
+    [{ encryptionKeys: [7] }, /encryptionKeys/],
+    [{ webhooks: [{ memberId: 'a' }] }, /webhooks/],
+    [{ webhooks: [null] }, /webhooks/],
+    [{ delivery: 'fast' }, /delivery/],
+    [{ delivery: { handlerTimeoutMs: 0 } }, /handlerTimeoutMs/],
+    [{ delivery: { handlerTimeoutMs: 1.5 } }, /handlerTimeoutMs/],
+    [{ delivery: { handlerTimeoutMs: 2 ** 40 } }, /handlerTimeoutMs/],
+    [{ allowPrivateNetworks: 'yes' }, /allowPrivateNetworks/],
+    [{ bodyLimit: 10 }, /bodyLimit/]
+  ]
+  for (const [change, message] of cases) {
+    const app = Fastify()
+    const options = { ...keys(), dataDir: temporaryFolder(t), ...change } as FastifyBitrix24Options
+    await t.rejects(async () => await app.register(fastifyBitrix24, options), { code: 'FST_B24_INVALID_OPTIONS', message }, String(message))
+    await app.close()
+  }
+})
+
+t.test('keeps installs in Redis where it is given a URL or a client', async t => {
+  const url = process.env['REDIS_URL'] ?? ''
+  const client = new Redis(url)
+  t.teardown(() => client.quit())
+  for (const redis of [url, client]) {
+    const { app, b24, eventsUrl } = await buildWorld(t, { redis })
+    const portal = b24.portal('acme.bitrix24.com')
+    t.equal((await portal.install(eventsUrl)).statusCode, 200)
+    t.match(await app.bitrix24.health(), { store: 'ok' })
+    const found = []
+    for await (const { memberId } of app.bitrix24.portals()) found.push(memberId)
+    t.strictSame(found, [portal.memberId])
+    t.equal(await app.bitrix24.portal('nobody'), undefined)
+    await app.close()
+  }
+  t.equal(await client.ping(), 'PONG', 'a client of the caller stays open')
+})
+
+t.test('does not start without its store', async t => {
+  for (const where of [{ redis: `redis://127.0.0.1:${await freePort()}` }, { dataDir: '/dev/null/folder' }]) {
+    await t.rejects(buildApp(t, { ...keys(), ...where }), { code: 'FST_B24_STORE_UNAVAILABLE' })
+  }
+})
+
+t.test('says that the store is away, and forgets nothing of it', async t => {
+  const { app } = await buildApp(t, {
+    ...keys(),
+    store: {
+      get: async () => undefined,
+      swap: async () => true,
+      scan: async () => ({ installs: [] }),
+      ping: async () => { throw new Error('away') },
+      close: async () => {}
+    }
+  })
+  t.match(await app.bitrix24.health(), { store: 'unavailable' })
+})
+
+t.test('several apps live in one server', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const dataDir = temporaryFolder(t)
+  const worlds = []
+  for (const namespace of ['sales', 'support']) {
+    const own = { clientId: `local.${namespace}`, clientSecret: secret() }
+    const b24 = await createSimulator(own)
+    t.teardown(async () => { b24.secrets().forEach(remember); await b24.close() })
+    await app.register(fastifyBitrix24, { ...own, namespace, dataDir, oauthServers: [b24.oauthServer] })
+    worlds.push({ namespace, portal: b24.portal('acme.bitrix24.com') })
+  }
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const apps = app.bitrix24 as unknown as Record<string, Bitrix24>
+  const heard: string[] = []
+  for (const { namespace } of worlds) apps[namespace]?.on('onCrmDealAdd', (_event, { portal }) => { heard.push(`${namespace} ${portal.memberId}`) })
+  for (const { namespace, portal } of worlds) {
+    const url = `${app.listeningOrigin}/bitrix24/${namespace}/events`
+    t.equal((await portal.install(url)).statusCode, 200)
+    t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } })).statusCode, 200)
+  }
+  t.strictSame(heard, worlds.map(({ namespace, portal }) => `${namespace} ${portal.memberId}`))
+  const [sales, support] = worlds
+  const crossed = await sales!.portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } }, { url: support!.portal.eventsUrl! })
+  t.equal(crossed.statusCode, 403, 'one app knows nothing of the portals of another')
+})
+
+t.test('a namespace and the plain decorator are taken once each', async t => {
+  const dataDir = temporaryFolder(t)
+  const { app } = await buildApp(t, { ...keys(), namespace: 'sales', dataDir })
+  await t.rejects(async () => await app.register(fastifyBitrix24, { ...keys(), namespace: 'sales', dataDir }), { code: 'FST_B24_INVALID_OPTIONS' })
+  const plain = await buildApp(t, { ...keys(), dataDir })
+  await t.rejects(async () => await plain.app.register(fastifyBitrix24, { ...keys(), dataDir }), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+})
+
+t.test('lives beside a host that parses forms, coerces and removes', async t => {
+  const own = keys()
+  const b24 = await createSimulator(own)
+  t.teardown(async () => { b24.secrets().forEach(remember); await b24.close() })
+  const app = Fastify({ ajv: { customOptions: { removeAdditional: 'all', coerceTypes: 'array', useDefaults: true } } })
+  t.teardown(() => app.close())
+  await app.register(formbody)
+  await app.register(swagger, { openapi: {} })
+  app.post('/own', async request => request.body)
+  await app.register(fastifyBitrix24, { ...own, dataDir: temporaryFolder(t), oauthServers: [b24.oauthServer], prefix: '/b24' })
+  const heard: unknown[] = []
+  app.bitrix24.onAny(event => { heard.push(event.code, event.data) })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+
+  const portal = b24.portal('acme.bitrix24.com')
+  t.equal((await portal.install(`${app.listeningOrigin}/b24/events`)).statusCode, 200)
+  heard.length = 0
+  t.equal((await portal.send('onMyOwnEvent', { deep: { er: ['1', '2'] } })).statusCode, 200)
+  t.strictSame(JSON.parse(JSON.stringify(heard)), ['ONMYOWNEVENT', { deep: { er: ['1', '2'] } }])
+
+  const own1 = await app.inject({ method: 'POST', url: '/own', payload: 'a[b]=1', headers: { 'content-type': 'application/x-www-form-urlencoded' } })
+  t.strictSame(own1.json(), { 'a[b]': '1' }, "the host's forms are read as before")
+
+  const paths = app.swagger().paths as Record<string, { post: { requestBody: { content: Record<string, { schema: { required: string[] } }> } } }>
+  t.match(paths['/b24/events']?.post.requestBody.content['application/x-www-form-urlencoded']?.schema.required, ['event', 'auth'])
+})
+
+t.test('refuses hooks and handlers that cannot work', async t => {
+  const { app } = await buildApp(t, keys())
+  const { bitrix24 } = app
+  t.throws(() => bitrix24.addHook('onTeapot' as 'onInstall', () => {}), { code: 'FST_B24_HOOK_UNSUPPORTED' })
+  t.throws(() => bitrix24.addHook('onInstall', 'f' as never), { code: 'FST_B24_HOOK_UNSUPPORTED' })
+  t.throws(() => bitrix24.on('onCrmDealAdd', 'f' as never), { code: 'FST_B24_INVALID_HANDLER' })
+  t.equal(bitrix24.addHook('onInstall', () => {}), bitrix24)
+})
+
+t.test('warns of an event that no page documents, and takes it', async t => {
+  const { app, logs } = await buildApp(t, keys())
+  app.bitrix24.on('onTeapotBoiled', () => {})
+  t.match(logs.map(line => JSON.parse(line)).find(line => line.event === 'ONTEAPOTBOILED'), { level: 40, plugin: 'fastify-bitrix24' })
+})
+
+t.test('makes its folder for the owner alone', async t => {
+  const dataDir = join(temporaryFolder(t), 'deep')
+  await buildApp(t, { ...keys(), dataDir })
+  const { statSync } = await import('node:fs')
+  t.equal(statSync(dataDir).mode & 0o777, 0o700)
+})

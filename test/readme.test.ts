@@ -1,0 +1,89 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import * as errors from '../src/errors.ts'
+import { cleanEnvironment, programArguments, untilPrinted } from './helpers/program.ts'
+import { temporaryFolder } from './helpers/app.ts'
+import { freePort } from './helpers/redis-server.ts'
+
+const readme = readFileSync('README.md', 'utf8')
+const snippets = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!)
+const folder = 'test/.readme'
+
+/** What the prose around a snippet takes for granted. */
+const GIVEN = `
+import Fastify from 'fastify'
+import fastifyBitrix24 from 'fastify-bitrix24'
+import type { Bitrix24, InstallStore } from 'fastify-bitrix24'
+import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
+
+declare const deleteEverythingOf: (memberId: string) => Promise<void>
+const openMyStore = (): Promise<InstallStore> => EmbeddedInstallStore.open(process.env.DATA_DIR!, 'own-store')
+const [salesId, salesSecret, supportId, supportSecret] = ['local.1', 'made up', 'local.2', 'made up']
+const app = Fastify()
+process.chdir(process.env.DATA_DIR!)
+`
+const REGISTERED = "await app.register(fastifyBitrix24, { clientId: 'local.readme', clientSecret: 'made up' })\n"
+const CLOSED = '\nawait app.close()\nexport type { Bitrix24 }\nexport { openMyStore, salesId, salesSecret, supportId, supportSecret }\n'
+
+const isProgram = (code: string) => code.includes('const app =')
+const registers = (code: string) => code.includes('app.register(')
+const programs = snippets.map((code, i) => ({
+  file: join(folder, `snippet-${i}.ts`),
+  title: code.split('\n').find(line => !line.startsWith('import') && line !== '') ?? '',
+  code,
+  text: isProgram(code) ? code : `${GIVEN}${registers(code) ? '' : REGISTERED}${code.includes('app.close()') ? code : code + CLOSED}`
+}))
+
+rmSync(folder, { recursive: true, force: true })
+mkdirSync(folder, { recursive: true })
+for (const { file, text } of programs) writeFileSync(file, text)
+t.setTimeout(120_000)
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+
+t.test('every snippet compiles', t => {
+  t.ok(snippets.length > 8)
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
+    extends: '../../tsconfig.json',
+    compilerOptions: { noUnusedLocals: false, rootDir: '../..', noPropertyAccessFromIndexSignature: false },
+    include: ['*.ts']
+  }))
+  const { stdout, status } = spawnSync('npx', ['tsc', '--noEmit', '-p', folder], { encoding: 'utf8', env: cleanEnvironment() })
+  t.equal(status, 0, stdout)
+  t.end()
+})
+
+t.test('every snippet runs', async t => {
+  for (const { file, code, title } of programs.filter(({ code }) => !isProgram(code))) {
+    const { status, stderr, stdout } = spawnSync(process.execPath, programArguments(file), { encoding: 'utf8', env: { ...cleanEnvironment(), DATA_DIR: temporaryFolder(t) }, timeout: 20_000 })
+    t.equal(status, 0, `${title}\n${stderr}\n${stdout.match(/^not ok.*$/gm) ?? ''}`)
+    if (code.includes('createSimulator')) t.match(stdout, /^200$/m)
+  }
+})
+
+t.test('the first example starts, answers GET, and refuses a forged event', async t => {
+  const [program] = programs.filter(({ code }) => isProgram(code))
+  const port = await freePort()
+  const child = spawn(process.execPath, programArguments(program!.file), {
+    cwd: temporaryFolder(t),
+    env: { ...cleanEnvironment(), PORT: String(port), B24_CLIENT_ID: 'local.readme', B24_CLIENT_SECRET: 'made up' }
+  })
+  t.teardown(() => child.kill())
+  await untilPrinted(child, /Server listening/)
+  const url = `http://127.0.0.1:${port}/bitrix24/events`
+  t.equal((await fetch(url)).status, 200)
+  const forged = new URLSearchParams({ event: 'ONCRMDEALADD', 'auth[member_id]': 'a', 'auth[application_token]': 'b' })
+  t.equal((await fetch(url, { method: 'POST', body: forged })).status, 403)
+})
+
+t.test('every error has its row, with its status, and every row its error', async t => {
+  const rows = [...readme.matchAll(/^\| `(FST_B24_\w+)` \| (\d+) \|/gm)].map(([, code, status]) => [code, Number(status)])
+  const made = Object.values(errors).map(make => make()).map(error => [error.code, error.statusCode])
+  t.strictSame(rows.sort(), made.sort())
+})
+
+t.test('the options table names every option', async t => {
+  const options = readFileSync('src/options.ts', 'utf8').match(/interface FastifyBitrix24Options \{(.*?)\n\}/s)?.[1] ?? ''
+  for (const [, name] of options.matchAll(/^ {2}(\w+)\??:/gm)) t.match(readme, new RegExp(`^\\| .*\`${name}(\\.\\w+)?\``, 'm'), name!)
+})
