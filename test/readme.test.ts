@@ -1,9 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import * as errors from '../src/errors.ts'
-import { cleanEnvironment, programArguments, untilPrinted } from './helpers/program.ts'
+import { runCommand, runProgram, startProgram, untilPrinted } from './helpers/program.ts'
 import { temporaryFolder } from './helpers/app.ts'
 import { freePort } from './helpers/redis-server.ts'
 
@@ -49,14 +48,14 @@ t.test('every snippet compiles', t => {
     compilerOptions: { noUnusedLocals: false, rootDir: '../..', noPropertyAccessFromIndexSignature: false },
     include: ['*.ts']
   }))
-  const { stdout, status } = spawnSync('npx', ['tsc', '--noEmit', '-p', folder], { encoding: 'utf8', env: cleanEnvironment() })
+  const { stdout, status } = runCommand('npx', ['tsc', '--noEmit', '-p', folder])
   t.equal(status, 0, stdout)
   t.end()
 })
 
 t.test('every snippet runs', async t => {
   for (const { file, code, title } of programs.filter(({ code }) => !isProgram(code))) {
-    const { status, stderr, stdout } = spawnSync(process.execPath, programArguments(file), { encoding: 'utf8', env: { ...cleanEnvironment(), DATA_DIR: temporaryFolder(t) }, timeout: 20_000 })
+    const { status, stderr, stdout } = runProgram(file, { env: { DATA_DIR: temporaryFolder(t) } })
     t.equal(status, 0, `${title}\n${stderr}\n${stdout.match(/^not ok.*$/gm) ?? ''}`)
     if (code.includes('createSimulator')) t.match(stdout, /^200$/m)
   }
@@ -65,9 +64,9 @@ t.test('every snippet runs', async t => {
 t.test('the first example starts, answers GET, and refuses a forged event', async t => {
   const [program] = programs.filter(({ code }) => isProgram(code))
   const port = await freePort()
-  const child = spawn(process.execPath, programArguments(program!.file), {
+  const child = startProgram(program!.file, [], {
     cwd: temporaryFolder(t),
-    env: { ...cleanEnvironment(), PORT: String(port), B24_CLIENT_ID: 'local.readme', B24_CLIENT_SECRET: 'made up' }
+    env: { PORT: String(port), B24_CLIENT_ID: 'local.readme', B24_CLIENT_SECRET: 'made up' }
   })
   t.teardown(() => child.kill())
   await untilPrinted(child, /Server listening/)

@@ -17,7 +17,8 @@ export interface InstallPage {
  * Keeps the installs of one app. Three verbs, so that any database can do it; `installStoreContract()` of
  * `fastify-bitrix24/testing` holds an own store against what the plugin relies on.
  *
- * Every verb rejects with `FST_B24_STORE_UNAVAILABLE` when the store cannot answer within a second.
+ * Every verb rejects with `FST_B24_STORE_UNAVAILABLE` when the store cannot answer within a second. A swap that rejects may
+ * have been written all the same.
  */
 export interface InstallStore {
   /** The record of a portal, or `undefined` when there is none. */

@@ -1,16 +1,15 @@
-import { spawn, spawnSync } from 'node:child_process'
 import t, { type Test } from 'tap'
 import { encodeForm } from '../../src/testing/index.ts'
 import { temporaryFolder } from '../helpers/app.ts'
 import { hasPhp, php } from '../helpers/php.ts'
-import { cleanEnvironment, programArguments, untilPrinted } from '../helpers/program.ts'
+import { runCommand, startProgram, untilPrinted } from '../helpers/program.ts'
 import { secret } from '../helpers/secrets.ts'
 
 /** Starts the example as `npm start` does, in a folder of its own. */
 function start (t: Test, args: string[], env: NodeJS.ProcessEnv) {
-  const child = spawn(process.execPath, [...programArguments('examples/server.ts'), ...args], {
+  const child = startProgram('examples/server.ts', args, {
     cwd: temporaryFolder(t),
-    env: { ...cleanEnvironment(), REDIS_URL: undefined, PORT: '0', ...env }
+    env: { REDIS_URL: undefined, PORT: '0', ...env }
   })
   t.teardown(() => child.kill('SIGKILL'))
   const printed = { text: '' }
@@ -42,7 +41,7 @@ t.test('prints the documented example as numbers, and nothing with a changed tok
     ts: '1743152062',
     auth: { member_id: memberId, domain: 'some-domain.bitrix24.com', application_token: applicationToken }
   })
-  const curl = (tree: object) => spawnSync('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', '--data-binary', '@-', `${url}/bitrix24/events`], { input: encode(tree), encoding: 'utf8' })
+  const curl = (tree: object) => runCommand('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', '--data-binary', encode(tree), `${url}/bitrix24/events`])
   t.comment(hasPhp ? 'encoded by PHP' : 'no PHP here: encoded by our encoder, which is held against its vectors')
   const changed = token.slice(0, -1) + (token.endsWith('0') ? '1' : '0')
   t.equal(curl(event(changed)).stdout, '403')

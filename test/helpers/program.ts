@@ -1,15 +1,41 @@
-import type { ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess, type ChildProcessWithoutNullStreams, type SpawnSyncReturns } from 'node:child_process'
 import { join } from 'node:path'
 
-/** Arguments of node that run a TypeScript program of the project from any folder. */
-export function programArguments (file: string): string[] {
+export interface ProgramOptions {
+  cwd?: string
+  env?: Record<string, string | undefined>
+  /** @default 60000 */
+  timeoutMs?: number
+}
+
+/** Runs a command as its users run it, to its end. */
+export function runCommand (command: string, args: readonly string[], options: ProgramOptions = {}): SpawnSyncReturns<string> {
+  const { cwd, timeoutMs = 60_000 } = options
+  return spawnSync('env', untouched(command, args), { ...(cwd !== undefined && { cwd }), env: environment(options), encoding: 'utf8', timeout: timeoutMs })
+}
+
+/** Runs a TypeScript program of the project, in any folder, to its end. */
+export function runProgram (file: string, options?: ProgramOptions): SpawnSyncReturns<string> {
+  return runCommand(process.execPath, programArguments(file), options)
+}
+
+/** Starts a TypeScript program of the project, in any folder. */
+export function startProgram (file: string, args: readonly string[], options: ProgramOptions = {}): ChildProcessWithoutNullStreams {
+  const { cwd } = options
+  return spawn('env', untouched(process.execPath, [...programArguments(file), ...args]), { ...(cwd !== undefined && { cwd }), env: environment(options) })
+}
+
+// tap puts its own loader into the NODE_OPTIONS of every child, whatever environment it is given.
+function untouched (command: string, args: readonly string[]): string[] {
+  return ['-u', 'NODE_OPTIONS', command, ...args]
+}
+
+function programArguments (file: string): string[] {
   return ['--import', join(process.cwd(), 'node_modules/tsx/dist/loader.mjs'), join(process.cwd(), file)]
 }
 
-/** The environment without what tap adds for its own children: a program of ours runs as its users run it. */
-export function cleanEnvironment (): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && name !== 'NODE_V8_COVERAGE' && !/^_?TAP/.test(name))
-  return { ...Object.fromEntries(kept), TSX_TSCONFIG_PATH: join(process.cwd(), 'tsconfig.json') }
+function environment ({ env }: ProgramOptions): NodeJS.ProcessEnv {
+  return { ...process.env, TSX_TSCONFIG_PATH: join(process.cwd(), 'tsconfig.json'), ...env }
 }
 
 /** Resolves with all that was printed as soon as it matches; rejects when the program ends before. */

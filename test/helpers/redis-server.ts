@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -27,31 +28,29 @@ export function findRedisBinary (): string | undefined {
 }
 
 /**
- * Starts `redis-server` or `valkey-server` and waits until it answers. Whatever happens, it does not outlive this process'
- * regular end.
+ * Starts `redis-server` or `valkey-server` and waits until it answers. It does not outlive this process, however that ends.
  */
 export async function startRedis ({ port, args = [] }: { port?: number, args?: string[] } = {}): Promise<RedisServer> {
   const binary = findRedisBinary()
   if (binary === undefined) throw new Error(`None of ${BINARIES.join(', ')} is on the PATH`)
   const folder = mkdtempSync(join(tmpdir(), 'b24-redis-'))
   const at = port ?? await freePort()
+  const command = ['--port', String(at), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...args]
   let child: ChildProcess
-  const atExit = (): void => {
-    child.kill('SIGKILL')
-    rmSync(folder, { recursive: true, force: true })
-  }
+  let watch: ChildProcess
   const start = async (): Promise<void> => {
-    child = spawn(binary, ['--port', String(at), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...args],
-      { stdio: 'ignore' })
+    child = spawn(binary, command, { stdio: 'ignore' })
+    watch = watchOver(child, folder)
     await answers(child, at)
   }
   const end = async (signal: NodeJS.Signals): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const ended = new Promise(resolve => child.once('exit', resolve))
-    child.kill(signal)
-    await ended
+    if (child.exitCode === null && child.signalCode === null) {
+      const ended = once(child, 'exit')
+      child.kill(signal)
+      await ended
+    }
+    watch.kill('SIGKILL')
   }
-  process.once('exit', atExit)
   await start()
   return {
     url: `redis://127.0.0.1:${at}`,
@@ -64,10 +63,18 @@ export async function startRedis ({ port, args = [] }: { port?: number, args?: s
     },
     stop: async () => {
       await end('SIGTERM')
-      process.off('exit', atExit)
       rmSync(folder, { recursive: true, force: true })
     }
   }
+}
+
+/** Starts a shell that reads from this process: when there is nobody left to read from, it ends the server. */
+function watchOver (server: ChildProcess, folder: string): ChildProcess {
+  const script = 'read -r _; kill -9 "$1"; rm -rf "$2"'
+  const watch = spawn('/bin/sh', ['-c', script, 'sh', String(server.pid), folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  watch.unref()
+  ;(watch.stdin as Socket).unref()
+  return watch
 }
 
 /** A port of loopback that nobody listens on. */

@@ -50,6 +50,7 @@ t.test('a record and a fact make an outcome and the next record', async t => {
   const table: Row[] = [
     ['a first install', undefined, { ...installed, ts: 90 }, 'installed',
       { memberId: 'a', state: 'active', token: 'T1', oauthServer: 'https://oauth.example', ...taken, version: '2', ts: 90, installedAt: NOW }],
+    ['a first install without version and status', undefined, omit({ ...installed, ts: 90 }, 'version', 'status'), 'installed', { state: 'active', ts: 90 }],
     ['a first install that tells no time', undefined, installed, 'installed', { ts: SECOND }],
     ['a first install from the future', undefined, { ...installed, ts: SECOND + 1e9 }, 'installed', { ts: SECOND }],
     ['an install after an uninstall', gone, { ...installed, tokenDigest: 'T2', ts: 101 }, 'reinstalled',

@@ -227,7 +227,7 @@ t.test('waits rather than judge when the OAuth server', async t => {
   const echo = `${pair.accessToken} ${pair.refreshToken}`
   const cases: Array<[string, Fault, string | undefined]> = [
     ['never answers', { hang: true }, 'TimeoutError'],
-    ['answers too late', { delayMs: 400 }, 'TimeoutError'],
+    ['answers too late', { delayMs: 5000 }, 'TimeoutError'],
     ['fails', { status: 500, body: { error: 'invalid_grant' } }, 'status 500'],
     ['is behind a gateway that fails', { status: 502, body: '<html>' }, 'status 502'],
     ['answers in HTML', { body: `<html>${echo}` }, 'no JSON'],
