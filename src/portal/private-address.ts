@@ -14,7 +14,7 @@ for (const [network, prefix] of [
  * by what they say, not by what they resolve to.
  */
 export function isPrivateAddress (url: string): boolean {
-  const host = new URL(url).hostname.replace(/^\[|\]$/g, '')
+  const host = new URL(url).hostname.replace(/^\[|[\].]$/g, '')
   const family = isIP(host)
   if (family === 0) return !host.includes('.') || /(^|\.)(localhost|local|internal)$/.test(host)
   return PRIVATE.check(host, family === 4 ? 'ipv4' : 'ipv6')

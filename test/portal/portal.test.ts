@@ -1,0 +1,55 @@
+import t from 'tap'
+import type { Install } from '../../src/index.ts'
+import { isPrivateAddress } from '../../src/portal/private-address.ts'
+import { portalOf } from '../../src/portal/portal.ts'
+
+t.test('tells addresses inside the own networks from public ones', t => {
+  const cases: Array<[host: string, isPrivate: boolean]> = [
+    ['acme.bitrix24.com', false],
+    ['box.example.ru:8443', false],
+    ['8.8.8.8', false],
+    ['[2a00:1450::1]', false],
+    ['127.0.0.1', true],
+    ['127.9.9.9:8080', true],
+    ['10.1.2.3', true],
+    ['172.31.0.1', true],
+    ['172.32.0.1', false],
+    ['192.168.0.10', true],
+    ['169.254.169.254', true],
+    ['100.64.0.1', true],
+    ['0.0.0.0', true],
+    ['2130706433', true],
+    ['0x7f.1', true],
+    ['[::1]', true],
+    ['[::ffff:127.0.0.1]', true],
+    ['[fd00::1]', true],
+    ['[fe80::1]', true],
+    ['localhost', true],
+    ['intranet', true],
+    ['box.local', true],
+    ['box.localhost.', true],
+    ['metadata.google.internal', true]
+  ]
+  for (const [host, isPrivate] of cases) t.equal(isPrivateAddress(`http://${host}/rest/`), isPrivate, host)
+  t.end()
+})
+
+t.test('a portal as JSON holds no secret and no address of its REST API', t => {
+  const install: Install = {
+    memberId: 'm',
+    state: 'active',
+    domain: 'acme.bitrix24.com',
+    clientEndpoint: 'https://acme.bitrix24.com/rest/',
+    oauthServer: 'https://oauth.bitrix.info',
+    token: 'digest',
+    installer: { sealed: 'sealed', userId: 7, expiresAt: 1 },
+    scope: ['crm'],
+    ts: 1,
+    installedAt: 2,
+    updatedAt: 3
+  }
+  const portal = portalOf(install)
+  t.strictSame(JSON.parse(JSON.stringify(portal)), { memberId: 'm', domain: 'acme.bitrix24.com', state: 'active', scope: ['crm'] })
+  t.match(portal, { userId: 7, installedAt: 2, clientEndpoint: 'https://acme.bitrix24.com/rest/', version: undefined })
+  t.end()
+})
