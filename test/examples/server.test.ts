@@ -3,6 +3,7 @@ import { encodeForm } from '../../src/testing/index.ts'
 import { temporaryFolder } from '../helpers/app.ts'
 import { hasPhp, php } from '../helpers/php.ts'
 import { runCommand, startProgram, untilPrinted } from '../helpers/program.ts'
+import { forgetApp } from '../helpers/redis-keys.ts'
 import { secret } from '../helpers/secrets.ts'
 
 /** Starts the example as `npm start` does, in a folder of its own. */
@@ -20,6 +21,7 @@ function start (t: Test, args: string[], env: NodeJS.ProcessEnv) {
 
 for (const [store, env] of [['the embedded store', {}], ['Redis', { REDIS_URL: process.env['REDIS_URL'] }]] as const) {
   t.test(`--once ends by itself when each portal was heard, with ${store}`, async t => {
+    forgetApp(t, 'local.simulated')
     const { printed, ended } = start(t, ['--once'], env)
     t.equal(await ended, 0, printed.text)
     for (const domain of ['acme.bitrix24.com', 'globex.bitrix24.eu', 'initech.bitrix24.de']) {

@@ -5,6 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import type { Test } from 'tap'
 import fastifyBitrix24, { type FastifyBitrix24Options } from '../../src/index.ts'
 import { createSimulator, type Simulator } from '../../src/testing/index.ts'
+import { forgetApp } from './redis-keys.ts'
 import { remember, secret } from './secrets.ts'
 
 export interface World {
@@ -24,6 +25,7 @@ export async function buildWorld (t: Test, options: Partial<FastifyBitrix24Optio
   const clientId = `local.${secret().slice(1, 20)}`
   const clientSecret = secret()
   const b24 = await createSimulator({ clientId, clientSecret })
+  if (options.redis !== undefined) forgetApp(t, clientId)
   const { app, logs } = await buildApp(t, { clientId, clientSecret, oauthServers: [b24.oauthServer], allowPrivateNetworks: true, ...options }, server, prepare)
   t.teardown(async () => {
     for (const value of b24.secrets()) remember(value)
