@@ -12,7 +12,7 @@ import { simulateBitrix24 } from './simulated-portals.ts'
 const { B24_CLIENT_ID, B24_CLIENT_SECRET, B24_MEMBER_ID, B24_APPLICATION_TOKEN, PUBLIC_URL, REDIS_URL, PORT = '3000' } = process.env
 
 const simulation = B24_CLIENT_ID === undefined ? await simulateBitrix24() : undefined
-const app = Fastify({ logger: { level: 'warn' } })
+const app = Fastify({ logger: { level: 'warn' }, requestTimeout: 30_000 })
 
 await app.register(fastifyBitrix24, {
   clientId: B24_CLIENT_ID,

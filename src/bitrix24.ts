@@ -1,15 +1,22 @@
 import type { HandlerContext } from './delivery/handler-context.ts'
 import type { LifecycleHookList, LifecycleHookName, LifecycleHooks } from './delivery/lifecycle-hooks.ts'
 import type { EventHooks } from './events/hooks.ts'
+import type { EventHandler as HandlerOf } from './events/registration.ts'
 import type { InstallStore } from './installs/store.ts'
 import { portalOf, type Portal } from './portal/portal.ts'
+
+/** No portal has this `member_id`; asking for it shows that the store answers. */
+const NOBODY = '-'
 
 export interface Health {
   /** Whether the store answers now. */
   store: 'ok' | 'unavailable'
-  /** Posts since the start of this process. */
+  /**
+   * Posts since the start of this process: handled; lifecycle events that newer ones had overtaken; refused (403); failed
+   * in a handler, the store or the OAuth server (5xx). Posts answered 400 are in none.
+   */
   events: { accepted: number, stale: number, rejected: number, failed: number }
-  /** Fields that did not fit their documented type, by event; they reached the handlers as they came. */
+  /** Fields that did not fit their documented type, by event; they reached the handlers as they came. Counted where an event has handlers. */
   misfits: Record<string, number>
 }
 
@@ -19,6 +26,9 @@ export interface Bitrix24Parts {
   store: InstallStore
   count: () => Pick<Health, 'events' | 'misfits'>
 }
+
+/** Called with an event of this name or code, and with the portal it comes from. */
+export type EventHandler<Event extends string> = HandlerOf<Event, HandlerContext>
 
 /** The decorator `fastify.bitrix24`. */
 export class Bitrix24 {
@@ -32,6 +42,8 @@ export class Bitrix24 {
   readonly off: EventHooks<HandlerContext>['off']
   /** Registers a handler for every event, known or not. */
   readonly onAny: EventHooks<HandlerContext>['onAny']
+  /** Takes a handler of `onAny` off again. */
+  readonly offAny: EventHooks<HandlerContext>['offAny']
   readonly #parts: Bitrix24Parts
 
   constructor (parts: Bitrix24Parts) {
@@ -39,6 +51,7 @@ export class Bitrix24 {
     this.on = parts.hooks.on.bind(parts.hooks)
     this.off = parts.hooks.off.bind(parts.hooks)
     this.onAny = parts.hooks.onAny.bind(parts.hooks)
+    this.offAny = parts.hooks.offAny.bind(parts.hooks)
   }
 
   /**
@@ -46,9 +59,8 @@ export class Bitrix24 {
    *
    * @throws FST_B24_HOOK_UNSUPPORTED
    */
-  addHook<N extends LifecycleHookName> (name: N, hook: LifecycleHooks[N]): this {
+  addHook<N extends LifecycleHookName> (name: N, hook: LifecycleHooks[N]): void {
     this.#parts.lifecycle.add(name, hook)
-    return this
   }
 
   /**
@@ -76,7 +88,7 @@ export class Bitrix24 {
   }
 
   async health (): Promise<Health> {
-    const store = await this.#parts.store.ping().then(() => 'ok' as const, () => 'unavailable' as const)
+    const store = await this.#parts.store.get(NOBODY).then(() => 'ok' as const, () => 'unavailable' as const)
     return { store, ...this.#parts.count() }
   }
 }

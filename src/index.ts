@@ -4,7 +4,7 @@ export default fastifyBitrix24
 export { fastifyBitrix24 }
 export type { Bitrix24Namespaces } from './plugin.ts'
 export type { DeliveryOptions, FastifyBitrix24Options } from './options.ts'
-export type { Bitrix24, Health } from './bitrix24.ts'
+export type { Bitrix24, EventHandler, Health } from './bitrix24.ts'
 
 export { EntityType } from './events/entity-type.ts'
 export type { Bitrix24Event } from './events/event.ts'

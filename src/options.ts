@@ -2,6 +2,7 @@ import { FST_B24_INVALID_OPTIONS } from './errors.ts'
 import type { InstallStore } from './installs/store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
 import type { RedisOption } from './redis/connect.ts'
+import { MEMBER_ID } from './wire/envelope.ts'
 
 export interface FastifyBitrix24Options {
   /** OAuth client id of the app, `local.…` or `app.…`. */
@@ -18,7 +19,7 @@ export interface FastifyBitrix24Options {
    * @default './.bitrix24'
    */
   dataDir?: string | undefined
-  /** Own store instead of Redis or the embedded one; the caller closes it. */
+  /** Own store of this one app, instead of Redis or the embedded one; the caller closes it. */
   store?: InstallStore | undefined
   /** Name of this app where one server has several: `app.bitrix24.<namespace>`. */
   namespace?: string | undefined
@@ -28,7 +29,7 @@ export interface FastifyBitrix24Options {
    */
   prefix?: string
   /**
-   * Origins of the OAuth servers that may vouch for an install. No other server is ever asked.
+   * Origins of the OAuth servers that may vouch for an install, `https` unless on loopback. No other server is ever asked.
    * @default both genuine ones
    * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/oauth/simple-way.md
    */
@@ -83,7 +84,7 @@ export function readOptions (options: FastifyBitrix24Options): Settings {
   check(isText(options.clientId), 'clientId must be a string that is not empty')
   check(isText(options.clientSecret), 'clientSecret must be a string that is not empty')
   check(namespace === undefined || /^[A-Za-z]\w*$/.test(namespace), 'namespace must be letters, digits and underscores')
-  check([options.redis, options.store].filter(x => x !== undefined).length < 2, 'redis and store exclude each other')
+  check(options.redis === undefined || options.store === undefined, 'redis and store exclude each other')
   check(isObject(delivery), 'delivery must be an object')
   const settings: Settings = {
     ...options,
@@ -105,8 +106,8 @@ export function readOptions (options: FastifyBitrix24Options): Settings {
 function checkSettings (settings: Settings): void {
   const { redis, store } = settings
   check(redis === undefined || isText(redis) || isObject(redis), 'redis must be a URL, options of ioredis or a client')
-  check(store === undefined || (['get', 'swap', 'scan', 'ping', 'close'] as const).every(verb => typeof store?.[verb] === 'function'),
-    'store must have get, swap, scan, ping and close')
+  check(store === undefined || (['get', 'swap', 'scan'] as const).every(verb => typeof store?.[verb] === 'function'),
+    'store must have get, swap and scan')
   check(isText(settings.dataDir), 'dataDir must be a path')
   check(/^(\/[^\s?#]*[^\s?#/])?$/.test(settings.prefix), "prefix must start with '/' and not end with it")
   check(isList(settings.oauthServers, isOrigin) && settings.oauthServers.length > 0,
@@ -139,7 +140,10 @@ function isList<T> (value: unknown, isItem: (item: T) => boolean): boolean {
 }
 
 function isOrigin (value: unknown): boolean {
-  return isText(value) && URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).origin === value
+  if (!isText(value) || !URL.canParse(value)) return false
+  const { protocol, hostname, origin } = new URL(value)
+  const isSecure = protocol === 'https:' || (protocol === 'http:' && /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/.test(hostname))
+  return isSecure && origin === value
 }
 
 function isKey (value: unknown): boolean {
@@ -148,5 +152,5 @@ function isKey (value: unknown): boolean {
 
 function isWebhook (value: unknown): boolean {
   const webhook = value as { memberId?: unknown, applicationToken?: unknown } | null
-  return isObject(webhook) && isText(webhook.memberId) && isText(webhook.applicationToken)
+  return isObject(webhook) && isText(webhook.memberId) && MEMBER_ID.test(webhook.memberId) && isText(webhook.applicationToken)
 }

@@ -17,6 +17,8 @@ import { readOptions, type FastifyBitrix24Options } from './options.ts'
 import type { Portal } from './portal/portal.ts'
 import { eventRoutes } from './routes/events.ts'
 
+const kPortal = Symbol('fastify-bitrix24.portal')
+
 /** Apps by `namespace`; extend it to have `app.bitrix24.<namespace>` typed. */
 export interface Bitrix24Namespaces {}
 
@@ -32,6 +34,7 @@ declare module 'fastify' {
 
 async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix24Options): Promise<void> {
   const settings = readOptions(options)
+  claimNamespace(fastify, settings.namespace)
   const log = fastify.log.child({ plugin: 'fastify-bitrix24' })
   const { store, close } = await openInstallStore(settings, error => log.warn({ err: error }, 'redis is away'))
   fastify.addHook('onClose', close)
@@ -66,15 +69,22 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   await fastify.register(eventRoutes, { prefix: settings.prefix, receiver, bodyLimit: settings.bodyLimit })
 }
 
+/** Fails before anything is opened. Without a namespace, `decorate` itself does. */
+function claimNamespace (fastify: FastifyInstance, namespace: string | undefined): void {
+  if (namespace === undefined || !fastify.hasDecorator('bitrix24')) return
+  if (fastify.bitrix24 instanceof Bitrix24) throw new FST_B24_INVALID_OPTIONS('an app without a namespace is registered already')
+  if (namespace in fastify.bitrix24) throw new FST_B24_INVALID_OPTIONS(`namespace '${namespace}' is taken`)
+}
+
 function decorate (fastify: FastifyInstance, namespace: string | undefined, bitrix24: Bitrix24): void {
-  if (!fastify.hasRequestDecorator('portal')) fastify.decorateRequest('portal', null)
   if (namespace === undefined) {
     fastify.decorate('bitrix24', bitrix24 as FastifyInstance['bitrix24'])
-    return
+  } else {
+    if (!fastify.hasDecorator('bitrix24')) fastify.decorate('bitrix24', Object.create(null))
+    Object.assign(fastify.bitrix24, { [namespace]: bitrix24 })
   }
-  if (!fastify.hasDecorator('bitrix24')) fastify.decorate('bitrix24', {} as FastifyInstance['bitrix24'])
-  if (namespace in fastify.bitrix24) throw new FST_B24_INVALID_OPTIONS(`namespace '${namespace}' is taken`)
-  Object.assign(fastify.bitrix24, { [namespace]: bitrix24 })
+  // Once for all namespaces; where the host has a `portal` of its own, Fastify says so.
+  if (!fastify.hasRequestDecorator(kPortal)) fastify.decorateRequest('portal', null).decorateRequest(kPortal, true)
 }
 
 export default fp(fastifyBitrix24, { fastify: '5.x', name: 'fastify-bitrix24' })

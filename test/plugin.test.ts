@@ -28,10 +28,12 @@ t.test('wrong options stop the registration, and the error names the option', as
     [{ oauthServers: [] }, /oauthServers/],
     [{ oauthServers: ['oauth.bitrix.info'] }, /oauthServers/],
     [{ oauthServers: ['https://oauth.bitrix.info/rest/'] }, /oauthServers/],
+    [{ oauthServers: ['http://oauth.bitrix.info'] }, /oauthServers/],
     [{ encryptionKeys: ['short'] }, /encryptionKeys/],
     [{ encryptionKeys: [7] }, /encryptionKeys/],
     [{ webhooks: [{ memberId: 'a' }] }, /webhooks/],
     [{ webhooks: [null] }, /webhooks/],
+    [{ webhooks: [{ memberId: ' a ', applicationToken: 'b' }] }, /webhooks/],
     [{ delivery: 'fast' }, /delivery/],
     [{ delivery: { handlerTimeoutMs: 0 } }, /handlerTimeoutMs/],
     [{ delivery: { handlerTimeoutMs: 1.5 } }, /handlerTimeoutMs/],
@@ -71,18 +73,37 @@ t.test('does not start without its store', async t => {
   }
 })
 
-t.test('says that the store is away, and forgets nothing of it', async t => {
-  const { app } = await buildApp(t, {
-    ...keys(),
-    store: {
-      get: async () => undefined,
-      swap: async () => true,
-      scan: async () => ({ installs: [] }),
-      ping: async () => { throw new Error('away') },
-      close: async () => {}
-    }
+t.test('an own store that fails or hangs is a store that is away', async t => {
+  const own = { isAway: false, get: async () => undefined as never, swap: async () => true, scan: async () => ({ installs: [] }) }
+  const { app } = await buildApp(t, { ...keys(), store: own })
+  t.match(await app.bitrix24.health(), { store: 'ok' })
+  const post = () => app.inject({ method: 'POST', url: '/bitrix24/events', payload: { event: 'ONTASKADD', auth: { member_id: 'a' } } })
+  const failures = [async () => { throw Object.assign(new Error('duplicate'), { code: 11000, statusCode: 409 }) }, () => new Promise<never>(() => {})]
+  for (const get of failures) {
+    own.get = get
+    const answer = await post()
+    t.equal(answer.statusCode, 503)
+    t.match(answer.json(), { code: 'FST_B24_STORE_UNAVAILABLE' })
+    t.match(await app.bitrix24.health(), { store: 'unavailable' })
+  }
+  await t.rejects(buildApp(t, { ...keys(), store: own }), { code: 'FST_B24_STORE_UNAVAILABLE' }, 'and stops the start')
+})
+
+t.test('answers what hooks of the host throw', async t => {
+  let fail: () => void = () => {}
+  const { app } = await buildApp(t, keys(), {}, app => {
+    app.addHook('preHandler', async (_request, reply) => { reply.code(200); fail() })
+    app.addHook('onRequest', async (request, reply) => { if (request.headers['x-stop'] === 'yes') { reply.code(401); throw new Error('not you') } })
   })
-  t.match(await app.bitrix24.health(), { store: 'unavailable' })
+  const post = async (headers = {}) => {
+    const answer = await app.inject({ method: 'POST', url: '/bitrix24/events', headers, payload: { event: 'ONTASKADD', auth: { member_id: 'a' } } })
+    return { ...answer.json<object>(), retryAfter: answer.headers['retry-after'] }
+  }
+  t.match(await post({ 'x-stop': 'yes' }), { statusCode: 401, message: 'not you' })
+  fail = () => { throw Object.assign(new Error('secret of the host'), { code: 11000 }) }
+  t.match(await post(), { statusCode: 500, code: 'FST_B24_INTERNAL', message: 'Something went wrong' })
+  fail = () => { throw Object.assign(new Error('busy'), { statusCode: 429, code: 'HOST_BUSY', headers: { 'retry-after': '5' } }) }
+  t.match(await post(), { statusCode: 429, code: 'HOST_BUSY', retryAfter: '5' })
 })
 
 t.test('several apps live in one server', async t => {
@@ -112,12 +133,34 @@ t.test('several apps live in one server', async t => {
   t.equal(crossed.statusCode, 403, 'one app knows nothing of the portals of another')
 })
 
-t.test('a namespace and the plain decorator are taken once each', async t => {
+t.test('a namespace and the plain decorator are taken once each, and exclude each other', async t => {
   const dataDir = temporaryFolder(t)
-  const { app } = await buildApp(t, { ...keys(), namespace: 'sales', dataDir })
-  await t.rejects(async () => await app.register(fastifyBitrix24, { ...keys(), namespace: 'sales', dataDir }), { code: 'FST_B24_INVALID_OPTIONS' })
-  const plain = await buildApp(t, { ...keys(), dataDir })
-  await t.rejects(async () => await plain.app.register(fastifyBitrix24, { ...keys(), dataDir }), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+  const named = { namespace: 'sales' }
+  const cases: Array<[first: object, second: object, code: string]> = [
+    [named, named, 'FST_B24_INVALID_OPTIONS'],
+    [named, {}, 'FST_ERR_DEC_ALREADY_PRESENT'],
+    [{}, named, 'FST_B24_INVALID_OPTIONS'],
+    [{}, {}, 'FST_ERR_DEC_ALREADY_PRESENT']
+  ]
+  for (const [first, second, code] of cases) {
+    const { app } = await buildApp(t, { ...keys(), ...first, dataDir })
+    await t.rejects(async () => await app.register(fastifyBitrix24, { ...keys(), ...second, dataDir }), { code })
+  }
+  const { app } = await buildApp(t, { ...keys(), namespace: 'toString', dataDir })
+  t.ok('toString' in app.bitrix24, 'any word will do')
+})
+
+t.test('a host that has its own request.portal is told', async t => {
+  await t.rejects(buildApp(t, keys(), {}, app => { app.decorateRequest('portal', null) }), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+})
+
+t.test('adds its prefix to that of the scope it is registered in', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const dataDir = temporaryFolder(t)
+  await app.register(async scope => { await scope.register(fastifyBitrix24, { ...keys(), dataDir }) }, { prefix: '/api' })
+  t.equal((await app.inject('/api/bitrix24/events')).statusCode, 200)
+  t.notOk(app.hasDecorator('bitrix24'), 'and stays in it')
 })
 
 t.test('lives beside a host that parses forms, coerces and removes', async t => {
@@ -128,6 +171,7 @@ t.test('lives beside a host that parses forms, coerces and removes', async t => 
   t.teardown(() => app.close())
   await app.register(formbody)
   await app.register(swagger, { openapi: {} })
+  app.addHook('onRoute', route => { route.schema = { ...route.schema, headers: { type: 'object', properties: { 'x-of-the-host': { type: 'string' } } } } })
   app.post('/own', async request => request.body)
   await app.register(fastifyBitrix24, { ...own, dataDir: temporaryFolder(t), oauthServers: [b24.oauthServer], prefix: '/b24' })
   const heard: unknown[] = []
@@ -153,7 +197,7 @@ t.test('refuses hooks and handlers that cannot work', async t => {
   t.throws(() => bitrix24.addHook('onTeapot' as 'onInstall', () => {}), { code: 'FST_B24_HOOK_UNSUPPORTED' })
   t.throws(() => bitrix24.addHook('onInstall', 'f' as never), { code: 'FST_B24_HOOK_UNSUPPORTED' })
   t.throws(() => bitrix24.on('onCrmDealAdd', 'f' as never), { code: 'FST_B24_INVALID_HANDLER' })
-  t.equal(bitrix24.addHook('onInstall', () => {}), bitrix24)
+  t.throws(() => bitrix24.offAny('f' as never), { code: 'FST_B24_INVALID_HANDLER' })
 })
 
 t.test('warns of an event that no page documents, and takes it', async t => {

@@ -14,11 +14,14 @@ const folder = 'test/.readme'
 const GIVEN = `
 import Fastify from 'fastify'
 import fastifyBitrix24 from 'fastify-bitrix24'
-import type { Bitrix24, InstallStore } from 'fastify-bitrix24'
+import type { Bitrix24 } from 'fastify-bitrix24'
 import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 
 declare const deleteEverythingOf: (memberId: string) => Promise<void>
-const openMyStore = (): Promise<InstallStore> => EmbeddedInstallStore.open(process.env.DATA_DIR!, 'own-store')
+const openMyStore = async () => {
+  const store = await EmbeddedInstallStore.open(process.env.DATA_DIR!, 'own-store')
+  return { store, close: () => store.close() }
+}
 const [salesId, salesSecret, supportId, supportSecret] = ['local.1', 'made up', 'local.2', 'made up']
 const app = Fastify()
 process.chdir(process.env.DATA_DIR!)

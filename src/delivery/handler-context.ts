@@ -1,8 +1,17 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Portal } from '../portal/portal.ts'
 
-/** What a handler gets beside the event. `log` and `signal` are made when they are first read: most handlers read neither. */
-export class HandlerContext {
+/** What a handler gets beside the event. */
+export interface HandlerContext {
+  readonly portal: Portal
+  /** Logs with the event and its portal. */
+  readonly log: FastifyBaseLogger
+  /** Aborts at the handler's time limit (`delivery.handlerTimeoutMs`) and when the app closes. */
+  readonly signal: AbortSignal
+}
+
+/** The context of one run. `log` and `signal` are made when they are first read: most handlers read neither. */
+export class HandlerRunContext implements HandlerContext {
   readonly portal: Portal
   readonly #parentLog: FastifyBaseLogger
   readonly #bindings: object
@@ -16,13 +25,11 @@ export class HandlerContext {
     this.#bindings = bindings
   }
 
-  /** Logs with the event and its portal. */
   get log (): FastifyBaseLogger {
     this.#log ??= this.#parentLog.child(this.#bindings)
     return this.#log
   }
 
-  /** Aborts at the handler's time limit (`delivery.handlerTimeoutMs`) and when the app closes. */
   get signal (): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()

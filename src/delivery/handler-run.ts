@@ -1,3 +1,4 @@
+import { inspect, types } from 'node:util'
 import { FST_B24_HANDLER_TIMEOUT } from '../errors.ts'
 
 /**
@@ -6,30 +7,34 @@ import { FST_B24_HANDLER_TIMEOUT } from '../errors.ts'
  *
  * @returns the error the handler failed with, or `undefined`
  */
-export async function runHandler (call: () => unknown, timeoutMs: number, onLimit?: (error: Error) => void): Promise<Error | undefined> {
+export function runHandler (call: () => unknown, timeoutMs: number, onLimit?: (error: Error) => void): Promise<Error | undefined> {
+  return new Promise((resolve) => {
+    const running = start(call, resolve)
+    if (!isPromise(running)) return resolve(undefined)
+    const timer = setTimeout(() => {
+      const error = new FST_B24_HANDLER_TIMEOUT(timeoutMs)
+      onLimit?.(error)
+      resolve(error)
+    }, timeoutMs)
+    const end = (error?: Error): void => {
+      clearTimeout(timer)
+      resolve(error)
+    }
+    running.then(() => end(), (thrown: unknown) => end(errorOf(thrown)))
+  })
+}
+
+/** What the handler returned; what it threw at once is told to `fail`. */
+function start (call: () => unknown, fail: (error: Error) => void): unknown {
   try {
-    const running = call()
-    if (isPromise(running)) await atMost(running, timeoutMs, onLimit)
-    return undefined
+    return call()
   } catch (thrown) {
-    return thrown instanceof Error ? thrown : new Error(String(thrown))
+    return fail(errorOf(thrown))
   }
 }
 
-async function atMost (running: PromiseLike<unknown>, timeoutMs: number, onLimit?: (error: Error) => void): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      const error = new FST_B24_HANDLER_TIMEOUT(timeoutMs)
-      onLimit?.(error)
-      reject(error)
-    }, timeoutMs)
-  })
-  try {
-    await Promise.race([running, limit])
-  } finally {
-    clearTimeout(timer)
-  }
+function errorOf (thrown: unknown): Error {
+  return types.isNativeError(thrown) ? thrown : new Error(inspect(thrown), { cause: thrown })
 }
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {

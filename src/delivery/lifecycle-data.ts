@@ -1,5 +1,8 @@
 import type { Envelope } from '../wire/envelope.ts'
 
+/** Real ones are as short as `12` or `1.0.0`; the record is read at every event. */
+const LONGEST_VERSION = 64
+
 /** What the lifecycle events say beside the portal, its tokens and its addresses. */
 export interface LifecycleData {
   /** Portal's time, Unix seconds. */
@@ -21,10 +24,11 @@ export function readLifecycleData ({ ts, data }: Envelope): LifecycleData {
     ts: ts === undefined ? undefined : Number(ts),
     version: textOf(VERSION),
     previousVersion: textOf(PREVIOUS_VERSION),
-    clean: String(CLEAN) === '1'
+    clean: textOf(CLEAN) === '1'
   }
 }
 
 function textOf (value: unknown): string | undefined {
-  return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
+  const text = typeof value === 'number' ? String(value) : value
+  return typeof text === 'string' && text.length <= LONGEST_VERSION ? text : undefined
 }

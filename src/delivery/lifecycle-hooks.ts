@@ -2,26 +2,29 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_HOOK_UNSUPPORTED } from '../errors.ts'
 import type { Bitrix24Event } from '../events/event.ts'
 import type { Portal } from '../portal/portal.ts'
+import type { HandlerContext } from './handler-context.ts'
 import type { RejectReason } from './reject-reason.ts'
 
 /** What each lifecycle hook is called with. */
 export interface LifecycleHooks {
   /** A portal installed the app; the OAuth server confirmed it, and the install is stored. */
-  onInstall: LifecycleHook<{ portal: Portal, reinstall: boolean }>
+  onInstall: LifecycleHook<{ portal: Portal, reinstall: boolean }, HandlerContext>
   /** A portal runs another version of the app. */
-  onUpdate: LifecycleHook<{ portal: Portal, version?: string | undefined, previousVersion?: string | undefined }>
+  onUpdate: LifecycleHook<{ portal: Portal, version?: string | undefined, previousVersion?: string | undefined }, HandlerContext>
   /** A portal removed the app; `clean`: its user asked to delete the app's data too. The app has no rights there any more. */
-  onUninstall: LifecycleHook<{ portal: Portal, clean: boolean }>
+  onUninstall: LifecycleHook<{ portal: Portal, clean: boolean }, HandlerContext>
   /** Bitrix24 made a system user for the app on this portal. */
-  onUserReady: LifecycleHook<{ portal: Portal, userId?: number | undefined }>
+  onUserReady: LifecycleHook<{ portal: Portal, userId?: number | undefined }, HandlerContext>
   /** A post was refused. Nobody waits for it, and it never holds a secret. */
   onReject: LifecycleHook<{ reason: RejectReason, memberId: string, event: string }>
   /** A handler or a lifecycle hook threw, or ran into its time limit; `event` is there for a handler, `hook` for a hook. */
   onHandlerError: LifecycleHook<{ error: Error, portal: Portal, event?: Bitrix24Event, hook?: LifecycleHookName }>
 }
 
-export type LifecycleHook<Fact> = (fact: Fact, context: LifecycleContext) => unknown
+export type LifecycleHook<Fact, Context = LifecycleContext> = (fact: Fact, context: Context) => unknown
 export type LifecycleHookName = keyof LifecycleHooks
+/** Hooks that hear of what is decided already. */
+type ToldHookName = 'onReject' | 'onHandlerError'
 export type LifecycleFact<N extends LifecycleHookName> = Parameters<LifecycleHooks[N]>[0]
 
 export interface LifecycleContext {
@@ -34,7 +37,7 @@ const NAMES: readonly string[] = [
 
 /** The functions registered by `addHook`, in the order of registration. */
 export class LifecycleHookList {
-  readonly #hooks = new Map<string, Array<LifecycleHook<never>>>()
+  readonly #hooks = new Map<string, Array<LifecycleHook<never, never>>>()
 
   /** @throws FST_B24_HOOK_UNSUPPORTED for an unknown name, or a hook that is no function */
   add<N extends LifecycleHookName> (name: N, hook: LifecycleHooks[N]): void {
@@ -43,15 +46,18 @@ export class LifecycleHookList {
     this.#hooks.set(name, [...this.get(name), hook])
   }
 
-  get<N extends LifecycleHookName> (name: N): ReadonlyArray<LifecycleHook<LifecycleFact<N>>> {
-    return (this.#hooks.get(name) ?? []) as Array<LifecycleHook<LifecycleFact<N>>>
+  get<N extends LifecycleHookName> (name: N): ReadonlyArray<LifecycleHook<LifecycleFact<N>, Parameters<LifecycleHooks[N]>[1]>> {
+    return (this.#hooks.get(name) ?? []) as Array<LifecycleHook<LifecycleFact<N>, Parameters<LifecycleHooks[N]>[1]>>
   }
 
-  /** Runs the hooks of something that is decided already: nobody waits, and a failing one is logged. */
-  tell<N extends LifecycleHookName> (name: N, fact: LifecycleFact<N>, context: LifecycleContext): void {
-    const run = async () => {
-      for (const hook of this.get(name)) await hook(fact, context)
+  /** Runs the hooks of something that is decided already: a failing one is logged. Never rejects, so that nobody need wait. */
+  async tell<N extends ToldHookName> (name: N, fact: LifecycleFact<N>, context: LifecycleContext): Promise<void> {
+    for (const hook of this.get(name)) {
+      try {
+        await hook(fact, context)
+      } catch (error) {
+        context.log.error({ err: error, hook: name }, 'lifecycle hook failed')
+      }
     }
-    run().catch((error: unknown) => context.log.error({ err: error, hook: name }, 'lifecycle hook failed'))
   }
 }

@@ -9,7 +9,7 @@ import type { PairCheck, VerifiedPair } from './pair-check.ts'
 import { rejected, type Receipt } from './receipt.ts'
 
 /** Applies one lifecycle event to the install of its portal. */
-export type ApplyLifecycle = (envelope: Envelope, stored: StoredInstall | undefined) => Promise<Receipt>
+export type ApplyLifecycle = (envelope: Envelope, stored: StoredInstall | undefined, ip: string) => Promise<Receipt>
 
 /** Losing a race means that another writer won, so few rounds are needed; a store that takes no write must not hold a request for ever. */
 const MOST_SWAPS = 50
@@ -24,9 +24,9 @@ export class Lifecycle {
   readonly #store: InstallStore
   readonly #pairs: PairCheck
   readonly #byCode: ReadonlyMap<string, ApplyLifecycle> = new Map<string, ApplyLifecycle>([
-    ['ONAPPINSTALL', (envelope, stored) => this.#install(envelope, stored)],
-    ['ONAPPUPDATE', (envelope, stored) => this.#update(envelope, stored)],
-    ['ONAPPUSERREADY', (envelope, stored) => this.#userReady(envelope, stored)],
+    ['ONAPPINSTALL', (envelope, stored, ip) => this.#install(envelope, stored, ip)],
+    ['ONAPPUPDATE', (envelope, stored, ip) => this.#update(envelope, stored, ip)],
+    ['ONAPPUSERREADY', (envelope, stored, ip) => this.#userReady(envelope, stored, ip)],
     ['ONAPPUNINSTALL', (envelope, stored) => this.#uninstall(envelope, stored)]
   ])
 
@@ -40,35 +40,35 @@ export class Lifecycle {
     return this.#byCode.get(code)
   }
 
-  async #install (envelope: Envelope, stored: StoredInstall | undefined): Promise<Receipt> {
-    const verified = await this.#verify(envelope, isProven(envelope, stored))
+  async #install (envelope: Envelope, stored: StoredInstall | undefined, ip: string): Promise<Receipt> {
+    const verified = await this.#verify(envelope, stored, ip)
     if (verified.status === 'rejected') return verified
     const { ts, version } = readLifecycleData(envelope)
     return await this.#commit({ type: 'installed', ts, version, ...verified.install }, envelope, stored)
   }
 
-  async #update (envelope: Envelope, stored: StoredInstall | undefined): Promise<Receipt> {
+  async #update (envelope: Envelope, stored: StoredInstall | undefined, ip: string): Promise<Receipt> {
     const { ts, version } = readLifecycleData(envelope)
     // An update that Bitrix24 could not link to a user brings no pair.
     if (envelope.auth.access_token === undefined && isProven(envelope, stored)) {
       return await this.#commit({ type: 'updated', ts, version }, envelope, stored)
     }
-    const verified = await this.#verify(envelope, isProven(envelope, stored))
+    const verified = await this.#verify(envelope, stored, ip)
     if (verified.status === 'rejected') return verified
     return await this.#commit({ type: 'updated', ts, version, verified: verified.install }, envelope, stored)
   }
 
   /** The pair in `data` is the system user's. The one in `auth` is the installer's: the first word of an install, if this event overtook it. */
-  async #userReady (envelope: Envelope, stored: StoredInstall | undefined): Promise<Receipt> {
+  async #userReady (envelope: Envelope, stored: StoredInstall | undefined, ip: string): Promise<Receipt> {
     const { ts } = readLifecycleData(envelope)
     const { member_id: memberId } = envelope.auth
     const wasProven = isProven(envelope, stored)
-    const verified = await this.#pairs.check(memberId, envelope.data, wasProven)
+    const verified = await this.#pairs.check(memberId, envelope.data, { ip, isProven: wasKnown(envelope, stored) })
     if (verified.status === 'rejected') return verified
     const fact: InstallFact = { type: 'userReady', ts, pair: verified.pair }
     if (wasProven) return await this.#commit(fact, envelope, stored)
 
-    const install = await this.#install(envelope, stored)
+    const install = await this.#install(envelope, stored, ip)
     if (install.status !== 'accepted') return install
     const userReady = await this.#commit(fact, envelope, await this.#store.get(memberId))
     if (userReady.status !== 'accepted') return userReady
@@ -82,9 +82,10 @@ export class Lifecycle {
     return await this.#commit({ type: 'uninstalled', ts: readLifecycleData(envelope).ts }, envelope, stored)
   }
 
-  async #verify ({ auth }: Envelope, wasProven: boolean): Promise<{ status: 'verified', install: VerifiedInstall } | (Receipt & { status: 'rejected' })> {
+  async #verify (envelope: Envelope, stored: StoredInstall | undefined, ip: string): Promise<VerifiedPost | (Receipt & { status: 'rejected' })> {
+    const { auth } = envelope
     if (!auth.application_token) return rejected('no_tokens')
-    const verified = await this.#pairs.check(auth.member_id, auth, wasProven)
+    const verified = await this.#pairs.check(auth.member_id, auth, { ip, isProven: wasKnown(envelope, stored) })
     if (verified.status === 'rejected') return verified
     return { status: 'verified', install: installOf(auth.member_id, auth.application_token, verified) }
   }
@@ -101,6 +102,16 @@ export class Lifecycle {
     }
     throw new FST_B24_STORE_UNAVAILABLE({ cause: new Error(`${MOST_SWAPS} writes in a row came too late`) })
   }
+}
+
+interface VerifiedPost {
+  status: 'verified'
+  install: VerifiedInstall
+}
+
+/** Whether the sender has the token of the portal, be it uninstalled: reason enough not to make it wait behind strangers. */
+function wasKnown ({ auth }: Envelope, stored: StoredInstall | undefined): boolean {
+  return provesUninstall(stored?.install, auth.application_token, Date.now())
 }
 
 function isProven ({ auth }: Envelope, stored: StoredInstall | undefined): boolean {

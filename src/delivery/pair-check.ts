@@ -12,11 +12,18 @@ export interface PairCheckParts {
   allowPrivateNetworks: boolean
 }
 
+export interface CheckSource {
+  ip: string
+  isProven: boolean
+}
+
 export interface VerifiedPair {
   status: 'verified'
   grant: Grant
   pair: SealedPair
 }
+
+const LONGEST_TOKEN = 2048
 
 /** Asks the OAuth server about the token pair of a post, and seals the pair that it confirms. */
 export class PairCheck {
@@ -28,15 +35,15 @@ export class PairCheck {
 
   /**
    * @param tokens where the pair stands in the post: `auth`, or the `data` of ONAPPUSERREADY
-   * @param isProven whether the post has proved its portal by the token already
+   * @param source who sent it, and whether it proved its portal by the token already
    * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY
    */
-  async check (memberId: string, tokens: unknown, isProven: boolean): Promise<VerifiedPair | (Receipt & { status: 'rejected' })> {
+  async check (memberId: string, tokens: unknown, { ip, isProven }: CheckSource): Promise<VerifiedPair | (Receipt & { status: 'rejected' })> {
     const { queue, oauth, sealer, allowPrivateNetworks } = this.#parts
     const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = (tokens ?? {}) as Record<string, unknown>
-    if (!isText(accessToken) || !isText(refreshToken)) return rejected('no_tokens')
+    if (!isToken(accessToken) || !isToken(refreshToken)) return rejected('no_tokens')
     const claim = { memberId, accessToken, refreshToken, serverEndpoint, userId }
-    const verification = await queue.run(memberId, isProven, () => verifyPair(claim, oauth))
+    const verification = await queue.run(ip, isProven, () => verifyPair(claim, oauth))
     if (verification.status === 'rejected') return rejected(verification.reason)
     const { grant } = verification
     if (!allowPrivateNetworks && isPrivateAddress(grant.clientEndpoint)) return rejected('private_address')
@@ -46,6 +53,6 @@ export class PairCheck {
   }
 }
 
-function isText (value: unknown): value is string {
-  return typeof value === 'string' && value !== ''
+function isToken (value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= LONGEST_TOKEN
 }

@@ -1,9 +1,9 @@
-import type { FastifyBaseLogger } from 'fastify'
-import { FST_B24_HANDLER_FAILED } from '../errors.ts'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import { FST_B24_CLOSING, FST_B24_HANDLER_FAILED } from '../errors.ts'
 import { provesToken } from '../installs/application-token.ts'
 import type { InstallStore, StoredInstall } from '../installs/store.ts'
 import type { WebhookTokens } from '../installs/webhook-tokens.ts'
-import { Portal, portalOf } from '../portal/portal.ts'
+import { portalOf, webhookPortal } from '../portal/portal.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -18,6 +18,9 @@ export interface ReceiverParts {
   dispatcher: Dispatcher
   hooks: LifecycleHookList
 }
+
+/** Who posts, and the log of the request. */
+type Sender = Pick<FastifyRequest, 'log' | 'ip'>
 
 const NONE: readonly Announcement[] = []
 
@@ -34,11 +37,16 @@ export class Receiver {
    * Resolves when every handler of the event has ended, or the post was refused.
    *
    * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY: nothing was stored
+   * @throws FST_B24_CLOSING: the app closed before every handler had run
    * @throws FST_B24_HANDLER_FAILED: its cause is the error of the handler, or an `AggregateError` of several
    */
-  async receive (envelope: Envelope, log: FastifyBaseLogger): Promise<Receipt> {
+  async receive (envelope: Envelope, { log, ip }: Sender): Promise<Receipt> {
     try {
-      const receipt = await this.#receive(envelope, log)
+      const stored = await this.#parts.store.get(envelope.auth.member_id)
+      const apply = this.#parts.lifecycle.find(envelope.event.toUpperCase())
+      const receipt = apply === undefined ? this.#prove(envelope, stored) : await apply(envelope, stored, ip)
+      if (receipt.status === 'accepted') await this.#deliver(envelope, receipt, log)
+      if (receipt.status === 'rejected') this.#tellRejected(receipt.reason, envelope, log)
       this.counts[receipt.status]++
       return receipt
     } catch (error) {
@@ -47,19 +55,10 @@ export class Receiver {
     }
   }
 
-  async #receive (envelope: Envelope, log: FastifyBaseLogger): Promise<Receipt> {
-    const stored = await this.#parts.store.get(envelope.auth.member_id)
-    const apply = this.#parts.lifecycle.find(envelope.event.toUpperCase())
-    const receipt = apply === undefined ? this.#prove(envelope, stored) : await apply(envelope, stored)
-    if (receipt.status === 'accepted') await this.#deliver(envelope, receipt, log)
-    if (receipt.status === 'rejected') this.#tellRejected(receipt.reason, envelope, log)
-    return receipt
-  }
-
   #prove (envelope: Envelope, stored: StoredInstall | undefined): Receipt {
     const { member_id: memberId, application_token: token, domain } = envelope.auth
     if (provesToken(stored?.install, token, Date.now())) return { status: 'accepted', portal: portalOf(stored.install), announcements: NONE }
-    if (this.#parts.webhooks.prove(memberId, token)) return { status: 'accepted', portal: new Portal(memberId, String(domain ?? '')), announcements: NONE }
+    if (this.#parts.webhooks.prove(memberId, token)) return { status: 'accepted', portal: webhookPortal(memberId, String(domain ?? '')), announcements: NONE }
     if (stored === undefined) return rejected('unknown_portal')
     return rejected(stored.install.state === 'uninstalled' ? 'uninstalled' : 'wrong_token')
   }
@@ -69,6 +68,8 @@ export class Receiver {
     const errors: Error[] = []
     for (const announcement of receipt.announcements) errors.push(...await dispatcher.announce(announcement, log))
     errors.push(...await dispatcher.dispatch(envelope, receipt.portal, log))
+    const closing = errors.find(error => error instanceof FST_B24_CLOSING)
+    if (closing !== undefined) throw closing
     if (errors.length > 0) throw new FST_B24_HANDLER_FAILED({ cause: errors.length === 1 ? errors[0] : new AggregateError(errors) })
   }
 

@@ -18,6 +18,3 @@ export const EntityType = {
   /** New invoices: dynamic items of this type. */
   SmartInvoice: 31
 } as const
-
-/** One of the numbers above. */
-export type EntityTypeId = (typeof EntityType)[keyof typeof EntityType]

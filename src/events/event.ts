@@ -3,10 +3,10 @@ import type { Envelope } from '../wire/envelope.ts'
 import { redact } from '../wire/redact.ts'
 import { decodeData } from './decode.ts'
 import { definitionOf } from './definition-of.ts'
-import type { EventData, EventName } from './event-map.ts'
+import type { EventData } from './event-map.ts'
 
 /** What a handler is called with. No secret shows in it when it is logged or becomes JSON. */
-export interface Bitrix24Event<Name extends string = EventName> {
+export interface Bitrix24Event<Name extends string = string> {
   /** Ours: Bitrix24 gives a delivery none. The same at every attempt. */
   readonly id: string
   /** Documented name; the code for an event that is not documented. */
@@ -47,7 +47,7 @@ export function createEvent (envelope: Envelope, facts: EventFacts = {}): { even
   return { event: event as unknown as Bitrix24Event, misfits }
 }
 
-class ReceivedEvent implements Bitrix24Event<string> {
+class ReceivedEvent implements Bitrix24Event {
   readonly id: string
   readonly name: string
   readonly code: string

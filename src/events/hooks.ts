@@ -2,7 +2,7 @@ import { FST_B24_INVALID_HANDLER } from '../errors.ts'
 import { baseCode, definitionOf } from './definition-of.ts'
 import type { EventCode, EventName, SuffixedCode } from './event-map.ts'
 import { checkFilter, type EventFilter } from './filter.ts'
-import { registrationsOf, type EventHandler, type Hook, type HookOptions, type Registration } from './registration.ts'
+import { registrationsOf, type EventHandler, type Hook, type Registration } from './registration.ts'
 
 /** Name or code of an event. Any string works; the documented ones are offered and typed. */
 export type AnyEvent = EventName | EventCode | SuffixedCode | (string & {})
@@ -31,19 +31,19 @@ export class EventHooks<Context> {
    *
    * @throws FST_B24_INVALID_HANDLER
    */
-  on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>, options?: HookOptions): void
+  on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>): void
   /** Calls the handler for those events only whose decoded data meets the filter. */
   on<Event extends AnyEvent> (
-    names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>, options?: HookOptions
+    names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>
   ): void
 
   on (names: string | readonly string[], ...rest: unknown[]): void {
-    const [filter, handler, options] = typeof rest[0] === 'function' ? [undefined, ...rest] : [checkFilter(rest[0]), ...rest.slice(1)]
+    const [filter, handler] = typeof rest[0] === 'function' ? [undefined, rest[0]] : [checkFilter(rest[0]), rest[1]]
     const codes = codesOf(names)
     for (const code of codes) {
       if (definitionOf(code) === undefined) this.#warn('no documented event has this name; its data stays as it comes', { event: code })
     }
-    const own = { filter, handler: handlerOf<Context>(handler), options: (options ?? {}) as HookOptions }
+    const own = { filter, handler: handlerOf<Context>(handler) }
     this.#set([...this.#hooks, ...codes.map(code => ({ code, ...own }))])
   }
 
@@ -53,7 +53,17 @@ export class EventHooks<Context> {
    * @throws FST_B24_INVALID_HANDLER
    */
   onAny (handler: EventHandler<string, Context>): void {
-    this.#set([...this.#hooks, { code: undefined, filter: undefined, handler: handlerOf<Context>(handler), options: {} }])
+    this.#set([...this.#hooks, { code: undefined, filter: undefined, handler: handlerOf<Context>(handler) }])
+  }
+
+  /**
+   * Ends what `onAny` began.
+   *
+   * @throws FST_B24_INVALID_HANDLER
+   */
+  offAny (handler: EventHandler<string, Context>): void {
+    const own = handlerOf<Context>(handler)
+    this.#set(this.#hooks.filter(hook => hook.handler !== own || hook.code !== undefined))
   }
 
   /**
@@ -72,10 +82,6 @@ export class EventHooks<Context> {
     this.#index ??= indexOf(this.#hooks)
     const wire = code.toUpperCase()
     return this.#index.get(wire) ?? this.#index.get(baseCode(wire)) ?? this.#index.get(ANY)!
-  }
-
-  hasListeners (code: string): boolean {
-    return this.match(code).length > 0
   }
 
   #set (hooks: ReadonlyArray<Hook<Context>>): void {

@@ -33,10 +33,17 @@ export function provesUninstall (install: Install | undefined, token: string | u
   return matches(install, token, now)
 }
 
-/** Puts a new digest in place of the current one, which stays good for `TOKEN_GRACE_MS`. */
+/**
+ * Puts a new digest in place of the current one, which stays good for `TOKEN_GRACE_MS`. A previous one that is still good
+ * stays in its place, so that two changes in a row cannot push out the token that the portal uses.
+ */
 export function rotateToken (install: Install, digest: TokenDigest, now: number): Install {
-  if (digest === install.token) return install
-  return { ...install, token: digest, previousToken: { digest: install.token, expiresAt: now + TOKEN_GRACE_MS } }
+  const { token, previousToken } = install
+  if (digest === token) return install
+  if (previousToken !== undefined && now < previousToken.expiresAt) {
+    return digest === previousToken.digest ? { ...install, token: digest, previousToken: { ...previousToken, digest: token } } : { ...install, token: digest }
+  }
+  return { ...install, token: digest, previousToken: { digest: token, expiresAt: now + TOKEN_GRACE_MS } }
 }
 
 function matches (install: Install | undefined, token: string | undefined, now: number): boolean {

@@ -1,21 +1,16 @@
 import { connectRedis, type RedisOption } from '../redis/connect.ts'
+import { withinDeadline } from '../redis/deadline.ts'
 import { appId } from '../redis/keys.ts'
 import { EmbeddedInstallStore } from './embedded-store.ts'
 import { RedisInstallStore } from './redis-store.ts'
-import type { InstallStore } from './store.ts'
+import type { InstallStore, OpenedStore } from './store.ts'
 
 export interface StoreChoice {
   clientId: string
-  /** The app's own store; it closes it too. */
+  /** The app's own store; the app closes it. */
   store?: InstallStore | undefined
   redis?: RedisOption | undefined
   dataDir: string
-}
-
-export interface OpenedStore {
-  store: InstallStore
-  /** Closes what was opened here, and nothing that the caller owns. */
-  close (): Promise<void>
 }
 
 /**
@@ -24,11 +19,24 @@ export interface OpenedStore {
  * @throws FST_B24_STORE_UNAVAILABLE when it does not answer
  */
 export async function openInstallStore ({ clientId, store, redis, dataDir }: StoreChoice, onError: (error: Error) => void): Promise<OpenedStore> {
-  if (store !== undefined) return { store, close: async () => {} }
+  if (store !== undefined) {
+    const own = bounded(store)
+    await own.get('-')
+    return { store: own, close: async () => {} }
+  }
   if (redis !== undefined) {
     const connection = await connectRedis(redis, onError)
     return { store: new RedisInstallStore(connection.client, appId(clientId)), close: () => connection.close() }
   }
   const embedded = await EmbeddedInstallStore.open(dataDir, appId(clientId))
   return { store: embedded, close: () => embedded.close() }
+}
+
+/** Whatever an own store does, a request is answered in time and with the right code. */
+function bounded (store: InstallStore): InstallStore {
+  return {
+    get: memberId => withinDeadline(store.get(memberId)),
+    swap: (memberId, version, next) => withinDeadline(store.swap(memberId, version, next)),
+    scan: cursor => withinDeadline(store.scan(cursor))
+  }
 }

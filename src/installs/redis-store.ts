@@ -1,6 +1,6 @@
 import type { Install } from './install.ts'
 import type { InstallPage, InstallStore, StoredInstall } from './store.ts'
-import type { RedisClient } from '../redis/client.ts'
+import type { BoundedClient } from '../redis/client.ts'
 import { type AppKeys, appKeys } from '../redis/keys.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 
@@ -28,11 +28,11 @@ const PAGE_OF_IDS = "return redis.call('ZRANGE', KEYS[1], ARGV[1], '+', 'BYLEX',
  * How durable a write is, Redis decides (`appendfsync`); its eviction policy must be `noeviction`.
  */
 export class RedisInstallStore implements InstallStore {
-  readonly #client: RedisClient
+  readonly #client: BoundedClient
   readonly #keys: AppKeys
 
   /** `client` is that of `connectRedis()`, which bounds each command; `app` is an `appId()`. */
-  constructor (client: RedisClient, app: string) {
+  constructor (client: BoundedClient, app: string) {
     this.#client = client
     this.#keys = appKeys(app)
   }
@@ -56,11 +56,4 @@ export class RedisInstallStore implements InstallStore {
     const last = ids[PAGE - 1]
     return last === undefined ? { installs } : { installs, cursor: last }
   }
-
-  async ping (): Promise<void> {
-    await this.#client.ping()
-  }
-
-  /** Does nothing: who connected, closes the connection. */
-  async close (): Promise<void> {}
 }

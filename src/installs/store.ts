@@ -33,7 +33,11 @@ export interface InstallStore {
    * exactly once.
    */
   scan (cursor?: string): Promise<InstallPage>
-  /** Resolves when the store can answer. */
-  ping (): Promise<void>
+}
+
+/** A store and what ends it. */
+export interface OpenedStore {
+  store: InstallStore
+  /** Closes what was opened, and nothing that someone else owns. */
   close (): Promise<void>
 }

@@ -79,10 +79,11 @@ export function applyFact (install: Install | undefined, fact: InstallFact, now:
 
 function applyInstall (known: Install | undefined, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Transition {
   if (known === undefined) return { outcome: 'installed', install: newInstall(fact, version, ts, now) }
-  if (ts < known.ts) return { outcome: 'stale', install: known }
   if (known.state === 'uninstalled') {
-    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, ts, now), installedAt: known.installedAt } }
+    // Whatever the clocks say: the OAuth server has just confirmed the pair, and it refuses those of a removed app.
+    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now), installedAt: known.installedAt } }
   }
+  if (ts < known.ts) return { outcome: 'stale', install: known }
   if (ts === known.ts && fact.tokenDigest === known.token) return repeatInstall(known, fact, now)
   // Not every system sends ONAPPUPDATE: there an update shows as an install of another version.
   const outcome = version !== undefined && known.version !== undefined && version !== known.version ? 'updated' : 'reinstalled'
@@ -110,10 +111,7 @@ function applyUserReady (known: Install | undefined, fact: UserReadyFact, now: n
 
 function applyUninstall (known: Install | undefined, ts: number, now: number): Transition {
   if (known === undefined) return { outcome: 'unknown', install: undefined }
-  if (known.state === 'uninstalled') {
-    // A later uninstall means an install in between that is still to come: it must find itself too old.
-    return { outcome: 'repeated', install: ts > known.ts ? { ...known, ts, updatedAt: now } : known }
-  }
+  if (known.state === 'uninstalled') return { outcome: 'repeated', install: known }
   // In the same second the install wins: a script reinstalls that fast, and a wrong delete costs more than a late one.
   if (ts <= known.ts) return { outcome: 'stale', install: known }
   // The digests stay, so that a repeated uninstall is known as one.
@@ -140,11 +138,16 @@ function renew (known: Install, fact: VerifiedInstall, version: string | undefin
     ...rotateToken(known, fact.tokenDigest, now),
     state: 'active',
     ...addresses(fact),
-    installer: fact.pair,
+    ...(mayReplaceInstaller(known, fact) && { installer: fact.pair }),
     ...(version === undefined ? {} : { version }),
     ts,
     updatedAt: now
   }
+}
+
+/** The OAuth server confirms a user, not that he is an admin: one who does not know the token must not put his pair in the place of a good one. */
+function mayReplaceInstaller (known: Install, fact: VerifiedInstall): boolean {
+  return known.state !== 'active' || fact.tokenDigest === known.token || fact.pair.userId === known.installer?.userId
 }
 
 function repeatInstall (known: Install, fact: VerifiedInstall, now: number): Transition {

@@ -31,7 +31,8 @@ export function scopeOf (value: unknown): string[] {
 
 /** Reads the id of a user, which comes as a number or as its digits. */
 export function userIdOf (value: unknown): number | undefined {
-  return /^\d{1,15}$/.test(String(value)) ? Number(value) : undefined
+  const digits = typeof value === 'number' ? String(value) : value
+  return typeof digits === 'string' && /^\d{1,15}$/.test(digits) ? Number(digits) : undefined
 }
 
 /** Reads the REST base of a portal: an http(s) URL that ends with `/rest/` and holds no more than that. */

@@ -1,63 +1,32 @@
-import pLimit, { type LimitFunction } from 'p-limit'
-import { FST_B24_INSTALL_BUSY } from '../errors.ts'
+import { FairQueue, type FairQueueLimits } from './fair-queue.ts'
+import { sourceOf } from './source-of.ts'
 
-export interface CheckQueueLimits {
-  /** Checks that run at once. @default 16 */
-  concurrency?: number
-  /** Checks that may wait. @default 256 */
-  waiting?: number
-  /** Checks of one portal that may wait while another of it runs. @default 2 */
-  waitingPerPortal?: number
-}
-
-/** Runs the checks of installs, so that a flood of forged ones costs a bounded amount and delays no genuine portal. */
+/** Runs the checks of installs, so that a flood of forged ones from a few senders delays nobody else for long. */
 export interface CheckQueue {
   /**
-   * Runs `check` when its turn comes; one at a time per portal.
+   * Runs `check` when its turn comes. Untrusted checks share their places fairly between the sources; trusted ones have
+   * places of their own and keep their order.
    *
-   * @param trusted `true` only where the post itself proved its portal, as by the token that is kept of it. Those have
-   *   limits of their own: a member id is easy to claim, and claims must not stand in the way of portals that are known.
-   * @throws FST_B24_INSTALL_BUSY when too many wait already
+   * What stays possible: a sender with as many IPv4 addresses or IPv6 /64s as checks may wait (256) can crowd others out.
+   *
+   * @param source IP address of the sender, of IPv6 its /64 counts. A proxy in front is one source for all behind it,
+   *   unless Fastify's `trustProxy` names it; were every proxy trusted, a sender could name its own address.
+   * @param trusted `true` only where the post itself proved its portal, as by the token that is kept of it: a member id is
+   *   easy to claim
+   * @throws FST_B24_INSTALL_BUSY when no place is left, or its place to wait was taken by a source that holds fewer
    */
-  run<T> (memberId: string, trusted: boolean, check: () => Promise<T>): Promise<T>
+  run<T> (source: string, trusted: boolean, check: () => Promise<T>): Promise<T>
   /** Checks that run or wait now. */
   readonly size: number
 }
 
-export function createCheckQueue (limits: CheckQueueLimits = {}): CheckQueue {
-  const claimed = new Lane(limits)
-  const trusted = new Lane(limits)
+/** Makes the queue; each of its two lanes has `limits`. */
+export function createCheckQueue (limits?: FairQueueLimits): CheckQueue {
+  const claimed = new FairQueue(limits)
+  const proven = new FairQueue(limits)
   return {
-    run: (memberId, isTrusted, check) => (isTrusted ? trusted : claimed).run(memberId, check),
-    get size () { return claimed.size + trusted.size }
-  }
-}
-
-class Lane {
-  readonly #limit: LimitFunction
-  readonly #most: number
-  readonly #mostPerPortal: number
-  /** Checks of each portal that has any, in their order. */
-  readonly #portals = new Map<string, { limit: LimitFunction, size: number }>()
-  size = 0
-
-  constructor ({ concurrency = 16, waiting = 256, waitingPerPortal = 2 }: CheckQueueLimits) {
-    this.#limit = pLimit(concurrency)
-    this.#most = concurrency + waiting
-    this.#mostPerPortal = 1 + waitingPerPortal
-  }
-
-  async run<T> (memberId: string, check: () => Promise<T>): Promise<T> {
-    const portal = this.#portals.get(memberId) ?? { limit: pLimit(1), size: 0 }
-    if (this.size >= this.#most || portal.size >= this.#mostPerPortal) throw new FST_B24_INSTALL_BUSY()
-    this.#portals.set(memberId, portal)
-    this.size++
-    portal.size++
-    try {
-      return await portal.limit(() => this.#limit(check))
-    } finally {
-      this.size--
-      if (--portal.size === 0) this.#portals.delete(memberId)
-    }
+    // One source for all that are trusted: what waits is then served in its order.
+    run: (source, trusted, check) => trusted ? proven.run('', check) : claimed.run(sourceOf(source), check),
+    get size () { return claimed.size + proven.size }
   }
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { FST_B24_OAUTH_UNAVAILABLE } from '../errors.ts'
 
 export interface RequestLimits {
@@ -23,15 +24,13 @@ const LARGEST_ANSWER = 65_536
  * @throws FST_B24_OAUTH_UNAVAILABLE when there is no usable answer: network, time, redirect, 5xx, no JSON object, over 64 KB
  */
 export async function postForm (url: string, fields: Record<string, string>, limits: RequestLimits = {}): Promise<OAuthAnswer> {
-  const { timeoutMs = 5000, signal } = limits
-  const timeout = AbortSignal.timeout(timeoutMs)
-  const { status, text } = await exchange(url, {
+  const { status, text } = await withinLimits(limits, signal => exchange(url, {
     method: 'POST',
     headers: { accept: 'application/json' },
     body: new URLSearchParams(fields),
     redirect: 'error',
-    signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal])
-  })
+    signal
+  }))
   if (status >= 500) throw unavailable(`status ${status}`)
   if (text === undefined) throw unavailable(`more than ${LARGEST_ANSWER} bytes`)
   return { status, body: parseObject(text) }
@@ -40,6 +39,29 @@ export async function postForm (url: string, fields: Record<string, string>, lim
 /** Makes the error for a server that cannot tell now; `reason` must hold no secret. */
 export function unavailable (reason: string): Error {
   return new FST_B24_OAUTH_UNAVAILABLE({ cause: new Error(reason) })
+}
+
+/**
+ * Runs `request` with a signal that aborts at the limits. `AbortSignal.any` would do, were it not that Node 20 keeps a
+ * reference to each of its signals on the one it follows, for as long as that lives.
+ */
+async function withinLimits<T> (limits: RequestLimits, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { timeoutMs = 5000, signal } = limits
+  const controller = new AbortController()
+  const timer = setTimeout(() => controller.abort(new DOMException('No answer in time', 'TimeoutError')), timeoutMs).unref()
+  const follow = () => controller.abort(signal?.reason)
+  if (signal !== undefined) {
+    // As many listeners as requests under way are no leak, of which Node would warn from the eleventh on.
+    setMaxListeners(0, signal)
+    signal.addEventListener('abort', follow)
+    if (signal.aborted) follow()
+  }
+  try {
+    return await request(controller.signal)
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', follow)
+  }
 }
 
 async function exchange (url: string, init: RequestInit): Promise<{ status: number, text: string | undefined }> {

@@ -1,58 +1,77 @@
 import type { Install, InstallState } from '../installs/install.ts'
 
 /** What a handler may know of the portal that an event comes from; holds no secret. */
-export class Portal {
+export interface Portal {
   /** Bitrix24's stable identity of the portal; survives renames. */
   readonly memberId: string
-  /** Host of the portal, as the OAuth server names it. */
+  /** Host of the portal, as the OAuth server names it; as the event names it for a portal known only by a webhook. */
   readonly domain: string
   /** `webhook` for a portal that is known only by an outgoing webhook (option `webhooks`). */
   readonly state: InstallState | 'webhook'
+  /** REST base of the portal, ends with `/rest/`; `undefined` where only a webhook is known. */
+  readonly clientEndpoint: string | undefined
+  /** What the app may do on this portal, such as `crm`. */
+  readonly scope: readonly string[]
+  /** `L` local, `F` free, `S` subscription, `D` demo, `T` trial, `P` paid; others may come. */
+  readonly status: string | undefined
+  /** Version of the app that the portal runs. */
+  readonly version: string | undefined
+  /** Portal user who installed the app. */
+  readonly userId: number | undefined
+  /** First verified install, ms since the epoch. */
+  readonly installedAt: number | undefined
+}
+
+/** The portal of an install. */
+export function portalOf (install: Install): Portal {
+  return new KnownPortal(install.memberId, install.domain, install.state, install)
+}
+
+/** A portal of which no more is known than that its owner set up an outgoing webhook. */
+export function webhookPortal (memberId: string, domain: string): Portal {
+  return new KnownPortal(memberId, domain, 'webhook')
+}
+
+class KnownPortal implements Portal {
+  readonly memberId: string
+  readonly domain: string
+  readonly state: Portal['state']
   readonly #install: Install | undefined
 
-  constructor (memberId: string, domain: string, install?: Install) {
+  constructor (memberId: string, domain: string, state: Portal['state'], install?: Install) {
     this.memberId = memberId
     this.domain = domain
-    this.state = install?.state ?? 'webhook'
+    this.state = state
     this.#install = install
   }
 
-  /** REST base of the portal, ends with `/rest/`. */
   get clientEndpoint (): string | undefined {
     return this.#install?.clientEndpoint
   }
 
-  /** What the app may do on this portal, such as `crm`. */
   get scope (): readonly string[] {
     return this.#install?.scope ?? []
   }
 
-  /** `L` local, `F` free, `S` subscription, `D` demo, `T` trial, `P` paid; others may come. */
   get status (): string | undefined {
     return this.#install?.status
   }
 
-  /** Version of the app that the portal runs. */
   get version (): string | undefined {
     return this.#install?.version
   }
 
-  /** Portal user who installed the app. */
   get userId (): number | undefined {
     return this.#install?.installer?.userId
   }
 
-  /** First verified install, ms since the epoch. */
   get installedAt (): number | undefined {
     return this.#install?.installedAt
   }
 
+  /** What stands in a log. */
   toJSON (): object {
     const { memberId, domain, state, scope, status, version } = this
     return { memberId, domain, state, scope, status, version }
   }
-}
-
-export function portalOf (install: Install): Portal {
-  return new Portal(install.memberId, install.domain, install)
 }

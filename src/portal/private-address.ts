@@ -6,7 +6,7 @@ for (const [network, prefix] of [
   ['192.168.0.0', 16], ['198.18.0.0', 15], ['224.0.0.0', 4], ['240.0.0.0', 4]
 ] as const) PRIVATE.addSubnet(network, prefix, 'ipv4')
 for (const [network, prefix] of [
-  ['::', 127], ['64:ff9b::', 96], ['fc00::', 7], ['fe80::', 10], ['ff00::', 8]
+  ['::', 127], ['64:ff9b::', 96], ['64:ff9b:1::', 48], ['2002::', 16], ['fc00::', 7], ['fe80::', 10], ['fec0::', 10], ['ff00::', 8]
 ] as const) PRIVATE.addSubnet(network, prefix, 'ipv6')
 
 /**
@@ -16,6 +16,6 @@ for (const [network, prefix] of [
 export function isPrivateAddress (url: string): boolean {
   const host = new URL(url).hostname.replace(/^\[|[\].]$/g, '')
   const family = isIP(host)
-  if (family === 0) return !host.includes('.') || /(^|\.)(localhost|local|internal)$/.test(host)
+  if (family === 0) return !host.includes('.') || /(^|\.)(localhost|local|lan|internal|home\.arpa)$/.test(host)
   return PRIVATE.check(host, family === 4 ? 'ipv4' : 'ipv6')
 }

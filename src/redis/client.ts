@@ -3,7 +3,13 @@
  * the client that it already owns.
  */
 export interface RedisClient {
-  get (key: string): Promise<string | null>
+  mget (keys: string[]): Promise<Array<string | null>>
   eval (script: string, numberOfKeys: number, ...keysAndArguments: Array<string | number>): Promise<unknown>
   ping (): Promise<string>
+}
+
+/** What the stores use. Every command is answered in time or rejects with `FST_B24_STORE_UNAVAILABLE`. */
+export interface BoundedClient extends Pick<RedisClient, 'eval' | 'ping'> {
+  /** All keys that are asked for at once must be of one app: they travel in one command. */
+  get (key: string): Promise<string | null>
 }

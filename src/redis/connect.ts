@@ -1,7 +1,8 @@
 import type { Redis, RedisOptions } from 'ioredis'
-import type { RedisClient } from './client.ts'
+import type { BoundedClient, RedisClient } from './client.ts'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
 import { bareError, storeUnavailable, withinDeadline } from './deadline.ts'
+import { ReadBatch } from './read-batch.ts'
 
 /** Time that Redis has to answer for the first time, ms. */
 const BOOT_DEADLINE_MS = 5_000
@@ -22,7 +23,7 @@ export type RedisOption = string | RedisOptions | RedisClient
 
 export interface RedisConnection {
   /** Answers each command within 900 ms or rejects with `FST_B24_STORE_UNAVAILABLE`. */
-  client: RedisClient
+  client: BoundedClient
   /** `false` when the caller passed the client. */
   owned: boolean
   /** Closes the client if it is owned. */
@@ -83,9 +84,10 @@ async function ready (client: Redis, log: (error: Error) => void): Promise<void>
   }
 }
 
-function bounded (client: RedisClient): RedisClient {
+function bounded (client: RedisClient): BoundedClient {
+  const reads = new ReadBatch(keys => withinDeadline(client.mget(keys)))
   return {
-    get: (key) => withinDeadline(client.get(key)),
+    get: (key) => reads.get(key),
     eval: (script, numberOfKeys, ...rest) => withinDeadline(client.eval(script, numberOfKeys, ...rest)),
     ping: () => withinDeadline(client.ping())
   }

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
+import * as Type from 'typebox'
 import { FST_B24_INTERNAL } from '../errors.ts'
 
 export const AcceptedSchema = Type.Object({ status: Type.Literal('accepted') }, { description: 'The event is handled' })
@@ -12,11 +12,16 @@ export const ErrorSchema = Type.Object({
   message: Type.String()
 })
 
+/** Where these come from, more is known of them. */
+const LOGGED_ALREADY = new Set(['FST_B24_FORBIDDEN', 'FST_B24_HANDLER_FAILED'])
+
 /** Answers every error with its code; what has none of ours, and is not the sender's fault, is told to the log alone. */
-export function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const isTold = (error.statusCode ?? 500) < 500 || error.code?.startsWith('FST_') === true
-  const { statusCode = 500, code, message } = isTold ? error : new FST_B24_INTERNAL()
-  if (statusCode < 500) request.log.info({ code, statusCode }, 'post refused')
+export function answerError (error: FastifyError & { headers?: Record<string, string> }, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const statusCode = error.statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
+  const isTold = statusCode < 500 || String(error.code).startsWith('FST_')
+  const { code, message } = isTold ? error : new FST_B24_INTERNAL()
+  if (LOGGED_ALREADY.has(code)) request.log.debug({ code, statusCode }, 'post answered')
+  else if (statusCode < 500) request.log.info({ code, statusCode }, 'post refused')
   else request.log.error({ err: error }, 'event not taken')
-  return reply.code(statusCode).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
+  return reply.code(statusCode).headers(error.headers ?? {}).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
 }

@@ -32,12 +32,13 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit
   await useBodyParsers(scope)
   scope.setErrorHandler(answerError)
   // The host's ajv may coerce, default and remove; a body from the wire must reach us as it came.
-  scope.setValidatorCompiler(() => validateEnvelope)
+  // What the host adds for headers and the like is not ours to judge.
+  scope.setValidatorCompiler(({ httpPart }) => httpPart === 'body' ? validateEnvelope : () => true)
   scope.setSerializerCompiler(() => JSON.stringify)
 
   for (const path of ['/events', '/install']) {
     scope.post(path, { bodyLimit, schema: eventSchema }, async (request: FastifyRequest) => {
-      const receipt = await receiver.receive(request.body as Envelope, request.log)
+      const receipt = await receiver.receive(request.body as Envelope, request)
       if (receipt.status === 'rejected') throw new FST_B24_FORBIDDEN()
       request.portal = receipt.portal
       return ACCEPTED
@@ -47,7 +48,7 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit
 }
 
 function validateEnvelope (body: unknown): true | { error: Error } {
-  if (checkEnvelope(body) && !body.event.startsWith('OnAppSettings')) return true
   const callback = nameOfCallback(body)
+  if (callback === undefined && checkEnvelope(body)) return true
   return { error: callback === undefined ? new FST_B24_ENVELOPE(envelopeProblem(body)) : new FST_B24_NOT_AN_EVENT(callback) }
 }

@@ -1,11 +1,15 @@
-import { Type, type Static } from 'typebox'
-import { Compile, type Validator } from 'typebox/compile'
+import * as Type from 'typebox'
+import { Compile, type Validator } from 'typebox/schema'
 
-const Scalar = (description: string) => Type.Optional(Type.Union([Type.String(), Type.Number()], { description }))
+// Longer than any token or address, and short enough for a record that is read at every event.
+const Scalar = (description: string, maxLength = 2048) => Type.Optional(Type.Union([Type.String({ maxLength }), Type.Number()], { description }))
+
+/** Shape of a `member_id`: real ones are 32 hex characters, but that is the portal's own matter. */
+export const MEMBER_ID = /^[0-9A-Za-z_.-]{1,64}$/
 
 const AuthSchema = Type.Object({
   member_id: Type.String({
-    pattern: '^[0-9A-Za-z_.-]{1,64}$',
+    pattern: MEMBER_ID.source,
     description: 'Identity of the portal; stays when the portal is renamed'
   }),
   application_token: Type.Optional(Type.String({
@@ -44,7 +48,7 @@ export const EnvelopeSchema = Type.Object({
   auth: AuthSchema
 }, { title: 'Bitrix24 event', description: 'An event of a portal that installed the app' })
 
-export type Envelope = Static<typeof EnvelopeSchema>
+export type Envelope = Type.Static<typeof EnvelopeSchema>
 
 let compiled: Validator | undefined
 
@@ -64,7 +68,7 @@ export function checkEnvelope (value: unknown): value is Envelope {
  * `undefined` for a body that meets the schema.
  */
 export function envelopeProblem (value: unknown): string | undefined {
-  const errors = validator().Errors(value)
+  const [, errors] = validator().Errors(value)
   // The branches of a union come before the union itself, which says enough.
   const error = errors.find(({ schemaPath }) => !schemaPath.includes('/anyOf/'))
   if (error === undefined) return undefined

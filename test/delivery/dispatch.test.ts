@@ -38,7 +38,7 @@ t.test('a failing handler is logged, told and answered 500, and keeps no other f
   app.bitrix24.on('onCrmDealAdd', async () => { throw new Error('third failed') })
   app.bitrix24.on('onCrmDealAdd', () => rejectWithText())
   t.equal((await sendDeal()).statusCode, 500)
-  t.strictSame(failures.slice(1), [['onCrmDealAdd', 'first failed'], ['onCrmDealAdd', 'third failed'], ['onCrmDealAdd', 'no error object']])
+  t.strictSame(failures.slice(1), [['onCrmDealAdd', 'first failed'], ['onCrmDealAdd', 'third failed'], ['onCrmDealAdd', "'no error object'"]])
   t.match(await app.bitrix24.health(), { store: 'ok', events: { accepted: 1, failed: 2, rejected: 0, stale: 0 } })
 })
 
@@ -67,17 +67,32 @@ t.test('a signal that is read after the limit has aborted already', async t => {
   t.equal(await late, true)
 })
 
-t.test('closing aborts the signals of running handlers', async t => {
-  const { app, portal } = await installedWorld(t)
-  const aborted = new Promise<unknown>(resolve => {
-    app.bitrix24.on('onCrmDealAdd', async (_event, { signal }) => {
-      setImmediate(() => { app.close() })
-      await new Promise(resolve => signal.addEventListener('abort', resolve))
-      resolve(signal.reason)
-    })
+t.test('closing aborts what runs, starts nothing more, and answers 503', async t => {
+  const { app, sendDeal } = await installedWorld(t)
+  const ran: string[] = []
+  app.bitrix24.on('onCrmDealAdd', async (_event, { signal }) => {
+    ran.push('first')
+    setImmediate(() => { app.close() })
+    await new Promise(resolve => signal.addEventListener('abort', resolve))
+    throw signal.reason
   })
-  portal.send('onCrmDealAdd', { FIELDS: { ID: 7 } })
-  t.match(await aborted, { code: 'FST_B24_CLOSING' })
+  app.bitrix24.on('onCrmDealAdd', async () => { ran.push('second') })
+  const delivery = await sendDeal()
+  t.equal(delivery.statusCode, 503)
+  t.match(delivery.json(), { code: 'FST_B24_CLOSING' })
+  t.strictSame(ran, ['first'])
+})
+
+t.test('a failing onHandlerError keeps no other from it', async t => {
+  const { app, sendDeal, failures, logs } = await installedWorld(t)
+  app.bitrix24.addHook('onHandlerError', () => { throw new Error('hook failed') })
+  const last: unknown[] = []
+  app.bitrix24.addHook('onHandlerError', ({ error }) => { last.push(error.message) })
+  app.bitrix24.on('onCrmDealAdd', () => throwBare())
+  t.equal((await sendDeal()).statusCode, 500)
+  t.match(failures, [['onCrmDealAdd', /null prototype/]], 'whatever a handler throws')
+  t.match(last, [/null prototype/])
+  t.ok(logs.some(line => line.includes('hook failed')))
 })
 
 t.test('a filter keeps other events from a handler', async t => {
@@ -103,6 +118,12 @@ t.test('an outgoing webhook is proved by the token that its owner set', async t 
   t.equal((await webhook.send('onCrmDealAdd', { FIELDS: { ID: 7 } })).statusCode, 403, 'another portal')
   t.equal((await webhook.send('onCrmDealAdd', { FIELDS: { ID: 7 } }, { auth: { member_id: memberId, application_token: null } })).statusCode, 403, 'no token')
 })
+
+/** Throws what cannot even become a string. */
+function throwBare (): never {
+  const bare: unknown = Object.create(null)
+  throw bare
+}
 
 /** Rejects with what is no error, as careless code does. */
 async function rejectWithText (): Promise<never> {

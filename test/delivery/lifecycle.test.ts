@@ -234,10 +234,51 @@ t.test('a store that never takes a write ends in 503', async t => {
     store: {
       get: async () => undefined,
       swap: async () => false,
-      scan: async () => ({ installs: [] }),
-      ping: async () => {},
-      close: async () => {}
+      scan: async () => ({ installs: [] })
     }
   })
   t.equal((await world.portal.install(world.eventsUrl)).statusCode, 503)
+})
+
+t.test('lifecycle events with any data end in an answer of ours', async t => {
+  const { app, portal, eventsUrl } = await watchedWorld(t)
+  await portal.install(eventsUrl)
+  const odd = [{ x: '1' }, ['1'], 'x'.repeat(10_000), '']
+  const answers = []
+  for (const event of ['ONAPPINSTALL', 'ONAPPUPDATE', 'ONAPPUSERREADY', 'ONAPPUNINSTALL']) {
+    for (const value of odd) {
+      const data = Object.fromEntries(['CLEAN', 'VERSION', 'PREVIOUS_VERSION', 'user_id', 'access_token', 'refresh_token', 'server_endpoint'].map(key => [key, value]))
+      for (const application_token of [portal.applicationToken, secret()]) {
+        answers.push(await portal.send(event, {}, { data, auth: { application_token, refresh_token: secret() } }))
+        answers.push(await portal.send(event, null, { user: null, fields: { data: value }, auth: { application_token } }))
+      }
+    }
+  }
+  t.strictSame(answers.filter(({ statusCode }) => ![200, 400, 403].includes(statusCode)).map(({ body }) => body), [])
+  for await (const { version } of app.bitrix24.portals()) t.ok((version ?? '').length <= 64, 'no long text is kept')
+})
+
+t.test('a reinstall counts, whatever time a replayed uninstall told', async t => {
+  const world = await watchedWorld(t)
+  const { portal, eventsUrl } = world
+  const now = Math.floor(Date.now() / 1000)
+  await portal.install(eventsUrl, { ts: now - 50 })
+  await portal.uninstall({ ts: now - 20 })
+  t.equal((await portal.uninstall({ ts: null })).statusCode, 200)
+  t.equal((await portal.reinstall({ ts: now - 30 })).statusCode, 200)
+  t.equal(await stateOf(world, portal), 'active')
+  t.equal((await portal.uninstall({ ts: now - 20 })).statusCode, 200, 'the old one again')
+  t.equal(await stateOf(world, portal), 'active')
+})
+
+t.test('a user who does not know the token cannot push out the one that the portal uses', async t => {
+  const world = await watchedWorld(t)
+  const { portal, eventsUrl } = world
+  const now = Math.floor(Date.now() / 1000)
+  await portal.install(eventsUrl, { ts: now - 50 })
+  for (const ts of [now - 40, now - 30]) {
+    t.equal((await portal.install(eventsUrl, { user: 42, ts, auth: { application_token: secret() } })).statusCode, 200)
+  }
+  t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } })).statusCode, 200)
+  t.match(await world.app.bitrix24.portal(portal.memberId), { userId: 1 }, 'nor take the place of the installer')
 })

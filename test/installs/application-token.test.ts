@@ -44,6 +44,15 @@ t.test('proves a portal by its token, or by the one before until that lapses', a
 t.test('rotates only to another token', async t => {
   const install = sampleInstall('a', { token: 'one' })
   t.equal(rotateToken(install, 'one', NOW), install)
-  const twice = rotateToken(rotateToken(install, 'two', NOW), 'three', NOW + 1)
-  t.match(twice, { token: 'three', previousToken: { digest: 'two', expiresAt: NOW + 1 + TOKEN_GRACE_MS } })
+  const once = rotateToken(install, 'two', NOW)
+  const lapses = NOW + TOKEN_GRACE_MS
+  t.match(once, { token: 'two', previousToken: { digest: 'one', expiresAt: lapses } })
+  t.match(rotateToken(once, 'three', lapses), { token: 'three', previousToken: { digest: 'two', expiresAt: lapses + TOKEN_GRACE_MS } })
+})
+
+t.test('two rotations in a row do not push out the token that was there', async t => {
+  const once = rotateToken(sampleInstall('a', { token: 'one' }), 'two', NOW)
+  const lapses = NOW + TOKEN_GRACE_MS
+  t.match(rotateToken(once, 'three', NOW + 1), { token: 'three', previousToken: { digest: 'one', expiresAt: lapses } })
+  t.match(rotateToken(once, 'one', NOW + 1), { token: 'one', previousToken: { digest: 'two', expiresAt: lapses } }, 'back again')
 })

@@ -12,8 +12,8 @@ import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import type { Install } from '../../src/installs/install.ts'
 import { decodeRecord, encodeRecord } from '../../src/installs/record.ts'
 import { RedisInstallStore } from '../../src/installs/redis-store.ts'
-import type { InstallPage, InstallStore, StoredInstall } from '../../src/installs/store.ts'
-import type { RedisClient } from '../../src/redis/client.ts'
+import type { InstallPage, InstallStore, OpenedStore, StoredInstall } from '../../src/installs/store.ts'
+import type { BoundedClient } from '../../src/redis/client.ts'
 import { connectRedis, type RedisOption } from '../../src/redis/connect.ts'
 import { appId, appKeys } from '../../src/redis/keys.ts'
 import { installStoreContract, sampleInstall, type OpenInstallStore } from '../../src/testing/install-store-contract.ts'
@@ -34,10 +34,15 @@ async function server (t: Test, args: string[] = []): Promise<RedisServer> {
   return redis
 }
 
-async function client (t: Test, option: RedisOption): Promise<RedisClient> {
+async function client (t: Test, option: RedisOption): Promise<BoundedClient> {
   const { client, close } = await connectRedis(option, () => {})
   t.teardown(close)
   return client
+}
+
+/** What the contract opens: the store, and what ends it where something does. */
+function opened (store: InstallStore & { close?: () => Promise<void> }): OpenedStore {
+  return { store, close: async () => await store.close?.() }
 }
 
 async function holds (t: Test, open: OpenInstallStore): Promise<void> {
@@ -60,7 +65,7 @@ t.test('RedisInstallStore', async t => {
     t.teardown(async () => {
       await raw.del(...await raw.keys(`b24:{${app}}:*`))
     })
-    await holds(t, () => new RedisInstallStore(redis, app))
+    await holds(t, () => opened(new RedisInstallStore(redis, app)))
   })
 
   await t.test('keeps the contract on a Cluster', async t => {
@@ -73,7 +78,7 @@ t.test('RedisInstallStore', async t => {
     t.teardown(() => cluster.disconnect())
     const app = newApp()
     const bounded = await client(t, cluster)
-    await holds(t, () => new RedisInstallStore(bounded, app))
+    await holds(t, () => opened(new RedisInstallStore(bounded, app)))
   })
 
   await t.test('one app does not see the installs of another', async t => {
@@ -145,7 +150,7 @@ t.test('RedisInstallStore', async t => {
 t.test('EmbeddedInstallStore', async t => {
   await t.test('keeps the contract', async t => {
     const dataDir = t.testdir()
-    await holds(t, () => EmbeddedInstallStore.open(dataDir, 'app'))
+    await holds(t, async () => opened(await EmbeddedInstallStore.open(dataDir, 'app')))
   })
 
   await t.test('makes a folder for the app that only its owner can read', async t => {
@@ -174,7 +179,7 @@ t.test('EmbeddedInstallStore', async t => {
     const closing = store.close()
     await t.rejects(store.get('a'), UNAVAILABLE, 'not even while it closes')
     await closing
-    for (const verb of [store.get('a'), store.swap('a', 1, sampleInstall('a')), store.scan(), store.ping()] as Array<Promise<unknown>>) {
+    for (const verb of [store.get('a'), store.swap('a', 1, sampleInstall('a')), store.scan()] as Array<Promise<unknown>>) {
       await t.rejects(verb, UNAVAILABLE)
     }
     await store.close()
@@ -197,7 +202,7 @@ t.test('EmbeddedInstallStore', async t => {
     const id = 'x'.repeat(5000)
     await t.rejects(store.get(id), UNAVAILABLE)
     await t.rejects(store.swap(id, 0, sampleInstall(id)), UNAVAILABLE)
-    await store.ping()
+    t.equal(await store.get('nobody'), undefined)
   })
 
   await t.test('with two processes, each version has one winner', async t => {
@@ -287,13 +292,12 @@ class MemoryStore implements InstallStore {
     return ids.length < 10 ? { installs } : { installs, cursor: ids[9] as string }
   }
 
-  async ping (): Promise<void> {}
   async close (): Promise<void> {}
 }
 
 function shared (Store: typeof MemoryStore): OpenInstallStore {
   const records = new Map<string, StoredInstall>()
-  return () => new Store(records)
+  return () => opened(new Store(records))
 }
 
 interface Child {

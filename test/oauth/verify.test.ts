@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
@@ -315,6 +316,24 @@ t.test('gives up when it is told to', async t => {
   b24.fault('app.info', { hang: true })
   await rejectsUnavailable(t, b24, () => verifyPair(claim(), { ...options, signal: AbortSignal.timeout(50), timeoutMs: undefined }), 'TimeoutError')
   await rejectsUnavailable(t, b24, () => verifyPair(claim(), { ...options, signal: AbortSignal.abort() }), 'AbortError')
+})
+
+t.test('leaves nothing on a signal that outlives many requests', async t => {
+  const { b24, options, claim } = await buildWorld(t)
+  const { signal } = new AbortController()
+  const warnings: string[] = []
+  const listen = ({ name }: Error) => { warnings.push(name) }
+  process.on('warning', listen)
+  t.teardown(() => process.off('warning', listen))
+  const listeners = () => getEventListeners(signal, 'abort').length
+  for (let n = 0; n < 20; n++) t.equal((await verifyPair(claim(), { ...options, signal })).status, 'verified')
+  t.equal(listeners(), 0)
+  b24.fault('app.info', { hang: true })
+  const hanging = Array.from({ length: 20 }, () => rejectsUnavailable(t, b24, () => verifyPair(claim(), { ...options, signal, timeoutMs: 200 }), 'TimeoutError'))
+  t.equal(listeners(), 20)
+  await Promise.all(hanging)
+  t.equal(listeners(), 0)
+  t.strictSame(warnings, [], 'Node sees no leak either')
 })
 
 t.test('waits rather than judge when the connection', async t => {

@@ -94,7 +94,7 @@ bitrix24.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: EntityType.SmartInvoice 
 bitrix24.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: [31, 1220], ID: 1 }, nothing)
 bitrix24.on('ONVOXIMPLANTCALLEND', { CALL_FAILED_CODE: '304' }, nothing)
 bitrix24.on('onImBotV2MessageAdd', { message: { isSystem: false }, chat: { type: ['chat', 'open'] } }, nothing)
-bitrix24.on('onTaskUpdate', { FIELDS_AFTER: { ID: 5 } }, nothing, {})
+bitrix24.on('onTaskUpdate', { FIELDS_AFTER: { ID: 5 } }, nothing)
 bitrix24.on(['onCrmDynamicItemAdd', 'onCrmDynamicItemUpdate'], { ENTITY_TYPE_ID: 1220 }, event => {
   expect<Equal<typeof event.data.FIELDS.ENTITY_TYPE_ID, number>>()
 })
@@ -112,5 +112,3 @@ bitrix24.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: undefined }, nothing)
 bitrix24.on('onMyOwnEvent', { COLOUR: 'green' }, nothing)
 // @ts-expect-error data that is a number cannot be filtered
 bitrix24.on('onImConnectorLineDelete', { ID: 1 }, nothing)
-// @ts-expect-error there are no options yet
-bitrix24.on('onTaskAdd', nothing, { coalesce: false })

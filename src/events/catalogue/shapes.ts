@@ -1,4 +1,5 @@
-import { Type, type Static, type TProperties, type TSchema } from 'typebox'
+import * as Type from 'typebox'
+import type { Static, TProperties, TSchema } from 'typebox'
 
 /*
  * The words that the tables are written in. Three rules hold in all of them.
@@ -33,8 +34,9 @@ export const list = Type.Array
 export const openObject = <T extends TProperties>(properties: T) => (
   Type.Unsafe<Static<ReturnType<typeof Type.Object<T>>> & Record<string, unknown>>(Type.Object(properties))
 )
+// Not `Type.Record`: it would bring a hundred kilobytes of typebox into the bundle.
 /** Keys are ids, or whatever the sender chose. */
-export const mapOf = <T extends TSchema>(item: T) => Type.Record(Type.String(), item)
+export const mapOf = <T extends TSchema>(item: T) => Type.Unsafe<Record<string, Static<T>>>({ type: 'object', patternProperties: { '^.*$': item } })
 export const freeMap = mapOf(unknown)
 
 /** One page documents a list, another its only element alone; it always becomes a list. */
