@@ -248,9 +248,9 @@ t.test('lifecycle events with any data end in an answer of ours', async t => {
   for (const event of ['ONAPPINSTALL', 'ONAPPUPDATE', 'ONAPPUSERREADY', 'ONAPPUNINSTALL']) {
     for (const value of odd) {
       const data = Object.fromEntries(['CLEAN', 'VERSION', 'PREVIOUS_VERSION', 'user_id', 'access_token', 'refresh_token', 'server_endpoint'].map(key => [key, value]))
-      for (const application_token of [portal.applicationToken, secret()]) {
-        answers.push(await portal.send(event, {}, { data, auth: { application_token, refresh_token: secret() } }))
-        answers.push(await portal.send(event, null, { user: null, fields: { data: value }, auth: { application_token } }))
+      for (const token of [portal.applicationToken, secret()]) {
+        answers.push(await portal.send(event, {}, { data, auth: { application_token: token, refresh_token: secret() } }))
+        answers.push(await portal.send(event, null, { user: null, fields: { data: value }, auth: { application_token: token } }))
       }
     }
   }

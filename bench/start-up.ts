@@ -1,0 +1,70 @@
+import type { Portals } from './portals.ts'
+import type { Programs } from './programs.ts'
+import type { Started, StartSettings } from './programs/start.ts'
+import { atMost, median, type Row, type Section } from './table.ts'
+
+const RUNS = 15
+const WARM_UP_RUNS = 2
+const MOST_MS = 60
+
+interface Run extends Started {
+  /** From the start of the process to a ready app, ms. */
+  wholeMs: number
+}
+
+interface Variant {
+  name: string
+  settings: StartSettings
+  /** Name of the app that is the same without the plugin. */
+  without?: string
+}
+
+/** What the plugin adds to the start of an app, in processes of their own that take turns. */
+export async function measureStartUp (programs: Programs, portals: Portals): Promise<Section> {
+  const variants = variantsOf(portals)
+  const runs = new Map<string, Run[]>(variants.map(({ name }) => [name, []]))
+  for (let count = -WARM_UP_RUNS; count < RUNS; count++) {
+    for (const { name, settings } of variants) {
+      const run = await startOnce(programs, settings)
+      if (count >= 0) runs.get(name)!.push(run)
+    }
+  }
+  const added = ({ name, without }: Variant): number => {
+    return median(runs.get(name)!.map(({ wholeMs }, index) => wholeMs - runs.get(without!)![index]!.wholeMs))
+  }
+  const plugins = variants.filter(({ without }) => without !== undefined)
+  return {
+    title: `start-up, from the start of the process to ready, ${RUNS} runs in turn, medians`,
+    rows: variants.map(variant => rowOf(variant, runs.get(variant.name)!, variant.without === undefined ? undefined : added(variant))),
+    targets: plugins.map(variant => atMost(`start-up, ${variant.name}`, MOST_MS, added(variant), 'ms'))
+  }
+}
+
+function variantsOf ({ settings: { clientId, clientSecret, dataDir, redisUrl } }: Portals): Variant[] {
+  const keys = { clientId, clientSecret }
+  const app = 'an app with one route'
+  const redisApp = 'an app with one route and ioredis'
+  return [
+    { name: app, settings: { ownClient: false } },
+    { name: 'with the plugin, embedded store', settings: { ownClient: false, plugin: { ...keys, dataDir } }, without: app },
+    { name: redisApp, settings: { ownClient: true } },
+    { name: 'with the plugin, client of the app', settings: { ownClient: true, plugin: keys }, without: redisApp },
+    // The driver itself is the larger part of this; an app that keeps anything in Redis has it anyway.
+    { name: 'with the plugin, URL of Redis', settings: { ownClient: false, plugin: { ...keys, redis: redisUrl } }, without: redisApp }
+  ]
+}
+
+async function startOnce (programs: Programs, settings: StartSettings): Promise<Run> {
+  const start = performance.now()
+  const program = await programs.start('start', undefined, settings)
+  const wholeMs = performance.now() - start
+  await program.stop()
+  return { ...program.ready as Started, wholeMs }
+}
+
+function rowOf ({ name }: Variant, runs: Run[], added: number | undefined): Row {
+  const figure = `${median(runs.map(({ wholeMs }) => wholeMs)).toFixed(0)} ms`
+  if (added === undefined) return { name, figure }
+  const registration = median(runs.map(({ registrationMs }) => registrationMs))
+  return { name, figure, more: `adds ${added.toFixed(0)} ms; registration alone ${registration.toFixed(0)} ms` }
+}
