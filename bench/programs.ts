@@ -6,6 +6,7 @@ import { basename, join } from 'node:path'
 import { build } from 'esbuild'
 
 const SOURCES = join(import.meta.dirname, 'programs')
+const DIST = join(import.meta.dirname, '../dist')
 
 /** A program that answers one message with one message. */
 export interface Program {
@@ -28,7 +29,7 @@ export class Programs {
   }
 
   static async compile (): Promise<Programs> {
-    const folder = mkdtempSync(join(import.meta.dirname, '.built-'))
+    const folder = mkdtempSync(join(DIST, '.bench-'))
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
     await build({
       entryPoints: readdirSync(SOURCES).map(file => join(SOURCES, file)),
