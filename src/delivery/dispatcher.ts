@@ -3,7 +3,6 @@ import { FST_B24_CLOSING } from '../errors.ts'
 import { createEvent, type Bitrix24Event } from '../events/event.ts'
 import type { EventHooks, Registration } from '../events/hooks.ts'
 import type { Portal } from '../portal/portal.ts'
-import { TimeLimit } from '../time-limit.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import { HandlerRunContext, type HandlerContext } from './handler-context.ts'
 import { runHandler } from './handler-run.ts'
@@ -19,14 +18,12 @@ export interface DispatcherParts {
 /** Runs handlers and hooks, one after another; one that fails does not keep the others from theirs. */
 export class Dispatcher {
   readonly #parts: DispatcherParts
-  readonly #limit: TimeLimit
   readonly #running = new Set<HandlerRunContext>()
   readonly #misfits = new Map<string, number>()
   #closed = false
 
   constructor (parts: DispatcherParts) {
     this.#parts = parts
-    this.#limit = new TimeLimit(parts.handlerTimeoutMs)
   }
 
   /** How many fields did not fit their documented type, by event; counted where an event has handlers. */
@@ -81,7 +78,7 @@ export class Dispatcher {
   async #run (call: () => unknown, context: HandlerRunContext): Promise<Error | undefined> {
     if (this.#closed) return new FST_B24_CLOSING()
     this.#running.add(context)
-    const error = await runHandler(call, this.#limit, error => context.abort(error))
+    const error = await runHandler(call, this.#parts.handlerTimeoutMs, error => context.abort(error))
     this.#running.delete(context)
     return error
   }

@@ -1,6 +1,5 @@
 import { inspect, types } from 'node:util'
 import { FST_B24_HANDLER_TIMEOUT } from '../errors.ts'
-import type { TimeLimit } from '../time-limit.ts'
 
 /**
  * Runs one handler up to its time limit. At the limit `onLimit` is called and the run counts as failed, whether the
@@ -8,18 +7,29 @@ import type { TimeLimit } from '../time-limit.ts'
  *
  * @returns the error the handler failed with, or `undefined`
  */
-export async function runHandler (call: () => unknown, limit: TimeLimit, onLimit: (error: Error) => void): Promise<Error | undefined> {
-  const late = (): Error => {
-    const error = new FST_B24_HANDLER_TIMEOUT(limit.ms)
-    onLimit(error)
-    return error
-  }
+export function runHandler (call: () => unknown, timeoutMs: number, onLimit: (error: Error) => void): Promise<Error | undefined> {
+  return new Promise((resolve) => {
+    const running = start(call, resolve)
+    if (!isPromise(running)) return resolve(undefined)
+    const timer = setTimeout(() => {
+      const error = new FST_B24_HANDLER_TIMEOUT(timeoutMs)
+      onLimit(error)
+      resolve(error)
+    }, timeoutMs)
+    const end = (error?: Error): void => {
+      clearTimeout(timer)
+      resolve(error)
+    }
+    running.then(() => end(), (thrown: unknown) => end(errorOf(thrown)))
+  })
+}
+
+/** What the handler returned; what it threw at once is told to `fail`. */
+function start (call: () => unknown, fail: (error: Error) => void): unknown {
   try {
-    const running = call()
-    if (isPromise(running)) await limit.hold(running, late)
-    return undefined
+    return call()
   } catch (thrown) {
-    return errorOf(thrown)
+    return fail(errorOf(thrown))
   }
 }
 

@@ -90,8 +90,8 @@ export class EmbeddedInstallStore implements InstallStore {
       return await written
     } catch (error) {
       // The reason is in a second promise: Node exits if it rejects unheard, and at times it never settles.
-      const reason = (error as { commitError?: Promise<never> }).commitError?.catch((reason: unknown) => reason)
-      throw await Promise.race([reason ?? error, setImmediate(error)])
+      const reason = (error as { commitError: Promise<never> }).commitError.catch((reason: unknown) => reason)
+      throw await Promise.race([reason, setImmediate(error)])
     }
   }
 }

@@ -1,12 +1,11 @@
 import type { Redis, RedisOptions } from 'ioredis'
 import type { BoundedClient, RedisClient } from './client.ts'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
-import { TimeLimit } from '../time-limit.ts'
 import { bareError, storeUnavailable, withinDeadline } from './deadline.ts'
 import { ReadBatch } from './read-batch.ts'
 
-/** Time that Redis has to answer for the first time. */
-const BOOT_LIMIT = new TimeLimit(5_000)
+/** Time that Redis has to answer for the first time, ms. */
+const BOOT_DEADLINE_MS = 5_000
 
 const FAIL_FAST: RedisOptions = {
   // A command waits for one reconnection, so that a blip costs no event; then it is told, and no queue grows.
@@ -40,7 +39,7 @@ export interface RedisConnection {
  */
 export async function connectRedis (option: RedisOption, log: (error: Error) => void): Promise<RedisConnection> {
   if (isClient(option)) {
-    await withinDeadline(option.ping(), BOOT_LIMIT)
+    await withinDeadline(option.ping(), BOOT_DEADLINE_MS)
     return { client: bounded(option), owned: false, close: async () => {} }
   }
   const client = await createClient(option)
@@ -78,7 +77,7 @@ async function ready (client: Redis, log: (error: Error) => void): Promise<void>
   // It keeps trying after a first failure, which arrives as an 'error' event too.
   client.connect().catch(() => {})
   try {
-    await withinDeadline(up, BOOT_LIMIT)
+    await withinDeadline(up, BOOT_DEADLINE_MS)
   } catch (error) {
     client.disconnect()
     throw last === undefined ? error : storeUnavailable(last)

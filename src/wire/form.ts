@@ -94,7 +94,7 @@ class FormReader {
         this.#prefixLength = appends ? 0 : from - start
         return key
       }
-      appends ||= part === ''
+      if (part === '') appends = true
     }
   }
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { LifecycleHookName, RejectReason } from '../../src/index.ts'
+import type { InstallStore, LifecycleHookName, RejectReason, StoredInstall } from '../../src/index.ts'
 import type { Fault, SimulatedPair, SimulatedPortal } from '../../src/testing/index.ts'
 import { buildWorld, type World } from '../helpers/app.ts'
 import { secret } from '../helpers/secrets.ts'
@@ -281,4 +281,39 @@ t.test('a user who does not know the token cannot push out the one that the port
   }
   t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } })).statusCode, 200)
   t.match(await world.app.bitrix24.portal(portal.memberId), { userId: 1 }, 'nor take the place of the installer')
+})
+
+t.test('takes lifecycle events that say little', async t => {
+  const world = await watchedWorld(t)
+  const { portal, eventsUrl, b24, clientId, calls, app } = world
+  const install = { client_endpoint: portal.clientEndpoint, member_id: portal.memberId }
+  b24.fault('app.info', { body: { result: { client_id: clientId, install } }, times: 1 })
+  t.equal((await portal.install(eventsUrl, { ts: null, fields: { data: null } })).statusCode, 200, 'no time, no data, no user known')
+  t.match(await app.bitrix24.portal(portal.memberId), { userId: undefined, version: undefined })
+  const body = JSON.stringify({ event: 'ONAPPUPDATE', data: { VERSION: 3, PREVIOUS_VERSION: 2 }, auth: { member_id: portal.memberId, application_token: portal.applicationToken } })
+  t.equal((await portal.update({ body, headers: { 'content-type': 'application/json' } })).statusCode, 200, 'numbers, as in JSON')
+  t.match(calls, [['onInstall', {}], ['onUpdate', { version: '3', previousVersion: '2' }]])
+})
+
+t.test('a system user of a portal that is gone by then is refused', async t => {
+  const records = new Map<string, StoredInstall>()
+  let forgets = false
+  const store: InstallStore = {
+    get: async memberId => forgets ? undefined : records.get(memberId),
+    swap: async (memberId, version, install) => {
+      const known = records.get(memberId)
+      const uninstalls = install.systemUser !== undefined && known?.install.state === 'active'
+      if (uninstalls) records.set(memberId, { version: version + 1, install: { ...known.install, state: 'uninstalled' } })
+      else records.set(memberId, { version: version + 1, install })
+      return !uninstalls
+    },
+    scan: async () => ({ installs: [] })
+  }
+  const { portal, eventsUrl, calls, b24 } = await watchedWorld(t, { store })
+  await portal.install(eventsUrl)
+  t.equal((await portal.userReady()).statusCode, 403)
+  t.match(calls.at(-1), ['onReject', { reason: 'uninstalled' }])
+  forgets = true
+  t.equal((await b24.portal('new.bitrix24.com').userReady({ url: eventsUrl })).statusCode, 403)
+  t.match(calls.at(-1), ['onReject', { reason: 'unknown_portal' }])
 })

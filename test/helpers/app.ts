@@ -11,6 +11,7 @@ import { remember, secret } from './secrets.ts'
 export interface World {
   app: FastifyInstance
   b24: Simulator
+  clientId: string
   /** Where the app listens: `http://127.0.0.1:<port>/bitrix24/events`. */
   eventsUrl: string
   /** All that the app logged, a line each. */
@@ -32,7 +33,7 @@ export async function buildWorld (t: Test, options: Partial<FastifyBitrix24Optio
     await b24.close()
   })
   await app.listen({ port: 0, host: '127.0.0.1' })
-  return { app, b24, logs, eventsUrl: `${app.listeningOrigin}${options.prefix ?? '/bitrix24'}/events` }
+  return { app, b24, clientId, logs, eventsUrl: `${app.listeningOrigin}${options.prefix ?? '/bitrix24'}/events` }
 }
 
 /** An app with the plugin, not listening; what it logs is kept and searched for secrets after the suite. */

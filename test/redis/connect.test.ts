@@ -5,7 +5,6 @@ import t, { type Test } from 'tap'
 import { connectRedis, type RedisConnection, type RedisOption } from '../../src/redis/connect.ts'
 import { bareError, storeUnavailable, withinDeadline } from '../../src/redis/deadline.ts'
 import { appId, appKeys } from '../../src/redis/keys.ts'
-import { TimeLimit } from '../../src/time-limit.ts'
 import { freePort, startRedis, type RedisServer } from '../helpers/redis-server.ts'
 import { secret } from '../helpers/secrets.ts'
 
@@ -50,9 +49,9 @@ t.test('keys', async t => {
 
 t.test('a deadline', async t => {
   t.equal(await withinDeadline(Promise.resolve('in time')), 'in time')
-  const late = await withinDeadline(sleep(500), new TimeLimit(20)).catch(error => error)
+  const late = await withinDeadline(sleep(500), 20).catch(error => error)
   t.match(late, { ...UNAVAILABLE, cause: { message: 'No answer within 20 ms' } })
-  await t.rejects(withinDeadline(Promise.reject(new Error('down'))), { ...UNAVAILABLE, cause: { message: 'down' } })
+  await t.rejects(withinDeadline(Promise.reject(new Error('down')), 20), { ...UNAVAILABLE, cause: { message: 'down' } })
 })
 
 t.test('the error of a store shows message and code of its cause, and nothing else of it', async t => {
