@@ -83,7 +83,8 @@ class FormReader {
       key = this.#part(start)
       if (!opened || key === '') return key
     }
-    for (let appends = false; ;) {
+    let appends = false
+    while (true) {
       const from = this.#next
       if (!this.#scan(CLOSE, this.#close, from, end)) return this.#unclosed(start, end, key)
       const part = this.#part(from)
@@ -94,7 +95,7 @@ class FormReader {
         this.#prefixLength = appends ? 0 : from - start
         return key
       }
-      if (part === '') appends = true
+      appends ||= part === ''
     }
   }
 

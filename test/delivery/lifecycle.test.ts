@@ -293,6 +293,8 @@ t.test('takes lifecycle events that say little', async t => {
   const body = JSON.stringify({ event: 'ONAPPUPDATE', data: { VERSION: 3, PREVIOUS_VERSION: 2 }, auth: { member_id: portal.memberId, application_token: portal.applicationToken } })
   t.equal((await portal.update({ body, headers: { 'content-type': 'application/json' } })).statusCode, 200, 'numbers, as in JSON')
   t.match(calls, [['onInstall', {}], ['onUpdate', { version: '3', previousVersion: '2' }]])
+  t.equal((await portal.send('ONAPPUSERREADY')).statusCode, 403, 'a system user without tokens is none')
+  t.match(calls.at(-1), ['onReject', { reason: 'no_tokens' }])
 })
 
 t.test('a system user of a portal that is gone by then is refused', async t => {
