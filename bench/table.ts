@@ -21,12 +21,14 @@ export interface Target {
 export interface Section {
   title: string
   rows: Row[]
+  /** What one has to know to read the figures. */
+  notes?: string[]
   targets: Target[]
 }
 
 const LEFT = [true, false, true, false]
 
-export function printSection ({ title, rows }: Section): void {
+export function printSection ({ title, rows, notes = [] }: Section): void {
   const cells = rows.map(({ name, figure, more = '', ratio }) => [name, figure, more, ratio === undefined ? '' : `${ratio.toFixed(2)} x`])
   const widths = LEFT.map((_, column) => Math.max(...cells.map(row => row[column]!.length)))
   console.log(`\n${title}`)
@@ -34,6 +36,7 @@ export function printSection ({ title, rows }: Section): void {
     const padded = row.map((cell, column) => LEFT[column] ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))
     console.log(`  ${padded.join('   ').trimEnd()}`)
   }
+  for (const note of notes) console.log(`  ${note}`)
 }
 
 /** Prints each target, met or not; tells whether all are. */

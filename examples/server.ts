@@ -3,16 +3,16 @@
 //   B24_CLIENT_ID, B24_CLIENT_SECRET   the keys of your app: it then waits for real portals
 //   B24_MEMBER_ID, B24_APPLICATION_TOKEN   an outgoing webhook of one portal
 //   PUBLIC_URL   where Bitrix24 reaches this server     PORT   default 3000
-//   REDIS_URL    keeps installs in Redis; without it, in ./.bitrix24
+//   REDIS_URL    keeps installs in Redis; without it, in ./.bitrix24     LOG_LEVEL   info shows why a post was refused
 //   --once       ends when one event of each portal was handled
 import Fastify from 'fastify'
 import fastifyBitrix24, { EntityType } from 'fastify-bitrix24'
 import { simulateBitrix24 } from './simulated-portals.ts'
 
-const { B24_CLIENT_ID, B24_CLIENT_SECRET, B24_MEMBER_ID, B24_APPLICATION_TOKEN, PUBLIC_URL, REDIS_URL, PORT = '3000' } = process.env
+const { B24_CLIENT_ID, B24_CLIENT_SECRET, B24_MEMBER_ID, B24_APPLICATION_TOKEN, PUBLIC_URL, REDIS_URL, PORT = '3000', LOG_LEVEL = 'warn' } = process.env
 
 const simulation = B24_CLIENT_ID === undefined ? await simulateBitrix24() : undefined
-const app = Fastify({ logger: { level: 'warn' }, requestTimeout: 30_000 })
+const app = Fastify({ logger: { level: LOG_LEVEL }, requestTimeout: 30_000 })
 
 await app.register(fastifyBitrix24, {
   clientId: B24_CLIENT_ID,
@@ -30,10 +30,6 @@ app.bitrix24.addHook('onInstall', ({ portal, reinstall }) => {
 
 app.bitrix24.addHook('onUninstall', ({ portal, clean }) => {
   console.log(`${portal.domain}  removed the app${clean ? ' and wants its data deleted' : ''}`)
-})
-
-app.bitrix24.addHook('onReject', ({ reason, event }) => {
-  console.log(`refused ${event}: ${reason}`)
 })
 
 app.bitrix24.on(['onCrmDynamicItemAdd', 'onCrmDynamicItemUpdate', 'onCrmDynamicItemDelete'], (event, { portal }) => {

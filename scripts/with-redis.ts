@@ -69,6 +69,7 @@ function install (): void {
 }
 
 function apt (...action: string[]): void {
+  if (action[0] === 'install') console.error('with-redis: there is no redis-server here; installing it with apt-get')
   spawnSync('apt-get', ['-qq', ...action], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
 }
 

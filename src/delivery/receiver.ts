@@ -59,7 +59,7 @@ export class Receiver {
     const { member_id: memberId, application_token: token, domain } = envelope.auth
     if (provesToken(stored?.install, token, Date.now())) return { status: 'accepted', portal: portalOf(stored.install), announcements: NONE }
     if (this.#parts.webhooks.prove(memberId, token)) return { status: 'accepted', portal: webhookPortal(memberId, String(domain ?? '')), announcements: NONE }
-    if (stored === undefined) return rejected('unknown_portal')
+    if (stored === undefined) return rejected(this.#parts.webhooks.knows(memberId) ? 'wrong_token' : 'unknown_portal')
     return rejected(stored.install.state === 'uninstalled' ? 'uninstalled' : 'wrong_token')
   }
 

@@ -10,6 +10,7 @@ export interface SealedPair {
   expiresAt: number
 }
 
+/** `suspended` and `reauth_required` are for calls to a portal that fail; nothing sets them yet. */
 export type InstallState = 'active' | 'suspended' | 'reauth_required' | 'uninstalled'
 
 /** What is known of one portal that installed the app. One record per (app, portal); plain JSON. */

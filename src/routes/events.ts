@@ -1,10 +1,14 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Receiver } from '../delivery/receiver.ts'
 import { FST_B24_ENVELOPE, FST_B24_FORBIDDEN, FST_B24_NOT_AN_EVENT } from '../errors.ts'
 import { nameOfCallback } from '../wire/callbacks.ts'
-import { checkEnvelope, EnvelopeSchema, envelopeProblem, type Envelope } from '../wire/envelope.ts'
+import { EnvelopeSchema, type Envelope } from '../wire/envelope.ts'
 import { AcceptedSchema, answerError, ErrorSchema, ReadySchema } from './answers.ts'
 import { useBodyParsers } from './body-parsers.ts'
+
+type EnvelopeCheck = typeof import('../wire/envelope-check.ts')
+
+let check: EnvelopeCheck | undefined
 
 const ACCEPTED = { status: 'accepted' }
 const READY = { status: 'ready' }
@@ -37,7 +41,7 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit
   scope.setSerializerCompiler(() => JSON.stringify)
 
   for (const path of ['/events', '/install']) {
-    scope.post(path, { bodyLimit, schema: eventSchema }, async (request: FastifyRequest) => {
+    scope.post(path, { bodyLimit, schema: eventSchema, preValidation: loadCheck }, async (request: FastifyRequest) => {
       const receipt = await receiver.receive(request.body as Envelope, request)
       if (receipt.status === 'rejected') throw new FST_B24_FORBIDDEN()
       request.portal = receipt.portal
@@ -47,7 +51,17 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit
   }
 }
 
+/** Loads the check with the first post: at the start it would cost every app ten milliseconds. */
+function loadCheck (_request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
+  if (check !== undefined) return done()
+  import('../wire/envelope-check.ts').then((loaded) => {
+    check = loaded
+    done()
+  }, done)
+}
+
 function validateEnvelope (body: unknown): true | { error: Error } {
+  const { checkEnvelope, envelopeProblem } = check as EnvelopeCheck
   const callback = nameOfCallback(body)
   if (callback === undefined && checkEnvelope(body)) return true
   return { error: callback === undefined ? new FST_B24_ENVELOPE(envelopeProblem(body)) : new FST_B24_NOT_AN_EVENT(callback) }

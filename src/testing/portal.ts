@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { burst, type BurstOptions } from './burst.ts'
 import { deliver, type Delivery, type Parcel } from './deliver.ts'
 import { eventTree, fullAuth, minimalAuth, type SendOverrides } from './envelope.ts'
@@ -40,7 +40,8 @@ const SYSTEM_USER = 1000
 
 /** A portal that sends what Bitrix24 sends, as it sends it: never twice, and without waiting for the one before. */
 export class SimulatedPortal implements PortalState {
-  readonly memberId = randomBytes(16).toString('hex')
+  /** Stays when the portal is renamed; the same for one domain in every simulator, so that a test finds its records again. */
+  readonly memberId: string
   /** Set another to rename the portal. */
   domain: string
   scope = ['crm', 'task', 'user']
@@ -62,6 +63,7 @@ export class SimulatedPortal implements PortalState {
 
   constructor (domain: string, around: PortalSurroundings) {
     this.domain = domain
+    this.memberId = hash('md5', domain)
     this.#around = around
     this.#applicationToken = around.book.keepSecret(randomBytes(16).toString('hex'))
   }
@@ -151,7 +153,9 @@ export class SimulatedPortal implements PortalState {
     return { token: this.applicationToken, brings, binding: '' }
   }
 
-  async #sendAsInstaller (code: string, data: object, overrides: SendOverrides): Promise<Delivery> {
+  /** They lie in the queue for a second, so that an uninstall right after is a later one: `ts` counts whole seconds. */
+  async #sendAsInstaller (code: string, data: object, sent: SendOverrides): Promise<Delivery> {
+    const overrides = { lateSeconds: 1, ...sent }
     const pair = this.#aged(this.issue(overrides.user == null ? {} : { userId: overrides.user }), overrides)
     this.installer = pair
     return await deliver(this.#pack(code, data, overrides, this.#app(), pair))

@@ -1,5 +1,4 @@
 import * as Type from 'typebox'
-import { Compile, type Validator } from 'typebox/schema'
 
 // Longer than any token or address, and short enough for a record that is read at every event.
 const Scalar = (description: string, maxLength = 2048) => Type.Optional(Type.Union([Type.String({ maxLength }), Type.Number()], { description }))
@@ -49,37 +48,3 @@ export const EnvelopeSchema = Type.Object({
 }, { title: 'Bitrix24 event', description: 'An event of a portal that installed the app' })
 
 export type Envelope = Type.Static<typeof EnvelopeSchema>
-
-let compiled: Validator | undefined
-
-// Compiling costs milliseconds of start-up, so the first body pays for it.
-function validator (): Validator {
-  compiled ??= Compile(EnvelopeSchema)
-  return compiled
-}
-
-/** Tells whether a decoded body meets the schema of the envelope. Does not depend on the validator of the host app. */
-export function checkEnvelope (value: unknown): value is Envelope {
-  return validator().Check(value)
-}
-
-/**
- * Says in a few words why a body is no envelope: `auth.member_id is missing`. Never has a value of the body in it.
- * `undefined` for a body that meets the schema.
- */
-export function envelopeProblem (value: unknown): string | undefined {
-  const [, errors] = validator().Errors(value)
-  // The branches of a union come before the union itself, which says enough.
-  const error = errors.find(({ schemaPath }) => !schemaPath.includes('/anyOf/'))
-  if (error === undefined) return undefined
-  const path = error.instancePath.slice(1).replaceAll('/', '.')
-  switch (error.keyword) {
-    case 'required': return `${path === '' ? '' : `${path}.`}${error.params.requiredProperties[0]} is missing`
-    case 'type': return `${path === '' ? 'it' : path} must be ${article(String(error.params.type))}`
-    default: return `${path} has a value that is not allowed`
-  }
-}
-
-function article (type: string): string {
-  return type === 'object' ? `an ${type}` : `a ${type}`
-}

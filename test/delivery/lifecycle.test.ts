@@ -151,6 +151,13 @@ t.test('an install that lay in the queue for hours is proved by its refresh toke
   t.equal(await stateOf(world, portal), 'active')
 })
 
+t.test('an uninstall right after the install counts', async t => {
+  const world = await watchedWorld(t)
+  await world.portal.install(world.eventsUrl)
+  t.equal((await world.portal.uninstall()).statusCode, 200)
+  t.equal(await stateOf(world, world.portal), 'uninstalled')
+})
+
 t.test('an uninstall needs the token of the portal', async t => {
   const world = await watchedWorld(t)
   const { portal, eventsUrl, b24, calls } = world

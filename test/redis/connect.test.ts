@@ -78,6 +78,24 @@ t.test('connects by URL, by options and by a client of the caller', async t => {
   }
 })
 
+t.test('reads of one turn travel in one command, and fail together', async t => {
+  const redis = await server(t)
+  const raw = new Redis(redis.url)
+  t.teardown(() => raw.disconnect())
+  await raw.mset({ a: 'of a', b: 'of b' })
+  const asked: string[][] = []
+  const mget = async (keys: string[]) => {
+    asked.push(keys)
+    if (keys.includes('bad')) throw new Error('down')
+    return await raw.mget(keys)
+  }
+  const { client } = await connection(t, { mget, eval: async () => null, ping: async () => 'PONG' })
+  t.strictSame(await Promise.all(['b', 'none', 'a', 'b'].map(key => client.get(key))), ['of b', null, 'of a', 'of b'])
+  t.equal(await client.get('a'), 'of a')
+  await Promise.all(['a', 'bad'].map(key => t.rejects(client.get(key), { ...UNAVAILABLE, cause: { message: 'down' } }, key)))
+  t.strictSame(asked, [['b', 'none', 'a', 'b'], ['a'], ['a', 'bad']])
+})
+
 t.test('refuses a string that is no URL of Redis, and does not repeat it', async t => {
   const password = secret()
   for (const url of [`user:${password}@redis.internal:6379`, `http://:${password}@127.0.0.1`, `redis://:${password}@[`]) {
