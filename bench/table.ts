@@ -57,6 +57,11 @@ export function atMost (name: string, wanted: number, got: number, unit: string)
   return { name, wanted: `at most ${wanted} ${unit}`, got: `${got.toFixed(1)} ${unit}`, met: got <= wanted }
 }
 
+/** A quarter of the values is less: for times that other programs can only make longer. */
+export function lowerQuartile (values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 2]!
+}
+
 export function median (values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
