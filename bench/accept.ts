@@ -10,8 +10,8 @@ type ServerName = typeof SERVERS[number]
 const [EMPTY, BY_HAND, EXPRESS, OURS, EMBEDDED] = SERVERS
 const PROGRAMS = { [EMPTY]: 'empty', [BY_HAND]: 'by-hand', [EXPRESS]: 'express', [OURS]: 'ours', [EMBEDDED]: 'ours' }
 
-const ROUNDS = 7
-const ROUND_SECONDS = 2
+const ROUNDS = 15
+const ROUND_SECONDS = 1
 const WARM_UP_SECONDS = 3
 const SERVER_CORE = 0
 const LOAD_CORE = 1

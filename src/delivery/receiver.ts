@@ -40,13 +40,13 @@ export class Receiver {
    * @throws FST_B24_CLOSING: the app closed before every handler had run
    * @throws FST_B24_HANDLER_FAILED: its cause is the error of the handler, or an `AggregateError` of several
    */
-  async receive (envelope: Envelope, { log, ip }: Sender): Promise<Receipt> {
+  async receive (envelope: Envelope, sender: Sender): Promise<Receipt> {
     try {
       const stored = await this.#parts.store.get(envelope.auth.member_id)
       const apply = this.#parts.lifecycle.find(envelope.event.toUpperCase())
-      const receipt = apply === undefined ? this.#prove(envelope, stored) : await apply(envelope, stored, ip)
-      if (receipt.status === 'accepted') await this.#deliver(envelope, receipt, log)
-      if (receipt.status === 'rejected') this.#tellRejected(receipt.reason, envelope, log)
+      const receipt = apply === undefined ? this.#prove(envelope, stored) : await apply(envelope, stored, sender.ip)
+      if (receipt.status === 'accepted') await this.#deliver(envelope, receipt, sender.log)
+      if (receipt.status === 'rejected') this.#tellRejected(receipt.reason, envelope, sender.log)
       this.counts[receipt.status]++
       return receipt
     } catch (error) {
