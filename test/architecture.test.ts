@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
 /** From the ground up: a room imports from rooms before it, and from itself. Rooms in one line do not know each other. */
-const FLOORS = [['errors'], ['redis'], ['wire', 'oauth'], ['events', 'installs'], ['portal'], ['delivery'], ['routes'], ['options', 'bitrix24'], ['plugin'], ['index']]
+const FLOORS = [['errors'], ['redis'], ['embedded'], ['wire', 'oauth', 'queue'], ['events', 'installs'], ['portal'], ['delivery'], ['routes'], ['options', 'bitrix24'], ['plugin'], ['index']]
 /** Built on the house, and not part of it. */
 const OUTSIDE = ['testing']
 const WITH_FASTIFY = /^(plugin\.ts|routes\/|testing\/)/

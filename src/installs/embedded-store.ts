@@ -1,10 +1,7 @@
-import { chmod, mkdir } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import type { RootDatabase } from 'lmdb'
 import type { Install } from './install.ts'
 import type { InstallPage, InstallStore, StoredInstall } from './store.ts'
+import { openLmdb, settle } from '../embedded/lmdb.ts'
 import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
 import { parseInstall } from './record.ts'
 
@@ -23,30 +20,11 @@ export class EmbeddedInstallStore implements InstallStore {
   }
 
   /**
-   * Opens `<dataDir>/<app>/installs`, and makes what is missing of it for the owner's eyes alone (0700).
+   * Opens `<dataDir>/<app>/installs`.
    * @throws FST_B24_STORE_UNAVAILABLE when the folder cannot be made or written
    */
   static async open (dataDir: string, app: string): Promise<EmbeddedInstallStore> {
-    try {
-      const folder = join(dataDir, app)
-      await mkdir(folder, { recursive: true, mode: 0o700 })
-      // It may have been there, and open to others.
-      await chmod(folder, 0o700)
-      // `import` would read lmdb from a dozen files, `require` reads one: some 15 ms less at every start.
-      const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb')
-      return new EmbeddedInstallStore(open({
-        path: join(folder, 'installs'),
-        noSubdir: false,
-        encoding: 'string',
-        useVersions: true,
-        // A write resolves when it is on disk, and rejects when it cannot get there.
-        overlappingSync: false,
-        // With batching, lmdb makes a promise of its own for each commit; on a full disk it rejects unheard, and Node exits.
-        eventTurnBatching: false
-      }))
-    } catch (error) {
-      throw storeUnavailable(error)
-    }
+    return new EmbeddedInstallStore(await openLmdb(dataDir, app, 'installs', { encoding: 'string', useVersions: true }))
   }
 
   async get (memberId: string): Promise<StoredInstall | undefined> {
@@ -57,7 +35,9 @@ export class EmbeddedInstallStore implements InstallStore {
   }
 
   swap (memberId: string, version: number, next: Install): Promise<boolean> {
-    return withinDeadline(this.#write(memberId, version, JSON.stringify(next)))
+    // For lmdb, `null` says that there must be no entry.
+    const written = this.#db.put(memberId, JSON.stringify(next), version + 1, version === 0 ? null as never : version)
+    return withinDeadline(settle(written))
   }
 
   async scan (cursor?: string): Promise<InstallPage> {
@@ -80,18 +60,6 @@ export class EmbeddedInstallStore implements InstallStore {
       return read()
     } catch (error) {
       throw storeUnavailable(error)
-    }
-  }
-
-  async #write (memberId: string, version: number, json: string): Promise<boolean> {
-    // For lmdb, `null` says that there must be no entry.
-    const written = this.#db.put(memberId, json, version + 1, version === 0 ? null as never : version)
-    try {
-      return await written
-    } catch (error) {
-      // The reason is in a second promise: Node exits if it rejects unheard, and at times it never settles.
-      const reason = (error as { commitError: Promise<never> }).commitError.catch((reason: unknown) => reason)
-      throw await Promise.race([reason, setImmediate(error)])
     }
   }
 }
