@@ -1,8 +1,9 @@
 import { FST_B24_INVALID_HANDLER } from '../errors.ts'
 import { baseCode, definitionOf } from './definition-of.ts'
 import type { EventCode, EventName, SuffixedCode } from './event-map.ts'
-import { checkFilter, type EventFilter } from './filter.ts'
-import { registrationsOf, type EventHandler, type Hook, type Registration } from './registration.ts'
+import { checkFilter, type EventFilter, type OpenFilter } from './filter.ts'
+import { HandlerIds } from './handler-ids.ts'
+import { checkOptions, registrationsOf, type EventHandler, type Hook, type HookOptions, type Registration } from './registration.ts'
 
 /** Name or code of an event. Any string works; the documented ones are offered and typed. */
 export type AnyEvent = EventName | EventCode | SuffixedCode | (string & {})
@@ -10,7 +11,12 @@ export type AnyEvent = EventName | EventCode | SuffixedCode | (string & {})
 export type { Registration }
 
 type Warn = (message: string, details: object) => void
-type Index<Context> = Map<string, ReadonlyArray<Registration<Context>>>
+type Index<Context> = Map<string, Entry<Context>>
+
+interface Entry<Context> {
+  registrations: ReadonlyArray<Registration<Context>>
+  coalesces: boolean
+}
 
 /** Key of the hooks of `onAny` in the index; no event has an empty code. */
 const ANY = ''
@@ -18,6 +24,7 @@ const ANY = ''
 /** The app's event handlers. The lookup costs the same however many there are: lists are made when hooks change. */
 export class EventHooks<Context> {
   readonly #warn: Warn
+  readonly #ids = new HandlerIds()
   #hooks: ReadonlyArray<Hook<Context>> = []
   #index: Index<Context> | undefined
 
@@ -31,20 +38,19 @@ export class EventHooks<Context> {
    *
    * @throws FST_B24_INVALID_HANDLER
    */
-  on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>): void
+  on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>, options?: HookOptions): void
   /** Calls the handler for those events only whose decoded data meets the filter. */
   on<Event extends AnyEvent> (
-    names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>
+    names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>, options?: HookOptions
   ): void
 
   on (names: string | readonly string[], ...rest: unknown[]): void {
-    const [filter, handler] = typeof rest[0] === 'function' ? [undefined, rest[0]] : [checkFilter(rest[0]), rest[1]]
+    const [filter, handler, options] = typeof rest[0] === 'function' ? [undefined, ...rest] : [checkFilter(rest[0]), ...rest.slice(1)]
     const codes = codesOf(names)
+    this.#add(codes, filter, handler, options)
     for (const code of codes) {
       if (definitionOf(code) === undefined) this.#warn('no documented event has this name; its data stays as it comes', { event: code })
     }
-    const own = { filter, handler: handlerOf<Context>(handler) }
-    this.#set([...this.#hooks, ...codes.map(code => ({ code, ...own }))])
   }
 
   /**
@@ -52,8 +58,8 @@ export class EventHooks<Context> {
    *
    * @throws FST_B24_INVALID_HANDLER
    */
-  onAny (handler: EventHandler<string, Context>): void {
-    this.#set([...this.#hooks, { code: undefined, filter: undefined, handler: handlerOf<Context>(handler) }])
+  onAny (handler: EventHandler<string, Context>, options?: HookOptions): void {
+    this.#add([undefined], undefined, handler, options)
   }
 
   /**
@@ -79,9 +85,27 @@ export class EventHooks<Context> {
 
   /** Handlers that may want an event of this code, in the order of registration. The list never changes. */
   match (code: string): ReadonlyArray<Registration<Context>> {
+    return this.#entry(code).registrations
+  }
+
+  /** Tells whether waiting repeats of an event of this code may become one, for all who may want it. */
+  coalesces (code: string): boolean {
+    return this.#entry(code).coalesces
+  }
+
+  #entry (code: string): Entry<Context> {
     this.#index ??= indexOf(this.#hooks)
     const wire = code.toUpperCase()
     return this.#index.get(wire) ?? this.#index.get(baseCode(wire)) ?? this.#index.get(ANY)!
+  }
+
+  #add (codes: ReadonlyArray<string | undefined>, filter: OpenFilter | undefined, called: unknown, options: unknown): void {
+    const handler = handlerOf<Context>(called)
+    const { coalesce = true, id } = checkOptions(options)
+    const rival = this.#hooks.find(hook => hook.named && hook.id === id && hook.handler !== handler && codes.some(code => meet(code, hook.code)))
+    if (rival !== undefined) throw new FST_B24_INVALID_HANDLER(`another handler of the same event has the id '${id}'`)
+    const own = { filter, handler, coalesce, named: id !== undefined }
+    this.#set([...this.#hooks, ...codes.map(code => ({ ...own, code, id: id ?? this.#ids.idOf(code, filter, handler) }))])
   }
 
   #set (hooks: ReadonlyArray<Hook<Context>>): void {
@@ -94,8 +118,14 @@ function indexOf<Context> (hooks: ReadonlyArray<Hook<Context>>): Index<Context> 
   const codes = new Set([ANY, ...hooks.map(({ code = ANY }) => code)])
   return new Map(Array.from(codes, code => {
     const reach = [undefined, code, baseCode(code)]
-    return [code, registrationsOf(hooks.filter(hook => reach.includes(hook.code)))]
+    const own = hooks.filter(hook => reach.includes(hook.code))
+    return [code, { registrations: registrationsOf(own), coalesces: own.every(({ coalesce }) => coalesce) }]
   }))
+}
+
+/** Tells whether one event can reach the hooks of both codes. */
+function meet (a: string | undefined, b: string | undefined): boolean {
+  return a === undefined || b === undefined || a === b || baseCode(a) === b || a === baseCode(b)
 }
 
 function codesOf (names: unknown): string[] {

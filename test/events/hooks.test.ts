@@ -132,6 +132,162 @@ t.test('the lookup of one code is the same list until hooks change', async t => 
   t.equal(hooks.match('ONTASKADD').length, 2)
 })
 
+t.test('options stand after the handler, with a filter or without', async t => {
+  const { hooks, send, logs } = setup()
+  hooks.on('onCrmDynamicItemAdd', logs('plain'), { id: 'plain' })
+  hooks.on('onCrmDynamicItemAdd', { ENTITY_TYPE_ID: 147 }, logs('147'), { id: '147', coalesce: true })
+  hooks.on('onCrmDynamicItemAdd', { ENTITY_TYPE_ID: 31 }, logs('31'), {})
+  hooks.onAny(logs('any'), { id: 'any' })
+  t.strictSame(send('ONCRMDYNAMICITEMADD'), ['plain', '147', 'any'])
+  t.match(hooks.match('ONCRMDYNAMICITEMADD').map(({ id }) => id), ['plain', '147', /^~/, 'any'])
+})
+
+t.test('events coalesce until one handler that may want them says no', async t => {
+  const { hooks, logs } = setup()
+  const coalescing = (...codes: string[]) => codes.map(code => hooks.coalesces(code))
+  t.strictSame(coalescing('ONTASKADD', 'ONNEW'), [true, true], 'also where nobody listens')
+  const strict = logs('strict')
+  hooks.on('onTaskAdd', logs('task'), { coalesce: true })
+  hooks.on(['onTaskUpdate', 'onCrmDynamicItemUpdate'], strict, { coalesce: false })
+  hooks.on('ONCRMDYNAMICITEMADD_147', { ID: 5 }, strict, { coalesce: false })
+  t.strictSame(coalescing('ONTASKADD', 'ONTASKUPDATE', 'onTaskUpdate', 'ONTASKDELETE'), [true, false, false, true])
+  t.strictSame(coalescing('ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMUPDATE_147'), [false, false], 'a base speaks for every type')
+  t.strictSame(coalescing('ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMADD_31', 'ONCRMDYNAMICITEMADD_147'), [true, true, false], 'a type for itself')
+  hooks.on('onTaskUpdate', strict)
+  t.strictSame(coalescing('ONTASKUPDATE'), [false], 'a handler that said no in one place means it')
+  hooks.off('onTaskUpdate', strict)
+  t.strictSame(coalescing('ONTASKUPDATE'), [true])
+  hooks.onAny(strict, { coalesce: false })
+  t.strictSame(coalescing('ONTASKADD', 'ONTASKUPDATE', 'ONNEW', 'ONCRMDYNAMICITEMADD_31'), [false, false, false, false])
+  hooks.offAny(strict)
+  t.strictSame(coalescing('ONTASKADD', 'ONNEW'), [true, true])
+})
+
+/** Ids of the handlers of one event, in the order of registration. */
+const idsOf = (register: (hooks: EventHooks<Context>) => void, code = 'ONTASKADD') => {
+  const { hooks } = setup()
+  register(hooks)
+  return hooks.match(code).map(({ id }) => id)
+}
+
+t.test('the same program has the same ids in every process', async t => {
+  const program = (hooks: EventHooks<Context>) => {
+    hooks.on(['onTaskAdd', 'onTaskUpdate'], function one () {})
+    hooks.on('onTaskAdd', () => 1)
+    hooks.on('onTaskAdd', () => 2)
+    hooks.on('onTaskAdd', { FIELDS_AFTER: { ID: 1 } }, () => 2)
+    for (const word of ['a', 'b', 'c']) hooks.on('onTaskAdd', () => word)
+    hooks.onAny(() => 2)
+  }
+  const ids = idsOf(program)
+  t.strictSame(idsOf(program), ids)
+  t.equal(ids.length, 8)
+  t.equal(new Set(ids).size, 8, 'and no two of one event are the same')
+  t.notSame(idsOf(program, 'ONTASKUPDATE')[0], ids[0], 'each event has its own')
+  for (const id of ids) t.match(id, /^~[\w-]{16}(\.[2-3])?$/)
+})
+
+t.test('a handler that is named or written otherwise has another id', async t => {
+  const id = (register: (hooks: EventHooks<Context>) => void) => idsOf(register)[0]
+  const ids = [
+    id(hooks => hooks.on('onTaskAdd', () => 1)),
+    id(hooks => hooks.on('onTaskAdd', () => 2)),
+    id(hooks => hooks.on('onTaskAdd', { FIELDS_AFTER: { ID: 1 } }, () => 1)),
+    id(hooks => hooks.on('onTaskAdd', { FIELDS_AFTER: { ID: 2 } }, () => 1)),
+    id(hooks => hooks.on('onTaskAdd', Object.defineProperty(() => 1, 'name', { value: 'other' }))),
+    id(hooks => hooks.onAny(() => 1))
+  ]
+  t.equal(new Set(ids).size, ids.length)
+  t.equal(id(hooks => hooks.on('ontaskadd', () => 1)), ids[0])
+})
+
+t.test('an id stays what it is while other hooks come and go', async t => {
+  const { hooks, logs } = setup()
+  const handler = () => 1
+  const ids = (code = 'ONTASKADD') => hooks.match(code).map(({ id }) => id)
+  hooks.on('onTaskAdd', handler)
+  const [id] = ids()
+  hooks.on('onTaskAdd', logs('other'))
+  hooks.on('onTaskAdd', { FIELDS_AFTER: { ID: 1 } }, handler)
+  hooks.onAny(handler)
+  t.equal(ids()[0], id)
+  t.equal(ids().length, 2)
+  t.equal(idsOf(hooks => {
+    hooks.on('onTaskUpdate', handler)
+    hooks.on('onTaskAdd', () => 2)
+    hooks.on('onTaskAdd', handler)
+  })[1], id)
+})
+
+t.test('of handlers that are alike, none takes the id of another that was taken off', async t => {
+  const { hooks } = setup()
+  const [one, two, three] = [1, 2, 3].map(word => () => word) as [() => number, () => number, () => number]
+  const ids = () => hooks.match('ONTASKADD').map(({ id }) => id)
+  hooks.on('onTaskAdd', one)
+  hooks.on('onTaskAdd', two)
+  const [first, second] = ids()
+  hooks.off('onTaskAdd', one)
+  hooks.on('onTaskAdd', three)
+  const [, third] = ids()
+  t.equal(ids()[0], second)
+  t.equal(new Set([first, second, third]).size, 3)
+  hooks.on('onTaskAdd', one)
+  t.strictSame(ids(), [second, third, first], 'and one that comes back has its own')
+})
+
+t.test('a given id stays, whatever the handler is', async t => {
+  t.strictSame(idsOf(hooks => hooks.on('onTaskAdd', () => 1, { id: 'sync.task:1_-' })), ['sync.task:1_-'])
+  const handler = () => 1
+  t.strictSame(idsOf(hooks => {
+    hooks.onAny(handler)
+    hooks.on('onTaskAdd', handler, { id: 'given' })
+    hooks.on('onTaskAdd', { FIELDS_AFTER: { ID: 1 } }, handler, { id: 'later' })
+  }), ['given'], 'the first that was given is the one')
+})
+
+t.test('two handlers that one event may reach do not share an id', async t => {
+  const { hooks, send, logs } = setup()
+  const handler = logs('first')
+  hooks.on(['onTaskAdd', 'ONCRMDYNAMICITEMADD_147', 'onCrmDynamicItemUpdate'], handler, { id: 'sync' })
+  const refused: Array<string | string[]> = [
+    'ONTASKADD', 'ONCRMDYNAMICITEMADD_147', 'onCrmDynamicItemAdd', 'ONCRMDYNAMICITEMUPDATE_31', ['onTaskDelete', 'onTaskAdd']
+  ]
+  for (const names of refused) t.throws(() => hooks.on(names, logs('second'), { id: 'sync' }), FST_B24_INVALID_HANDLER, String(names))
+  t.throws(() => hooks.onAny(logs('second'), { id: 'sync' }), FST_B24_INVALID_HANDLER)
+  t.strictSame([send('ONTASKADD'), send('ONTASKDELETE')], [['first'], []], 'what is refused is not registered')
+  hooks.on('onTaskAdd', { FIELDS_AFTER: { ID: 1 } }, handler, { id: 'sync' })
+  hooks.on(['onTaskUpdate', 'ONCRMDYNAMICITEMADD_31'], logs('second'), { id: 'sync' })
+  hooks.off(['onTaskAdd', 'ONCRMDYNAMICITEMADD_147', 'onCrmDynamicItemUpdate'], handler)
+  hooks.on('onTaskAdd', logs('second'), { id: 'sync' })
+  t.strictSame(send('ONTASKADD'), ['second'], 'an id is free when its handler is off')
+})
+
+t.test('wrong options are refused', async t => {
+  const { hooks, send, logs } = setup()
+  const loose = hooks as unknown as Record<'on' | 'onAny', (...args: unknown[]) => void>
+  const handler = logs('never')
+  const wrong: unknown[] = [
+    null, 'sync', 5, true, [], handler, { coalesce: 'no' }, { coalesce: null }, { id: '' }, { id: 5 }, { id: 'onInstall 0' }, { id: '~x' },
+    { id: 'x'.repeat(65) }, { ENTITY_TYPE_ID: 147 }, { coalesce: false, name: 'x' }
+  ]
+  for (const options of wrong) {
+    t.throws(() => loose.on('onTaskAdd', handler, options), FST_B24_INVALID_HANDLER, JSON.stringify(options))
+    t.throws(() => loose.on('onTaskAdd', {}, handler, options), FST_B24_INVALID_HANDLER)
+    t.throws(() => loose.onAny(handler, options), FST_B24_INVALID_HANDLER)
+  }
+  t.strictSame(send('ONTASKADD'), [])
+  loose.on('onTaskAdd', handler, { coalesce: undefined, id: undefined })
+  loose.onAny(handler, undefined)
+  t.strictSame(send('ONTASKADD'), ['never'])
+  t.equal(hooks.coalesces('ONTASKADD'), true)
+})
+
+t.test('a name that is refused does not warn', async t => {
+  const { hooks, warnings } = setup()
+  t.throws(() => (hooks as unknown as { on (...args: unknown[]): void }).on('onSomethingNew', 5))
+  t.strictSame(warnings, [])
+})
+
 t.test('refuses what is no name, no filter, no handler', async t => {
   const { hooks, send, logs } = setup()
   const loose = hooks as unknown as Record<'on' | 'off' | 'onAny', (...args: unknown[]) => void>

@@ -112,3 +112,21 @@ bitrix24.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: undefined }, nothing)
 bitrix24.on('onMyOwnEvent', { COLOUR: 'green' }, nothing)
 // @ts-expect-error data that is a number cannot be filtered
 bitrix24.on('onImConnectorLineDelete', { ID: 1 }, nothing)
+
+// Options.
+bitrix24.on('onTaskAdd', event => { expect<Equal<typeof event, Bitrix24Event<'onTaskAdd'>>>() }, { coalesce: false, id: 'sync' })
+bitrix24.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: 1220 }, event => {
+  expect<Equal<typeof event.data, Item>>()
+}, { coalesce: false })
+bitrix24.onAny(event => { expect<Equal<typeof event.data, unknown>>() }, { id: 'audit' })
+bitrix24.on('onTaskAdd', nothing, {})
+// @ts-expect-error there is no such option
+bitrix24.on('onTaskAdd', nothing, { coalesced: false })
+// @ts-expect-error an id is a string
+bitrix24.on('onTaskAdd', nothing, { id: 5 })
+// @ts-expect-error a filter stands before the handler
+bitrix24.on('onCrmDynamicItemUpdate', nothing, { ENTITY_TYPE_ID: 1220 })
+// @ts-expect-error options stand after the handler
+bitrix24.on('onCrmDynamicItemUpdate', { coalesce: false }, nothing)
+// @ts-expect-error onAny takes no filter
+bitrix24.onAny({ ENTITY_TYPE_ID: 1220 }, nothing)

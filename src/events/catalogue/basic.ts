@@ -36,7 +36,7 @@ export const basic = {
     date_finish: optional(timestamp)
   })),
   // The offline queue has something; it says no more.
-  ...offline(['onOfflineEvent'], nothing),
+  ...offline(['onOfflineEvent'], nothing, { item: ['offline-queue'] }),
   // QUERY: the parameters of the call of `event.test`.
   ...test(['onAppTest'], object({ QUERY: optional(freeMap), LANGUAGE_ID: text }))
 }

@@ -5,7 +5,11 @@ const events = eventTable('calendar', 'api-reference/calendar/')
 const id = object({ id: text })
 
 export const calendar = {
-  ...events('calendar-event/events/', ['onCalendarEntryAdd', 'onCalendarEntryUpdate', 'onCalendarEntryDelete'], id),
+  ...events('calendar-event/events/', [
+    'onCalendarEntryAdd', 'onCalendarEntryUpdate', 'onCalendarEntryDelete'
+  ], id, { item: ['calendar-entry', 'id'] }),
   // Also for resources: a resource is a section.
-  ...events('events/', ['onCalendarSectionAdd', 'onCalendarSectionUpdate', 'onCalendarSectionDelete'], id)
+  ...events('events/', [
+    'onCalendarSectionAdd', 'onCalendarSectionUpdate', 'onCalendarSectionDelete'
+  ], id, { item: ['calendar-section', 'id'] })
 }

@@ -1,7 +1,8 @@
 import { eventTable } from './definition.ts'
 import { fields, int, oneOf, text } from './shapes.ts'
 
-const events = eventTable('crm', 'api-reference/crm/')
+// One numbering for all of them.
+const events = eventTable('crm', 'api-reference/crm/', { item: 'userfield' })
 
 /** `const`, so that the page's own entity stands in the type. */
 const field = <const Entity extends string>(entity: Entity) => fields({ ID: int, ENTITY_ID: oneOf(entity), FIELD_NAME: text })

@@ -7,7 +7,9 @@ const events = eventPage('crm', 'api-reference/crm/requisites/events/')
 const address = fields({ TYPE_ID: int, ENTITY_TYPE_ID: int, ENTITY_ID: int, ANCHOR_ID: int, ANCHOR_TYPE_ID: int })
 
 export const crmRequisites = {
-  ...events(['onCrmRequisiteAdd', 'onCrmRequisiteUpdate', 'onCrmRequisiteDelete'], fieldsId),
-  ...events(['onCrmBankDetailAdd', 'onCrmBankDetailUpdate', 'onCrmBankDetailDelete'], fieldsId),
-  ...events(['onCrmAddressRegister', 'onCrmAddressUnregister'], address)
+  ...events(['onCrmRequisiteAdd', 'onCrmRequisiteUpdate', 'onCrmRequisiteDelete'], fieldsId, { item: 'requisite' }),
+  ...events(['onCrmBankDetailAdd', 'onCrmBankDetailUpdate', 'onCrmBankDetailDelete'], fieldsId, { item: 'bank-detail' }),
+  ...events(['onCrmAddressRegister', 'onCrmAddressUnregister'], address, {
+    item: ['address', 'FIELDS.TYPE_ID', 'FIELDS.ENTITY_TYPE_ID', 'FIELDS.ENTITY_ID', 'FIELDS.ANCHOR_TYPE_ID', 'FIELDS.ANCHOR_ID']
+  })
 }

@@ -16,31 +16,55 @@ export interface EventDefinition<Name extends string = string, Data extends TSch
   readonly suffixed?: true
   /** In the outdated part of the documentation. */
   readonly deprecated?: true
+  /** What the event is about; absent where each delivery is for itself. */
+  readonly item?: ItemKey
+  /** Beside the item: the data says more than which it is, so that no delivery can stand for another. */
+  readonly content?: true
 }
 
-type Marks = Pick<EventDefinition, 'suffixed' | 'deprecated'>
+/** Where an event says which item it is about. */
+export interface ItemKey {
+  /** Same for all events of the same things: `deal`. */
+  readonly kind: string
+  /** The ids that make one item; of each, the places in `data` where it may stand, best first. */
+  readonly ids: ReadonlyArray<ReadonlyArray<readonly string[]>>
+}
+
+/**
+ * How a row names its item. A word alone is the kind of what `FIELDS.ID` identifies. In a list, the places of its ids follow:
+ * `['dynamic', 'FIELDS.ENTITY_TYPE_ID', 'FIELDS.ID']`; `A|B` stands for B where A has none, and `''` for `data` itself.
+ */
+type ItemMark = string | readonly [kind: string, ...ids: string[]]
+type Marks = Pick<EventDefinition, 'suffixed' | 'deprecated' | 'content'> & { readonly item?: ItemMark }
 type Definitions<Name extends string, Data extends TSchema> = { readonly [N in Name]: EventDefinition<N, Data> }
 
 /**
- * Opens a table: the events of one scope, whose pages stand below `root`. Each row names a page, the events on it and
- * the shape of their data. A page that ends with `/` is a folder, where each event has a page of its own name
- * (`onTaskAdd`: `on-task-add.md`).
+ * Opens a table: the events of one scope, whose pages stand below `root`. Each row names a page, the events on it, the
+ * shape of their data, and marks beside those of the table. A page that ends with `/` is a folder, where each event has a
+ * page of its own name (`onTaskAdd`: `on-task-add.md`).
  */
 export function eventTable (scope: string, root: string, marks: Marks = {}) {
   return function row<Name extends string, Data extends TSchema> (
-    page: string, names: readonly Name[], data: Data, rowMarks: Marks = marks
+    page: string, names: readonly Name[], data: Data, rowMarks: Marks = {}
   ): Definitions<Name, Data> {
-    const entries = names.map(name => [name, {
-      name, code: name.toUpperCase(), scope, doc: pageOf(root + page, name), data, ...rowMarks
-    }])
+    const { item, ...others } = { ...marks, ...rowMarks }
+    const known = { scope, data, ...others, ...(item !== undefined && { item: itemKey(item) }) }
+    const entries = names.map(name => [name, { name, code: name.toUpperCase(), doc: pageOf(root + page, name), ...known }])
     return Object.fromEntries(entries) as Definitions<Name, Data>
   }
 }
 
-/** Opens a table whose rows are all on one page, or in one folder: a row has only the events and their shape. */
+/** Opens a table whose rows are all on one page, or in one folder: a row has only the events, their shape and marks. */
 export function eventPage (scope: string, page: string, marks: Marks = {}) {
   const row = eventTable(scope, page, marks)
-  return <Name extends string, Data extends TSchema>(names: readonly Name[], data: Data) => row('', names, data)
+  return <Name extends string, Data extends TSchema>(names: readonly Name[], data: Data, rowMarks?: Marks) => (
+    row('', names, data, rowMarks)
+  )
+}
+
+function itemKey (mark: ItemMark): ItemKey {
+  const [kind, ...ids] = typeof mark === 'string' ? [mark, 'FIELDS.ID'] : mark
+  return { kind, ids: ids.map(places => places.split('|').map(place => place === '' ? [] : place.split('.'))) }
 }
 
 function pageOf (path: string, name: string): string {

@@ -21,7 +21,9 @@ export const imconnector = {
   ...events(['onImConnectorMessageUpdate'], messages(object({ id: optional(list(text)), text }))),
   ...events(['onImConnectorMessageDelete'], messages(object({ id: text }))),
   ...events(['onImConnectorDialogStart', 'onImConnectorDialogFinish'], object({ CONNECTOR: text, LINE: text, DATA: list(dialog) })),
-  ...events(['onImConnectorStatusDelete'], object({ connector: text, line: int })),
+  ...events(['onImConnectorStatusDelete'], object({ connector: text, line: int }), {
+    item: ['connector', 'connector', 'line']
+  }),
   // `data` is the number of the line.
-  ...events(['onImConnectorLineDelete'], int)
+  ...events(['onImConnectorLineDelete'], int, { item: ['line', ''] })
 }

@@ -4,5 +4,7 @@ import { fields, int } from './shapes.ts'
 const events = eventPage('log', 'api-reference/log/events/')
 
 export const log = {
-  ...events(['onLiveFeedPostAdd', 'onLiveFeedPostUpdate', 'onLiveFeedPostDelete'], fields({ POST_ID: int }))
+  ...events([
+    'onLiveFeedPostAdd', 'onLiveFeedPostUpdate', 'onLiveFeedPostDelete'
+  ], fields({ POST_ID: int }), { item: ['post', 'FIELDS.POST_ID'] })
 }

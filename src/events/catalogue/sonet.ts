@@ -4,8 +4,8 @@ import { fieldsId, int, object } from './shapes.ts'
 const events = eventTable('sonet', 'api-reference/sonet-group/')
 
 export const sonet = {
-  ...events('events/', ['onSonetGroupAdd', 'onSonetGroupUpdate', 'onSonetGroupDelete'], fieldsId),
+  ...events('events/', ['onSonetGroupAdd', 'onSonetGroupUpdate', 'onSonetGroupDelete'], fieldsId, { item: 'group' }),
   // The old pages name the key and no type.
   ...events('outdated/', ['onSonetGroupSubjectAdd', 'onSonetGroupSubjectUpdate', 'onSonetGroupSubjectDelete'],
-    object({ ID: int }), { deprecated: true })
+    object({ ID: int }), { deprecated: true, item: ['group-subject', 'ID'] })
 }

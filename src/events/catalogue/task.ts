@@ -13,15 +13,17 @@ const beforeAfter = <B extends TProperties, A extends TProperties>(before: B, af
   IS_ACCESSIBLE_AFTER: orUndefined(yesNo)
 })
 
+const beforeOrAfter = 'FIELDS_AFTER.ID|FIELDS_BEFORE.ID'
+
 const id = { ID: int }
 const comment = { ID: int, TASK_ID: int }
 /** With the new task card (tasks 25.700.0) ID is 0, and MESSAGE_ID is the message in the task's chat. */
 const added = { ...comment, MESSAGE_ID: optional(int) }
 
 export const task = {
-  ...tasks(['onTaskAdd', 'onTaskUpdate', 'onTaskDelete'], beforeAfter(id, id)),
-  ...comments(['onTaskCommentAdd'], beforeAfter(added, added)),
+  ...tasks(['onTaskAdd', 'onTaskUpdate', 'onTaskDelete'], beforeAfter(id, id), { item: ['task', beforeOrAfter] }),
+  ...comments(['onTaskCommentAdd'], beforeAfter(added, added), { item: ['task-comment', beforeOrAfter] }),
   // The new task card sends neither.
-  ...comments(['onTaskCommentUpdate'], beforeAfter(comment, { ...comment, ACTION: oneOf('EDIT') })),
-  ...comments(['onTaskCommentDelete'], beforeAfter(comment, { ...comment, ACTION: oneOf('DEL') }))
+  ...comments(['onTaskCommentUpdate'], beforeAfter(comment, { ...comment, ACTION: oneOf('EDIT') }), { item: ['task-comment', beforeOrAfter] }),
+  ...comments(['onTaskCommentDelete'], beforeAfter(comment, { ...comment, ACTION: oneOf('DEL') }), { item: ['task-comment', beforeOrAfter] })
 }
