@@ -10,26 +10,32 @@ export const TOKEN_GRACE_MS = 24 * 60 * 60 * 1000
 /** An install whose token proves events. */
 export type ProvingInstall = Install & { state: Exclude<InstallState, 'uninstalled'> }
 
-/** Stands in where nothing is stored, so that an unknown portal costs the same work. No token has it: it is no digest. */
-const NO_DIGEST = '-'.repeat(43)
+/** Stand in where nothing is stored or sent, so that an unknown portal costs the same work. No token has them: they are no digests. */
+const NOTHING_STORED = '-'.repeat(43)
+const NOTHING_SENT = '_'.repeat(43)
 
 /** SHA-256 of an `application_token`, as base64url. */
 export function digestToken (token: string): TokenDigest {
   return hash('sha256', token, 'base64url')
 }
 
+/** Digest of the token that a post brings; `undefined` where it brings none. An empty one is none, even where a digest of it got stored. */
+export function digestOfPosted (token: string | undefined): TokenDigest | undefined {
+  return token === undefined || token === '' ? undefined : digestToken(token)
+}
+
 /**
- * Tells whether `token` is the portal's, now or until its rotation has lapsed. The work is the same whatever is missing:
- * the portal, the token, the previous token.
+ * Tells whether the token with this digest is the portal's, now or until its rotation has lapsed. The work is the same
+ * whatever is missing: the portal, the token, the previous token.
  *
  * A portal that has uninstalled proves nothing; see `provesUninstall`.
  */
-export function provesToken (install: Install | undefined, token: string | undefined, now: number): install is ProvingInstall {
+export function provesToken (install: Install | undefined, token: TokenDigest | undefined, now: number): install is ProvingInstall {
   return matches(install?.state === 'uninstalled' ? undefined : install, token, now)
 }
 
 /** Tells the same of an ONAPPUNINSTALL, which may come again after the portal has uninstalled. */
-export function provesUninstall (install: Install | undefined, token: string | undefined, now: number): boolean {
+export function provesUninstall (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {
   return matches(install, token, now)
 }
 
@@ -46,12 +52,11 @@ export function rotateToken (install: Install, digest: TokenDigest, now: number)
   return { ...install, token: digest, previousToken: { digest: token, expiresAt: now + TOKEN_GRACE_MS } }
 }
 
-function matches (install: Install | undefined, token: string | undefined, now: number): boolean {
-  const given = Buffer.from(digestToken(token ?? ''))
+function matches (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {
+  const given = Buffer.from(token ?? NOTHING_SENT)
   const previous = install?.previousToken
-  const current = timingSafeEqual(given, Buffer.from(install?.token ?? NO_DIGEST))
-  const before = timingSafeEqual(given, Buffer.from(previous?.digest ?? NO_DIGEST))
+  const current = timingSafeEqual(given, Buffer.from(install?.token ?? NOTHING_STORED))
+  const before = timingSafeEqual(given, Buffer.from(previous?.digest ?? NOTHING_STORED))
   const fresh = previous !== undefined && now < previous.expiresAt
-  // An empty token is an absent one, even where a digest of it got stored.
-  return (current || (before && fresh)) && Boolean(token)
+  return current || (before && fresh)
 }

@@ -17,7 +17,7 @@ export interface Claims {
   /**
    * Opens a claim, durably, until `close` or for a day; one that is open stays as it is.
    * @param source who posted it: an address, or the portal itself when its token proved it
-   * @returns `false` when no place is left: 256 in all, a quarter of those that are free for any one source
+   * @returns `false` when no place is left for it: see `mostOfSource`
    */
   open (claim: Claim, source: string): Promise<boolean>
   isOpen (claim: Claim): Promise<boolean>
@@ -32,7 +32,22 @@ export interface Claims {
 
 /** Time after which a claim that nobody closed is forgotten, ms. */
 export const CLAIM_LIFE_MS = 24 * 60 * 60 * 1000
+/** Places for claims, of all sources together. */
 export const MOST_CLAIMS = 256
-/** A source may have as many claims as a quarter of the places that are free without its own, and one at least while any is free. */
+/** Part of all places that one source may have while nobody else has any. */
 export const SOURCE_SHARE = 0.25
 export const MOST_HELD = 1000
+
+/**
+ * Says how many claims one source may have beside those of the others: 64 while these have none, and the fewer the fuller it
+ * is (31 beside 75 of others, 16 beside 128, 4 beside 192), but one as long as any place is free.
+ *
+ * The share falls with the square of what is free. So a system that posts for many portals from one address gets all of them
+ * through when nobody floods, one address alone cannot keep more than a quarter from the others, and a place is left until
+ * some sixty addresses have taken what they may; with a plain quarter of what is free it would be eighteen. No claim is ever
+ * ended for another: events that were kept for it would be lost.
+ */
+export function mostOfSource (others: number): number {
+  const free = MOST_CLAIMS - others
+  return Math.min(free, Math.max(1, Math.floor(SOURCE_SHARE * free * free / MOST_CLAIMS)))
+}

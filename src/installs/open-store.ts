@@ -1,3 +1,4 @@
+import type { BoundedClient } from '../redis/client.ts'
 import { connectRedis, type RedisOption } from '../redis/connect.ts'
 import { withinDeadline } from '../redis/deadline.ts'
 import { appId } from '../redis/keys.ts'
@@ -18,7 +19,7 @@ export interface StoreChoice {
  *
  * @throws FST_B24_STORE_UNAVAILABLE when it does not answer
  */
-export async function openInstallStore ({ clientId, store, redis, dataDir }: StoreChoice, onError: (error: Error) => void): Promise<OpenedStore> {
+export async function openInstallStore ({ clientId, store, redis, dataDir }: StoreChoice, onError: (error: Error) => void): Promise<OpenedStore & { client?: BoundedClient }> {
   if (store !== undefined) {
     const own = bounded(store)
     await own.get('-')
@@ -26,7 +27,7 @@ export async function openInstallStore ({ clientId, store, redis, dataDir }: Sto
   }
   if (redis !== undefined) {
     const connection = await connectRedis(redis, onError)
-    return { store: new RedisInstallStore(connection.client, appId(clientId)), close: () => connection.close() }
+    return { store: new RedisInstallStore(connection.client, appId(clientId)), client: connection.client, close: () => connection.close() }
   }
   const embedded = await EmbeddedInstallStore.open(dataDir, appId(clientId))
   return { store: embedded, close: () => embedded.close() }

@@ -6,6 +6,14 @@ export interface AppKeys {
   install (memberId: string): string
   /** Sorted set of every `memberId`, for walks. */
   installs: string
+  /** Whose turn it is in the queue. */
+  turn: string
+  /** Hash: item → the job that handles it. */
+  busy: string
+  /** Hash: how many repeats of an item's event there were. */
+  repeats: string
+  /** Hash of the installs that are being verified. */
+  claims: string
 }
 
 /** Short digest of a `client_id` (16 hex characters): safe in a key and as the name of a folder on any file system. */
@@ -18,6 +26,20 @@ export function appKeys (app: string): AppKeys {
   const tag = `b24:{${app}}`
   return {
     install: (memberId) => `${tag}:install:${memberId}`,
-    installs: `${tag}:installs`
+    installs: `${tag}:installs`,
+    turn: `${tag}:turn`,
+    busy: `${tag}:busy`,
+    repeats: `${tag}:repeats`,
+    claims: `${tag}:claims`
   }
+}
+
+/** Name and prefix of the BullMQ queue of an app. `app` is an `appId()`. */
+export function queueOfApp (app: string): { name: string, prefix: string } {
+  return { name: 'events', prefix: `b24:{${app}}` }
+}
+
+/** Name and prefix of the BullMQ queue of a `client_id`, for Bull Board and tools of one's own. Only look: what others put into it becomes a dead letter. */
+export function bullQueueOf (clientId: string): { name: string, prefix: string } {
+  return queueOfApp(appId(clientId))
 }

@@ -5,7 +5,7 @@ import { chmodSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { Cluster, Redis } from 'ioredis'
+import { Redis } from 'ioredis'
 import { open } from 'lmdb'
 import t, { type Test } from 'tap'
 import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
@@ -18,6 +18,7 @@ import { connectRedis, type RedisOption } from '../../src/redis/connect.ts'
 import { appId, appKeys } from '../../src/redis/keys.ts'
 import { installStoreContract, sampleInstall, type OpenInstallStore } from '../../src/testing/install-store-contract.ts'
 import { raceForVersions } from '../helpers/race-for-versions.ts'
+import { startRedisCluster } from '../helpers/redis-cluster.ts'
 import { startRedis, type RedisServer } from '../helpers/redis-server.ts'
 
 const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
@@ -68,13 +69,10 @@ t.test('RedisInstallStore', async t => {
     await holds(t, () => opened(new RedisInstallStore(redis, app)))
   })
 
-  await t.test('keeps the contract on a Cluster', async t => {
-    const node = await server(t, ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'])
-    const admin = new Redis(node.url)
-    await admin.cluster('ADDSLOTS', ...Array.from({ length: 16384 }, (_, slot) => slot))
-    while (!(await admin.cluster('INFO') as string).includes('cluster_state:ok')) await new Promise(setImmediate)
-    admin.disconnect()
-    const cluster = new Cluster([{ host: '127.0.0.1', port: node.port }])
+  await t.test('keeps the contract on a Cluster of three nodes', async t => {
+    const nodes = await startRedisCluster()
+    t.teardown(() => nodes.stop())
+    const cluster = nodes.client()
     t.teardown(() => cluster.disconnect())
     const app = newApp()
     const bounded = await client(t, cluster)

@@ -1,0 +1,258 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { digestToken } from '../../src/installs/application-token.ts'
+import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, mostOfSource, type Claim, type Claims } from '../../src/installs/claims.ts'
+import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
+import { RedisClaims } from '../../src/installs/redis-claims.ts'
+import { connectRedis } from '../../src/redis/connect.ts'
+import { appId, appKeys } from '../../src/redis/keys.ts'
+import { startRedis } from '../helpers/redis-server.ts'
+import { until } from '../helpers/until.ts'
+
+const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
+const CHILD = fileURLToPath(new URL('../helpers/claims-process.ts', import.meta.url))
+
+/** Opens the same claims again at each call. */
+type Open = (lifeMs?: number) => Promise<Claims>
+
+interface Adapter {
+  name: string
+  /** Claims of an app that has none. */
+  prepare (t: Test): Promise<Open>
+}
+
+const ADAPTERS: Adapter[] = [
+  { name: 'RedisClaims', prepare: prepareRedis },
+  { name: 'EmbeddedClaims', prepare: prepareEmbedded }
+]
+
+async function prepareRedis (t: Test): Promise<Open> {
+  const { client, close } = await connectRedis(process.env['REDIS_URL'] as string, () => {})
+  const app = newApp()
+  t.teardown(async () => {
+    await client.eval("return redis.call('DEL', KEYS[1])", 1, appKeys(app).claims)
+    await close()
+  })
+  return async lifeMs => new RedisClaims(client, app, lifeMs)
+}
+
+async function prepareEmbedded (t: Test): Promise<Open> {
+  const dataDir = t.testdir()
+  return async (lifeMs) => {
+    const claims = await EmbeddedClaims.open(dataDir, 'app', lifeMs)
+    t.teardown(() => claims.end())
+    return claims
+  }
+}
+
+function newApp (): string {
+  return appId(`local.${randomBytes(16).toString('hex')}`)
+}
+
+/** A portal that nobody knows, with a token. */
+function newClaim (): Claim {
+  return { memberId: randomBytes(16).toString('hex'), token: digestToken(randomBytes(16).toString('hex')) }
+}
+
+/** Opens as many claims as a source may have. */
+async function openAll (claims: Claims, source: string): Promise<Claim[]> {
+  const opened: Claim[] = []
+  for (let claim = newClaim(); await claims.open(claim, source); claim = newClaim()) opened.push(claim)
+  return opened
+}
+
+t.test('the share of a source falls with the square of what is free', async t => {
+  const rows: Array<[others: number, most: number]> = [
+    [0, 64], [3, 62], [75, 31], [128, 16], [192, 4], [223, 1], [224, 1], [255, 1], [256, 0]
+  ]
+  for (const [others, most] of rows) t.equal(mostOfSource(others), most, `beside ${others}`)
+  let sources = 0
+  for (let taken = 0; taken < MOST_CLAIMS; taken += mostOfSource(taken)) sources++
+  t.equal(sources, 63, 'so many sources fill all places')
+})
+
+for (const { name, prepare } of ADAPTERS) {
+  t.test(name, async t => {
+    await t.test('a claim is open from its opening to its end', async t => {
+      const claims = await (await prepare(t))()
+      const claim = newClaim()
+      t.equal(await claims.isOpen(claim), false)
+      t.equal(await claims.open(claim, 'a'), true)
+      t.equal(await claims.isOpen(claim), true)
+      t.equal(await claims.isOpen({ ...claim, token: newClaim().token }), false, 'another token is another claim')
+      t.equal(await claims.isOpen({ ...claim, memberId: newClaim().memberId }), false, 'so is another portal')
+      await claims.close(claim)
+      t.equal(await claims.isOpen(claim), false)
+      await claims.close(claim)
+      t.equal(await claims.open(claim, 'a'), true, 'it may be opened again')
+    })
+
+    await t.test('all who share the store see the same claims', async t => {
+      const open = await prepare(t)
+      const [one, other] = [await open(), await open()]
+      const claim = newClaim()
+      await one.open(claim, 'a')
+      t.equal(await other.isOpen(claim), true)
+      t.equal(await other.hold(claim), true)
+      await other.close(claim)
+      t.equal(await one.isOpen(claim), false)
+      t.equal(await one.hold(claim), false)
+    })
+
+    await t.test('events are held only for an open claim, up to a number of each claim', async t => {
+      const claims = await (await prepare(t))()
+      const [claim, other] = [newClaim(), newClaim()]
+      t.equal(await claims.hold(claim), false)
+      await claims.open(claim, 'a')
+      await claims.open(other, 'a')
+      const held = await Promise.all(Array.from({ length: MOST_HELD + 50 }, () => claims.hold(claim)))
+      t.equal(held.filter(Boolean).length, MOST_HELD)
+      t.equal(await claims.open(claim, 'a'), true)
+      t.equal(await claims.hold(claim), false, 'one that is open is not counted anew')
+      t.equal(await claims.hold({ ...claim, token: '' }), false)
+      t.equal(await claims.hold(other), true, 'each claim has a count of its own')
+      await claims.close(claim)
+      await claims.open(claim, 'a')
+      t.equal(await claims.hold(claim), true, 'what was counted ends with the claim')
+    })
+
+    await t.test('one source with 60 portals gets through when nobody floods', async t => {
+      const claims = await (await prepare(t))()
+      const opened = await Promise.all(Array.from({ length: 60 }, () => claims.open(newClaim(), '192.0.2.1')))
+      t.notOk(opened.includes(false))
+    })
+
+    await t.test('one source takes no more than its share, and what is open stays open', async t => {
+      const open = await prepare(t)
+      const [one, other] = [await open(), await open()]
+      const early = newClaim()
+      await one.open(early, 'early')
+      const forged = Array.from({ length: 200 }, newClaim)
+      const opened = await Promise.all(forged.map((claim, i) => (i % 2 === 0 ? one : other).open(claim, 'flood')))
+      const taken = forged.filter((_, i) => opened[i])
+      t.equal(taken.length, mostOfSource(1))
+      t.equal(await one.open(early, 'flood'), true, 'whoever asks for it again')
+      t.equal(await one.isOpen(early), true)
+      t.equal(await one.open(newClaim(), 'early'), true)
+      t.equal((await openAll(one, 'late')).length, mostOfSource(taken.length + 2), 'the next source has places left')
+      await one.close(taken[0] as Claim)
+      t.equal(await other.open(newClaim(), 'flood'), false, 'the share has become less')
+    })
+
+    await t.test('many sources get a place each until none is left', async t => {
+      const claims = await (await prepare(t))()
+      const opened: Claim[] = []
+      for (let i = 0; opened.length < MOST_CLAIMS; i++) {
+        const own = await openAll(claims, `198.51.100.${i}`)
+        t.equal(own.length, mostOfSource(opened.length))
+        opened.push(...own)
+      }
+      t.equal(await claims.open(newClaim(), 'late'), false)
+      t.equal(await claims.open(opened[0] as Claim, 'late'), true)
+      await claims.close(opened[0] as Claim)
+      t.equal(await claims.open(newClaim(), 'late'), true)
+    })
+
+    await t.test('a claim that nobody ends is forgotten after its time', async t => {
+      const open = await prepare(t)
+      const [lasting, brief] = [await open(), await open(500)]
+      const [kept, claims] = [newClaim(), Array.from({ length: 62 }, newClaim)]
+      const openOnes = async () => (await Promise.all(claims.map(claim => lasting.isOpen(claim)))).filter(Boolean).length
+      await lasting.open(kept, 'a')
+      await Promise.all(claims.map(claim => brief.open(claim, 'b')))
+      await until(async () => await openOnes() === 0, 'the claims are forgotten')
+      t.equal(await lasting.hold(claims[0] as Claim), false)
+      t.equal((await openAll(lasting, 'b')).length, mostOfSource(1), 'their places are free')
+      t.equal(await lasting.isOpen(kept), true)
+    })
+  })
+}
+
+t.test('RedisClaims: nothing stays in Redis for longer than a claim', async t => {
+  const { client, close } = await connectRedis(process.env['REDIS_URL'] as string, () => {})
+  const raw = new Redis(process.env['REDIS_URL'] as string)
+  t.teardown(async () => {
+    raw.disconnect()
+    await close()
+  })
+  const app = newApp()
+  const claims = new RedisClaims(client, app)
+  const claim = newClaim()
+  await claims.hold(claim)
+  t.strictSame(await raw.keys(`b24:{${app}}:*`), [], 'asking leaves nothing')
+  await claims.open(claim, 'a b c')
+  await claims.hold(claim)
+  const [key] = await raw.keys(`b24:{${app}}:*`)
+  t.equal(key, appKeys(app).claims)
+  const life = await raw.pttl(key as string)
+  t.ok(life > CLAIM_LIFE_MS - 60_000 && life <= CLAIM_LIFE_MS, `${life} ms`)
+  t.match(await raw.hgetall(key as string), { [`${claim.memberId} ${claim.token}`]: /^\d{13} 1 a b c$/ })
+  await claims.close(claim)
+  t.strictSame(await raw.keys(`b24:{${app}}:*`), [])
+})
+
+t.test('RedisClaims: one app does not see the claims of another', async t => {
+  const [one, other] = [await (await prepareRedis(t))(), await (await prepareRedis(t))()]
+  const claim = newClaim()
+  await one.open(claim, 'a')
+  t.equal(await other.isOpen(claim), false)
+})
+
+t.test('RedisClaims: says that Redis is away', async t => {
+  const server = await startRedis()
+  t.teardown(() => server.stop())
+  const { client, close } = await connectRedis(server.url, () => {})
+  t.teardown(close)
+  const claims = new RedisClaims(client, newApp())
+  await server.kill()
+  for (const verb of verbs(claims)) await t.rejects(verb(newClaim()), UNAVAILABLE)
+})
+
+t.test('EmbeddedClaims: says that it cannot work', async t => {
+  const claims = await EmbeddedClaims.open(t.testdir(), 'app')
+  for (const verb of verbs(claims)) await t.rejects(verb({ memberId: 'x'.repeat(5000), token: '' }), UNAVAILABLE, 'a key that LMDB cannot take')
+  t.equal(await claims.open(newClaim(), 'a'), true)
+  await claims.end()
+  for (const verb of verbs(claims)) await t.rejects(verb(newClaim()), UNAVAILABLE, 'after its end')
+  await t.rejects(EmbeddedClaims.open(`${t.testdirName}/app/claims/data.mdb`, 'app'), UNAVAILABLE)
+})
+
+t.test('EmbeddedClaims: keeps what is open when it is opened again', async t => {
+  const dataDir = t.testdir()
+  const claim = newClaim()
+  const before = await EmbeddedClaims.open(dataDir, 'app')
+  await before.open(claim, 'a')
+  await before.end()
+  const after = await EmbeddedClaims.open(dataDir, 'app')
+  t.teardown(() => after.end())
+  t.equal(await after.isOpen(claim), true)
+})
+
+t.test('EmbeddedClaims: two processes count together', async t => {
+  const dataDir = t.testdir()
+  const claims = await EmbeddedClaims.open(dataDir, 'app')
+  t.teardown(() => claims.end())
+  const claim = newClaim()
+  await claims.open(claim, 'a')
+  // With the loaders of this process.
+  const other = spawn(process.execPath, [...process.execArgv, CHILD, dataDir, 'app', claim.memberId, claim.token, '700'])
+  t.teardown(() => other.kill('SIGKILL'))
+  other.stderr.resume()
+  const lines = createInterface({ input: other.stdout })[Symbol.asyncIterator]()
+  t.equal((await lines.next()).value, '"ready"')
+  const exited = once(other, 'exit')
+  other.stdin.write('\n')
+  const mine = await Promise.all(Array.from({ length: 700 }, () => claims.hold(claim)))
+  const theirs = Number((await lines.next()).value)
+  t.equal(mine.filter(Boolean).length + theirs, MOST_HELD)
+  t.strictSame(await exited, [0, null])
+})
+
+function verbs (claims: Claims): Array<(claim: Claim) => Promise<unknown>> {
+  return [claim => claims.open(claim, 'a'), claim => claims.isOpen(claim), claim => claims.hold(claim), claim => claims.close(claim)]
+}
