@@ -1,4 +1,4 @@
-import type { Redis, RedisOptions } from 'ioredis'
+import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { BoundedClient, RedisClient } from './client.ts'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
 import { bareError, storeUnavailable, withinDeadline } from './deadline.ts'
@@ -17,6 +17,8 @@ const FAIL_FAST: RedisOptions = {
   // After a failover the old master may keep its connections and refuse writes.
   reconnectOnError: (error) => error.message.startsWith('READONLY')
 }
+
+const OWN = { lazyConnect: true, replyMapping: 'legacy' } as const
 
 /** A URL (`redis://`, `rediss://`), ioredis options, or a client that the caller owns and closes. */
 export type RedisOption = string | RedisOptions | RedisClient
@@ -47,19 +49,38 @@ export async function connectRedis (option: RedisOption, log: (error: Error) => 
   return { client: bounded(client), owned: true, close: () => quit(client) }
 }
 
+/**
+ * Opens a connection of its own, to what the option names or to where a given client is connected; the caller closes it.
+ * It fails fast unless `options` say otherwise; when a command is answered at the latest, only `withinDeadline` says.
+ *
+ * @returns a `Cluster` beside one, which has the same commands
+ * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_INVALID_OPTIONS
+ */
+export async function openIoredis (option: RedisOption, options: RedisOptions, log: (error: Error) => void): Promise<Redis> {
+  const client = isClient(option) ? duplicate(option as unknown as Redis | Cluster, options) : await createClient(option, options)
+  await ready(client, log)
+  return client
+}
+
+function duplicate (client: Redis | Cluster, options: RedisOptions): Redis {
+  const own = { ...FAIL_FAST, ...options, ...OWN }
+  if (!('nodes' in client)) return client.duplicate(own)
+  const { redisOptions } = client.options
+  return client.duplicate([], { ...OWN, keyPrefix: options.keyPrefix, redisOptions: { ...redisOptions, ...own } } as object) as unknown as Redis
+}
+
 function isClient (option: RedisOption): option is RedisClient {
   return typeof option === 'object' && 'eval' in option && typeof option.eval === 'function'
 }
 
-async function createClient (option: string | RedisOptions): Promise<Redis> {
+async function createClient (option: string | RedisOptions, options: RedisOptions = {}): Promise<Redis> {
   const { Redis } = await import('ioredis')
-  const own = { lazyConnect: true, replyMapping: 'legacy' } as const
-  if (typeof option !== 'string') return new Redis({ ...FAIL_FAST, ...option, ...own })
+  if (typeof option !== 'string') return new Redis({ ...FAIL_FAST, ...option, ...options, ...OWN })
   // ioredis takes any other string for the path of a socket, and its errors would show it with the password.
   if (!/^rediss?:\/\//i.test(option) || !URL.canParse(option)) {
     throw FST_B24_INVALID_OPTIONS('redis must be a URL that starts with redis:// or rediss://')
   }
-  return new Redis(option, { ...FAIL_FAST, ...own })
+  return new Redis(option, { ...FAIL_FAST, ...options, ...OWN })
 }
 
 async function ready (client: Redis, log: (error: Error) => void): Promise<void> {
@@ -93,7 +114,8 @@ function bounded (client: RedisClient): BoundedClient {
   }
 }
 
-async function quit (client: Redis): Promise<void> {
+/** Closes a client of one's own. Never rejects. */
+export async function quit (client: Redis): Promise<void> {
   // A server that is gone cannot say goodbye; closing must not fail for it.
   await withinDeadline(client.quit()).catch(() => {})
   client.disconnect()

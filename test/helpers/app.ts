@@ -16,6 +16,8 @@ export interface World {
   eventsUrl: string
   /** All that the app logged, a line each. */
   logs: string[]
+  /** What the plugin was registered with, for another app on the same storage. */
+  options: FastifyBitrix24Options
 }
 
 /** What the host does to its app before it registers the plugin. */
@@ -27,13 +29,14 @@ export async function buildWorld (t: Test, options: Partial<FastifyBitrix24Optio
   const clientSecret = secret()
   const b24 = await createSimulator({ clientId, clientSecret })
   if (options.redis !== undefined) forgetApp(t, clientId)
-  const { app, logs } = await buildApp(t, { clientId, clientSecret, oauthServers: [b24.oauthServer], allowPrivateNetworks: true, ...options }, server, prepare)
+  const given = { clientId, clientSecret, oauthServers: [b24.oauthServer], allowPrivateNetworks: true, ...options }
+  const { app, logs } = await buildApp(t, given, server, prepare)
   t.teardown(async () => {
     for (const value of b24.secrets()) remember(value)
     await b24.close()
   })
   await app.listen({ port: 0, host: '127.0.0.1' })
-  return { app, b24, clientId, logs, eventsUrl: `${app.listeningOrigin}${options.prefix ?? '/bitrix24'}/events` }
+  return { app, b24, clientId, logs, options: given, eventsUrl: `${app.listeningOrigin}${options.prefix ?? '/bitrix24'}/events` }
 }
 
 /** An app with the plugin, not listening; what it logs is kept and searched for secrets after the suite. */

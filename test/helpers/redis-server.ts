@@ -86,6 +86,15 @@ export async function freePort (): Promise<number> {
   return port
 }
 
+/** Tells whether nobody listens on a port of loopback. */
+export function isFree (port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+}
+
 async function answers (child: ChildProcess, port: number): Promise<void> {
   const end = Date.now() + START_DEADLINE_MS
   while (Date.now() < end) {

@@ -1,0 +1,97 @@
+import type { Job, Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
+import { withinDeadline } from '../redis/deadline.ts'
+import type { BullAdds } from './bull-adds.ts'
+import { eventOf, letterOf } from './bull-letter.ts'
+import type { DeadLetter, DeadLetterBox, DeadLetterFilter, DeadLetterPage } from './queue.ts'
+
+const PAGE = 100
+
+// KEYS: failed, job. ARGV: id, turn. BullMQ resets attempts that failed, but not those that a worker did not survive.
+const RENEW = `
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+redis.call('HDEL', KEYS[2], 'stc', 'progress')
+if ARGV[2] ~= '0' then redis.call('HSET', KEYS[2], 'priority', ARGV[2]) end
+return 1`
+
+/** The failed jobs of a BullMQ queue. */
+export class BullDeadLetters implements DeadLetterBox {
+  readonly #queue: Queue
+  readonly #client: Redis
+  readonly #adds: BullAdds
+
+  constructor (queue: Queue, client: Redis, adds: BullAdds) {
+    this.#queue = queue
+    this.#client = client
+    this.#adds = adds
+  }
+
+  list (filter: DeadLetterFilter = {}, cursor?: string): Promise<DeadLetterPage> {
+    return withinDeadline(this.#list(filter, cursor))
+  }
+
+  async get (id: string): Promise<DeadLetter | undefined> {
+    const job = await withinDeadline(this.#find(id))
+    return job === undefined ? undefined : letterOf(job)
+  }
+
+  replay (id: string): Promise<boolean> {
+    return withinDeadline(this.#replay(id))
+  }
+
+  discard (id: string): Promise<boolean> {
+    return withinDeadline(this.#discard(id))
+  }
+
+  async #list ({ memberId, code }: DeadLetterFilter, cursor?: string): Promise<DeadLetterPage> {
+    const start = cursor === undefined ? 0 : await this.#after(cursor)
+    const ids = await this.#queue.getRanges(['failed'], start, start + PAGE - 1)
+    // One may have been put back or deleted since.
+    const jobs = await Promise.all(ids.map(id => this.#find(id)))
+    const letters = jobs.filter(job => job !== undefined).map(letterOf)
+    const last = ids.at(-1)
+    return {
+      letters: letters.filter(letter => (memberId === undefined || letter.memberId === memberId) && (code === undefined || letter.code === code)),
+      ...(ids.length === PAGE && { cursor: `${letters.at(-1)?.failedAt ?? 0}` })
+    }
+  }
+
+  /** Index of the first letter behind the one that the cursor names, or behind where it stood. */
+  async #after (cursor: string): Promise<number> {
+    const [failedAt, id] = cursor.split(/\.(.*)/s) as [string, string]
+    const failed = this.#queue.toKey('failed')
+    const rank = await this.#client.zrevrank(failed, id)
+    return rank === null ? await this.#client.zcount(failed, failedAt, '+inf') : rank + 1
+  }
+
+  async #find (id: string): Promise<Job | undefined> {
+    const job: Job | undefined = await this.#queue.getJob(id)
+    return job !== undefined && await job.isFailed() ? job : undefined
+  }
+
+  async #replay (id: string): Promise<boolean> {
+    const job: Job | undefined = await this.#queue.getJob(id)
+    if (job === undefined) return false
+    const { memberId = '', first = false } = eventOf(job) ?? {}
+    const turn = first ? 0 : this.#adds.turnOf(memberId)
+    // A process that ends between the two leaves the letter where it is.
+    if (await this.#client.eval(RENEW, 2, this.#queue.toKey('failed'), this.#queue.toKey(id), id, turn) === 0) return false
+    return await isThere(job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true }))
+  }
+
+  async #discard (id: string): Promise<boolean> {
+    const job = await this.#find(id)
+    return job !== undefined && await isThere(job.remove())
+  }
+}
+
+/** Tells whether BullMQ found the job where it should be; another process may have been faster. */
+async function isThere (act: Promise<void>): Promise<boolean> {
+  try {
+    await act
+    return true
+  } catch (error) {
+    if (typeof (error as { code?: unknown }).code === 'number') return false
+    throw error
+  }
+}

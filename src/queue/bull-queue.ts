@@ -1,0 +1,92 @@
+import { createRequire } from 'node:module'
+import type { Queue } from 'bullmq'
+import { FST_B24_CLOSING } from '../errors.ts'
+import { openIoredis, quit, type RedisOption } from '../redis/connect.ts'
+import { withinDeadline } from '../redis/deadline.ts'
+import { appKeys, queueOfApp } from '../redis/keys.ts'
+import { BullAdds } from './bull-adds.ts'
+import { BullDeadLetters } from './bull-dead-letters.ts'
+import type { BullParts } from './bull-parts.ts'
+import { BullWorker } from './bull-worker.ts'
+import { Outage } from './outage.ts'
+import type { EventQueue, Process, QueueCounts, QueuedEvent, QueueSettings, WorkOptions } from './queue.ts'
+
+/** BullMQ writes a log of all that happens, which nobody here reads. */
+const LOG_LENGTH = 10
+
+/**
+ * Opens the queue of an app in Redis, kept by BullMQ. `app` is an `appId()`.
+ *
+ * @throws FST_B24_STORE_UNAVAILABLE when Redis does not answer within 5 s
+ * @throws FST_B24_INVALID_OPTIONS for a string that is no URL of Redis
+ */
+export async function openBullQueue (option: RedisOption, app: string, settings: QueueSettings): Promise<EventQueue> {
+  const outage = new Outage(settings.onError)
+  // BullMQ refuses clients with a prefix: its scripts would not know of it.
+  const client = await openIoredis(option, { keyPrefix: '' }, error => outage.tell(error))
+  client.on('ready', () => outage.over())
+  // One file after another, as CommonJS: it is quicker than `import` at every start.
+  const bull = createRequire(import.meta.url)('bullmq') as typeof import('bullmq')
+  const queue = new BullQueue({ bull, client, app, settings, outage })
+  await queue.open()
+  return queue
+}
+
+/** Keeps events in BullMQ. */
+class BullQueue implements EventQueue {
+  readonly deadLetters: BullDeadLetters
+  readonly #parts: BullParts
+  readonly #queue: Queue
+  readonly #adds: BullAdds
+  readonly #adding = new Set<Promise<void>>()
+  #worker: BullWorker | undefined
+  #closed: Promise<void> | undefined
+
+  constructor (parts: BullParts) {
+    const { bull, client, app, outage } = parts
+    const { name, prefix } = queueOfApp(app)
+    this.#parts = parts
+    this.#queue = new bull.Queue(name, {
+      prefix, connection: client as never, skipVersionCheck: true, streams: { events: { maxLen: LOG_LENGTH } }
+    }) as unknown as Queue
+    this.#queue.on('error', error => outage.tell(error))
+    this.#adds = new BullAdds(client, this.#queue.getBackend() as never, appKeys(app))
+    this.deadLetters = new BullDeadLetters(this.#queue, client, this.#adds)
+  }
+
+  async open (): Promise<void> {
+    await this.#adds.look()
+  }
+
+  async add (event: QueuedEvent): Promise<void> {
+    if (this.#closed !== undefined) throw new FST_B24_CLOSING()
+    const added = this.#adds.add(event)
+    this.#adding.add(added)
+    try {
+      await added
+    } finally {
+      this.#adding.delete(added)
+    }
+  }
+
+  work (process: Process, options: WorkOptions): void {
+    this.#worker = new BullWorker(this.#parts, process, options)
+  }
+
+  async counts (): Promise<QueueCounts> {
+    const { active = 0, failed = 0, ...rest } = await withinDeadline(this.#queue.getJobCounts('active', 'failed', 'wait', 'prioritized', 'delayed'))
+    return { waiting: Object.values(rest).reduce((sum, count) => sum + count, 0), active, dead: failed }
+  }
+
+  close (timeoutMs: number): Promise<void> {
+    this.#closed ??= this.#close(timeoutMs)
+    return this.#closed
+  }
+
+  async #close (timeoutMs: number): Promise<void> {
+    await this.#worker?.close(timeoutMs)
+    await Promise.allSettled(this.#adding)
+    await this.#queue.close()
+    await quit(this.#parts.client)
+  }
+}

@@ -1,0 +1,181 @@
+import type { Job, Worker } from 'bullmq'
+import { FST_B24_CLOSING } from '../errors.ts'
+import { appKeys } from '../redis/keys.ts'
+import { letterOf, attemptsOf, keepable } from './bull-letter.ts'
+import type { BullParts } from './bull-parts.ts'
+import { BullRun } from './bull-run.ts'
+import { ItemLedger } from './item-ledger.ts'
+import { openWorker } from './open-worker.ts'
+import type { Outcome, Process, WorkOptions } from './queue.ts'
+import { settlesWithin } from './settles-within.ts'
+import { TurnMark } from './turn-mark.ts'
+
+/** Waits of an event whose item is being handled, ms: doubled each time, within these. */
+const SHORTEST_WAIT_MS = 50
+const LONGEST_WAIT_MS = 500
+/** Until Redis is asked again, ms. */
+const REDIS_AWAY_MS = 500
+/** Time that runs have to end after they were aborted, ms. */
+const ABORT_MS = 250
+/** Time that BullMQ has to close its connection when nothing runs, ms. */
+const CLOSE_MS = 1_000
+
+/** Handles the events of a BullMQ queue. */
+export class BullWorker {
+  readonly #parts: BullParts
+  readonly #process: Process
+  readonly #options: WorkOptions
+  readonly #worker: Worker
+  readonly #ledger: ItemLedger
+  readonly #mark: TurnMark
+  readonly #disconnect: () => void
+  readonly #runs = new Set<BullRun>()
+  readonly #runOf = new WeakMap<Job, BullRun>()
+  readonly #watch: NodeJS.Timeout
+  #isClosing = false
+  #isAborting = false
+  #ended = () => {}
+
+  constructor (parts: BullParts, process: Process, options: WorkOptions) {
+    const { client, settings } = parts
+    const keys = appKeys(parts.app)
+    this.#parts = parts
+    this.#process = process
+    this.#options = options
+    this.#mark = new TurnMark(client, keys.turn)
+    // The third argument makes BullMQ give a signal.
+    const { worker, disconnect } = openWorker(parts, options.concurrency, (job, token, signal) => this.#handle(new BullRun(job, token as string, signal as AbortSignal)))
+    this.#worker = worker
+    this.#disconnect = disconnect
+    this.#ledger = new ItemLedger(client, keys, worker.toKey(''))
+    this.#listen()
+    this.#watch = setInterval(() => this.#lookForLost(), settings.stalledAfterMs / 4)
+  }
+
+  /** Begins nothing more, waits for what runs, aborts the rest, gives it back. Ends in time whatever Redis does. */
+  async close (timeoutMs: number): Promise<void> {
+    this.#isClosing = true
+    const closed = this.#worker.close()
+    if (!await this.#allEnd(timeoutMs)) {
+      this.#isAborting = true
+      this.#worker.cancelAllJobs(new FST_B24_CLOSING() as unknown as string)
+      if (!await this.#allEnd(ABORT_MS)) for (const run of this.#runs) run.abandon()
+    }
+    if (!await settlesWithin(closed, CLOSE_MS)) {
+      this.#disconnect()
+      await settlesWithin(closed, CLOSE_MS)
+    }
+    clearInterval(this.#watch)
+    this.#mark.stop()
+    await this.#ledger.flush()
+  }
+
+  async #handle (run: BullRun): Promise<void> {
+    prepare(run.job, this.#parts.settings.attempts)
+    this.#runs.add(run)
+    this.#runOf.set(run.job, run)
+    try {
+      await this.#settle(run, await Promise.race([this.#attempt(run), run.abandoned]))
+    } finally {
+      this.#runs.delete(run)
+      if (this.#runs.size === 0) this.#ended()
+    }
+  }
+
+  async #attempt (run: BullRun): Promise<Outcome> {
+    const { job } = run
+    const { attempts } = this.#parts.settings
+    if (this.#isClosing) return { status: 'later', delayMs: 0 }
+    try {
+      if (!await run.begin(this.#ledger)) return { status: 'later', delayMs: waitOf(job) }
+      // BullMQ counts workers that died of a job apart from its failures.
+      if (run.attempt > attempts) return { status: 'dead', error: new Error('No worker survived it') }
+      if (job.priority > 0) this.#mark.reach(job.priority)
+    } catch (error) {
+      this.#parts.outage.tell(error)
+      return { status: 'later', delayMs: REDIS_AWAY_MS }
+    }
+    try {
+      return await this.#process(run)
+    } catch (error) {
+      return { status: 'failed', error: error as Error }
+    }
+  }
+
+  /** Resolves for what is done; BullMQ learns the rest from what is thrown. */
+  async #settle (run: BullRun, outcome: Outcome): Promise<void> {
+    const { DelayedError, UnrecoverableError } = this.#parts.bull
+    if (run.isLost) throw new DelayedError()
+    if (outcome.status === 'done') return
+    if (outcome.status === 'later' || (outcome.status === 'failed' && this.#isAborting)) {
+      await this.#postpone(run, outcome.status === 'later' ? outcome.delayMs : 0)
+      throw new DelayedError()
+    }
+    const kept = keepable(outcome.error, Math.min(run.attempt, this.#parts.settings.attempts), run.coalesced)
+    throw outcome.status === 'failed' ? kept : Object.assign(new UnrecoverableError(kept.message), { stack: kept.stack })
+  }
+
+  /** Gives a job back, not counted as an attempt. What cannot be given back is found by BullMQ when its lock lapses. */
+  async #postpone (run: BullRun, delayMs: number): Promise<void> {
+    try {
+      // Not moveToWait: it wakes nobody up.
+      await run.job.moveToDelayed(Date.now() + delayMs, run.token)
+    } catch (error) {
+      this.#parts.outage.tell(error)
+    }
+  }
+
+  #listen (): void {
+    const { outage } = this.#parts
+    this.#worker.on('error', error => { if (!this.#isClosing) outage.tell(error) })
+    this.#worker.on('drained', () => this.#mark.empty())
+    this.#worker.on('completed', (job) => {
+      outage.over()
+      this.#runOf.get(job)?.end(this.#ledger)
+    })
+    this.#worker.on('failed', (job) => {
+      if (job?.finishedOn === undefined) return
+      this.#runOf.get(job)?.end(this.#ledger)
+      this.#options.onDead(letterOf(job))
+    })
+    this.#worker.on('locksRenewed', ({ jobIds }) => {
+      for (const run of this.#runs) if (jobIds.includes(run.job.id as string)) run.renewedAt = performance.now()
+    })
+    this.#worker.on('lockRenewalFailed', (ids) => {
+      for (const run of this.#runs) if (ids.includes(run.job.id as string)) this.#lose(run)
+    })
+  }
+
+  /** A worker that is cut off from Redis is told by nobody that its locks have lapsed. */
+  #lookForLost (): void {
+    const lapsed = performance.now() - this.#parts.settings.stalledAfterMs
+    for (const run of this.#runs) if (run.renewedAt < lapsed) this.#lose(run)
+  }
+
+  #lose (run: BullRun): void {
+    run.isLost = true
+    this.#worker.cancelJob(run.job.id as string, 'The event was given to another worker')
+  }
+
+  #allEnd (ms: number): Promise<boolean> {
+    const end = new Promise<void>(resolve => { this.#ended = resolve })
+    if (this.#runs.size === 0) this.#ended()
+    return settlesWithin(end, ms)
+  }
+}
+
+/** Puts in the place of what a job was added with, and of what strangers want, how jobs are handled now. */
+function prepare (job: Job, attempts: number): void {
+  job.opts.attempts = attempts - job.stalledCounter
+  job.opts.backoff = { type: 'b24' }
+  delete job.opts.removeOnComplete
+  delete job.opts.removeOnFail
+  // One trace is enough: each has all that is known.
+  job.stacktrace = []
+}
+
+/** The more often it found its item taken, the longer it waits. */
+function waitOf (job: Job): number {
+  const uncounted = job.attemptsStarted - attemptsOf(job)
+  return Math.min(SHORTEST_WAIT_MS * 2 ** (uncounted - 1), LONGEST_WAIT_MS)
+}

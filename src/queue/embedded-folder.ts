@@ -1,0 +1,46 @@
+import { resolve } from 'node:path'
+import { withinDeadline } from '../redis/deadline.ts'
+import { EmbeddedCommits } from './embedded-commits.ts'
+import { EmbeddedTables } from './embedded-tables.ts'
+
+/**
+ * The folder of a queue, opened once in a process, however many queues are on it: lmdb waits for its write lock on the very
+ * thread that would have to end the transaction of another one.
+ */
+export class EmbeddedFolder {
+  static readonly #opened = new Map<string, Promise<EmbeddedFolder>>()
+
+  readonly tables: EmbeddedTables
+  readonly commits: EmbeddedCommits
+  readonly #path: string
+  #users = 0
+
+  private constructor (path: string, tables: EmbeddedTables) {
+    this.#path = path
+    this.tables = tables
+    this.commits = new EmbeddedCommits(tables)
+  }
+
+  /** @throws FST_B24_STORE_UNAVAILABLE when the folder cannot be made or written */
+  static async open (dataDir: string, app: string): Promise<EmbeddedFolder> {
+    const path = resolve(dataDir, app)
+    const opening = EmbeddedFolder.#opened.get(path) ?? EmbeddedTables.open(dataDir, app).then(tables => new EmbeddedFolder(path, tables))
+    EmbeddedFolder.#opened.set(path, opening)
+    try {
+      const folder = await opening
+      folder.#users++
+      return folder
+    } catch (error) {
+      EmbeddedFolder.#opened.delete(path)
+      throw error
+    }
+  }
+
+  /** Closes the tables when the last user leaves. */
+  async close (): Promise<void> {
+    if (--this.#users > 0) return
+    EmbeddedFolder.#opened.delete(this.#path)
+    await withinDeadline(this.commits.idle())
+    await this.tables.close()
+  }
+}

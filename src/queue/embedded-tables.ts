@@ -1,0 +1,91 @@
+import type { Database, RootDatabase } from 'lmdb'
+import { openLmdb } from '../embedded/lmdb.ts'
+import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
+
+type Place<K> = [key: K, seq: number]
+type Key = string | number | Place<string> | Place<number> | [lane: number, portal: string] | [lane: number, portal: string, seq: number]
+
+/** What the queue keeps on disk. Every event is one record; the other tables say where it stands. */
+export class EmbeddedTables {
+  readonly root: RootDatabase<string, string>
+  /** `seq` → the event with its attempts. */
+  readonly records: Database<string, number>
+  /** [lane, portal, `seq`]: to be handled. */
+  readonly waiting: Database<string, [lane: number, portal: string, seq: number]>
+  /** [due, `seq`] → delay, ms: not before then. */
+  readonly held: Database<string, Place<number>>
+  /** [item, `seq`]: waits until no other event of its item runs. */
+  readonly parked: Database<string, Place<string>>
+  /** `seq`: given to the worker. */
+  readonly running: Database<string, number>
+  /** Repeat key → `seq` of the event that takes in repeats. */
+  readonly repeats: Database<string, string>
+  /** Number → a dead letter; the newest is last. */
+  readonly dead: Database<string, number>
+  /** Id → number of its dead letter. */
+  readonly deadIds: Database<string, string>
+  /** [lane, portal]: has events that the worker has not been told of. */
+  readonly news: Database<string, [lane: number, portal: string]>
+  /** Counter, clock, and who works. */
+  readonly meta: Database<string, string>
+  #closed = false
+
+  private constructor (root: RootDatabase<string, string>) {
+    const table = <K extends Key>(name: string): Database<string, K> =>
+      root.openDB<string, K>({ name, encoding: 'string' })
+    this.root = root
+    this.records = table('records')
+    this.waiting = table('waiting')
+    this.held = table('held')
+    this.parked = table('parked')
+    this.running = table('running')
+    this.repeats = table('repeats')
+    this.dead = table('dead')
+    this.deadIds = table('dead-ids')
+    this.news = table('news')
+    this.meta = table('meta')
+  }
+
+  /**
+   * Opens `<dataDir>/<app>/queue`.
+   * @throws FST_B24_STORE_UNAVAILABLE when the folder cannot be made or written
+   */
+  static async open (dataDir: string, app: string): Promise<EmbeddedTables> {
+    const root = await openLmdb<string>(dataDir, app, 'queue', { encoding: 'string' })
+    try {
+      return new EmbeddedTables(root)
+    } catch (error) {
+      throw storeUnavailable(error)
+    }
+  }
+
+  get isClosed (): boolean {
+    return this.#closed
+  }
+
+  /** @throws FST_B24_STORE_UNAVAILABLE */
+  read<T> (read: () => T): T {
+    // A read while lmdb closes would throw again later, from a timer where nobody can catch it.
+    if (this.#closed) throw storeUnavailable(new Error('The queue is closed'))
+    try {
+      return read()
+    } catch (error) {
+      throw storeUnavailable(error)
+    }
+  }
+
+  async close (): Promise<void> {
+    this.#closed = true
+    await withinDeadline(this.root.close())
+  }
+}
+
+/** First key of a range, or `undefined` when nothing is in it. */
+export function firstKey<K extends Key> (table: Database<string, K>, start?: NoInfer<K>, end?: NoInfer<K>): K | undefined {
+  const [key] = table.getKeys({ ...(start !== undefined && { start }), ...(end !== undefined && { end }), limit: 1 })
+  return key
+}
+
+export function sizeOf (table: { getStats: () => object }): number {
+  return (table.getStats() as { entryCount: number }).entryCount
+}

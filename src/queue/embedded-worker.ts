@@ -1,0 +1,244 @@
+import { FST_B24_CLOSING } from '../errors.ts'
+import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
+import type { EmbeddedFolder } from './embedded-folder.ts'
+import type { EventRecord } from './embedded-record.ts'
+import type { EmbeddedRun } from './embedded-run.ts'
+import { firstKey } from './embedded-tables.ts'
+import type { EventShelf } from './event-shelf.ts'
+import type { DeadLetter, Outcome, Process, WorkOptions } from './queue.ts'
+import type { Workbench } from './workbench.ts'
+import type { WorkerLease } from './worker-lease.ts'
+
+/** How often a worker looks for what other processes did, ms. */
+const POLL_MS = 200
+/** Events that one change puts back into the line, because their time has come. */
+const MOST_RELEASED = 200
+
+export interface EmbeddedWorkerParts {
+  folder: EmbeddedFolder
+  shelf: EventShelf
+  bench: Workbench
+  lease: WorkerLease
+  clock: () => number
+  process: Process
+  options: WorkOptions
+  onError: (error: Error) => void
+}
+
+/** What one change of the worker did. */
+interface Turn {
+  begun: EmbeddedRun[]
+  settled: EmbeddedRun[]
+  dead: DeadLetter[]
+  /** Another worker has the lease. */
+  isLost: boolean
+}
+
+/** Handles the events of the folder, as long as it has the lease. */
+export class EmbeddedWorker {
+  readonly #parts: EmbeddedWorkerParts
+  /** Outcomes that are to be stored. */
+  readonly #ended = new Map<EmbeddedRun, Outcome>()
+  #timer: NodeJS.Timeout
+  #leads = false
+  #isClosing = false
+  /** Outcomes do not count any more. */
+  #isOver = false
+  #isTurning = false
+  /** Settles when the last change is stored, or not, and told. */
+  #turned: Promise<boolean> = Promise.resolve(true)
+  /** There may be something new. */
+  #isCalled = false
+  /** The last change was not stored: what is in memory may miss something. */
+  #hasFailed = false
+  /** When the next held event is to be released, by the clock. */
+  #due = Infinity
+  #idle = (): void => {}
+
+  constructor (parts: EmbeddedWorkerParts) {
+    this.#parts = parts
+    this.#timer = setTimeout(() => this.#look(), 0).unref()
+  }
+
+  get leads (): boolean {
+    return this.#leads
+  }
+
+  /** Resolves when nothing is on disk that it has not told yet. */
+  async told (): Promise<void> {
+    await this.#turned
+  }
+
+  /** Lets it look at what is new. */
+  wake (): void {
+    this.#isCalled = true
+    // After a failure the timer tries again, not every new event.
+    if (this.#leads && !this.#isTurning && !this.#hasFailed) this.#work()
+  }
+
+  /** Keeps how far a run got, unless the event was given to another worker. */
+  async store (run: EmbeddedRun, record: EventRecord): Promise<void> {
+    const { folder, shelf, lease, bench } = this.#parts
+    let isStored = false
+    if (bench.runs.has(run)) {
+      await folder.commits.writeInTime(() => {
+        isStored = bench.runs.has(run) && lease.isMine()
+        if (isStored) shelf.save(run.seq, record)
+      })
+    }
+    if (!isStored) throw storeUnavailable(new Error('The event was given to another worker'))
+  }
+
+  /** Waits for what runs up to `timeoutMs`, then gives back the rest, and the lease. */
+  async close (timeoutMs: number): Promise<void> {
+    const { bench } = this.#parts
+    this.#isClosing = true
+    if (bench.runs.size > 0 || this.#isTurning) await this.#untilIdle(timeoutMs)
+    this.#isOver = true
+    for (const run of bench.runs) if (!this.#ended.has(run)) run.controller.abort(new FST_B24_CLOSING())
+    await withinDeadline(this.#handOver()).catch(error => this.#fail(error))
+    clearTimeout(this.#timer)
+    bench.clear()
+  }
+
+  async #untilIdle (timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>(resolve => {
+      this.#idle = resolve
+      timer = setTimeout(resolve, timeoutMs)
+    })
+    clearTimeout(timer)
+  }
+
+  async #handOver (): Promise<void> {
+    const { folder, bench, lease, options } = this.#parts
+    const dead: DeadLetter[] = []
+    await folder.commits.write(() => {
+      if (!lease.isMine()) return
+      for (const [run, outcome] of this.#ended) dead.push(...bench.settle(run, outcome))
+      bench.giveBack([...bench.runs].filter(run => !this.#ended.has(run)))
+      lease.release()
+    })
+    for (const letter of dead) options.onDead(letter)
+  }
+
+  /** Looks for what nobody tells it. */
+  #look (): void {
+    const { folder: { tables }, lease, clock } = this.#parts
+    try {
+      this.#isCalled ||= tables.read(() => this.#leads
+        ? this.#due <= clock() || lease.isBeatDue || firstKey(tables.news) !== undefined || !lease.isMine()
+        : lease.isFree())
+    } catch (error) {
+      this.#fail(error as Error)
+    }
+    if (this.#isTurning) return
+    this.#work()
+  }
+
+  async #work (): Promise<void> {
+    this.#isTurning = true
+    let goesOn = this.#wants()
+    while (goesOn) {
+      this.#turned = this.#turn()
+      goesOn = await this.#turned && this.#wants()
+    }
+    this.#isTurning = false
+    if (this.#parts.bench.runs.size === 0) this.#idle()
+    clearTimeout(this.#timer)
+    const wait = this.#leads && !this.#hasFailed ? Math.min(this.#due - this.#parts.clock(), POLL_MS) : POLL_MS
+    if (!this.#isOver) this.#timer = setTimeout(() => this.#look(), wait).unref()
+  }
+
+  #wants (): boolean {
+    return this.#isCalled || this.#ended.size > 0 || (this.#free > 0 && this.#parts.bench.hasWaiting)
+  }
+
+  get #free (): number {
+    const { bench, options } = this.#parts
+    return this.#isClosing ? 0 : options.concurrency - bench.runs.size + this.#ended.size
+  }
+
+  /** One change. Returns whether it was stored. */
+  async #turn (): Promise<boolean> {
+    const { folder, bench, options } = this.#parts
+    const turn: Turn = { begun: [], settled: [], dead: [], isLost: false }
+    try {
+      await folder.commits.write(() => this.#change(turn))
+    } catch (error) {
+      this.#fail(error as Error)
+      bench.rollback()
+      return false
+    }
+    this.#hasFailed = false
+    this.#leads = !turn.isLost
+    if (turn.isLost) return this.#lose()
+    for (const run of turn.settled) this.#ended.delete(run)
+    bench.confirm(turn.begun, turn.settled)
+    for (const run of turn.begun) this.#start(run)
+    for (const letter of turn.dead) options.onDead(letter)
+    return true
+  }
+
+  #change (turn: Turn): void {
+    const { folder: { tables }, shelf, bench, lease } = this.#parts
+    this.#isCalled = false
+    if (!this.#leads && !this.#isClosing && lease.isFree()) turn.dead.push(...this.#take())
+    turn.isLost = !lease.isMine()
+    if (turn.isLost) return
+    if (lease.isBeatDue) lease.beat()
+    if (this.#hasFailed) bench.load()
+    for (const [run, outcome] of this.#ended) {
+      turn.settled.push(run)
+      turn.dead.push(...bench.settle(run, outcome))
+    }
+    for (const key of [...tables.news.getKeys()]) {
+      tables.news.remove(key)
+      bench.announce(...key)
+    }
+    shelf.release(MOST_RELEASED)
+    turn.begun = bench.begin(this.#free)
+    this.#due = shelf.due
+  }
+
+  #take (): DeadLetter[] {
+    const { shelf, bench, lease } = this.#parts
+    lease.take()
+    const dead = shelf.recover().flatMap(seq => bench.revive(seq))
+    bench.load()
+    return dead
+  }
+
+  #lose (): false {
+    const { bench } = this.#parts
+    const reason = storeUnavailable(new Error('The events were given to another worker'))
+    for (const run of bench.runs) run.controller.abort(reason)
+    bench.clear()
+    this.#ended.clear()
+    return false
+  }
+
+  /** Tells the first failure of an outage. */
+  #fail (error: Error): void {
+    if (!this.#hasFailed) this.#parts.onError(error)
+    this.#hasFailed = true
+  }
+
+  #start (run: EmbeddedRun): void {
+    if (this.#isClosing) this.#ended.set(run, { status: 'later', delayMs: 0 })
+    else this.#run(run)
+  }
+
+  async #run (run: EmbeddedRun): Promise<void> {
+    const { process, bench } = this.#parts
+    let outcome: Outcome
+    try {
+      outcome = await process(run)
+    } catch (error) {
+      outcome = { status: 'failed', error: error as Error }
+    }
+    if (this.#isOver || !bench.runs.has(run)) return
+    this.#ended.set(run, outcome)
+    this.wake()
+  }
+}

@@ -1,0 +1,187 @@
+import type { EmbeddedCommits } from './embedded-commits.ts'
+import { firstKey, type EmbeddedTables } from './embedded-tables.ts'
+import { keysOf, type EventKeys } from './embedded-keys.ts'
+import { parseRecord, recordText, type EventRecord } from './embedded-record.ts'
+
+/** After every `seq`. */
+const END = Number.MAX_SAFE_INTEGER
+
+/** Moves events between the tables. All of it happens inside of a change; see `EmbeddedCommits`. */
+export class EventShelf {
+  readonly #tables: EmbeddedTables
+  readonly #commits: EmbeddedCommits
+  readonly #clock: () => number
+  /** Told of each portal that gets something to be handled. */
+  readonly #announce: (lane: number, portal: string) => void
+
+  constructor (tables: EmbeddedTables, commits: EmbeddedCommits, clock: () => number, announce: (lane: number, portal: string) => void) {
+    this.#tables = tables
+    this.#commits = commits
+    this.#clock = clock
+    this.#announce = announce
+  }
+
+  /** Takes an event in, as JSON; where its repeat waits already, that one becomes the newer one of both. */
+  add (event: string, keys: EventKeys): void {
+    if (!this.#absorb(keys, 1, event)) this.#insert({ event, attempt: 0, coalesced: 1 }, keys)
+  }
+
+  /** Takes in what had been taken out, to be tried anew. A repeat that waits is the newer one. */
+  replay ({ event, coalesced }: EventRecord): void {
+    const keys = keysOf(event)
+    if (!this.#absorb(keys, coalesced)) this.#insert({ event: JSON.stringify(event), attempt: 0, coalesced }, keys)
+  }
+
+  record (seq: number): EventRecord | undefined {
+    const text = this.#tables.records.get(seq)
+    return text === undefined ? undefined : parseRecord(text)
+  }
+
+  /** Oldest event of the portal that waits. */
+  first (lane: number, portal: string): number | undefined {
+    return firstKey(this.#tables.waiting, [lane, portal, 0], [lane, portal, END])?.[2]
+  }
+
+  /** Takes an event out of the line. */
+  leave (lane: number, portal: string, seq: number): void {
+    this.#tables.waiting.remove([lane, portal, seq])
+  }
+
+  /** Sets aside until `unpark`. */
+  park (item: string, seq: number): void {
+    this.#tables.parked.put([item, seq], '')
+  }
+
+  /** Puts the oldest event of the item that is set aside back into the line. */
+  unpark (item: string): void {
+    const key = firstKey(this.#tables.parked, [item, 0], [item, END])
+    if (key === undefined) return
+    this.#tables.parked.remove(key)
+    this.#line(key[1])
+  }
+
+  /** From now on it takes in no repeats, and is found by the next worker if this one dies. */
+  begin (seq: number, { repeat }: EventKeys): void {
+    this.#tables.running.put(seq, '')
+    if (repeat !== undefined) this.#tables.repeats.remove(repeat)
+  }
+
+  save (seq: number, record: EventRecord): void {
+    this.#tables.records.put(seq, recordText(JSON.stringify(record.event), record))
+  }
+
+  finish (seq: number): void {
+    this.#tables.running.remove(seq)
+    this.#tables.records.remove(seq)
+  }
+
+  /** Puts an event that was begun back into the line. */
+  giveBack (seq: number, record: EventRecord): void {
+    const keys = this.#back(seq, record)
+    this.#enqueue(seq, keys)
+  }
+
+  /** Puts an event that was begun back, for `delayMs` from now. */
+  hold (seq: number, record: EventRecord, delayMs: number): void {
+    const now = this.#clock()
+    this.#back(seq, record)
+    this.#tables.held.put([now + delayMs, seq], String(delayMs))
+    this.#tables.meta.put('clock', String(now))
+  }
+
+  /** Puts up to `most` events into the line whose time has come. */
+  release (most: number): void {
+    const { held } = this.#tables
+    for (const key of [...held.getKeys({ end: [this.#clock(), END], limit: most })]) {
+      held.remove(key)
+      this.#line(key[1])
+    }
+  }
+
+  /** When the next event is to be released, by the clock. */
+  get due (): number {
+    return firstKey(this.#tables.held)?.[0] ?? Infinity
+  }
+
+  /** Portals of a lane that have something in the line. */
+  * portals (lane: number): Generator<string> {
+    let key = firstKey(this.#tables.waiting, [lane, '', 0], [lane, '\uffff', 0])
+    while (key !== undefined) {
+      yield key[1]
+      key = firstKey(this.#tables.waiting, [lane, key[1], END], [lane, '\uffff', 0])
+    }
+  }
+
+  /** Puts in order what another worker left. Returns what it had begun. */
+  recover (): number[] {
+    this.#rewind()
+    let key = firstKey(this.#tables.parked)
+    while (key !== undefined) {
+      const [item] = key
+      this.unpark(item)
+      key = firstKey(this.#tables.parked, [item, END])
+    }
+    return [...this.#tables.running.getKeys()]
+  }
+
+  /** With a clock that was put back, nothing may wait for longer than it was to. */
+  #rewind (): void {
+    const { held, meta } = this.#tables
+    const now = this.#clock()
+    if (now >= Number(meta.get('clock') ?? 0)) return
+    for (const { key, value } of [...held.getRange({ start: [now, 0] })]) {
+      held.remove(key)
+      held.put([Math.min(key[0], now + Number(value)), key[1]], value)
+    }
+    meta.put('clock', String(now))
+  }
+
+  #insert (record: { event: string, attempt: number, coalesced: number }, keys: EventKeys): void {
+    const seq = this.#commits.nextSeq()
+    this.#tables.records.put(seq, recordText(record.event, record))
+    if (keys.repeat !== undefined) this.#tables.repeats.put(keys.repeat, String(seq))
+    this.#enqueue(seq, keys)
+  }
+
+  /** Lets an event that waits stand for `coalesced` more. Every handler has to see them. */
+  #absorb ({ repeat }: EventKeys, coalesced: number, event?: string): boolean {
+    if (repeat === undefined) return false
+    const seq = Number(this.#tables.repeats.get(repeat) ?? 0)
+    const record = this.record(seq)
+    if (record === undefined) return false
+    const { attempt } = record
+    this.#tables.records.put(seq, recordText(event ?? JSON.stringify(record.event), { attempt, coalesced: record.coalesced + coalesced }))
+    return true
+  }
+
+  /** Makes an event that was begun one that waits, and one of it and of a repeat that came meanwhile. */
+  #back (seq: number, record: EventRecord): EventKeys {
+    const keys = keysOf(record.event)
+    this.#tables.running.remove(seq)
+    const repeat = this.#takeRepeat(keys)
+    this.save(seq, repeat === undefined ? record : { event: repeat.event, attempt: record.attempt, coalesced: record.coalesced + repeat.coalesced })
+    if (keys.repeat !== undefined) this.#tables.repeats.put(keys.repeat, String(seq))
+    return keys
+  }
+
+  #takeRepeat (keys: EventKeys): EventRecord | undefined {
+    if (keys.repeat === undefined) return undefined
+    const { repeats, records, parked } = this.#tables
+    const seq = Number(repeats.get(keys.repeat) ?? 0)
+    const record = this.record(seq)
+    if (record === undefined) return undefined
+    records.remove(seq)
+    parked.remove([String(keys.item), seq])
+    this.leave(keys.lane, keys.portal, seq)
+    return record
+  }
+
+  #line (seq: number): void {
+    this.#enqueue(seq, keysOf(this.record(seq)?.event))
+  }
+
+  #enqueue (seq: number, { lane, portal }: EventKeys): void {
+    this.#tables.waiting.put([lane, portal, seq], '')
+    this.#announce(lane, portal)
+  }
+}

@@ -1,0 +1,168 @@
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import type { DeliveryOptions } from '../../src/index.ts'
+import { createSimulator, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
+import type { Order } from '../faults/programs/app.ts'
+import { temporaryFolder } from './app.ts'
+import { buildPrograms, startApp, type AppProgram } from './app-program.ts'
+import { overlapsOf, readJournal, type HandlerRun } from './journal.ts'
+import { Load, type LoadOptions, type Post } from './load.ts'
+import { freePort } from './redis-server.ts'
+import { forgetApp } from './redis-keys.ts'
+import { remember, secret } from './secrets.ts'
+import { until } from './until.ts'
+
+export type Storage = { redis: string } | { dataDir: string }
+
+/** Where the events of a run may be kept: of each test alone. */
+export const PLACES: ReadonlyArray<{ name: string, storage: () => Storage | 'embedded' }> = [
+  { name: 'embedded', storage: () => 'embedded' },
+  { name: 'Redis', storage: () => ({ redis: process.env['REDIS_URL'] as string }) }
+]
+
+interface Keys {
+  clientId: string
+  clientSecret: string
+}
+
+export interface StartOptions {
+  delivery?: DeliveryOptions
+  /** @default a port that every program of the run may have, one after another */
+  port?: number
+  nodeArguments?: string[]
+}
+
+/** What became of the posts of a run. */
+export interface Counts {
+  sent: number
+  /** Posts answered 200. */
+  answered: number
+  handled: number
+  /** Posts that were handled more than once. */
+  twice: number
+  /** Posts answered 200 and not handled. */
+  lost: number[]
+}
+
+/** Programs of one app on one storage, the portals that post to them, and what became of each post. */
+export class FaultRun {
+  readonly b24: Simulator
+  readonly portals: SimulatedPortal[]
+  /** Folder of the compiled programs. */
+  readonly programs: string
+  readonly posts: Post[] = []
+  /** When each killed process died, by pid. */
+  readonly deaths = new Map<number, number>()
+  readonly #t: Test
+  readonly #journal: string
+  readonly #port: number
+  readonly #bitrix24: Keys & Storage
+  readonly #delivery: DeliveryOptions
+  #next = 1
+
+  private constructor (t: Test, b24: Simulator, programs: string, port: number, bitrix24: Keys & Storage, delivery: DeliveryOptions) {
+    this.#t = t
+    this.b24 = b24
+    this.programs = programs
+    this.portals = ['one', 'two'].map(name => b24.portal(`${name}.bitrix24.com`))
+    this.#journal = join(programs, 'journal')
+    this.#port = port
+    this.#bitrix24 = bitrix24
+    this.#delivery = delivery
+  }
+
+  /** Everything ends with the test. */
+  static async open (t: Test, storage: Storage | 'embedded', delivery: DeliveryOptions = {}): Promise<FaultRun> {
+    const keys = { clientId: `local.${secret().slice(1, 20)}`, clientSecret: secret() }
+    const place = storage === 'embedded' ? { dataDir: temporaryFolder(t) } : storage
+    if ('redis' in place && place.redis === process.env['REDIS_URL']) forgetApp(t, keys.clientId)
+    const b24 = await createSimulator(keys)
+    t.teardown(async () => {
+      for (const value of b24.secrets()) remember(value)
+      await b24.close()
+    })
+    return new FaultRun(t, b24, await buildPrograms(t), await freePort(), { ...keys, ...place }, delivery)
+  }
+
+  async start ({ delivery = {}, port = this.#port, nodeArguments }: StartOptions = {}): Promise<AppProgram> {
+    const common = { oauthServers: [this.b24.oauthServer], allowPrivateNetworks: true }
+    return await startApp(this.#t, this.programs, {
+      bitrix24: { ...this.#bitrix24, ...common, delivery: { ...this.#delivery, ...delivery } }, port, journal: this.#journal
+    }, nodeArguments)
+  }
+
+  /** Starts a program, and all portals install the app there. */
+  async startInstalled (options?: StartOptions): Promise<AppProgram> {
+    const program = await this.start(options)
+    for (const portal of this.portals) {
+      const { statusCode, body } = await portal.install(program.eventsUrl)
+      if (statusCode !== 200) throw new Error(`not installed: ${statusCode} ${body}, ${program.log()}`)
+    }
+    if (options?.delivery?.worker !== false) await this.untilIdle(program)
+    return program
+  }
+
+  /** Posts one event and keeps the answer. */
+  async post (program: AppProgram, order: Partial<Order> = {}): Promise<Post> {
+    const load = new Load(this.portals, this.posts, () => this.#next++, { url: program.eventsUrl, concurrency: 1, orderOf: n => ({ ...ownDeal(n), ...order }) })
+    await load.stop()
+    return this.posts.at(-1) as Post
+  }
+
+  load (program: AppProgram, options: Omit<LoadOptions, 'url'>): Load {
+    return new Load(this.portals, this.posts, () => this.#next++, { url: program.eventsUrl, ...options })
+  }
+
+  async kill (program: AppProgram): Promise<void> {
+    this.deaths.set(program.pid, await program.kill())
+  }
+
+  runs (): HandlerRun[] {
+    return readJournal(this.#journal)
+  }
+
+  /** Waits until nothing waits and nothing runs. */
+  async untilIdle (program: AppProgram, ms = 60_000): Promise<void> {
+    let last: unknown
+    await until(async () => {
+      const health = await program.health().catch((error: Error) => ({ queue: undefined, error: error.message }))
+      last = health
+      return health.queue?.waiting === 0 && health.queue.active === 0
+    }, 'nothing waits', ms).catch((error: Error) => {
+      throw new Error(`${error.message}; last seen ${JSON.stringify(last)}; log: ${program.log().slice(-3_000)}`)
+    })
+  }
+
+  /** Waits until a post is answered 200. */
+  async untilTaken (program: AppProgram, order?: Partial<Order>): Promise<void> {
+    await until(async () => (await this.post(program, order)).statusCode === 200, 'a post is answered 200', 30_000)
+  }
+
+  /** Says and checks what became of the posts since `first`. */
+  judge (what: string, first = 0): Counts {
+    const runs = this.runs()
+    const posts = this.posts.slice(first)
+    const ends = new Map<number, number>()
+    for (const { n, how } of runs) if (how === 'end') ends.set(n, (ends.get(n) ?? 0) + 1)
+    const answered = posts.filter(({ statusCode }) => statusCode === 200)
+    const handled = posts.filter(({ n }) => ends.has(n))
+    const lost = answered.filter(({ n }) => !ends.has(n)).map(({ n }) => n)
+    const twice = handled.filter(({ n }) => ends.get(n) as number > 1).length
+    const overlaps = overlapsOf(runs, this.deaths)
+    const counts = { sent: posts.length, answered: answered.length, handled: handled.length, twice, lost }
+    this.#t.comment(`${what}: sent ${counts.sent}, answered 200: ${counts.answered}, handled ${counts.handled} (twice: ${twice}), lost ${lost.length}`)
+    this.#t.strictSame(lost.slice(0, 10), [], `${what}: none is lost`)
+    this.#t.strictSame(overlaps.slice(0, 3), [], `${what}: no deal is handled twice at once`)
+    return counts
+  }
+}
+
+/** An order about a deal that no other event is about. */
+export function ownDeal (n: number): Order {
+  return { ID: 100 + n, N: String(n) }
+}
+
+/** Mostly deals of their own that take up to 40 ms; every eighth event is about one of three deals. */
+export function mixedDeals (n: number): Order {
+  return n % 8 === 0 ? { ID: 1 + n % 3, N: String(n), MS: '3' } : { ...ownDeal(n), MS: String(n * 7 % 40) }
+}

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { addAll, failed, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+
+const CODES = ['ONCRMDEALADD', 'ONCRMDEALUPDATE', 'ONCRMDEALDELETE']
+
+/** One item at a time, different ones side by side. The trial itself tells an item that is handled twice at once. */
+export const ITEMS: Record<string, (trial: Trial) => Promise<void>> = {
+  async 'handles one item at a time, whatever the codes, in two queues at once' (trial) {
+    const queues = [await trial.open(), await trial.open()]
+    for (const queue of queues) trial.work(queue, async () => { await sleep(2) })
+    const events = Array.from({ length: 60 }, (_, i) => newEvent({ item: 'deal:1', code: CODES[i % 3] as string }))
+    await Promise.all(events.map(async (event, i) => await queues[i % 2]?.add(event)))
+    await trial.settled(queues[0]!, 60)
+    assert.deepEqual(trial.ids.sort(), events.map(({ id }) => id).sort())
+  },
+
+  async 'handles one item at a time while its events fail, are for later and come again' (trial) {
+    const queues = [await trial.open(), await trial.open()]
+    const handle = async ({ attempt, event }: { attempt: number, event: unknown }) => {
+      await sleep(3)
+      const { code } = event as { code: string }
+      if (code === CODES[1] && attempt < 3) return failed()
+      if (code === CODES[2] && trial.runs.length % 2 === 0) return { status: 'later', delayMs: 5 } as const
+    }
+    for (const queue of queues) trial.work(queue, handle)
+    const events = Array.from({ length: 36 }, (_, i) => newEvent({ item: `deal:${i % 2}`, code: CODES[i % 3] as string, coalesce: i % 4 === 0 }))
+    for (const [i, event] of events.entries()) {
+      await queues[i % 2]?.add(event)
+      await sleep(2)
+    }
+    await trial.settled(queues[0]!, 36)
+    const done = trial.runs.filter(({ outcome }) => outcome?.status === 'done')
+    assert.equal(done.reduce((sum, { coalesced }) => sum + coalesced, 0), 36)
+    assert.deepEqual(trial.dead, [])
+  },
+
+  async 'handles different items of one portal side by side, up to concurrency' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    trial.work(queue, async () => {
+      if (trial.runs.length === 4) gate.open()
+      await gate.opened
+      await sleep(2)
+    }, 4)
+    await addAll(queue, Array.from({ length: 30 }, (_, i) => newEvent({ item: `deal:${i}` })))
+    await trial.settled(queue, 30)
+    assert.equal(trial.runs.length, 30)
+  },
+
+  async 'handles events without an item side by side' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    trial.work(queue, async () => {
+      if (trial.runs.length === 8) gate.open()
+      await gate.opened
+    }, 8)
+    await addAll(queue, newEvents(8))
+    await trial.settled(queue, 8)
+  },
+
+  async 'handles the same item of two portals side by side' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    trial.work(queue, async () => {
+      if (trial.runs.length === 2) gate.open()
+      await gate.opened
+    })
+    for (const memberId of ['a', 'b']) await queue.add(newEvent({ memberId, item: 'deal:1', coalesce: true }))
+    await trial.settled(queue, 2)
+    assert.deepEqual(trial.runs.map(({ event }) => event.memberId).sort(), ['a', 'b'])
+  },
+
+  async 'does not let one busy item hold up the others of its portal' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    const isBusy = (item: unknown) => item === 'deal:busy'
+    trial.work(queue, async ({ event }) => { if (isBusy((event as { item: string }).item)) await gate.opened }, 2)
+    await addAll(queue, newEvents(30, { item: 'deal:busy' }))
+    await addAll(queue, Array.from({ length: 10 }, (_, i) => newEvent({ item: `deal:${i}` })))
+    await trial.counted(queue, { waiting: 29, active: 1, dead: 0 })
+    assert.equal(trial.runs.filter(({ event }) => !isBusy(event.item)).length, 10)
+    gate.open()
+    await trial.settled(queue, 40)
+    assert.equal(trial.runs.length, 40)
+  },
+
+  async 'does not mix up portals, items and codes that look alike when they are put together' (trial) {
+    const queue = await trial.open()
+    const events = [':', '/', '|', '.', '-', ' ', '\n', ',', '"', '{', '}', '*', '%', '\\', '\u0000', '\u001f'].flatMap((between, i) => [
+      [`p${i}`, `b${between}c`, 'X'], [`p${i}${between}b`, 'c', 'X'], [`p${i}`, 'b', `C${between}X`], [`p${i}`, 'b', 'X'], [`p${i}`, `b${between}`, 'X']
+    ]).concat([['__proto__', 'constructor', 'X'], ['constructor', '__proto__', 'X'], ['P', 'x'.repeat(3_000), 'X'], ['P', `${'x'.repeat(2_999)}y`, 'X']])
+      .map(([memberId, item, code]) => newEvent({ memberId: memberId!, item: item!, code: code!, coalesce: true }))
+    const items = new Set(events.map(({ memberId, item }) => JSON.stringify([memberId, item])))
+    await addAll(queue, [...events, ...events.map(event => ({ ...event, id: `${event.id}-again` }))])
+    const gate = newGate()
+    trial.work(queue, async () => {
+      if (trial.runs.length === items.size) gate.open()
+      await gate.opened
+    }, items.size)
+    await trial.settled(queue, events.length)
+    assert.deepEqual(trial.runs.map(({ coalesced }) => coalesced), events.map(() => 2))
+  }
+}

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DeadLetter, EventQueue } from '../../../src/queue/queue.ts'
+import { until } from '../../helpers/until.ts'
+import { addAll, dead, newEvent, newEvents, type Trial } from './trial.ts'
+
+/** How long dead letters are kept. */
+export const RETENTION: Record<string, (trial: Trial) => Promise<void>> = {
+  async 'keeps about as many dead letters as it may, the newest' (trial) {
+    const queue = await trial.open({ deadLetters: { maxAgeMs: 3_600_000, maxCount: 10 } })
+    trial.work(queue, () => dead(), 1)
+    const events = newEvents(60)
+    await addAll(queue, events)
+    await trial.settled(queue, 60)
+    // An adapter may clear up a little later.
+    await until(async () => (await queue.counts()).dead <= 20, 'about ten are left')
+    const left = new Set((await lettersOf(queue)).map(({ id }) => id))
+    for (const { id } of events.slice(-10)) assert.ok(left.has(id), 'one of the newest ten is gone')
+    assert.ok(left.size <= 20, `${left.size}`)
+    assert.equal(await queue.deadLetters.get(events[0]!.id), undefined)
+    assert.equal(await queue.deadLetters.replay(events[0]!.id), false)
+    await trial.told(60)
+  },
+
+  async 'keeps dead letters as long as it may' (trial) {
+    const queue = await trial.open({ deadLetters: { maxAgeMs: 1_000, maxCount: 1_000 } })
+    trial.work(queue, () => dead())
+    const old = newEvent()
+    await queue.add(old)
+    await trial.told(1)
+    assert.equal((await queue.deadLetters.get(old.id))?.id, old.id)
+    const event = { ...old, id: 'young' }
+    await until(async () => {
+      // An adapter may clear up when the next one dies.
+      event.id = `young-${trial.dead.length}`
+      await queue.add(event)
+      await sleep(250)
+      return !(await lettersOf(queue)).some(({ id }) => id === old.id)
+    }, 'the old one is gone')
+    assert.ok((await lettersOf(queue)).some(({ id }) => id === event.id), 'the young one is there')
+    assert.equal(await queue.deadLetters.get(old.id), undefined)
+  }
+}
+
+async function lettersOf (queue: EventQueue): Promise<DeadLetter[]> {
+  const { letters, cursor } = await queue.deadLetters.list()
+  assert.equal(cursor, undefined, 'so few are one page')
+  return letters
+}

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import type { DeadLetter, EventQueue, Outcome, QueueCounts, QueuedEvent, QueueSettings, Run } from '../../../src/queue/queue.ts'
+import { until } from '../../helpers/until.ts'
+
+/** Opens a queue; each call for one app on the same storage. */
+export type OpenQueue = (app: string, settings: QueueSettings) => Promise<EventQueue>
+
+/** A run as it was seen. */
+export interface Seen extends Pick<Run, 'attempt' | 'coalesced' | 'progress'> {
+  event: QueuedEvent
+  /** ms of the monotonic clock. */
+  beganAt: number
+  endedAt?: number
+  /** `undefined` also when the process rejected. */
+  outcome?: Outcome
+}
+
+/** What a case does in a run; `done` where it answers nothing. */
+export type Handle = (run: Run, seen: Seen) => Promise<Outcome | undefined> | Outcome | undefined
+
+/** One case on an app of its own: opens queues, works on them, and writes down every run. */
+export class Trial {
+  readonly app = randomBytes(8).toString('hex')
+  readonly runs: Seen[] = []
+  /** What `onDead` was told. */
+  readonly dead: DeadLetter[] = []
+  readonly #open: OpenQueue
+  readonly #queues: EventQueue[] = []
+  readonly #items = new Set<string>()
+  /** What no case may see. */
+  readonly #faults: string[] = []
+
+  constructor (open: OpenQueue) {
+    this.#open = open
+  }
+
+  /** Opens a queue of the app; of another one where it is named. */
+  async open (over: Partial<QueueSettings> = {}, app = this.app): Promise<EventQueue> {
+    const queue = await this.#open(app, {
+      attempts: 3,
+      backoffMs: 10,
+      stalledAfterMs: 2_000,
+      deadLetters: { maxAgeMs: 3_600_000, maxCount: 1_000 },
+      onError: (error) => { this.#faults.push(`onError was told: ${error.message} ${String(error.cause)}`) },
+      ...over
+    })
+    this.#queues.push(queue)
+    return queue
+  }
+
+  work (queue: EventQueue, handle: Handle = () => undefined, concurrency = 8): void {
+    const now = { running: 0 }
+    queue.work(async (run) => {
+      if (++now.running > concurrency) this.#faults.push(`${now.running} runs at once of ${concurrency}`)
+      const seen = this.#began(run)
+      const end = this.#ender(run, seen, () => { now.running-- })
+      try {
+        seen.outcome = await handle(run, seen) ?? { status: 'done' }
+        return seen.outcome
+      } finally {
+        end()
+      }
+    }, { concurrency, onDead: (letter) => { this.dead.push(letter) } })
+  }
+
+  /** Ids of all runs in the order that they began. */
+  get ids (): string[] {
+    return this.runs.map(({ event }) => event.id)
+  }
+
+  /** Waits until a queue counts so many. */
+  async counted (queue: EventQueue, expected: QueueCounts): Promise<void> {
+    await until(async () => isDeepStrictEqual(await queue.counts(), expected), `counts of ${JSON.stringify(expected)}`)
+  }
+
+  /** Waits until `onDead` was told so often. */
+  async told (count: number): Promise<void> {
+    await until(() => this.dead.length >= count, `onDead is told ${count} times`)
+  }
+
+  /** Waits until `count` runs have ended, and nothing waits or runs any more. */
+  async settled (queue: EventQueue, count: number): Promise<void> {
+    await until(() => this.runs.filter(({ endedAt }) => endedAt !== undefined).length >= count, `${count} runs have ended`)
+    await until(async () => await this.#idle(queue) && await this.#idle(queue), 'nothing waits and nothing runs')
+  }
+
+  /** Closes what the case left open. */
+  async close (): Promise<void> {
+    await Promise.all(this.#queues.map(queue => queue.close(100)))
+  }
+
+  assertSound (): void {
+    assert.deepEqual(this.#faults, [])
+  }
+
+  async #idle (queue: EventQueue): Promise<boolean> {
+    const { waiting, active } = await queue.counts()
+    return waiting === 0 && active === 0
+  }
+
+  #began (run: Run): Seen {
+    const event = run.event as QueuedEvent
+    const { attempt, coalesced, progress } = run
+    const seen = { event, attempt, coalesced, progress, beganAt: performance.now() }
+    this.runs.push(seen)
+    const item = itemOf(event)
+    if (this.#items.has(item)) this.#faults.push(`${item} was handled twice at once`)
+    if (event.item !== undefined) this.#items.add(item)
+    return seen
+  }
+
+  #ender (run: Run, seen: Seen, freed: () => void): () => void {
+    const end = () => {
+      run.signal.removeEventListener('abort', end)
+      seen.endedAt = performance.now()
+      freed()
+      this.#items.delete(itemOf(seen.event))
+    }
+    // After an abort others may have the item.
+    run.signal.addEventListener('abort', end)
+    return () => { if (seen.endedAt === undefined) end() }
+  }
+}
+
+function itemOf ({ memberId, item }: QueuedEvent): string {
+  return JSON.stringify([memberId, item])
+}
+
+/** An event as it comes most often, without an item. */
+export function newEvent (over: Partial<QueuedEvent> = {}): QueuedEvent {
+  const id = randomUUID()
+  return { id, memberId: 'portal-a', code: 'ONCRMDEALUPDATE', receivedAt: Date.now(), payload: { id }, ...over }
+}
+
+export function newEvents (count: number, over: Partial<QueuedEvent> = {}): QueuedEvent[] {
+  return Array.from({ length: count }, () => newEvent(over))
+}
+
+/** Adds events one after the other, so that the first is the oldest. */
+export async function addAll (queue: EventQueue, events: QueuedEvent[]): Promise<void> {
+  for (const event of events) await queue.add(event)
+}
+
+/** What a run waits at until the case opens it. */
+export interface Gate {
+  opened: Promise<void>
+  open (): void
+}
+
+export function newGate (): Gate {
+  const gate: Partial<Gate> = {}
+  gate.opened = new Promise((resolve) => { gate.open = resolve })
+  return gate as Gate
+}
+
+export function failed (message = 'no luck'): Outcome {
+  return { status: 'failed', error: new Error(message) }
+}
+
+export function dead (message = 'hopeless'): Outcome {
+  return { status: 'dead', error: new Error(message) }
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../../helpers/until.ts'
+import { addAll, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+
+/** Who goes first. */
+export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
+  async 'handles a lifecycle event before 200 others that wait' (trial) {
+    const queue = await trial.open()
+    await addAll(queue, [...newEvents(100), ...newEvents(100, { memberId: 'portal-b' })])
+    const early = newEvent({ first: true, code: 'ONAPPINSTALL' })
+    await queue.add(early)
+    const gates = [newGate(), newGate()]
+    trial.work(queue, async () => { await gates[trial.runs.length - 1]?.opened }, 1)
+    await until(() => trial.runs.length === 1, 'one runs')
+    gates[0]?.open()
+    await until(() => trial.runs.length === 2, 'two have begun')
+    const late = newEvent({ first: true, code: 'ONAPPUNINSTALL', memberId: 'portal-c' })
+    await queue.add(late)
+    gates[1]?.open()
+    await until(() => trial.runs.length > 2, 'a third has begun')
+    assert.deepEqual([trial.ids[0], trial.ids[2]], [early.id, late.id])
+  },
+
+  async 'lets another portal have its turn soon while a thousand events of one wait' (trial) {
+    const queue = await trial.open()
+    await Promise.all(newEvents(1_000).map(event => queue.add(event)))
+    trial.work(queue, async () => { await sleep(5) }, 4)
+    await until(() => trial.runs.length > 40, 'the busy portal is at work')
+    const event = newEvent({ memberId: 'portal-b' })
+    await queue.add(event)
+    const before = trial.runs.length
+    await until(() => trial.ids.includes(event.id), 'the other portal has its turn')
+    const place = trial.ids.indexOf(event.id) - before
+    assert.ok(place <= 20, `as number ${place}`)
+  },
+
+  async 'lets twenty quiet portals have their turns soon while 500 events of one wait' (trial) {
+    const queue = await trial.open()
+    await Promise.all(newEvents(500).map(event => queue.add(event)))
+    await addAll(queue, Array.from({ length: 40 }, (_, i) => newEvent({ memberId: `quiet-${i % 20}` })))
+    trial.work(queue, async () => { await sleep(2) }, 4)
+    await until(() => trial.runs.length >= 150, '150 have begun')
+    const quiet = trial.runs.slice(0, 150).filter(({ event }) => event.memberId !== 'portal-a')
+    assert.equal(quiet.length, 40)
+  },
+
+  async 'handles the oldest of a portal first, though new ones come all the time' (trial) {
+    const queue = await trial.open()
+    const oldest = newEvents(50)
+    await addAll(queue, oldest)
+    trial.work(queue, async () => {
+      await queue.add(newEvent({ memberId: trial.runs.length % 2 === 0 ? 'portal-a' : 'portal-b' }))
+      await sleep(2)
+    }, 4)
+    await until(() => trial.runs.length >= 150, '150 have begun')
+    const places = oldest.map(({ id }) => trial.ids.indexOf(id))
+    // The two portals take turns, and four runs at once may pass each other.
+    for (const [i, place] of places.entries()) assert.ok(place !== -1 && place <= 2 * i + 20, `${places.join()}`)
+    assert.deepEqual(places.map(place => Math.floor(place / 20)), places.map(place => Math.floor(place / 20)).sort((a, b) => a - b))
+  },
+
+  async 'handles an event that was held back, though others of its portal come all the time' (trial) {
+    const queue = await trial.open()
+    const held = newEvent({ payload: 'held' })
+    trial.work(queue, async ({ event }) => {
+      if ((event as { payload: unknown }).payload === 'held' && trial.runs.length < 10) return { status: 'later', delayMs: 20 }
+      if (trial.runs.length < 2_000) await queue.add(newEvent())
+      await sleep(2)
+    }, 2)
+    await addAll(queue, [held, ...newEvents(20)])
+    await until(() => trial.ids.lastIndexOf(held.id) >= 9, 'it is handled', 5_000)
+    assert.ok(trial.ids.lastIndexOf(held.id) < 200, `as number ${trial.ids.lastIndexOf(held.id)}`)
+  }
+}

@@ -1,0 +1,30 @@
+import type { ContractCase } from '../../src/testing/install-store-contract.ts'
+import { ATTEMPTS } from './contract/attempts.ts'
+import { CLOSING } from './contract/closing.ts'
+import { DEAD_LETTERS } from './contract/dead-letters.ts'
+import { HANDLING } from './contract/handling.ts'
+import { ITEMS } from './contract/items.ts'
+import { REPEATS } from './contract/repeats.ts'
+import { RETENTION } from './contract/retention.ts'
+import { Trial, type OpenQueue } from './contract/trial.ts'
+import { TURNS } from './contract/turns.ts'
+
+const CHECKS = { ...HANDLING, ...ATTEMPTS, ...ITEMS, ...REPEATS, ...TURNS, ...DEAD_LETTERS, ...RETENTION, ...CLOSING }
+
+/**
+ * Lists what the plugin relies on in an `EventQueue`. Each case has an app of its own, so that cases can run at the same time;
+ * in each, no item may be handled twice at once, no more runs go on than asked for, and `onError` is told nothing.
+ */
+export function queueContract (open: OpenQueue): ContractCase[] {
+  return Object.entries(CHECKS).map(([name, check]) => ({ name, run: () => tryOut(open, check) }))
+}
+
+async function tryOut (open: OpenQueue, check: (trial: Trial) => Promise<void>): Promise<void> {
+  const trial = new Trial(open)
+  try {
+    await check(trial)
+  } finally {
+    await trial.close()
+  }
+  trial.assertSound()
+}
