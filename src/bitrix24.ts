@@ -1,9 +1,12 @@
+import type { DeadLetters } from './delivery/dead-letters.ts'
+import type { EventCounts } from './delivery/event-counts.ts'
 import type { HandlerContext } from './delivery/handler-context.ts'
 import type { LifecycleHookList, LifecycleHookName, LifecycleHooks } from './delivery/lifecycle-hooks.ts'
 import type { EventHooks } from './events/hooks.ts'
 import type { EventHandler as HandlerOf } from './events/registration.ts'
 import type { InstallStore } from './installs/store.ts'
 import { portalOf, type Portal } from './portal/portal.ts'
+import type { QueueCounts } from './queue/queue.ts'
 
 /** No portal has this `member_id`; asking for it shows that the store answers. */
 const NOBODY = '-'
@@ -12,10 +15,12 @@ export interface Health {
   /** Whether the store answers now. */
   store: 'ok' | 'unavailable'
   /**
-   * Posts since the start of this process: handled; lifecycle events that newer ones had overtaken; refused (403); failed
-   * in a handler, the store or the OAuth server (5xx). Posts answered 400 are in none.
+   * Events of all processes that wait (for their turn, or for another attempt), are being handled, or are dead letters.
+   * `undefined` when the queue does not answer, and where handlers run before the answer.
    */
-  events: { accepted: number, stale: number, rejected: number, failed: number }
+  queue: QueueCounts | undefined
+  /** What this process did since its start. */
+  events: EventCounts
   /** Fields that did not fit their documented type, by event; they reached the handlers as they came. Counted where an event has handlers. */
   misfits: Record<string, number>
 }
@@ -24,6 +29,8 @@ export interface Bitrix24Parts {
   hooks: EventHooks<HandlerContext>
   lifecycle: LifecycleHookList
   store: InstallStore
+  deadLetters: DeadLetters
+  queueCounts: () => Promise<QueueCounts | undefined>
   count: () => Pick<Health, 'events' | 'misfits'>
 }
 
@@ -44,10 +51,13 @@ export class Bitrix24 {
   readonly onAny: EventHooks<HandlerContext>['onAny']
   /** Takes a handler of `onAny` off again. */
   readonly offAny: EventHooks<HandlerContext>['offAny']
+  /** Events that could not be handled. */
+  readonly deadLetters: DeadLetters
   readonly #parts: Bitrix24Parts
 
   constructor (parts: Bitrix24Parts) {
     this.#parts = parts
+    this.deadLetters = parts.deadLetters
     this.on = parts.hooks.on.bind(parts.hooks)
     this.off = parts.hooks.off.bind(parts.hooks)
     this.onAny = parts.hooks.onAny.bind(parts.hooks)
@@ -89,6 +99,7 @@ export class Bitrix24 {
 
   async health (): Promise<Health> {
     const store = await this.#parts.store.get(NOBODY).then(() => 'ok' as const, () => 'unavailable' as const)
-    return { store, ...this.#parts.count() }
+    const queue = await this.#parts.queueCounts().catch(() => undefined)
+    return { store, queue, ...this.#parts.count() }
   }
 }

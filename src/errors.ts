@@ -25,6 +25,12 @@ export const FST_B24_FORBIDDEN = createError('FST_B24_FORBIDDEN', 'The sender is
 export const FST_B24_HANDLER_FAILED = createError('FST_B24_HANDLER_FAILED', 'A handler failed', 500)
 /** A handler ran longer than `delivery.handlerTimeoutMs`. */
 export const FST_B24_HANDLER_TIMEOUT = createError('FST_B24_HANDLER_TIMEOUT', 'A handler ran longer than %s ms', 500)
+/** What was found in the queue is no event of this plugin, or of a version that this one cannot read. */
+export const FST_B24_FOREIGN_JOB = createError('FST_B24_FOREIGN_JOB', 'This is no event that this version of the plugin queued', 500)
+/** The portal of a stored event is not known any more, or has removed the app. */
+export const FST_B24_PORTAL_GONE = createError('FST_B24_PORTAL_GONE', 'The portal of this event is gone', 410)
+/** No dead letter has this id. */
+export const FST_B24_NO_DEAD_LETTER = createError('FST_B24_NO_DEAD_LETTER', "There is no dead letter '%s'", 404)
 /** The store cannot answer now. */
 export const FST_B24_STORE_UNAVAILABLE = createError('FST_B24_STORE_UNAVAILABLE', 'The store cannot be reached', 503)
 /** The OAuth server cannot confirm an install now. */

@@ -1,4 +1,4 @@
-import { FST_B24_INVALID_OPTIONS } from './errors.ts'
+import { check, checkDelivery, completeDelivery, isIntegerIn, type DeliveryOptions, type DeliverySettings } from './delivery/delivery-options.ts'
 import type { InstallStore } from './installs/store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
 import type { RedisOption } from './redis/connect.ts'
@@ -54,14 +54,6 @@ export interface FastifyBitrix24Options {
   bodyLimit?: number | undefined
 }
 
-export interface DeliveryOptions {
-  /**
-   * Longest run of one handler in ms; then its signal aborts and it counts as failed.
-   * @default 30000
-   */
-  handlerTimeoutMs?: number | undefined
-}
-
 /** The options, checked and complete. */
 export interface Settings extends Omit<FastifyBitrix24Options, 'delivery'> {
   clientId: string
@@ -71,12 +63,10 @@ export interface Settings extends Omit<FastifyBitrix24Options, 'delivery'> {
   oauthServers: readonly string[]
   encryptionKeys: ReadonlyArray<string | Buffer>
   webhooks: ReadonlyArray<{ memberId: string, applicationToken: string }>
-  delivery: { handlerTimeoutMs: number }
+  delivery: DeliverySettings
   allowPrivateNetworks: boolean
   bodyLimit: number
 }
-
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 
 /** @throws FST_B24_INVALID_OPTIONS with the name of the option; never with a value that may be secret */
 export function readOptions (options: FastifyBitrix24Options): Settings {
@@ -85,7 +75,7 @@ export function readOptions (options: FastifyBitrix24Options): Settings {
   check(isText(options.clientSecret), 'clientSecret must be a string that is not empty')
   check(namespace === undefined || /^[A-Za-z]\w*$/.test(namespace), 'namespace must be letters, digits and underscores')
   check(options.redis === undefined || options.store === undefined, 'redis and store exclude each other')
-  check(isObject(delivery), 'delivery must be an object')
+  check(isObject(delivery) && isObject(delivery.deadLetters ?? {}), 'delivery and delivery.deadLetters must be objects')
   const settings: Settings = {
     ...options,
     clientId: options.clientId as string,
@@ -95,7 +85,7 @@ export function readOptions (options: FastifyBitrix24Options): Settings {
     oauthServers: options.oauthServers ?? GENUINE_OAUTH_SERVERS,
     encryptionKeys: options.encryptionKeys ?? [],
     webhooks: options.webhooks ?? [],
-    delivery: { handlerTimeoutMs: delivery.handlerTimeoutMs ?? 30_000 },
+    delivery: completeDelivery(delivery),
     allowPrivateNetworks: options.allowPrivateNetworks ?? false,
     bodyLimit: options.bodyLimit ?? 262_144
   }
@@ -114,13 +104,9 @@ function checkSettings (settings: Settings): void {
     "oauthServers must be a list of origins such as 'https://oauth.bitrix24.tech'")
   check(isList(settings.encryptionKeys, isKey), 'encryptionKeys must be strings of 32 characters or buffers of 32 bytes, or longer')
   check(isList(settings.webhooks, isWebhook), 'webhooks must be a list of { memberId, applicationToken }')
-  check(isIntegerIn(settings.delivery.handlerTimeoutMs, 1, LONGEST_TIMEOUT_MS), 'delivery.handlerTimeoutMs must be a number of ms, 1 or more')
+  checkDelivery(settings.delivery)
   check(typeof settings.allowPrivateNetworks === 'boolean', 'allowPrivateNetworks must be true or false')
   check(isIntegerIn(settings.bodyLimit, 1024, Number.MAX_SAFE_INTEGER), 'bodyLimit must be a number of bytes, 1024 or more')
-}
-
-function check (holds: boolean, message: string): void {
-  if (!holds) throw new FST_B24_INVALID_OPTIONS(message)
 }
 
 function isObject (value: unknown): value is object {
@@ -129,10 +115,6 @@ function isObject (value: unknown): value is object {
 
 function isText (value: unknown): value is string {
   return typeof value === 'string' && value !== ''
-}
-
-function isIntegerIn (value: unknown, least: number, most: number): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
 }
 
 function isList<T> (value: unknown, isItem: (item: T) => boolean): boolean {

@@ -1,13 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Bitrix24 } from './bitrix24.ts'
-import { Dispatcher } from './delivery/dispatcher.ts'
 import type { HandlerContext } from './delivery/handler-context.ts'
-import { Lifecycle } from './delivery/lifecycle.ts'
 import { LifecycleHookList } from './delivery/lifecycle-hooks.ts'
 import { PairCheck } from './delivery/pair-check.ts'
-import { Receiver } from './delivery/receiver.ts'
-import { FST_B24_INVALID_OPTIONS } from './errors.ts'
+import { openDelivery } from './delivery/open-delivery.ts'
+import { openEventStorage } from './delivery/event-storage.ts'
+import { FST_B24_CLOSING, FST_B24_INVALID_OPTIONS } from './errors.ts'
 import { EventHooks } from './events/hooks.ts'
 import { openInstallStore } from './installs/open-store.ts'
 import { WebhookTokens } from './installs/webhook-tokens.ts'
@@ -36,37 +35,46 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const settings = readOptions(options)
   claimNamespace(fastify, settings.namespace)
   const log = fastify.log.child({ plugin: 'fastify-bitrix24' })
-  const { store, close } = await openInstallStore(settings, error => log.warn({ err: error }, 'redis is away'))
+  const { store, client, close } = await openInstallStore(settings, error => log.warn({ err: error }, 'redis is away'))
   fastify.addHook('onClose', close)
+  const storage = settings.delivery.mode === 'inline' ? undefined : await openEventStorage(settings, client, log)
+  // Runs before the store is closed: the last hook added is the first run.
+  fastify.addHook('onClose', async () => await storage?.close(settings.delivery.closeTimeoutMs))
 
   const hooks = new EventHooks<HandlerContext>({ warn: (message, details) => log.warn(details, message) })
   const lifecycleHooks = new LifecycleHookList()
-  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, handlerTimeoutMs: settings.delivery.handlerTimeoutMs })
+  const sealer = createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId)
   const closing = new AbortController()
-  fastify.addHook('preClose', async () => {
-    closing.abort()
-    dispatcher.close()
-  })
-  const receiver = new Receiver({
+  fastify.addHook('preClose', async () => closing.abort(new FST_B24_CLOSING()))
+  const delivery = openDelivery({
+    settings: settings.delivery,
     store,
-    dispatcher,
-    hooks: lifecycleHooks,
+    storage,
+    hooks,
+    lifecycleHooks,
+    sealer,
     webhooks: new WebhookTokens(settings.webhooks),
-    lifecycle: new Lifecycle(store, new PairCheck({
+    pairs: new PairCheck({
       queue: createCheckQueue(),
-      sealer: createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId),
+      sealer,
       oauth: { allowedServers: settings.oauthServers, clientId: settings.clientId, clientSecret: settings.clientSecret, signal: closing.signal },
       allowPrivateNetworks: settings.allowPrivateNetworks
-    }))
+    }),
+    log,
+    closing: closing.signal
   })
+  // Not before every handler is there: an event that none listens to counts as handled.
+  fastify.addHook('onReady', async () => delivery.start())
 
   decorate(fastify, settings.namespace, new Bitrix24({
     hooks,
     lifecycle: lifecycleHooks,
     store,
-    count: () => ({ events: { ...receiver.counts }, misfits: dispatcher.misfits })
+    deadLetters: delivery.deadLetters,
+    queueCounts: delivery.queueCounts,
+    count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits() })
   }))
-  await fastify.register(eventRoutes, { prefix: settings.prefix, receiver, bodyLimit: settings.bodyLimit })
+  await fastify.register(eventRoutes, { prefix: settings.prefix, receiver: delivery.receiver, bodyLimit: settings.bodyLimit })
 }
 
 /** Fails before anything is opened. Without a namespace, `decorate` itself does. */

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING } from '../errors.ts'
-import { createEvent, type Bitrix24Event } from '../events/event.ts'
+import { createEvent, type Bitrix24Event, type EventFacts } from '../events/event.ts'
 import type { EventHooks, Registration } from '../events/hooks.ts'
 import type { Portal } from '../portal/portal.ts'
 import type { Envelope } from '../wire/envelope.ts'
@@ -15,12 +15,25 @@ export interface DispatcherParts {
   handlerTimeoutMs: number
 }
 
+/** One pass over the handlers of an event. */
+export interface Pass {
+  portal: Portal
+  log: FastifyBaseLogger
+  facts?: EventFacts
+  /** Ids of handlers that have succeeded already, and are not to run again. */
+  done?: Iterable<string>
+  /** Told of each handler that succeeds while another is still to come, or has failed; awaited. */
+  succeeded?: (id: string) => Promise<void>
+  /** Something of this event has failed before. */
+  hasFailed?: boolean
+  /** Ends the pass: what runs has its signal aborted, the rest is not run. */
+  signal?: AbortSignal
+}
+
 /** Runs handlers and hooks, one after another; one that fails does not keep the others from theirs. */
 export class Dispatcher {
   readonly #parts: DispatcherParts
-  readonly #running = new Set<HandlerRunContext>()
   readonly #misfits = new Map<string, number>()
-  #closed = false
 
   constructor (parts: DispatcherParts) {
     this.#parts = parts
@@ -31,55 +44,59 @@ export class Dispatcher {
     return Object.fromEntries(this.#misfits)
   }
 
-  /** Hands an event to its handlers; resolves with the errors of those that failed, or were not run because the app closes. */
-  async dispatch (envelope: Envelope, portal: Portal, log: FastifyBaseLogger): Promise<Error[]> {
+  /** Hands an event to its handlers; resolves with the errors of those that failed, or were not run because of the signal. */
+  async dispatch (envelope: Envelope, pass: Pass): Promise<Error[]> {
     const errors: Error[] = []
     const registrations = this.#parts.hooks.match(envelope.event)
     if (registrations.length === 0) return errors
-    const { event, misfits } = createEvent(envelope)
+    const { event, misfits } = createEvent(envelope, pass.facts)
     if (misfits > 0) this.#misfits.set(event.name, (this.#misfits.get(event.name) ?? 0) + misfits)
-    for (const registration of registrations) {
-      const error = registration.accepts(event) ? await this.#handle(registration, event, portal, log) : undefined
+    const done = new Set(pass.done)
+    const due = registrations.filter(registration => !done.has(registration.id) && registration.accepts(event))
+    for (const [index, registration] of due.entries()) {
+      const error = await this.#handle(registration, event, pass)
       if (error !== undefined) errors.push(error)
+      else if (index < due.length - 1 || errors.length > 0 || pass.hasFailed === true) await pass.succeeded?.(registration.id)
     }
     return errors
   }
 
   /** Runs the lifecycle hooks of one name; resolves with the errors of those that failed, or were not run. */
-  async announce ({ hook: name, fact }: Announcement, log: FastifyBaseLogger): Promise<Error[]> {
+  async announce ({ hook: name, fact }: Announcement, { portal, log, done, succeeded, signal }: Pass): Promise<Error[]> {
     const errors: Error[] = []
-    for (const hook of this.#parts.lifecycle.get(name)) {
-      const context = new HandlerRunContext(fact.portal, log, { hook: name, portal: fact.portal.domain })
-      const error = await this.#run(() => hook(fact as never, context), context)
-      if (error === undefined) continue
+    const isDone = new Set(done)
+    for (const [index, hook] of this.#parts.lifecycle.get(name).entries()) {
+      const id = `${name} ${index}`
+      if (isDone.has(id)) continue
+      const context = new HandlerRunContext(portal, log, { hook: name, portal: portal.domain })
+      const error = await this.#run(() => hook({ portal, ...fact } as never, context), context, signal)
+      if (error === undefined) {
+        await succeeded?.(id)
+        continue
+      }
       errors.push(error)
       context.log.error({ err: error }, 'lifecycle hook failed')
-      this.#parts.lifecycle.tell('onHandlerError', { error, portal: fact.portal, hook: name }, { log: context.log })
+      this.#parts.lifecycle.tell('onHandlerError', { error, portal, hook: name }, { log: context.log })
     }
     return errors
   }
 
-  /** Aborts the signals of all that runs, and starts nothing more. */
-  close (): void {
-    this.#closed = true
-    for (const context of this.#running) context.abort(new FST_B24_CLOSING())
-  }
-
-  async #handle (registration: Registration<HandlerContext>, event: Bitrix24Event, portal: Portal, log: FastifyBaseLogger): Promise<Error | undefined> {
+  async #handle (registration: Registration<HandlerContext>, event: Bitrix24Event, { portal, log, signal }: Pass): Promise<Error | undefined> {
     const context = new HandlerRunContext(portal, log, { event: event.id, code: event.code, portal: portal.domain })
-    const error = await this.#run(() => registration.handler(event, context), context)
+    const error = await this.#run(() => registration.handler(event, context), context, signal)
     if (error !== undefined) {
-      context.log.error({ err: error }, 'handler failed')
+      context.log.error({ err: error, attempt: event.attempt }, 'handler failed')
       this.#parts.lifecycle.tell('onHandlerError', { error, event, portal }, { log: context.log })
     }
     return error
   }
 
-  async #run (call: () => unknown, context: HandlerRunContext): Promise<Error | undefined> {
-    if (this.#closed) return new FST_B24_CLOSING()
-    this.#running.add(context)
+  async #run (call: () => unknown, context: HandlerRunContext, signal: AbortSignal | undefined): Promise<Error | undefined> {
+    if (signal?.aborted === true) return new FST_B24_CLOSING()
+    const abort = (): void => context.abort(signal?.reason as Error)
+    signal?.addEventListener('abort', abort)
     const error = await runHandler(call, this.#parts.handlerTimeoutMs, error => context.abort(error))
-    this.#running.delete(context)
+    signal?.removeEventListener('abort', abort)
     return error
   }
 }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_HOOK_UNSUPPORTED } from '../errors.ts'
 import type { Bitrix24Event } from '../events/event.ts'
 import type { Portal } from '../portal/portal.ts'
+import type { DeadLetter } from './dead-letters.ts'
 import type { HandlerContext } from './handler-context.ts'
 import type { RejectReason } from './reject-reason.ts'
 
@@ -19,12 +20,14 @@ export interface LifecycleHooks {
   onReject: LifecycleHook<{ reason: RejectReason, memberId: string, event: string }>
   /** A handler or a lifecycle hook threw, or ran into its time limit; `event` is there for a handler, `hook` for a hook. */
   onHandlerError: LifecycleHook<{ error: Error, portal: Portal, event?: Bitrix24Event, hook?: LifecycleHookName }>
+  /** An event could not be handled, and is kept as a dead letter. Told in the process whose attempt was the last. */
+  onDeadLetter: LifecycleHook<{ letter: DeadLetter }>
 }
 
 export type LifecycleHook<Fact, Context = LifecycleContext> = (fact: Fact, context: Context) => unknown
 export type LifecycleHookName = keyof LifecycleHooks
 /** Hooks that hear of what is decided already. */
-type ToldHookName = 'onReject' | 'onHandlerError'
+type ToldHookName = 'onReject' | 'onHandlerError' | 'onDeadLetter'
 export type LifecycleFact<N extends LifecycleHookName> = Parameters<LifecycleHooks[N]>[0]
 
 export interface LifecycleContext {
@@ -32,7 +35,7 @@ export interface LifecycleContext {
 }
 
 const NAMES: readonly string[] = [
-  'onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject', 'onHandlerError'
+  'onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject', 'onHandlerError', 'onDeadLetter'
 ] satisfies LifecycleHookName[]
 
 /** The functions registered by `addHook`, in the order of registration. */

@@ -1,124 +1,98 @@
 import { FST_B24_STORE_UNAVAILABLE } from '../errors.ts'
-import { digestToken, provesToken, provesUninstall } from '../installs/application-token.ts'
 import type { InstallStore, StoredInstall } from '../installs/store.ts'
-import { applyFact, type InstallFact, type VerifiedInstall } from '../installs/transitions.ts'
-import type { Envelope } from '../wire/envelope.ts'
+import { applyFact, type InstallFact } from '../installs/transitions.ts'
+import { portalOf, type Portal } from '../portal/portal.ts'
+import { announcementOf } from './announcement-of.ts'
 import { readLifecycleData } from './lifecycle-data.ts'
-import { lifecycleReceipt } from './lifecycle-receipt.ts'
-import type { PairCheck, VerifiedPair } from './pair-check.ts'
-import { rejected, type Receipt } from './receipt.ts'
+import type { LifecycleProof } from './lifecycle-proof.ts'
+import type { Post } from './post.ts'
+import { rejected, type Announcement, type Rejection } from './receipt.ts'
 
-/** Applies one lifecycle event to the install of its portal. */
-export type ApplyLifecycle = (envelope: Envelope, stored: StoredInstall | undefined, ip: string) => Promise<Receipt>
+/** How far a lifecycle event got; plain JSON, kept with the event so that an attempt goes on where the last one ended. */
+export interface LifecycleProgress {
+  /** What was proved. A pair that had to be refreshed stands nowhere else. */
+  facts?: InstallFact[]
+  /** What is to be told of each fact, kept before it is applied: afterwards it is no news any more. */
+  announcements?: Array<Announcement | null>
+  /** How many of the facts are applied: an old one must not be applied again to what has changed since. */
+  applied?: number
+}
+
+/** Keeps the progress durably before it resolves. */
+export type SaveProgress = (progress: LifecycleProgress) => Promise<void>
+
+export type Settled =
+  | { status: 'accepted', portal: Portal, announcements: readonly Announcement[] }
+  | { status: 'stale', portal: Portal }
+  | Rejection
+
+type Applied = Exclude<Settled, { status: 'accepted' }> | { status: 'accepted', portal: Portal }
 
 /** Losing a race means that another writer won, so few rounds are needed; a store that takes no write must not hold a request for ever. */
 const MOST_SWAPS = 50
 
 /**
- * The events that change an install. Each brings its own proof: a pair that the OAuth server confirms, or, where the app
- * has no rights any more, the token alone.
+ * Applies lifecycle events to the installs of their portals.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/tree/main/api-reference/common/events
  */
 export class Lifecycle {
   readonly #store: InstallStore
-  readonly #pairs: PairCheck
-  readonly #byCode: ReadonlyMap<string, ApplyLifecycle> = new Map<string, ApplyLifecycle>([
-    ['ONAPPINSTALL', (envelope, stored, ip) => this.#install(envelope, stored, ip)],
-    ['ONAPPUPDATE', (envelope, stored, ip) => this.#update(envelope, stored, ip)],
-    ['ONAPPUSERREADY', (envelope, stored, ip) => this.#userReady(envelope, stored, ip)],
-    ['ONAPPUNINSTALL', (envelope, stored) => this.#uninstall(envelope, stored)]
-  ])
+  readonly #proof: LifecycleProof
 
-  constructor (store: InstallStore, pairs: PairCheck) {
+  constructor (store: InstallStore, proof: LifecycleProof) {
     this.#store = store
-    this.#pairs = pairs
+    this.#proof = proof
   }
 
-  /** What applies an event, or `undefined` when it is none of these. */
-  find (code: string): ApplyLifecycle | undefined {
-    return this.#byCode.get(code)
-  }
-
-  async #install (envelope: Envelope, stored: StoredInstall | undefined, ip: string): Promise<Receipt> {
-    const verified = await this.#verify(envelope, stored, ip)
-    if (verified.status === 'rejected') return verified
-    const { ts, version } = readLifecycleData(envelope)
-    return await this.#commit({ type: 'installed', ts, version, ...verified.install }, envelope, stored)
-  }
-
-  async #update (envelope: Envelope, stored: StoredInstall | undefined, ip: string): Promise<Receipt> {
-    const { ts, version } = readLifecycleData(envelope)
-    // An update that Bitrix24 could not link to a user brings no pair.
-    if (envelope.auth.access_token === undefined && isProven(envelope, stored)) {
-      return await this.#commit({ type: 'updated', ts, version }, envelope, stored)
+  /**
+   * Proves what the post says, and applies it.
+   *
+   * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY
+   */
+  async settle (post: Post, stored: StoredInstall | undefined, progress: LifecycleProgress = {}, save: SaveProgress = async () => {}): Promise<Settled> {
+    const facts = progress.facts ?? await this.#prove(post, stored, save)
+    if (!Array.isArray(facts)) return facts
+    const { announcements = [], applied = 0 } = progress
+    const known = { facts, announcements: [...announcements], applied }
+    let portal = stored === undefined ? undefined : portalOf(stored.install)
+    for (const fact of facts.slice(applied)) {
+      const outcome = await this.#apply(fact, post, known, save)
+      if (outcome.status !== 'accepted') return outcome
+      portal = outcome.portal
     }
-    const verified = await this.#verify(envelope, stored, ip)
-    if (verified.status === 'rejected') return verified
-    return await this.#commit({ type: 'updated', ts, version, verified: verified.install }, envelope, stored)
+    if (portal === undefined) return rejected('unknown_portal')
+    return { status: 'accepted', portal, announcements: known.announcements.filter(each => each !== null) }
   }
 
-  /** The pair in `data` is the system user's. The one in `auth` is the installer's: the first word of an install, if this event overtook it. */
-  async #userReady (envelope: Envelope, stored: StoredInstall | undefined, ip: string): Promise<Receipt> {
-    const { ts } = readLifecycleData(envelope)
-    const { member_id: memberId } = envelope.auth
-    const wasProven = isProven(envelope, stored)
-    const verified = await this.#pairs.check(memberId, envelope.data, { ip, isProven: wasKnown(envelope, stored) })
-    if (verified.status === 'rejected') return verified
-    const fact: InstallFact = { type: 'userReady', ts, pair: verified.pair }
-    if (wasProven) return await this.#commit(fact, envelope, stored)
-
-    const install = await this.#install(envelope, stored, ip)
-    if (install.status !== 'accepted') return install
-    const userReady = await this.#commit(fact, envelope, await this.#store.get(memberId))
-    if (userReady.status !== 'accepted') return userReady
-    return { ...userReady, announcements: [...install.announcements, ...userReady.announcements] }
+  async #prove (post: Post, stored: StoredInstall | undefined, save: SaveProgress): Promise<InstallFact[] | Rejection> {
+    const proof = await this.#proof.prove(post, stored)
+    if (proof.status === 'rejected') return proof
+    await save({ facts: proof.facts })
+    return proof.facts
   }
 
-  async #uninstall (envelope: Envelope, stored: StoredInstall | undefined): Promise<Receipt> {
-    if (!provesUninstall(stored?.install, envelope.auth.application_token, Date.now())) {
-      return rejected(stored === undefined ? 'unknown_portal' : 'wrong_token')
-    }
-    return await this.#commit({ type: 'uninstalled', ts: readLifecycleData(envelope).ts }, envelope, stored)
-  }
-
-  async #verify (envelope: Envelope, stored: StoredInstall | undefined, ip: string): Promise<VerifiedPost | (Receipt & { status: 'rejected' })> {
-    const { auth } = envelope
-    if (!auth.application_token) return rejected('no_tokens')
-    const verified = await this.#pairs.check(auth.member_id, auth, { ip, isProven: wasKnown(envelope, stored) })
-    if (verified.status === 'rejected') return verified
-    return { status: 'verified', install: installOf(auth.member_id, auth.application_token, verified) }
-  }
-
-  async #commit (fact: InstallFact, envelope: Envelope, stored: StoredInstall | undefined): Promise<Receipt> {
-    let known = stored
+  /** Applies the next fact, and writes into `known` what is to be told of it. */
+  async #apply (fact: InstallFact, { envelope }: Post, known: Required<LifecycleProgress>, save: SaveProgress): Promise<Applied> {
+    const index = known.applied
+    const saved = known.announcements[index] ?? null
     for (let swaps = 0; swaps < MOST_SWAPS; swaps++) {
-      const { outcome, install } = applyFact(known?.install, fact, Date.now())
+      const stored = await this.#store.get(envelope.auth.member_id)
+      const { outcome, install } = applyFact(stored?.install, fact, Date.now())
       if (install === undefined) return rejected('unknown_portal')
-      if (install === known?.install || await this.#store.swap(install.memberId, known?.version ?? 0, install)) {
-        return lifecycleReceipt(outcome, install, known?.install, readLifecycleData(envelope))
+      const portal = portalOf(install)
+      const isNew = install !== stored?.install
+      // What an earlier attempt applied without saying so looks old or repeated now, and is still to be told.
+      if (!isNew && saved === null && outcome !== 'repeated') return outcome === 'stale' ? { status: 'stale', portal } : rejected('uninstalled')
+      known.announcements[index] = announcementOf(outcome, install, stored?.install, readLifecycleData(envelope)) ?? saved
+      if (isNew) {
+        await save(known)
+        if (!await this.#store.swap(install.memberId, stored?.version ?? 0, install)) continue
       }
-      known = await this.#store.get(install.memberId)
+      known.applied++
+      await save(known)
+      return { status: 'accepted', portal }
     }
     throw new FST_B24_STORE_UNAVAILABLE({ cause: new Error(`${MOST_SWAPS} writes in a row came too late`) })
   }
-}
-
-interface VerifiedPost {
-  status: 'verified'
-  install: VerifiedInstall
-}
-
-/** Whether the sender has the token of the portal, be it uninstalled: reason enough not to make it wait behind strangers. */
-function wasKnown ({ auth }: Envelope, stored: StoredInstall | undefined): boolean {
-  return provesUninstall(stored?.install, auth.application_token, Date.now())
-}
-
-function isProven ({ auth }: Envelope, stored: StoredInstall | undefined): boolean {
-  return provesToken(stored?.install, auth.application_token, Date.now())
-}
-
-function installOf (memberId: string, applicationToken: string, { grant, pair }: VerifiedPair): VerifiedInstall {
-  const { domain, clientEndpoint, oauthServer, scope, status } = grant
-  return { memberId, domain, clientEndpoint, oauthServer, scope, status, pair, tokenDigest: digestToken(applicationToken) }
 }

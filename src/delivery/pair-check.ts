@@ -3,7 +3,9 @@ import type { CheckQueue } from '../oauth/check-queue.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import { verifyPair, type Grant, type VerifyOptions } from '../oauth/verify.ts'
 import { isPrivateAddress } from '../portal/private-address.ts'
-import { rejected, type Receipt } from './receipt.ts'
+import { chooseServer } from '../oauth/servers.ts'
+import { rejected, type Rejection } from './receipt.ts'
+import type { RejectReason } from './reject-reason.ts'
 
 export interface PairCheckParts {
   queue: CheckQueue
@@ -33,15 +35,21 @@ export class PairCheck {
     this.#parts = parts
   }
 
+  /** What is wrong with a pair before any server is asked. */
+  problemOf (tokens: unknown): RejectReason | undefined {
+    if (!hasPair(tokens)) return 'no_tokens'
+    return chooseServer(this.#parts.oauth.allowedServers, tokens.server_endpoint) === undefined ? 'server_not_allowed' : undefined
+  }
+
   /**
    * @param tokens where the pair stands in the post: `auth`, or the `data` of ONAPPUSERREADY
    * @param source who sent it, and whether it proved its portal by the token already
    * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY
    */
-  async check (memberId: string, tokens: unknown, { ip, isProven }: CheckSource): Promise<VerifiedPair | (Receipt & { status: 'rejected' })> {
+  async check (memberId: string, tokens: unknown, { ip, isProven }: CheckSource): Promise<VerifiedPair | Rejection> {
     const { queue, oauth, sealer, allowPrivateNetworks } = this.#parts
-    const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = (tokens ?? {}) as Record<string, unknown>
-    if (!isToken(accessToken) || !isToken(refreshToken)) return rejected('no_tokens')
+    if (!hasPair(tokens)) return rejected('no_tokens')
+    const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = tokens
     const claim = { memberId, accessToken, refreshToken, serverEndpoint, userId }
     const verification = await queue.run(ip, isProven, () => verifyPair(claim, oauth))
     if (verification.status === 'rejected') return rejected(verification.reason)
@@ -51,6 +59,16 @@ export class PairCheck {
     const sealed = sealer.seal(grant.pair, memberId)
     return { status: 'verified', grant, pair: { sealed, expiresAt, ...(grant.userId !== undefined && { userId: grant.userId }) } }
   }
+}
+
+interface PostedPair extends Record<string, unknown> {
+  access_token: string
+  refresh_token: string
+}
+
+function hasPair (tokens: unknown): tokens is PostedPair {
+  const { access_token: accessToken, refresh_token: refreshToken } = (tokens ?? {}) as Record<string, unknown>
+  return isToken(accessToken) && isToken(refreshToken)
 }
 
 function isToken (value: unknown): value is string {

@@ -2,12 +2,16 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:cr
 import { FST_B24_SEAL_UNREADABLE } from '../errors.ts'
 import type { TokenPair } from './token-pair.ts'
 
-/** Seals token pairs for the store. */
+/** Seals token pairs for the store, and other secrets for the queue. */
 export interface Sealer {
   /** @returns `<key id>.<base64url of iv, tag and ciphertext>`, under 330 characters for tokens of 70 */
   seal (pair: TokenPair, memberId: string): string
   /** @throws FST_B24_SEAL_UNREADABLE when no key is left that opens it, or it was sealed for another portal or app */
   open (sealed: string, memberId: string): TokenPair
+  /** Seals any text in the same way. */
+  sealText (text: string, memberId: string): string
+  /** @throws FST_B24_SEAL_UNREADABLE as `open` does */
+  openText (sealed: string, memberId: string): string
 }
 
 interface SealKey {
@@ -31,16 +35,20 @@ const KEY_ID_BYTES = 6
 export function createSealer (keys: ReadonlyArray<string | Buffer>, clientSecret: string, clientId: string): Sealer {
   const ring = [...keys, clientSecret].map(key => deriveKey(key, clientId)) as [SealKey, ...SealKey[]]
   const [newest] = ring
+  const sealText = (text: string, memberId: string): string => {
+    return `${newest.id}.${encrypt(newest.secret, text, boundTo(clientId, memberId)).toString('base64url')}`
+  }
+  const openText = (sealed: string, memberId: string): string => {
+    const [id, text = ''] = sealed.split('.', 2)
+    const key = ring.find(key => key.id === id)
+    if (key === undefined) throw new FST_B24_SEAL_UNREADABLE('unknown key')
+    return decrypt(key.secret, Buffer.from(text, 'base64url'), boundTo(clientId, memberId))
+  }
   return {
-    seal (pair, memberId) {
-      return `${newest.id}.${encrypt(newest.secret, pack(pair), boundTo(clientId, memberId)).toString('base64url')}`
-    },
-    open (sealed, memberId) {
-      const [id, text = ''] = sealed.split('.', 2)
-      const key = ring.find(key => key.id === id)
-      if (key === undefined) throw new FST_B24_SEAL_UNREADABLE('unknown key')
-      return unpack(decrypt(key.secret, Buffer.from(text, 'base64url'), boundTo(clientId, memberId)))
-    }
+    seal: (pair, memberId) => sealText(pack(pair), memberId),
+    open: (sealed, memberId) => unpack(openText(sealed, memberId)),
+    sealText,
+    openText
   }
 }
 

@@ -3,7 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import * as Type from 'typebox'
 import { FST_B24_INTERNAL } from '../errors.ts'
 
-export const AcceptedSchema = Type.Object({ status: Type.Literal('accepted') }, { description: 'The event is handled' })
+export const AcceptedSchema = Type.Object({ status: Type.Literal('accepted') }, { description: 'The event is stored; with `delivery.mode: inline`, handled' })
 export const ReadySchema = Type.Object({ status: Type.Literal('ready') }, { description: 'The route is there; events come by POST' })
 export const ErrorSchema = Type.Object({
   statusCode: Type.Integer(),

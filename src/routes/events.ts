@@ -44,7 +44,7 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit
     scope.post(path, { bodyLimit, schema: eventSchema, preValidation: loadCheck }, async (request: FastifyRequest) => {
       const receipt = await receiver.receive(request.body as Envelope, request)
       if (receipt.status === 'rejected') throw new FST_B24_FORBIDDEN()
-      request.portal = receipt.portal
+      request.portal = receipt.portal ?? null
       return ACCEPTED
     })
     scope.get(path, { schema: readySchema }, async () => READY)

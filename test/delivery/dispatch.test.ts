@@ -3,7 +3,7 @@ import type { HandlerContext } from '../../src/index.ts'
 import { buildWorld } from '../helpers/app.ts'
 
 async function installedWorld (t: Test, options: Parameters<typeof buildWorld>[1] = {}) {
-  const world = await buildWorld(t, options)
+  const world = await buildWorld(t, { ...options, delivery: { mode: 'inline', ...options.delivery } })
   const portal = world.b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(world.eventsUrl)).statusCode, 200)
   const failures: unknown[] = []
@@ -39,7 +39,7 @@ t.test('a failing handler is logged, told and answered 500, and keeps no other f
   app.bitrix24.on('onCrmDealAdd', () => rejectWithText())
   t.equal((await sendDeal()).statusCode, 500)
   t.strictSame(failures.slice(1), [['onCrmDealAdd', 'first failed'], ['onCrmDealAdd', 'third failed'], ['onCrmDealAdd', "'no error object'"]])
-  t.match(await app.bitrix24.health(), { store: 'ok', events: { accepted: 1, failed: 2, rejected: 0, stale: 0 } })
+  t.match(await app.bitrix24.health(), { store: 'ok', queue: undefined, events: { accepted: 1, handled: 1, failed: 2, rejected: 0, stale: 0 } })
 })
 
 t.test('a handler that never returns fails at its time limit, and its signal aborts', async t => {

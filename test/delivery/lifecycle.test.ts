@@ -1,12 +1,12 @@
-import t from 'tap'
-import type { InstallStore, LifecycleHookName, RejectReason, StoredInstall } from '../../src/index.ts'
+import t, { type Test } from 'tap'
+import type { FastifyBitrix24Options, InstallStore, LifecycleHookName, RejectReason, StoredInstall } from '../../src/index.ts'
 import type { Fault, SimulatedPair, SimulatedPortal } from '../../src/testing/index.ts'
 import { buildWorld, type World } from '../helpers/app.ts'
 import { secret } from '../helpers/secrets.ts'
 
-/** A world that writes down every lifecycle hook. */
-async function watchedWorld (...args: Parameters<typeof buildWorld>) {
-  const world = await buildWorld(...args)
+/** A world that handles events before the answer, so that each answer tells what became of them, and writes down every lifecycle hook. */
+async function watchedWorld (t: Test, options: Partial<FastifyBitrix24Options> = {}) {
+  const world = await buildWorld(t, { delivery: { mode: 'inline' }, ...options })
   const calls: Array<[name: LifecycleHookName, fact: Record<string, unknown>]> = []
   for (const name of ['onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject', 'onHandlerError'] as const) {
     world.app.bitrix24.addHook(name, (fact: object) => { calls.push([name, { ...fact }]) })

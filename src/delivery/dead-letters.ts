@@ -1,0 +1,118 @@
+import { FST_B24_NO_DEAD_LETTER, FST_B24_PORTAL_GONE } from '../errors.ts'
+import type { InstallStore } from '../installs/store.ts'
+import type { WebhookTokens } from '../installs/webhook-tokens.ts'
+import type { DeadLetterBox, DeadLetterFilter as BoxFilter, DeadLetter as StoredLetter } from '../queue/queue.ts'
+import { redact } from '../wire/redact.ts'
+import { nameOfCode, payloadOf } from './queued-post.ts'
+
+/** An event that could not be handled. Holds no secret. */
+export interface DeadLetter {
+  /** That of the event. */
+  readonly id: string
+  readonly memberId: string
+  /** Documented name of the event; its code where there is none, `''` for what was no event of this plugin. */
+  readonly name: string
+  readonly code: string
+  /** ms since the epoch. */
+  readonly receivedAt: number
+  /** When the last attempt failed, ms since the epoch. */
+  readonly failedAt: number
+  readonly attempts: number
+  /** How many deliveries it stands for. */
+  readonly coalesced: number
+  readonly error: { readonly message: string, readonly code?: string }
+  /** The body as it was decoded, without its secrets. */
+  readonly raw: unknown
+}
+
+export interface DeadLetterFilter {
+  memberId?: string | undefined
+  /** Name or code of the event, in any case. */
+  event?: string | undefined
+}
+
+export interface DeadLetterList {
+  letters: DeadLetter[]
+  /** Pass it to the next call; `undefined` when there is no more. */
+  cursor?: string
+}
+
+/** What could not be handled, to be looked at, tried again or thrown away. */
+export class DeadLetters {
+  readonly #box: DeadLetterBox
+  readonly #store: InstallStore
+  readonly #webhooks: WebhookTokens
+
+  constructor (box: DeadLetterBox, store: InstallStore, webhooks: WebhookTokens) {
+    this.#box = box
+    this.#store = store
+    this.#webhooks = webhooks
+  }
+
+  /**
+   * Lists some dead letters, newest first. A page with a filter may be short, even empty, and have a `cursor` all the same.
+   *
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  async list ({ memberId, event, cursor }: DeadLetterFilter & { cursor?: string | undefined } = {}): Promise<DeadLetterList> {
+    const page = await this.#box.list(boxFilter({ memberId, event }), cursor)
+    return { letters: page.letters.map(shown), ...(page.cursor !== undefined && { cursor: page.cursor }) }
+  }
+
+  /**
+   * Puts one event back into the queue, its attempts counted anew; or all that meet a filter (`{}`: all), those of portals that are gone left out.
+   *
+   * @returns how many
+   * @throws FST_B24_NO_DEAD_LETTER, FST_B24_PORTAL_GONE for an id
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  async replay (which: string | DeadLetterFilter): Promise<number> {
+    if (typeof which !== 'string') return await this.#each(which, async ({ id, memberId }) => await this.#isThere(memberId) && await this.#box.replay(id))
+    const letter = await this.#box.get(which)
+    if (letter !== undefined && !await this.#isThere(letter.memberId)) throw new FST_B24_PORTAL_GONE()
+    if (letter === undefined || !await this.#box.replay(which)) throw new FST_B24_NO_DEAD_LETTER(which)
+    return 1
+  }
+
+  /**
+   * Deletes one dead letter, or all that meet a filter (`{}`: all).
+   *
+   * @returns how many
+   * @throws FST_B24_NO_DEAD_LETTER for an id
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  async discard (which: string | DeadLetterFilter): Promise<number> {
+    if (typeof which !== 'string') return await this.#each(which, async ({ id }) => await this.#box.discard(id))
+    if (!await this.#box.discard(which)) throw new FST_B24_NO_DEAD_LETTER(which)
+    return 1
+  }
+
+  /** Walks first and acts then: what is taken out, or fails again, would shift the pages. */
+  async #each (filter: DeadLetterFilter, act: (letter: StoredLetter) => Promise<boolean>): Promise<number> {
+    const found: StoredLetter[] = []
+    let cursor: string | undefined
+    do {
+      const page = await this.#box.list(boxFilter(filter), cursor)
+      found.push(...page.letters)
+      cursor = page.cursor
+    } while (cursor !== undefined)
+    let count = 0
+    for (const letter of found) count += Number(await act(letter))
+    return count
+  }
+
+  async #isThere (memberId: string): Promise<boolean> {
+    const stored = await this.#store.get(memberId)
+    return stored === undefined ? this.#webhooks.knows(memberId) : stored.install.state !== 'uninstalled'
+  }
+}
+
+/** A dead letter as the app sees it. */
+export function shown (letter: StoredLetter): DeadLetter {
+  const { event, ...facts } = letter
+  return { ...facts, name: nameOfCode(letter.code), raw: redact(payloadOf(event)?.envelope) }
+}
+
+function boxFilter ({ memberId, event }: DeadLetterFilter): BoxFilter {
+  return { memberId, code: event?.toUpperCase() }
+}

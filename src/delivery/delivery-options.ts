@@ -1,0 +1,124 @@
+import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
+
+export interface DeliveryOptions {
+  /**
+   * `queue`: an event is stored before the answer, and handled after it. `inline`: it is handled before the answer and
+   * stored nowhere, for hosts where nothing goes on after the answer.
+   * @default 'queue'
+   */
+  mode?: 'queue' | 'inline' | undefined
+  /**
+   * `false`: this process only receives; others handle what it stores.
+   * @default true
+   */
+  worker?: boolean | undefined
+  /**
+   * Most events that this process handles at once.
+   * @default 16
+   */
+  concurrency?: number | undefined
+  /**
+   * Attempts before an event becomes a dead letter.
+   * @default 10
+   */
+  attempts?: number | undefined
+  /**
+   * Wait before the second attempt in ms; doubled for each further one, up to an hour, and up to half of it shorter at random.
+   * @default 1000
+   */
+  backoffMs?: number | undefined
+  /**
+   * Longest run of one handler in ms; then its signal aborts and it counts as failed.
+   * @default 30000
+   */
+  handlerTimeoutMs?: number | undefined
+  /**
+   * Time that running handlers have at close, ms; then their signals abort, and their events are given back.
+   * @default 10000
+   */
+  closeTimeoutMs?: number | undefined
+  /**
+   * A worker that gave no sign for so long, ms, is taken for dead, and its events are given to others.
+   * @default 30000
+   */
+  stalledAfterMs?: number | undefined
+  /**
+   * Makes one event of waiting repeats about one item; `on(…, { coalesce: false })` turns it off for the events of one handler.
+   * @default true
+   */
+  coalesce?: boolean | undefined
+  /** How long and how many dead letters are kept; the oldest go first. */
+  deadLetters?: {
+    /**
+     * ms
+     * @default 2592000000, 30 days
+     */
+    maxAgeMs?: number | undefined
+    /** @default 10000 */
+    maxCount?: number | undefined
+  } | undefined
+}
+
+/** `DeliveryOptions`, checked and complete. */
+export interface DeliverySettings {
+  mode: 'queue' | 'inline'
+  worker: boolean
+  concurrency: number
+  attempts: number
+  backoffMs: number
+  handlerTimeoutMs: number
+  closeTimeoutMs: number
+  stalledAfterMs: number
+  coalesce: boolean
+  deadLetters: { maxAgeMs: number, maxCount: number }
+}
+
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
+const DAY_MS = 24 * 60 * 60 * 1000
+
+/** Puts the defaults in. */
+export function completeDelivery ({ deadLetters = {}, ...given }: DeliveryOptions): DeliverySettings {
+  return {
+    mode: given.mode ?? 'queue',
+    worker: given.worker ?? true,
+    concurrency: given.concurrency ?? 16,
+    attempts: given.attempts ?? 10,
+    backoffMs: given.backoffMs ?? 1_000,
+    handlerTimeoutMs: given.handlerTimeoutMs ?? 30_000,
+    closeTimeoutMs: given.closeTimeoutMs ?? 10_000,
+    stalledAfterMs: given.stalledAfterMs ?? 30_000,
+    coalesce: given.coalesce ?? true,
+    deadLetters: { maxAgeMs: deadLetters.maxAgeMs ?? 30 * DAY_MS, maxCount: deadLetters.maxCount ?? 10_000 }
+  }
+}
+
+/** Least and most of each number. */
+const NUMBERS: ReadonlyArray<[name: string, unit: string, least: number, most: number, of: (delivery: DeliverySettings) => number]> = [
+  ['concurrency', 'events', 1, 10_000, ({ concurrency }) => concurrency],
+  ['attempts', 'attempts', 1, 1_000, ({ attempts }) => attempts],
+  ['backoffMs', 'ms', 1, 60 * 60 * 1000, ({ backoffMs }) => backoffMs],
+  ['handlerTimeoutMs', 'ms', 1, LONGEST_TIMEOUT_MS, ({ handlerTimeoutMs }) => handlerTimeoutMs],
+  ['closeTimeoutMs', 'ms', 0, LONGEST_TIMEOUT_MS, ({ closeTimeoutMs }) => closeTimeoutMs],
+  ['stalledAfterMs', 'ms', 1_000, LONGEST_TIMEOUT_MS, ({ stalledAfterMs }) => stalledAfterMs],
+  ['deadLetters.maxAgeMs', 'ms', 1_000, Number.MAX_SAFE_INTEGER, ({ deadLetters }) => deadLetters.maxAgeMs],
+  ['deadLetters.maxCount', 'dead letters', 1, 10_000_000, ({ deadLetters }) => deadLetters.maxCount]
+]
+
+/** @throws FST_B24_INVALID_OPTIONS */
+export function checkDelivery (delivery: DeliverySettings): void {
+  check(delivery.mode === 'queue' || delivery.mode === 'inline', "delivery.mode must be 'queue' or 'inline'")
+  check(typeof delivery.worker === 'boolean', 'delivery.worker must be true or false')
+  check(typeof delivery.coalesce === 'boolean', 'delivery.coalesce must be true or false')
+  for (const [name, unit, least, most, of] of NUMBERS) {
+    check(isIntegerIn(of(delivery), least, most), `delivery.${name} must be a whole number of ${unit} from ${least} to ${most}`)
+  }
+}
+
+/** @throws FST_B24_INVALID_OPTIONS */
+export function check (holds: boolean, message: string): void {
+  if (!holds) throw new FST_B24_INVALID_OPTIONS(message)
+}
+
+export function isIntegerIn (value: unknown, least: number, most: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
+}

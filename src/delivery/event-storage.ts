@@ -1,0 +1,45 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Claims } from '../installs/claims.ts'
+import { EmbeddedClaims } from '../installs/embedded-claims.ts'
+import { RedisClaims } from '../installs/redis-claims.ts'
+import { openQueue } from '../queue/open-queue.ts'
+import type { EventQueue } from '../queue/queue.ts'
+import type { BoundedClient } from '../redis/client.ts'
+import type { RedisOption } from '../redis/connect.ts'
+import { appId } from '../redis/keys.ts'
+import type { DeliverySettings } from './delivery-options.ts'
+
+export interface StorageChoice {
+  clientId: string
+  redis?: RedisOption | undefined
+  dataDir: string
+  delivery: DeliverySettings
+}
+
+/** Where events wait, and what they may wait for. */
+export interface EventStorage {
+  queue: EventQueue
+  claims: Claims
+  close (timeoutMs: number): Promise<void>
+}
+
+/**
+ * Opens the queue and the claims beside it, in Redis or in the folder.
+ *
+ * @throws FST_B24_STORE_UNAVAILABLE
+ */
+export async function openEventStorage ({ clientId, redis, dataDir, delivery }: StorageChoice, client: BoundedClient | undefined, log: FastifyBaseLogger): Promise<EventStorage> {
+  const app = appId(clientId)
+  const onError = (error: Error): void => log.warn({ err: error }, 'queue is away')
+  const queue = await openQueue({ redis, dataDir, app }, { ...delivery, onError })
+  if (client !== undefined) return { queue, claims: new RedisClaims(client, app), close: async timeoutMs => await queue.close(timeoutMs) }
+  const claims = await EmbeddedClaims.open(dataDir, app)
+  return {
+    queue,
+    claims,
+    close: async (timeoutMs) => {
+      await queue.close(timeoutMs)
+      await claims.end()
+    }
+  }
+}

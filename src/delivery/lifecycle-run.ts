@@ -1,0 +1,105 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { CLAIM_LIFE_MS, type Claims } from '../installs/claims.ts'
+import type { StoredInstall } from '../installs/store.ts'
+import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { EventCounts } from './event-counts.ts'
+import { failureOf } from './failure.ts'
+import type { Lifecycle, LifecycleProgress, Settled } from './lifecycle.ts'
+import { wasKnown } from './lifecycle-proof.ts'
+import type { Post } from './post.ts'
+import type { Announcement } from './receipt.ts'
+import type { Rejections } from './rejections.ts'
+
+export interface LifecycleRunParts {
+  lifecycle: Lifecycle
+  claims: Claims
+  dispatcher: Dispatcher
+  rejections: Rejections
+  counts: EventCounts
+  log: FastifyBaseLogger
+  /** Most checks of strangers at once: forged installs must not take every place of the worker. */
+  mostStrangers: number
+}
+
+interface Progress extends LifecycleProgress {
+  /** Ids of the hooks and handlers that have succeeded. */
+  done?: string[]
+}
+
+/** Waits before an OAuth server that could not tell is asked again, ms: as long as the event waits already, within these. */
+const SHORTEST_WAIT_MS = 1_000
+const LONGEST_WAIT_MS = 60_000
+/** Until a stranger's turn may have come, ms. */
+const TURN_MS = 500
+
+/** Takes one attempt at a lifecycle event: prove it, apply it, tell the hooks, then the handlers. */
+export class LifecycleRun {
+  readonly #parts: LifecycleRunParts
+  #strangers = 0
+
+  constructor (parts: LifecycleRunParts) {
+    this.#parts = parts
+  }
+
+  /** @throws FST_B24_STORE_UNAVAILABLE */
+  async run (run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined): Promise<Outcome> {
+    const progress: Progress = { ...run.progress as Progress | undefined }
+    const isStranger = progress.facts === undefined && !wasKnown(post, stored)
+    if (isStranger && this.#strangers >= this.#parts.mostStrangers) return { status: 'later', delayMs: TURN_MS * (1 + Math.random()) }
+    const settled = await this.#settle(isStranger, run, event, post, stored, progress)
+    if ('delayMs' in settled || 'error' in settled) return settled
+    await this.#parts.claims.close({ memberId: event.memberId, token: post.token ?? '' })
+    if (settled.status === 'rejected') this.#parts.rejections.tell(settled.reason, post.envelope, this.#parts.log)
+    if (settled.status === 'stale') this.#parts.counts.stale++
+    return settled.status === 'accepted' ? await this.#tell(run, event, post, settled, progress) : { status: 'done' }
+  }
+
+  async #settle (
+    isStranger: boolean, run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined, progress: Progress
+  ): Promise<Settled | Outcome & { status: 'later' | 'dead' }> {
+    this.#strangers += Number(isStranger)
+    try {
+      return await this.#parts.lifecycle.settle(post, stored, progress, async (kept) => {
+        Object.assign(progress, kept)
+        await run.save(progress)
+      })
+    } catch (error) {
+      return await this.#later(error as Error & { code?: string }, event, post)
+    } finally {
+      this.#strangers -= Number(isStranger)
+    }
+  }
+
+  async #later (error: Error & { code?: string }, event: QueuedEvent, post: Post): Promise<Outcome & { status: 'later' | 'dead' }> {
+    if (error.code !== 'FST_B24_OAUTH_UNAVAILABLE' && error.code !== 'FST_B24_INSTALL_BUSY') throw error
+    const age = Math.max(Date.now() - event.receivedAt, 0)
+    if (age < CLAIM_LIFE_MS) return { status: 'later', delayMs: Math.min(Math.max(age, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) }
+    await this.#parts.claims.close({ memberId: event.memberId, token: post.token ?? '' })
+    return { status: 'dead', error }
+  }
+
+  async #tell (
+    run: Run, { id, receivedAt }: QueuedEvent, { envelope }: Post, { portal, announcements }: Settled & { status: 'accepted' }, progress: Progress
+  ): Promise<Outcome> {
+    const { dispatcher, log, counts } = this.#parts
+    const done = [...progress.done ?? []]
+    const pass = {
+      portal,
+      log,
+      done,
+      facts: { id, receivedAt, attempt: run.attempt, coalesced: run.coalesced },
+      signal: run.signal,
+      succeeded: async (handler: string) => {
+        done.push(handler)
+        await run.save({ ...progress, done } satisfies Progress)
+      }
+    }
+    const errors: Error[] = []
+    for (const announcement of announcements as Announcement[]) errors.push(...await dispatcher.announce(announcement, pass))
+    errors.push(...await dispatcher.dispatch(envelope, { ...pass, hasFailed: errors.length > 0 }))
+    if (errors.length > 0) return { status: 'failed', error: failureOf(errors) }
+    counts.handled++
+    return { status: 'done' }
+  }
+}

@@ -1,0 +1,103 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { EventHooks } from '../events/hooks.ts'
+import type { Claims } from '../installs/claims.ts'
+import type { InstallStore } from '../installs/store.ts'
+import type { WebhookTokens } from '../installs/webhook-tokens.ts'
+import type { Sealer } from '../oauth/seal.ts'
+import type { DeadLetterBox, EventQueue, QueueCounts } from '../queue/queue.ts'
+import { DeadLetters, shown } from './dead-letters.ts'
+import type { DeliverySettings } from './delivery-options.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { newEventCounts, type EventCounts } from './event-counts.ts'
+import { Gate } from './gate.ts'
+import type { HandlerContext } from './handler-context.ts'
+import { InlineIntake } from './inline-intake.ts'
+import { Lifecycle } from './lifecycle.ts'
+import type { LifecycleHookList } from './lifecycle-hooks.ts'
+import { LifecycleProof } from './lifecycle-proof.ts'
+import { LifecycleRun } from './lifecycle-run.ts'
+import type { PairCheck } from './pair-check.ts'
+import { Processor } from './processor.ts'
+import { QueueIntake } from './queue-intake.ts'
+import { Receiver, type Intake } from './receiver.ts'
+import { Rejections } from './rejections.ts'
+
+export interface DeliveryParts {
+  settings: DeliverySettings
+  store: InstallStore
+  webhooks: WebhookTokens
+  hooks: EventHooks<HandlerContext>
+  lifecycleHooks: LifecycleHookList
+  sealer: Sealer
+  pairs: PairCheck
+  log: FastifyBaseLogger
+  /** Aborts when the app begins to close. */
+  closing: AbortSignal
+  /** Where events wait; without it, they are handled before the answer. */
+  storage?: { queue: EventQueue, claims: Claims } | undefined
+}
+
+/** Everything between the routes and the handlers. */
+export interface Delivery {
+  receiver: Receiver
+  deadLetters: DeadLetters
+  counts: EventCounts
+  misfits (): Record<string, number>
+  queueCounts (): Promise<QueueCounts | undefined>
+  /** Begins to handle what is stored, in a process that works. */
+  start (): void
+}
+
+/** Where nothing is stored, nothing is dead. */
+const NO_LETTERS: DeadLetterBox = {
+  list: async () => ({ letters: [] }),
+  get: async () => undefined,
+  replay: async () => false,
+  discard: async () => false
+}
+
+/** Puts the parts of the delivery together. */
+export function openDelivery (parts: DeliveryParts): Delivery {
+  const { settings, store, webhooks, hooks, lifecycleHooks, storage } = parts
+  const counts = newEventCounts()
+  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, handlerTimeoutMs: settings.handlerTimeoutMs })
+  const rejections = new Rejections(lifecycleHooks, counts)
+  const gate = new Gate(webhooks)
+  const proof = new LifecycleProof(parts.pairs)
+  const common = { ...parts, gate, proof, dispatcher, rejections, counts, lifecycle: new Lifecycle(store, proof) }
+  const intake: Intake = storage === undefined
+    ? new InlineIntake({ ...common, signal: parts.closing })
+    : new QueueIntake({ ...common, ...storage, coalesce: settings.coalesce })
+  return {
+    receiver: new Receiver({ store, intake, rejections, counts }),
+    deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks),
+    counts,
+    misfits: () => dispatcher.misfits,
+    queueCounts: async () => await storage?.queue.counts(),
+    start: () => { if (storage !== undefined && settings.worker) work(storage, common) }
+  }
+}
+
+function work ({ queue, claims }: { queue: EventQueue, claims: Claims }, common: DeliveryParts & WorkParts): void {
+  const { settings, lifecycleHooks, counts, log } = common
+  const lifecycle = new LifecycleRun({ ...common, claims, mostStrangers: Math.max(1, Math.floor(settings.concurrency / 4)) })
+  const processor = new Processor({ ...common, claims, lifecycle })
+  queue.work(run => processor.process(run), {
+    concurrency: settings.concurrency,
+    onDead: (stored) => {
+      const letter = shown(stored)
+      counts.dead++
+      log.error({ event: letter.id, code: letter.code, memberId: letter.memberId, reason: letter.error.message }, 'event could not be handled')
+      lifecycleHooks.tell('onDeadLetter', { letter }, { log })
+    }
+  })
+}
+
+interface WorkParts {
+  gate: Gate
+  proof: LifecycleProof
+  dispatcher: Dispatcher
+  rejections: Rejections
+  counts: EventCounts
+  lifecycle: Lifecycle
+}

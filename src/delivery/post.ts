@@ -1,0 +1,14 @@
+import { digestOfPosted } from '../installs/application-token.ts'
+import type { TokenDigest } from '../installs/install.ts'
+import type { Envelope } from '../wire/envelope.ts'
+
+/** What was posted: the body, the digest of its `application_token`, and the IP address it came from. */
+export interface Post {
+  envelope: Envelope
+  token: TokenDigest | undefined
+  ip: string
+}
+
+export function postOf (envelope: Envelope, ip: string): Post {
+  return { envelope, token: digestOfPosted(envelope.auth.application_token), ip }
+}

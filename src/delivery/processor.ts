@@ -1,0 +1,114 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { FST_B24_FOREIGN_JOB, FST_B24_PORTAL_GONE } from '../errors.ts'
+import type { Claims } from '../installs/claims.ts'
+import type { InstallStore } from '../installs/store.ts'
+import type { Sealer } from '../oauth/seal.ts'
+import type { Portal } from '../portal/portal.ts'
+import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { EventCounts } from './event-counts.ts'
+import { failureOf } from './failure.ts'
+import type { Gate } from './gate.ts'
+import type { LifecycleProof } from './lifecycle-proof.ts'
+import type { LifecycleRun } from './lifecycle-run.ts'
+import type { Post } from './post.ts'
+import { payloadOf, unstow, type QueuedPayload } from './queued-post.ts'
+import type { Rejections } from './rejections.ts'
+
+export interface ProcessorParts {
+  store: InstallStore
+  claims: Claims
+  sealer: Sealer
+  gate: Gate
+  proof: LifecycleProof
+  lifecycle: LifecycleRun
+  dispatcher: Dispatcher
+  rejections: Rejections
+  counts: EventCounts
+  log: FastifyBaseLogger
+}
+
+/** What is kept of an event between attempts. */
+export interface HandlerProgress {
+  /** Ids of the handlers that have succeeded. */
+  done?: string[]
+}
+
+/** Waits of an event whose portal is being verified, ms: as long as it waits already, within these. */
+const SHORTEST_HOLD_MS = 250
+const LONGEST_HOLD_MS = 30_000
+/** Until the store is asked again, ms. */
+const STORE_AWAY_MS = 1_000
+
+/** Takes one attempt from the queue to the handlers. */
+export class Processor {
+  readonly #parts: ProcessorParts
+
+  constructor (parts: ProcessorParts) {
+    this.#parts = parts
+  }
+
+  /** The `Process` of the queue. Never rejects. */
+  async process (run: Run): Promise<Outcome> {
+    try {
+      const payload = payloadOf(run.event)
+      if (payload === undefined) return { status: 'dead', error: new FST_B24_FOREIGN_JOB() }
+      const event = run.event as QueuedEvent
+      return this.#count(await this.#handle(run, event, payload, unstow(event, payload, this.#parts.sealer)))
+    } catch (error) {
+      return this.#count(outcomeOf(error as Error & { code?: string }))
+    }
+  }
+
+  async #handle (run: Run, event: QueuedEvent, payload: QueuedPayload, post: Post): Promise<Outcome> {
+    const { store, claims, gate, proof, lifecycle } = this.#parts
+    const { member_id: memberId } = post.envelope.auth
+    // Asked before the install is read: a claim is closed only after its install is written.
+    const isOpen = payload.held === true && await claims.isOpen({ memberId, token: post.token ?? '' })
+    const stored = await store.get(memberId)
+    if (payload.held === true) {
+      const proved = gate.prove(post, stored)
+      if (proved.status === 'rejected') {
+        if (isOpen) return { status: 'later', delayMs: clamp(Date.now() - event.receivedAt, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
+        this.#parts.rejections.tell(proved.reason, post.envelope, this.#parts.log)
+        return { status: 'done' }
+      }
+    }
+    if (proof.knows(event.code)) return await lifecycle.run(run, event, post, stored)
+    const portal = gate.portalOf(post, stored)
+    return portal === undefined ? { status: 'dead', error: new FST_B24_PORTAL_GONE() } : await this.#dispatch(run, event, post, portal)
+  }
+
+  async #dispatch (run: Run, { id, receivedAt }: QueuedEvent, { envelope }: Post, portal: Portal): Promise<Outcome> {
+    const { dispatcher, log, counts } = this.#parts
+    const done = [...(run.progress as HandlerProgress | undefined)?.done ?? []]
+    const errors = await dispatcher.dispatch(envelope, {
+      portal,
+      log,
+      done,
+      facts: { id, receivedAt, attempt: run.attempt, coalesced: run.coalesced },
+      signal: run.signal,
+      succeeded: async (handler) => {
+        done.push(handler)
+        await run.save({ done } satisfies HandlerProgress)
+      }
+    })
+    if (errors.length > 0) return { status: 'failed', error: failureOf(errors) }
+    counts.handled++
+    return { status: 'done' }
+  }
+
+  #count (outcome: Outcome): Outcome {
+    if (outcome.status === 'failed') this.#parts.counts.retried++
+    return outcome
+  }
+}
+
+function outcomeOf (error: Error & { code?: string }): Outcome {
+  if (error.code === 'FST_B24_STORE_UNAVAILABLE') return { status: 'later', delayMs: STORE_AWAY_MS }
+  return { status: error.code === 'FST_B24_SEAL_UNREADABLE' ? 'dead' : 'failed', error }
+}
+
+function clamp (value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most)
+}

@@ -1,0 +1,96 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import { FST_B24_INSTALL_BUSY } from '../errors.ts'
+import { definitionOf } from '../events/definition-of.ts'
+import type { EventHooks } from '../events/hooks.ts'
+import { itemOf } from '../events/item.ts'
+import type { Claims } from '../installs/claims.ts'
+import type { InstallStore, StoredInstall } from '../installs/store.ts'
+import type { Sealer } from '../oauth/seal.ts'
+import { sourceOf } from '../oauth/source-of.ts'
+import type { EventQueue } from '../queue/queue.ts'
+import { ExpressLane } from './express-lane.ts'
+import type { Gate } from './gate.ts'
+import type { HandlerContext } from './handler-context.ts'
+import { wasKnown, type LifecycleProof } from './lifecycle-proof.ts'
+import type { Post } from './post.ts'
+import { stow, type Keeping } from './queued-post.ts'
+import { rejected, type Receipt } from './receipt.ts'
+import type { Intake } from './receiver.ts'
+
+export interface QueueIntakeParts {
+  store: InstallStore
+  claims: Claims
+  queue: EventQueue
+  gate: Gate
+  proof: LifecycleProof
+  sealer: Sealer
+  hooks: EventHooks<HandlerContext>
+  coalesce: boolean
+}
+
+/** Longest body, as JSON, that is kept of a sender whom nothing proves yet; a genuine install has some 1,500 characters. */
+const LONGEST_UNPROVED = 16_384
+
+/** Stores what was posted before it is answered; the handlers run afterwards, here or in another process. */
+export class QueueIntake implements Intake {
+  readonly #parts: QueueIntakeParts
+  readonly #lane = new ExpressLane()
+
+  constructor (parts: QueueIntakeParts) {
+    this.#parts = parts
+  }
+
+  /** @throws FST_B24_STORE_UNAVAILABLE, FST_B24_INSTALL_BUSY, FST_B24_CLOSING: nothing was stored */
+  async take (post: Post, stored: StoredInstall | undefined, _log: FastifyBaseLogger): Promise<Receipt> {
+    const { gate, proof } = this.#parts
+    const isLifecycle = proof.knows(post.envelope.event.toUpperCase())
+    const refused = isLifecycle ? proof.refuse(post, stored) : undefined
+    if (refused !== undefined) return refused
+    const proved = gate.prove(post, stored)
+    if (proved.status === 'proved') return await this.#keep(post, { lifecycle: isLifecycle }, { status: 'accepted', portal: proved.portal })
+    if (isLifecycle && proof.asks(post, stored)) return await this.#claim(post, stored)
+    return await this.#hold(post, isLifecycle)
+  }
+
+  /** An install that nobody has confirmed yet. */
+  async #claim (post: Post, stored: StoredInstall | undefined): Promise<Receipt> {
+    const { claims } = this.#parts
+    if (isLarge(post)) return rejected('too_large')
+    const claim = { memberId: post.envelope.auth.member_id, token: post.token as string }
+    const source = wasKnown(post, stored) ? claim.memberId : sourceOf(post.ip)
+    // Repeats of one claim are counted like the events that are kept for it.
+    if (!await claims.open(claim, source) || !await claims.hold(claim)) throw new FST_B24_INSTALL_BUSY()
+    return await this.#keep(post, { lifecycle: true }, { status: 'accepted' })
+  }
+
+  /** An event that nothing proves: kept only while its install is being verified. */
+  async #hold (post: Post, lifecycle: boolean): Promise<Receipt> {
+    const { claims, gate, store } = this.#parts
+    const { member_id: memberId } = post.envelope.auth
+    if (!isLarge(post) && await claims.hold({ memberId, token: post.token ?? '' })) return await this.#keep(post, { lifecycle, held: true }, { status: 'accepted' })
+    // The install may have been confirmed since it was read.
+    const proved = gate.prove(post, await store.get(memberId))
+    return proved.status === 'proved' ? await this.#keep(post, { lifecycle }, { status: 'accepted', portal: proved.portal }) : proved
+  }
+
+  async #keep (post: Post, keeping: Partial<Keeping>, receipt: Receipt): Promise<Receipt> {
+    const { queue, sealer, hooks, coalesce } = this.#parts
+    const { event, data, auth } = post.envelope
+    const definition = keeping.lifecycle ? undefined : definitionOf(event)
+    const item = definition === undefined ? undefined : itemOf(definition, data)
+    await queue.add(stow(post, sealer, {
+      ...keeping,
+      id: randomUUID(),
+      receivedAt: Date.now(),
+      first: keeping.lifecycle === true && this.#lane.admits(auth.member_id),
+      item,
+      coalesce: coalesce && definition?.content !== true && keeping.held !== true && hooks.coalesces(event)
+    }))
+    return receipt
+  }
+}
+
+function isLarge ({ envelope }: Post): boolean {
+  return JSON.stringify(envelope).length > LONGEST_UNPROVED
+}

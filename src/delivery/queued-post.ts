@@ -1,0 +1,84 @@
+import { definitionOf } from '../events/definition-of.ts'
+import type { TokenDigest } from '../installs/install.ts'
+import type { Sealer } from '../oauth/seal.ts'
+import type { QueuedEvent } from '../queue/queue.ts'
+import type { Envelope } from '../wire/envelope.ts'
+import { redact } from '../wire/redact.ts'
+import { putSecrets, takeSecrets, type Secret } from '../wire/secrets.ts'
+import type { Post } from './post.ts'
+
+/** Changes when what is queued can no longer be read by an older version. */
+const FORMAT = 1
+
+/** What the queue keeps of a post. */
+export interface QueuedPayload {
+  v: typeof FORMAT
+  /** Without any secret; the `application_token` is nowhere. */
+  envelope: Envelope
+  /** Secrets of the envelope, sealed, with their places. */
+  sealed?: string
+  /** Digest of the `application_token`, where it is still to be judged. */
+  token?: TokenDigest
+  /** Nothing proves the post yet but a claim that is open. */
+  held?: true
+  /** Sender's address, where a check is to come. */
+  ip?: string
+}
+
+export interface Keeping {
+  id: string
+  receivedAt: number
+  item?: string | undefined
+  coalesce?: boolean
+  first?: boolean
+  /** The `auth` tokens are needed by who handles it: a lifecycle event. */
+  lifecycle?: boolean
+  held?: boolean
+}
+
+/** Makes of a post what the queue keeps. */
+export function stow ({ envelope, token, ip }: Post, sealer: Sealer, { id, receivedAt, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
+  const memberId = envelope.auth.member_id
+  // The tokens in `auth` of an ordinary event are the acting user's, and nobody asks for them.
+  const { rest, secrets } = takeSecrets(lifecycle ? envelope : { ...envelope, auth: redact(envelope.auth) })
+  const kept = secrets.filter(([path]) => path.at(-1)?.toLowerCase() !== 'application_token')
+  const payload: QueuedPayload = {
+    v: FORMAT,
+    envelope: rest,
+    ...(kept.length > 0 && { sealed: sealer.sealText(JSON.stringify(kept), memberId) }),
+    ...((lifecycle || held) && { ip, ...(token !== undefined && { token }) }),
+    ...(held && { held })
+  }
+  return {
+    id,
+    memberId,
+    code: envelope.event.toUpperCase(),
+    receivedAt,
+    ...(first && { first }),
+    ...(item !== undefined && { item, ...(coalesce && { coalesce }) }),
+    payload
+  }
+}
+
+/**
+ * Makes the post again.
+ * @throws FST_B24_SEAL_UNREADABLE
+ */
+export function unstow ({ memberId }: QueuedEvent, { envelope, sealed, token, ip = '' }: QueuedPayload, sealer: Sealer): Post {
+  if (sealed !== undefined) putSecrets(envelope, JSON.parse(sealer.openText(sealed, memberId)) as Secret[])
+  return { envelope, token, ip }
+}
+
+/** Payload of what was found in the queue, or `undefined` when this version cannot have written it. */
+export function payloadOf (found: unknown): QueuedPayload | undefined {
+  const event = found as Partial<QueuedEvent> | null
+  const payload = event?.payload as Partial<QueuedPayload> | null | undefined
+  if (typeof event?.id !== 'string' || typeof event.memberId !== 'string' || typeof event.receivedAt !== 'number') return undefined
+  if (payload?.v !== FORMAT || payload.envelope?.auth?.member_id !== event.memberId || typeof payload.envelope.event !== 'string') return undefined
+  return payload as QueuedPayload
+}
+
+/** Documented name of an event with this code; the code itself where there is none. */
+export function nameOfCode (code: string): string {
+  return definitionOf(code)?.name ?? code
+}

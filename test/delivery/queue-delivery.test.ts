@@ -1,0 +1,182 @@
+import { once } from 'node:events'
+import t, { type Test } from 'tap'
+import type { DeadLetter, DeliveryOptions } from '../../src/index.ts'
+import { untilIdle } from '../../src/testing/index.ts'
+import { buildApp, buildWorld } from '../helpers/app.ts'
+import { STORAGES } from '../helpers/storages.ts'
+import { until } from '../helpers/until.ts'
+
+/** Holds handlers back until it is opened. */
+function newGate (): { opened: Promise<void>, open: () => void } {
+  let open = (): void => {}
+  const opened = new Promise<void>(resolve => { open = resolve })
+  return { opened, open: () => open() }
+}
+
+const QUICK: DeliveryOptions = { backoffMs: 5, attempts: 3, stalledAfterMs: 2000 }
+
+for (const { storage, options } of STORAGES) {
+  t.test(`handlers after the answer, ${storage}`, { timeout: 120_000 }, async t => {
+    const installedWorld = async (t: Test, delivery: DeliveryOptions = {}) => {
+      const world = await buildWorld(t, { ...options(t), delivery: { ...QUICK, ...delivery } })
+      const portal = world.b24.portal('acme.bitrix24.com')
+      t.equal((await portal.install(world.eventsUrl)).statusCode, 200)
+      await untilIdle(world.app.bitrix24)
+      const sendDeal = async (ID = 7) => (await portal.send('onCrmDealUpdate', { FIELDS: { ID } })).statusCode
+      return { ...world, portal, sendDeal, bitrix24: world.app.bitrix24 }
+    }
+
+    t.test('a post is answered when it is stored, and handled after', async t => {
+      const { bitrix24, sendDeal, portal } = await installedWorld(t)
+      const gate = newGate()
+      const seen: unknown[] = []
+      bitrix24.on('onCrmDealUpdate', async (event, { portal }) => {
+        await gate.opened
+        seen.push({ deal: event.data.FIELDS.ID, portal: portal.memberId, attempt: event.attempt, coalesced: event.coalesced })
+      })
+      t.equal(await sendDeal(), 200)
+      t.strictSame(seen, [])
+      await until(async () => (await bitrix24.health()).queue?.active === 1, '1 active')
+      gate.open()
+      await untilIdle(bitrix24)
+      t.strictSame(seen, [{ deal: 7, portal: portal.memberId, attempt: 1, coalesced: 1 }])
+      t.match(await bitrix24.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 }, events: { accepted: 2, handled: 2, failed: 0 } })
+    })
+
+    t.test('a retry runs only the handlers that have not succeeded', async t => {
+      const { bitrix24, sendDeal } = await installedWorld(t)
+      const ran: string[] = []
+      const ids = new Set<string>()
+      bitrix24.on('onCrmDealUpdate', async () => { ran.push('first') })
+      bitrix24.on('onCrmDealUpdate', async ({ id, attempt }) => {
+        ran.push(`second, attempt ${attempt}`)
+        ids.add(id)
+        if (attempt < 3) throw new Error('not yet')
+      })
+      bitrix24.on('onCrmDealUpdate', async () => { ran.push('third') })
+      t.equal(await sendDeal(), 200)
+      await untilIdle(bitrix24)
+      t.strictSame(ran, ['first', 'second, attempt 1', 'third', 'second, attempt 2', 'second, attempt 3'])
+      t.equal(ids.size, 1, 'the same event')
+      t.match(await bitrix24.health(), { events: { handled: 2, retried: 2, dead: 0 } })
+    })
+
+    t.test('what cannot be handled is kept, shown, replayed and discarded', async t => {
+      const { bitrix24, sendDeal, portal } = await installedWorld(t)
+      const told: DeadLetter[] = []
+      bitrix24.addHook('onDeadLetter', ({ letter }) => { told.push(letter) })
+      let fails = true
+      const handled: unknown[] = []
+      const handle = async (event: { attempt: number, data: unknown }) => {
+        if (fails) throw Object.assign(new Error('no disk'), { code: 'ENOSPC' })
+        handled.push([event.attempt, event.data])
+      }
+      bitrix24.on('onCrmDealUpdate', event => handle(event))
+      bitrix24.on('onCrmDealUpdate', async () => { if (fails) throw new Error('no luck') })
+      t.equal(await sendDeal(1), 200)
+      t.equal(await sendDeal(2), 200)
+      await until(async () => (await bitrix24.health()).queue?.dead === 2, '2 dead')
+      await until(() => told.length === 2, 'both told')
+
+      const { letters, cursor } = await bitrix24.deadLetters.list({ event: 'onCrmDealUpdate', memberId: portal.memberId })
+      t.equal(cursor, undefined)
+      t.strictSame(letters.map(({ id }) => id).sort(), told.map(({ id }) => id).sort())
+      t.match(letters[0], {
+        memberId: portal.memberId, name: 'onCrmDealUpdate', code: 'ONCRMDEALUPDATE', attempts: 3, coalesced: 1,
+        error: { message: '2 handlers failed: no disk; no luck' },
+        raw: { event: 'ONCRMDEALUPDATE', data: { FIELDS: { ID: /[12]/ } }, auth: { member_id: portal.memberId } }
+      })
+      t.notMatch(JSON.stringify(letters), portal.applicationToken)
+      t.strictSame((await bitrix24.deadLetters.list({ event: 'onCrmDealAdd' })).letters, [])
+
+      fails = false
+      const [first, second] = letters.map(({ id }) => id) as [string, string]
+      t.equal(await bitrix24.deadLetters.replay(first), 1)
+      await untilIdle(bitrix24)
+      t.equal(handled.length, 1)
+      t.equal((handled[0] as unknown[])[0], 1, 'its attempts are counted anew')
+      await t.rejects(bitrix24.deadLetters.replay(first), { code: 'FST_B24_NO_DEAD_LETTER', statusCode: 404 })
+      t.equal(await bitrix24.deadLetters.discard(second), 1)
+      await t.rejects(bitrix24.deadLetters.discard(second), { code: 'FST_B24_NO_DEAD_LETTER' })
+
+      fails = true
+      for (const ID of [3, 4, 5]) await sendDeal(ID)
+      await until(async () => (await bitrix24.health()).queue?.dead === 3, '3 dead')
+      fails = false
+      t.equal(await bitrix24.deadLetters.replay({ memberId: 'another' }), 0)
+      t.equal(await bitrix24.deadLetters.replay({ event: 'ONCRMDEALUPDATE' }), 3)
+      await untilIdle(bitrix24)
+      t.equal(handled.length, 4)
+      t.equal(await bitrix24.deadLetters.discard({}), 0)
+    })
+
+    t.test('an event of a portal that has gone is not replayed, and says so', async t => {
+      const { bitrix24, sendDeal, portal } = await installedWorld(t, { attempts: 1 })
+      bitrix24.on('onCrmDealUpdate', async () => { throw new Error('no') })
+      await sendDeal()
+      await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
+      t.equal((await portal.uninstall()).statusCode, 200)
+      await untilIdle(bitrix24)
+      const [letter] = (await bitrix24.deadLetters.list()).letters
+      await t.rejects(bitrix24.deadLetters.replay(letter!.id), { code: 'FST_B24_PORTAL_GONE', statusCode: 410 })
+      t.equal(await bitrix24.deadLetters.replay({}), 0)
+      t.equal(await bitrix24.deadLetters.discard({}), 1)
+    })
+
+    t.test('waiting repeats of one item become one, unless a handler wants each', async t => {
+      const { bitrix24, portal } = await installedWorld(t, { concurrency: 2 })
+      const gate = newGate()
+      const runs: Array<[name: string, coalesced: number]> = []
+      const handle = async ({ name, coalesced }: { name: string, coalesced: number }) => {
+        await gate.opened
+        runs.push([name, coalesced])
+      }
+      bitrix24.on('onCrmDealUpdate', event => handle(event))
+      bitrix24.on('onCrmLeadUpdate', event => handle(event), { coalesce: false })
+      for (const event of ['onCrmDealUpdate', 'onCrmLeadUpdate']) {
+        for (let count = 0; count < 5; count++) t.equal((await portal.send(event, { FIELDS: { ID: 1 } })).statusCode, 200)
+      }
+      gate.open()
+      await untilIdle(bitrix24)
+      t.equal(runs.filter(([name]) => name === 'onCrmLeadUpdate').length, 5)
+      const deals = runs.filter(([name]) => name === 'onCrmDealUpdate')
+      t.ok(deals.length <= 2, `${deals.length} runs`)
+      t.equal(deals.reduce((sum, [, coalesced]) => sum + coalesced, 0), 5)
+    })
+
+    t.test('one process receives, another one works', async t => {
+      const { options, b24, bitrix24 } = await installedWorld(t)
+      const receiver = await buildApp(t, { ...options, delivery: { ...QUICK, worker: false } })
+      await receiver.app.listen({ port: 0, host: '127.0.0.1' })
+      const heard: number[] = []
+      bitrix24.on('onCrmDealUpdate', event => { heard.push(event.data.FIELDS.ID) })
+      const portal = b24.portal('acme.bitrix24.com')
+      for (const ID of [1, 2, 3]) {
+        const { statusCode } = await portal.send('onCrmDealUpdate', { FIELDS: { ID } }, { url: `${receiver.app.listeningOrigin}/bitrix24/events` })
+        t.equal(statusCode, 200)
+      }
+      await untilIdle(bitrix24)
+      t.strictSame(heard.sort(), [1, 2, 3])
+    })
+
+    t.test('closing gives back what runs, and another process handles it', async t => {
+      const { app, options, bitrix24, sendDeal } = await installedWorld(t, { closeTimeoutMs: 50 })
+      let reason: unknown
+      bitrix24.on('onCrmDealUpdate', async (_event, { signal }) => {
+        await once(signal, 'abort')
+        reason = signal.reason
+        throw signal.reason
+      })
+      t.equal(await sendDeal(), 200)
+      await until(async () => (await bitrix24.health()).queue?.active === 1, '1 active')
+      await app.close()
+      t.match(reason, { code: 'FST_B24_CLOSING' })
+      const next = await buildApp(t, options)
+      const heard: unknown[] = []
+      next.app.bitrix24.on('onCrmDealUpdate', event => { heard.push(event.attempt) })
+      await next.app.ready()
+      await untilIdle(next.app.bitrix24)
+      t.strictSame(heard, [1], 'which was no attempt')
+    })
+  })
+}
