@@ -1,8 +1,7 @@
 // Stands in for Bitrix24 where there is none: an OAuth server and three portals whose users work.
-import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { FastifyBitrix24Options } from 'fastify-bitrix24'
 import { createSimulator, type SimulatedPortal } from 'fastify-bitrix24/testing'
+import { simulatedKeys, simulatorPort } from './settings.ts'
 
 const DOMAINS = ['acme.bitrix24.com', 'globex.bitrix24.eu', 'initech.bitrix24.de']
 
@@ -16,7 +15,6 @@ const WORK: ReadonlyArray<(portal: SimulatedPortal, id: number) => Promise<unkno
 ]
 
 export interface Simulation {
-  options: FastifyBitrix24Options
   /** How many portals there are. */
   portals: number
   /** Installs the app on every portal and lets them work until `stop`. */
@@ -25,12 +23,10 @@ export interface Simulation {
 }
 
 export async function simulateBitrix24 (): Promise<Simulation> {
-  const keys = { clientId: 'local.simulated', clientSecret: randomBytes(16).toString('hex') }
-  const b24 = await createSimulator(keys)
+  const b24 = await createSimulator({ ...simulatedKeys, port: simulatorPort })
   const portals = DOMAINS.map(domain => b24.portal(domain))
   const stopped = new AbortController()
   return {
-    options: { ...keys, oauthServers: [b24.oauthServer] },
     portals: portals.length,
     async start (appUrl) {
       for (const portal of portals) await portal.install(`${appUrl}/events`)

@@ -1,0 +1,38 @@
+// Bull Board: what waits, what runs and what failed, in a browser. Behind a password: it shows the portals' data, and can delete it.
+import { timingSafeEqual } from 'node:crypto'
+import basicAuth from '@fastify/basic-auth'
+import { createBullBoard } from '@bull-board/api'
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
+import { FastifyAdapter } from '@bull-board/fastify'
+import { Queue } from 'bullmq'
+import type { FastifyInstance } from 'fastify'
+import { bullQueueOf } from 'fastify-bitrix24'
+
+export interface BoardOptions {
+  redis: string
+  password: string
+  clientId: string
+}
+
+export async function showBoard (app: FastifyInstance, { redis, password, clientId }: BoardOptions): Promise<void> {
+  await app.register(basicAuth, {
+    authenticate: { realm: 'queue' },
+    validate: async (user, given) => {
+      if (user !== 'admin' || !isEqual(given, password)) throw new Error('Wrong user or password')
+    }
+  })
+  app.addHook('onRequest', app.basicAuth)
+
+  const { name, prefix } = bullQueueOf(clientId)
+  const queue = new Queue(name, { prefix, connection: { url: redis } })
+  app.addHook('onClose', () => queue.close())
+  const server = new FastifyAdapter()
+  createBullBoard({ queues: [new BullMQAdapter(queue)], serverAdapter: server })
+  server.setBasePath('/board')
+  await app.register(server.registerPlugin(), { prefix: '/board' })
+}
+
+function isEqual (given: string, password: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(password)]
+  return a.length === b.length && timingSafeEqual(a, b)
+}
