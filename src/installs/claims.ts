@@ -23,7 +23,7 @@ export interface Claims {
   isOpen (claim: Claim): Promise<boolean>
   /**
    * Counts one event to be kept for an open claim.
-   * @returns `false` when the claim is not open, or as many as may be (1,000) were counted for it already
+   * @returns `false` when the claim is not open, or as many as may be (500) were counted for it already
    */
   hold (claim: Claim): Promise<boolean>
   /** Ends a claim, and what was counted for it. */
@@ -36,7 +36,8 @@ export const CLAIM_LIFE_MS = 24 * 60 * 60 * 1000
 export const MOST_CLAIMS = 256
 /** Part of all places that one source may have while nobody else has any. */
 export const SOURCE_SHARE = 0.25
-export const MOST_HELD = 1000
+/** Events that are kept for one claim. With those of 16 KB at most that nothing proves, this bounds what forged installs can fill. */
+export const MOST_HELD = 500
 
 /**
  * Says how many claims one source may have beside those of the others: 64 while these have none, and the fewer the fuller it

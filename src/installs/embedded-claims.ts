@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RootDatabase } from 'lmdb'
 import { openLmdb, settle } from '../embedded/lmdb.ts'
-import { withinDeadline } from '../redis/deadline.ts'
+import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
 import { CLAIM_LIFE_MS, MOST_HELD, mostOfSource, type Claim, type Claims } from './claims.ts'
 
 interface OpenClaim {
@@ -40,16 +40,16 @@ export class EmbeddedClaims implements Claims {
   }
 
   async isOpen (claim: Claim): Promise<boolean> {
-    return await this.#answer(() => this.#find(claim) !== undefined)
+    return await this.#answer(async () => await this.#sees(claim))
   }
 
   async hold (claim: Claim): Promise<boolean> {
-    return await this.#answer(() => {
+    return await this.#answer(async () => await this.#sees(claim) && await this.#transact(() => {
       const open = this.#find(claim)
       if (open === undefined || open.held >= MOST_HELD) return false
       this.#db.putSync(keyOf(claim), { ...open, held: open.held + 1 })
       return true
-    })
+    }))
   }
 
   async close (claim: Claim): Promise<void> {
@@ -76,9 +76,20 @@ export class EmbeddedClaims implements Claims {
     return count
   }
 
-  /** After a no the caller reads the install, and may see it as it was when another process had not yet closed the claim: up to a millisecond ago. */
-  async #answer (question: () => boolean): Promise<boolean> {
-    const answer = await this.#transact(question)
+  /** Looks without a transaction, as strangers may ask as often as they like; twice, for a read may be a millisecond old. */
+  async #sees (claim: Claim): Promise<boolean> {
+    try {
+      if (this.#find(claim) !== undefined) return true
+      await sleep(1)
+      return this.#find(claim) !== undefined
+    } catch (error) {
+      throw storeUnavailable(error)
+    }
+  }
+
+  /** After a no the caller reads the install, and must not see it as it was before another process closed the claim. */
+  async #answer (question: () => Promise<boolean>): Promise<boolean> {
+    const answer = await question()
     if (!answer) await sleep(1)
     return answer
   }

@@ -28,21 +28,21 @@ export class EmbeddedInstallStore implements InstallStore {
   }
 
   async get (memberId: string): Promise<StoredInstall | undefined> {
-    const entry = this.#read(() => this.#db.getEntry(memberId))
+    const entry = this.#use(() => this.#db.getEntry(memberId))
     if (entry === undefined) return undefined
     // Every entry is written with a version.
     return { version: entry.version as number, install: parseInstall(memberId, entry.value) }
   }
 
-  swap (memberId: string, version: number, next: Install): Promise<boolean> {
+  async swap (memberId: string, version: number, next: Install): Promise<boolean> {
     // For lmdb, `null` says that there must be no entry.
-    const written = this.#db.put(memberId, JSON.stringify(next), version + 1, version === 0 ? null as never : version)
-    return withinDeadline(settle(written))
+    const written = this.#use(() => this.#db.put(memberId, JSON.stringify(next), version + 1, version === 0 ? null as never : version))
+    return await withinDeadline(settle(written))
   }
 
   async scan (cursor?: string): Promise<InstallPage> {
     const after = cursor === undefined ? {} : { start: cursor, exclusiveStart: true }
-    const entries = this.#read(() => [...this.#db.getRange({ ...after, limit: PAGE })])
+    const entries = this.#use(() => [...this.#db.getRange({ ...after, limit: PAGE })])
     const installs = entries.map(({ key, value }) => parseInstall(key, value))
     const last = installs[PAGE - 1]
     return last === undefined ? { installs } : { installs, cursor: last.memberId }
@@ -53,11 +53,11 @@ export class EmbeddedInstallStore implements InstallStore {
     await this.#db.close()
   }
 
-  #read<T> (read: () => T): T {
+  #use<T> (use: () => T): T {
     // A read while lmdb closes would throw again later, from a timer where nobody can catch it.
     if (this.#closed) throw storeUnavailable(new Error('The store is closed'))
     try {
-      return read()
+      return use()
     } catch (error) {
       throw storeUnavailable(error)
     }
