@@ -6,6 +6,7 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
 import { Queue } from 'bullmq'
 import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
 import { bullQueueOf } from 'fastify-bitrix24'
 
 export interface BoardOptions {
@@ -24,8 +25,12 @@ export async function showBoard (app: FastifyInstance, { redis, password, client
   app.addHook('onRequest', app.basicAuth)
 
   const { name, prefix } = bullQueueOf(clientId)
-  const queue = new Queue(name, { prefix, connection: { url: redis } })
-  app.addHook('onClose', () => queue.close())
+  const connection = new Redis(redis, { maxRetriesPerRequest: null })
+  const queue = new Queue(name, { prefix, connection })
+  app.addHook('onClose', async () => {
+    await queue.close()
+    await connection.quit()
+  })
   const server = new FastifyAdapter()
   createBullBoard({ queues: [new BullMQAdapter(queue)], serverAdapter: server })
   server.setBasePath('/board')

@@ -6,7 +6,7 @@ import { simulatedKeys, simulatorPort } from './settings.ts'
 const DOMAINS = ['acme.bitrix24.com', 'globex.bitrix24.eu', 'initech.bitrix24.de']
 
 /** Something that happens at a portal; `id` counts up. */
-const WORK: ReadonlyArray<(portal: SimulatedPortal, id: number) => Promise<unknown>> = [
+const WORK: ReadonlyArray<(portal: SimulatedPortal, id: number) => Promise<{ statusCode: number }>> = [
   (portal, id) => portal.send('onCrmDynamicItemAdd', { FIELDS: { ID: id, ENTITY_TYPE_ID: 31 } }),
   (portal, id) => portal.send('onCrmDynamicItemUpdate', { FIELDS: { ID: id, ENTITY_TYPE_ID: 1220 } }),
   (portal, id) => portal.send('onCrmDealAdd', { FIELDS: { ID: id } }),
@@ -26,17 +26,22 @@ export async function simulateBitrix24 (): Promise<Simulation> {
   const b24 = await createSimulator({ ...simulatedKeys, port: simulatorPort })
   const portals = DOMAINS.map(domain => b24.portal(domain))
   const stopped = new AbortController()
+  let stored = 0
   return {
     portals: portals.length,
     async start (appUrl) {
       for (const portal of portals) await portal.install(`${appUrl}/events`)
       for (let id = 1; !stopped.signal.aborted; id++) {
-        for (const portal of portals) await WORK[id % WORK.length]?.(portal, id).catch(() => {})
+        for (const portal of portals) {
+          const delivery = await WORK[id % WORK.length]?.(portal, id).catch(() => undefined)
+          if (delivery?.statusCode === 200) stored++
+        }
         await delay(700, undefined, { signal: stopped.signal }).catch(() => {})
       }
     },
     async stop () {
       stopped.abort()
+      console.log(`${stored} events were answered 200`)
       await b24.close()
     }
   }

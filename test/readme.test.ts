@@ -1,9 +1,10 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import * as errors from '../src/errors.ts'
 import { runCommand, runProgram, startProgram, untilPrinted } from './helpers/program.ts'
 import { temporaryFolder } from './helpers/app.ts'
+import { forgetApp } from './helpers/redis-keys.ts'
 import { freePort } from './helpers/redis-server.ts'
 
 const readme = readFileSync('README.md', 'utf8')
@@ -29,6 +30,7 @@ const REGISTERED = "await app.register(fastifyBitrix24, { clientId: 'local.readm
 const CLOSED = '\nawait app.close()\nexport { openMyStore, salesId, salesSecret, supportId, supportSecret }\n'
 
 const isServer = (code: string) => code.includes('logger: true')
+const isWorker = (code: string) => code.startsWith('// worker.ts')
 const isProgram = (code: string) => code.includes('const app =')
 const registers = (code: string) => code.includes('app.register(')
 const programs = snippets.map((code, i) => ({
@@ -57,17 +59,31 @@ t.test('every snippet compiles', t => {
 })
 
 t.test('every snippet runs', async t => {
-  for (const { file, code, title } of programs.filter(({ code }) => !isServer(code))) {
+  for (const { file, code, title } of programs.filter(({ code }) => !isServer(code) && !isWorker(code))) {
     const { status, stderr, stdout } = runProgram(file, { env: { DATA_DIR: temporaryFolder(t) } })
     t.equal(status, 0, `${title}\n${stderr}\n${stdout.match(/^not ok.*$/gm) ?? ''}`)
     if (code.includes('createSimulator')) t.match(stdout, /^200$/m)
   }
 })
 
-t.test('the first example starts, answers GET, and refuses a forged event', async t => {
-  const [program] = programs.filter(({ code }) => isServer(code))
+for (const { file, title } of programs.filter(({ code }) => isServer(code))) {
+  t.test(`the server starts, answers GET, and refuses a forged event: ${title}`, async t => await serves(t, file))
+}
+
+t.test('the worker starts, and ends when it is told to', async t => {
+  const [program] = programs.filter(({ code }) => isWorker(code))
+  forgetApp(t, 'local.readme')
+  const child = startProgram(program!.file, [], { cwd: temporaryFolder(t), env: { B24_CLIENT_ID: 'local.readme', B24_CLIENT_SECRET: 'made up' } })
+  t.teardown(() => child.kill('SIGKILL'))
+  await untilPrinted(child, /waits for events/)
+  child.kill('SIGTERM')
+  t.equal(await new Promise(resolve => child.once('exit', resolve)), 0)
+})
+
+async function serves (t: Test, file: string): Promise<void> {
+  forgetApp(t, 'local.readme')
   const port = await freePort()
-  const child = startProgram(program!.file, [], {
+  const child = startProgram(file, [], {
     cwd: temporaryFolder(t),
     env: { PORT: String(port), B24_CLIENT_ID: 'local.readme', B24_CLIENT_SECRET: 'made up' }
   })
@@ -77,7 +93,7 @@ t.test('the first example starts, answers GET, and refuses a forged event', asyn
   t.equal((await fetch(url)).status, 200)
   const forged = new URLSearchParams({ event: 'ONCRMDEALADD', 'auth[member_id]': 'a', 'auth[application_token]': 'b' })
   t.equal((await fetch(url, { method: 'POST', body: forged })).status, 403)
-})
+}
 
 t.test('every error has its row, with its status, and every row its error', async t => {
   const rows = [...readme.matchAll(/^\| `(FST_B24_\w+)` \| (\d+) \|/gm)].map(([, code, status]) => [code, Number(status)])

@@ -1,0 +1,69 @@
+import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { bullQueueOf } from '../../src/index.ts'
+import { temporaryFolder } from '../helpers/app.ts'
+import { startProgram } from '../helpers/program.ts'
+import { freePort, startRedis } from '../helpers/redis-server.ts'
+import { secret } from '../helpers/secrets.ts'
+import { until } from '../helpers/until.ts'
+
+/** A program of the example, and what it printed. */
+function start (t: Test, file: string, env: Record<string, string | undefined>) {
+  const child = startProgram(file, [], { cwd: temporaryFolder(t), env: { PORT: '0', ...env } })
+  t.teardown(() => child.kill('SIGKILL'))
+  const program = { child, text: '', handled: () => program.text.match(/^\S+ {2}onCrm\w+ \{/gm)?.length ?? 0 }
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { program.text += chunk.toString() })
+  const ended = new Promise<number | null>(resolve => child.once('exit', resolve))
+  return Object.assign(program, { stop: async () => { child.kill('SIGTERM'); return await ended } })
+}
+
+t.test('a server and two workers share the events, and stopping one loses nothing', { timeout: 120_000 }, async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const env = { REDIS_URL: redis.url, SIMULATOR_PORT: String(await freePort()) }
+  const workers = [start(t, 'examples/worker.ts', env), start(t, 'examples/worker.ts', env)] as const
+  for (const worker of workers) await until(() => worker.text.includes('waits for events'), 'a worker that waits')
+  const server = start(t, 'examples/server.ts', env)
+  const all = [server, ...workers]
+  await until(() => all.every(program => program.handled() > 0), 'each handles something', 60_000)
+
+  t.equal(await workers[0].stop(), 0)
+  const before = server.handled() + workers[1].handled()
+  await until(() => server.handled() + workers[1].handled() > before + 3, 'the others go on', 60_000)
+  t.equal(await server.stop(), 0)
+  const [, stored] = /^(\d+) events were answered 200/m.exec(server.text) ?? []
+  await until(() => all.reduce((sum, program) => sum + program.handled(), 0) >= Number(stored), 'the last worker handles what is left')
+  // What was on its way when the simulation stopped may be handled beside.
+  t.ok(all.reduce((sum, program) => sum + program.handled(), 0) <= Number(stored) + 1, 'and nothing twice')
+  t.equal(await workers[1].stop(), 0)
+
+  const connection = new Redis(redis.url, { maxRetriesPerRequest: null })
+  const { name, prefix } = bullQueueOf('local.simulated')
+  const queue = new Queue(name, { prefix, connection })
+  const counts = await queue.getJobCounts('wait', 'prioritized', 'delayed', 'active', 'failed')
+  await queue.close()
+  await connection.quit()
+  t.strictSame(Object.values(counts), [0, 0, 0, 0, 0], 'nothing is left')
+})
+
+t.test('the board wants its password', { timeout: 60_000 }, async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const password = secret()
+  const server = start(t, 'examples/server.ts', { REDIS_URL: redis.url, SIMULATOR_PORT: String(await freePort()), BOARD_PASSWORD: password })
+  await until(() => server.text.includes('listens at'), 'it listens', 30_000)
+  const [, origin] = /listens at (\S+)/.exec(server.text) ?? []
+  const status = async (credentials?: string) => {
+    const headers = credentials === undefined ? {} : { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
+    return (await fetch(`${origin}/board`, { headers })).status
+  }
+  t.equal(await status(), 401)
+  t.equal(await status('admin:wrong'), 401)
+  t.equal(await status(`root:${password}`), 401)
+  t.equal(await status(`admin:${password}`), 200)
+  const queues = await fetch(`${origin}/board/api/queues`, { headers: { authorization: `Basic ${Buffer.from(`admin:${password}`).toString('base64')}` } })
+  t.match(await queues.json(), { queues: [{ name: 'events' }] })
+  t.equal((await fetch(`${origin}/bitrix24/events`)).status, 200, 'and the rest of the app does not')
+  t.equal(await server.stop(), 0)
+})
