@@ -15,7 +15,8 @@ export function runHandler (call: () => unknown, timeoutMs: number, onLimit: (er
       const error = new FST_B24_HANDLER_TIMEOUT(timeoutMs)
       onLimit(error)
       resolve(error)
-    }, timeoutMs)
+      // A run that the queue has given back must not keep the process.
+    }, timeoutMs).unref()
     const end = (error?: Error): void => {
       clearTimeout(timer)
       resolve(error)

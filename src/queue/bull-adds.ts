@@ -2,6 +2,7 @@ import type { RedisQueueBackend } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { withinDeadline } from '../redis/deadline.ts'
 import type { AppKeys } from '../redis/keys.ts'
+import type { CountedAdd } from './counted-add.ts'
 import { FairTurns } from './fair-turns.ts'
 import type { QueuedEvent } from './queue.ts'
 
@@ -15,25 +16,23 @@ export class BullAdds {
   readonly #client: Redis
   readonly #backend: RedisQueueBackend
   readonly #keys: AppKeys
+  readonly #counted: CountedAdd
   readonly #turns = new FairTurns()
   #lookedAt = 0
 
-  constructor (client: Redis, backend: RedisQueueBackend, keys: AppKeys) {
+  constructor (client: Redis, backend: RedisQueueBackend, keys: AppKeys, counted: CountedAdd) {
     this.#client = client
     this.#backend = backend
     this.#keys = keys
+    this.#counted = counted
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
   async add (event: QueuedEvent): Promise<void> {
     const turn = event.first === true ? 0 : this.#take(event.memberId)
-    const repeated = repeatedOf(event)
-    // Both leave at once and in this order: a run that sees the event sees it counted.
-    const counted = repeated === '' ? undefined : this.#client.hincrby(this.#keys.repeats, `+${repeated}`, 1)
     // Without a Job of BullMQ, whose attempts and their like are the worker's business here. Many adds in the pipeline of
     // `addBulk` cost ioredis more than each for itself, and fail together.
-    const added = this.#backend.addJob(jobOf(event, turn, repeated), event.id)
-    const id = await withinDeadline(counted === undefined ? added : both(counted, added))
+    const id = await withinDeadline(this.#send(event, turn))
     if (id !== event.id) this.#turns.giveBack(event.memberId, turn)
   }
 
@@ -47,6 +46,14 @@ export class BullAdds {
     return this.#turns.take(memberId)
   }
 
+  #send (event: QueuedEvent, turn: number): Promise<string> {
+    const repeated = repeatedOf(event)
+    const job = jobOf(event, turn, repeated)
+    return repeated === ''
+      ? this.#backend.addJob(job, event.id)
+      : this.#backend.addJobToTransaction(this.#counted.target(this.#backend.toKey(''), event.id, repeated), job, event.id)
+  }
+
   #take (memberId: string): number {
     // An answer that is late or missing leaves the turns as they were.
     if (performance.now() - this.#lookedAt > LOOK_MS) this.look().catch(() => {})
@@ -55,13 +62,8 @@ export class BullAdds {
 }
 
 /** BullMQ's deduplication id, or `''` for what is not coalesced. */
-export function repeatedOf ({ memberId, code, item, coalesce }: QueuedEvent): string {
-  return coalesce === true && item !== undefined ? `${memberId}/${code}/${item}` : ''
-}
-
-async function both (counted: Promise<unknown>, added: Promise<string>): Promise<string> {
-  const [, id] = await Promise.all([counted, added])
-  return id
+function repeatedOf ({ memberId, code, item, coalesce }: QueuedEvent): string {
+  return coalesce === true && item !== undefined ? JSON.stringify([memberId, code, item]) : ''
 }
 
 function jobOf (event: QueuedEvent, turn: number, repeated: string): JobJson {

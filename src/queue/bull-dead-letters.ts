@@ -45,23 +45,22 @@ export class BullDeadLetters implements DeadLetterBox {
 
   async #list ({ memberId, code }: DeadLetterFilter, cursor?: string): Promise<DeadLetterPage> {
     const start = cursor === undefined ? 0 : await this.#after(cursor)
-    const ids = await this.#queue.getRanges(['failed'], start, start + PAGE - 1)
+    const found = await this.#client.zrevrange(this.#queue.toKey('failed'), start, start + PAGE - 1, 'WITHSCORES')
+    const ids = found.filter((_, i) => i % 2 === 0)
     // One may have been put back or deleted since.
-    const jobs = await Promise.all(ids.map(id => this.#find(id)))
-    const letters = jobs.filter(job => job !== undefined).map(letterOf)
-    const last = ids.at(-1)
+    const jobs = (await Promise.all(ids.map(id => this.#find(id)))).filter(job => job !== undefined)
     return {
-      letters: letters.filter(letter => (memberId === undefined || letter.memberId === memberId) && (code === undefined || letter.code === code)),
-      ...(ids.length === PAGE && { cursor: `${letters.at(-1)?.failedAt ?? 0}` })
+      letters: jobs.map(letterOf).filter(letter => (memberId === undefined || letter.memberId === memberId) && (code === undefined || letter.code === code)),
+      ...(ids.length === PAGE && { cursor: `${found.at(-1)}.${ids.at(-1)}` })
     }
   }
 
   /** Index of the first letter behind the one that the cursor names, or behind where it stood. */
   async #after (cursor: string): Promise<number> {
-    const [failedAt, id] = cursor.split(/\.(.*)/s) as [string, string]
+    const dot = cursor.indexOf('.')
     const failed = this.#queue.toKey('failed')
-    const rank = await this.#client.zrevrank(failed, id)
-    return rank === null ? await this.#client.zcount(failed, failedAt, '+inf') : rank + 1
+    const rank = await this.#client.zrevrank(failed, cursor.slice(dot + 1))
+    return rank === null ? await this.#client.zcount(failed, cursor.slice(0, dot), '+inf') : rank + 1
   }
 
   async #find (id: string): Promise<Job | undefined> {

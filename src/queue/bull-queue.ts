@@ -1,13 +1,16 @@
 import { createRequire } from 'node:module'
-import type { Queue } from 'bullmq'
+import type { IRedisClient, Queue } from 'bullmq'
 import { FST_B24_CLOSING } from '../errors.ts'
 import { openIoredis, quit, type RedisOption } from '../redis/connect.ts'
+import { corkOf } from '../redis/cork.ts'
 import { withinDeadline } from '../redis/deadline.ts'
 import { appKeys, queueOfApp } from '../redis/keys.ts'
 import { BullAdds } from './bull-adds.ts'
 import { BullDeadLetters } from './bull-dead-letters.ts'
 import type { BullParts } from './bull-parts.ts'
 import { BullWorker } from './bull-worker.ts'
+import { adapt } from './adapt.ts'
+import { CountedAdd } from './counted-add.ts'
 import { Outage } from './outage.ts'
 import type { EventQueue, Process, QueueCounts, QueuedEvent, QueueSettings, WorkOptions } from './queue.ts'
 
@@ -25,7 +28,7 @@ export async function openBullQueue (option: RedisOption, app: string, settings:
   // BullMQ refuses clients with a prefix: its scripts would not know of it.
   const client = await openIoredis(option, { keyPrefix: '' }, error => outage.tell(error))
   client.on('ready', () => outage.over())
-  // One file after another, as CommonJS: it is quicker than `import` at every start.
+  // `import` would read each of its CommonJS files twice: half as quick at every start.
   const bull = createRequire(import.meta.url)('bullmq') as typeof import('bullmq')
   const queue = new BullQueue({ bull, client, app, settings, outage })
   await queue.open()
@@ -45,16 +48,21 @@ class BullQueue implements EventQueue {
   constructor (parts: BullParts) {
     const { bull, client, app, outage } = parts
     const { name, prefix } = queueOfApp(app)
+    const keys = appKeys(app)
+    const adapted = bull.createIORedisClient(client as never) as unknown as IRedisClient
+    const counted = new CountedAdd(client, adapted, keys.repeats)
+    adapt(adapted, corkOf(client), (name, definition) => counted.learn(name, definition))
     this.#parts = parts
     this.#queue = new bull.Queue(name, {
       prefix, connection: client as never, skipVersionCheck: true, streams: { events: { maxLen: LOG_LENGTH } }
     }) as unknown as Queue
     this.#queue.on('error', error => outage.tell(error))
-    this.#adds = new BullAdds(client, this.#queue.getBackend() as never, appKeys(app))
+    this.#adds = new BullAdds(client, this.#queue.getBackend() as never, keys, counted)
     this.deadLetters = new BullDeadLetters(this.#queue, client, this.#adds)
   }
 
   async open (): Promise<void> {
+    await withinDeadline(this.#queue.waitUntilReady())
     await this.#adds.look()
   }
 

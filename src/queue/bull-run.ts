@@ -1,14 +1,13 @@
 import type { Job } from 'bullmq'
 import { withinDeadline } from '../redis/deadline.ts'
-import { repeatedOf } from './bull-adds.ts'
 import { attemptsOf, eventOf, factsOf } from './bull-letter.ts'
 import type { Entry, ItemLedger, Line } from './item-ledger.ts'
 import type { Outcome, Run } from './queue.ts'
 
-/** As it is kept with the job: what had been queued of it by then tells whether it still holds. */
-type Saved = [seen: string | null, progress: unknown]
+/** As it is kept with the job: it holds as long as no repeat has come in since. */
+type Saved = [repeats: number, progress: unknown]
 
-const ALONE: Entry = { free: true, seen: null, settled: null }
+const ALONE: Entry = { free: true, repeats: 0 }
 
 /** One attempt at a job of BullMQ. */
 export class BullRun implements Run {
@@ -36,7 +35,7 @@ export class BullRun implements Run {
     this.attempt = attemptsOf(job) + 1
     this.abandoned = new Promise(resolve => { this.#abandon = resolve })
     const event = eventOf(job)
-    if (event?.item !== undefined) this.#line = { jobId: job.id as string, item: `${event.memberId}/${event.item}`, repeated: repeatedOf(event) }
+    if (event?.item !== undefined) this.#line = { jobId: job.id as string, item: JSON.stringify([event.memberId, event.item]) }
     this.#before = factsOf(job).coalesced ?? 1
   }
 
@@ -49,9 +48,9 @@ export class BullRun implements Run {
     return this.#entry.free
   }
 
-  /** Its job is over. */
-  end (ledger: ItemLedger): void {
-    if (this.#line !== undefined) ledger.end(this.#line, this.#entry)
+  /** Lets go of its item; for good, when its job is over. */
+  end (ledger: ItemLedger, over: boolean): void {
+    if (this.#line !== undefined && this.#entry.free) ledger.end(this.#line, over)
   }
 
   abandon (): void {
@@ -59,18 +58,16 @@ export class BullRun implements Run {
   }
 
   get coalesced (): number {
-    const { seen, settled } = this.#entry
-    return Math.max(this.#before, Number(seen) - Number(settled))
+    return Math.max(this.#before, 1 + this.#entry.repeats)
   }
 
   get progress (): unknown {
-    const { seen } = this.#entry
     // A job that never saved anything has 0 there, and a stranger's whatever it is.
-    const [at, progress] = (Array.isArray(this.job.progress) ? this.job.progress : []) as Partial<Saved>
-    return seen === null || seen === at ? progress : undefined
+    const [repeats, progress] = (Array.isArray(this.job.progress) ? this.job.progress : []) as Partial<Saved>
+    return repeats === this.#entry.repeats ? progress : undefined
   }
 
   async save (progress: unknown): Promise<void> {
-    await withinDeadline(this.job.updateProgress([this.#entry.seen, progress] satisfies Saved))
+    await withinDeadline(this.job.updateProgress([this.#entry.repeats, progress] satisfies Saved))
   }
 }

@@ -12,7 +12,7 @@ import { TurnMark } from './turn-mark.ts'
 
 /** Waits of an event whose item is being handled, ms: doubled each time, within these. */
 const SHORTEST_WAIT_MS = 50
-const LONGEST_WAIT_MS = 500
+const LONGEST_WAIT_MS = 1_000
 /** Until Redis is asked again, ms. */
 const REDIS_AWAY_MS = 500
 /** Time that runs have to end after they were aborted, ms. */
@@ -47,7 +47,9 @@ export class BullWorker {
     const { worker, disconnect } = openWorker(parts, options.concurrency, (job, token, signal) => this.#handle(new BullRun(job, token as string, signal as AbortSignal)))
     this.#worker = worker
     this.#disconnect = disconnect
-    this.#ledger = new ItemLedger(client, keys, worker.toKey(''))
+    const backend = worker.getBackend()
+    // It may have come by itself meanwhile.
+    this.#ledger = new ItemLedger(client, keys, worker.toKey(''), jobId => { backend.promote(jobId).catch(() => {}) })
     this.#listen()
     this.#watch = setInterval(() => this.#lookForLost(), settings.stalledAfterMs / 4)
   }
@@ -120,6 +122,7 @@ export class BullWorker {
     try {
       // Not moveToWait: it wakes nobody up.
       await run.job.moveToDelayed(Date.now() + delayMs, run.token)
+      run.end(this.#ledger, false)
     } catch (error) {
       this.#parts.outage.tell(error)
     }
@@ -131,12 +134,13 @@ export class BullWorker {
     this.#worker.on('drained', () => this.#mark.empty())
     this.#worker.on('completed', (job) => {
       outage.over()
-      this.#runOf.get(job)?.end(this.#ledger)
+      this.#runOf.get(job)?.end(this.#ledger, true)
     })
     this.#worker.on('failed', (job) => {
-      if (job?.finishedOn === undefined) return
-      this.#runOf.get(job)?.end(this.#ledger)
-      this.#options.onDead(letterOf(job))
+      if (job === undefined) return
+      const isDead = job.finishedOn !== undefined
+      this.#runOf.get(job)?.end(this.#ledger, isDead)
+      if (isDead) this.#options.onDead(letterOf(job))
     })
     this.#worker.on('locksRenewed', ({ jobIds }) => {
       for (const run of this.#runs) if (jobIds.includes(run.job.id as string)) run.renewedAt = performance.now()

@@ -26,11 +26,18 @@ export class EmbeddedCommits {
     this.#tables = tables
   }
 
-  /** Resolves when it is known to be on disk, however long it takes. `body` may run again after a failure only when it is asked to. */
+  /**
+   * Resolves when it is on disk, however long that takes.
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
   async write (body: Body): Promise<void> {
     const group = this.#group()
     group.others.push(body)
-    await group.committed
+    try {
+      await group.committed
+    } catch (error) {
+      throw storeUnavailable(error)
+    }
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE when it is not known to be on disk in time */
@@ -61,9 +68,8 @@ export class EmbeddedCommits {
 
   async #commit (group: Group): Promise<void> {
     try {
+      this.#tables.assertThere()
       await settle(this.#tables.root.transaction(() => this.#apply(group)))
-    } catch (error) {
-      throw storeUnavailable(error)
     } finally {
       this.#shut(group)
     }

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path'
-import { withinDeadline } from '../redis/deadline.ts'
 import { EmbeddedCommits } from './embedded-commits.ts'
 import { EmbeddedTables } from './embedded-tables.ts'
 
@@ -36,11 +35,12 @@ export class EmbeddedFolder {
     }
   }
 
-  /** Closes the tables when the last user leaves. */
+  /** Closes the tables when the last user leaves, after all that is under way. */
   async close (): Promise<void> {
-    if (--this.#users > 0) return
+    this.#users--
+    await this.commits.idle()
+    if (this.#users > 0 || this.tables.isClosed) return
     EmbeddedFolder.#opened.delete(this.#path)
-    await withinDeadline(this.commits.idle())
     await this.tables.close()
   }
 }

@@ -104,7 +104,7 @@ class EmbeddedQueue implements EventQueue {
 
   async #close (timeoutMs: number): Promise<void> {
     await this.#worker?.close(timeoutMs)
-    await this.#folder.close()
+    await withinDeadline(this.#folder.close()).catch(this.#settings.onError)
   }
 
   #announce (lane: number, portal: string): void {

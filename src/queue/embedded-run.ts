@@ -1,8 +1,8 @@
 import type { EventKeys } from './embedded-keys.ts'
-import type { EventRecord } from './embedded-record.ts'
+import { recordText, type EventRecord } from './embedded-record.ts'
 import type { Run } from './queue.ts'
 
-type Store = (run: EmbeddedRun, record: EventRecord) => Promise<void>
+type Store = (run: EmbeddedRun, record: string) => Promise<void>
 
 /** One attempt at an event of the folder. */
 export class EmbeddedRun implements Run {
@@ -46,7 +46,7 @@ export class EmbeddedRun implements Run {
 
   save = async (progress: unknown): Promise<void> => {
     const record = { ...this.#record, progress }
-    await this.#store(this, record)
+    await this.#store(this, recordText(JSON.stringify(record.event), record))
     this.#record = record
   }
 }

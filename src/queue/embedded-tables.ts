@@ -1,6 +1,8 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Database, RootDatabase } from 'lmdb'
 import { openLmdb } from '../embedded/lmdb.ts'
-import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
+import { storeUnavailable } from '../redis/deadline.ts'
 
 type Place<K> = [key: K, seq: number]
 type Key = string | number | Place<string> | Place<number> | [lane: number, portal: string] | [lane: number, portal: string, seq: number]
@@ -28,9 +30,13 @@ export class EmbeddedTables {
   readonly news: Database<string, [lane: number, portal: string]>
   /** Counter, clock, and who works. */
   readonly meta: Database<string, string>
+  readonly #file: string
+  readonly #inode: number
   #closed = false
 
-  private constructor (root: RootDatabase<string, string>) {
+  private constructor (root: RootDatabase<string, string>, folder: string) {
+    this.#file = join(folder, 'queue', 'data.mdb')
+    this.#inode = statSync(this.#file).ino
     const table = <K extends Key>(name: string): Database<string, K> =>
       root.openDB<string, K>({ name, encoding: 'string' })
     this.root = root
@@ -53,14 +59,20 @@ export class EmbeddedTables {
   static async open (dataDir: string, app: string): Promise<EmbeddedTables> {
     const root = await openLmdb<string>(dataDir, app, 'queue', { encoding: 'string' })
     try {
-      return new EmbeddedTables(root)
+      return new EmbeddedTables(root, join(dataDir, app))
     } catch (error) {
+      await root.close()
       throw storeUnavailable(error)
     }
   }
 
   get isClosed (): boolean {
     return this.#closed
+  }
+
+  /** LMDB would go on writing to a file that was deleted, and be content. */
+  assertThere (): void {
+    if (statSync(this.#file).ino !== this.#inode) throw new Error('The folder of the queue is another one now')
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
@@ -76,7 +88,7 @@ export class EmbeddedTables {
 
   async close (): Promise<void> {
     this.#closed = true
-    await withinDeadline(this.root.close())
+    await this.root.close()
   }
 }
 

@@ -1,7 +1,6 @@
 import { FST_B24_CLOSING } from '../errors.ts'
 import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
 import type { EmbeddedFolder } from './embedded-folder.ts'
-import type { EventRecord } from './embedded-record.ts'
 import type { EmbeddedRun } from './embedded-run.ts'
 import { firstKey } from './embedded-tables.ts'
 import type { EventShelf } from './event-shelf.ts'
@@ -77,13 +76,13 @@ export class EmbeddedWorker {
   }
 
   /** Keeps how far a run got, unless the event was given to another worker. */
-  async store (run: EmbeddedRun, record: EventRecord): Promise<void> {
-    const { folder, shelf, lease, bench } = this.#parts
+  async store (run: EmbeddedRun, record: string): Promise<void> {
+    const { folder, lease } = this.#parts
     let isStored = false
-    if (bench.runs.has(run)) {
+    if (this.#counts(run)) {
       await folder.commits.writeInTime(() => {
-        isStored = bench.runs.has(run) && lease.isMine()
-        if (isStored) shelf.save(run.seq, record)
+        isStored = this.#counts(run) && lease.isMine()
+        if (isStored) folder.tables.records.put(run.seq, record)
       })
     }
     if (!isStored) throw storeUnavailable(new Error('The event was given to another worker'))
@@ -98,7 +97,6 @@ export class EmbeddedWorker {
     for (const run of bench.runs) if (!this.#ended.has(run)) run.controller.abort(new FST_B24_CLOSING())
     await withinDeadline(this.#handOver()).catch(error => this.#fail(error))
     clearTimeout(this.#timer)
-    bench.clear()
   }
 
   async #untilIdle (timeoutMs: number): Promise<void> {
@@ -224,20 +222,26 @@ export class EmbeddedWorker {
     this.#hasFailed = true
   }
 
+  /** Whether the run is still this worker's. */
+  #counts (run: EmbeddedRun): boolean {
+    return !this.#isOver && this.#parts.bench.runs.has(run)
+  }
+
   #start (run: EmbeddedRun): void {
     if (this.#isClosing) this.#ended.set(run, { status: 'later', delayMs: 0 })
     else this.#run(run)
   }
 
   async #run (run: EmbeddedRun): Promise<void> {
-    const { process, bench } = this.#parts
+    const { process } = this.#parts
     let outcome: Outcome
     try {
-      outcome = await process(run)
+      // Nothing that is answered may break a change.
+      outcome = { ...await process(run) }
     } catch (error) {
       outcome = { status: 'failed', error: error as Error }
     }
-    if (this.#isOver || !bench.runs.has(run)) return
+    if (!this.#counts(run)) return
     this.#ended.set(run, outcome)
     this.wake()
   }

@@ -146,11 +146,11 @@ export class EventShelf {
   /** Lets an event that waits stand for `coalesced` more. Every handler has to see them. */
   #absorb ({ repeat }: EventKeys, coalesced: number, event?: string): boolean {
     if (repeat === undefined) return false
-    const seq = Number(this.#tables.repeats.get(repeat) ?? 0)
-    const record = this.record(seq)
-    if (record === undefined) return false
+    const seq = this.#tables.repeats.get(repeat)
+    const record = seq && this.record(Number(seq))
+    if (!record) return false
     const { attempt } = record
-    this.#tables.records.put(seq, recordText(event ?? JSON.stringify(record.event), { attempt, coalesced: record.coalesced + coalesced }))
+    this.#tables.records.put(Number(seq), recordText(event ?? JSON.stringify(record.event), { attempt, coalesced: record.coalesced + coalesced }))
     return true
   }
 

@@ -3,14 +3,15 @@ import type { Redis } from 'ioredis'
 import type { AppKeys } from '../redis/keys.ts'
 import { withinDeadline } from '../redis/deadline.ts'
 
+/** Time after which nobody calls for an item any more that found it taken, ms. */
+const CALLERS_LIFE_MS = 60_000
+
 /** What the ledger says when a run begins. */
 export interface Entry {
   /** `false` while another run holds the item. */
   free: boolean
-  /** How often this event was queued until now; `null` when this run is not the one that repeats become part of. */
-  seen: string | null
-  /** How many of these an earlier run stood for. */
-  settled: string | null
+  /** Repeats that became part of the event while it waited. */
+  repeats: number
 }
 
 /** A run as the ledger knows it. */
@@ -18,72 +19,80 @@ export interface Line {
   jobId: string
   /** Key of the item that it needs for itself. */
   item: string
-  /** BullMQ's deduplication id, or `''` for what is not coalesced. */
-  repeated: string
 }
 
-// KEYS: busy, repeats, prefix of the queue's keys. ARGV: five for each line (begin or end, job, item, repeated, seen).
-// An item is held as long as BullMQ's own lock of the job that took it: who dies lets go when that lapses.
-// In `repeats`, `+<id>` counts what was queued, and `-<id>` what earlier runs stood for.
+// KEYS: busy, repeats, prefix of the queue's keys. ARGV: three for each line (verb, job, item).
+// An item is held as long as BullMQ's own lock of the job that took it: who dies lets go when that lapses. Who finds it held
+// is put down, to be called when it is free; that it comes again by itself anyway, is why such a list may end unread.
 const LEDGER = `
 local busy, repeats, queue = KEYS[1], KEYS[2], KEYS[3]
-local entries = {}
-local function begin(job, item, repeated)
+local entries, called = {}, {}
+local function begin(job, item)
   local holder = redis.call('HGET', busy, item)
-  if holder and holder ~= job and redis.call('EXISTS', queue .. holder .. ':lock') == 1 then return {0, false, false} end
+  if holder and holder ~= job and redis.call('EXISTS', queue .. holder .. ':lock') == 1 then
+    local callers = busy .. ':' .. item
+    redis.call('RPUSH', callers, job)
+    redis.call('PEXPIRE', callers, ${CALLERS_LIFE_MS})
+    return {0, 0}
+  end
   redis.call('HSET', busy, item, job)
-  if repeated == '' or redis.call('GET', queue .. 'de:' .. repeated) ~= job then return {1, false, false} end
-  local counts = redis.call('HMGET', repeats, '+' .. repeated, '-' .. repeated)
-  return {1, counts[1], counts[2]}
+  return {1, tonumber(redis.call('HGET', repeats, job) or 0)}
 end
-local function finish(job, item, repeated, seen)
-  if redis.call('HGET', busy, item) == job then redis.call('HDEL', busy, item) end
-  if seen == '' then return end
-  if redis.call('HGET', repeats, '+' .. repeated) == seen then
-    redis.call('HDEL', repeats, '+' .. repeated, '-' .. repeated)
-  else
-    redis.call('HSET', repeats, '-' .. repeated, seen)
+local function free(job, item)
+  if redis.call('HGET', busy, item) ~= job then return end
+  redis.call('HDEL', busy, item)
+  for _ = 1, 16 do
+    local caller = redis.call('LPOP', busy .. ':' .. item)
+    if not caller then return end
+    if redis.call('ZSCORE', queue .. 'delayed', caller) then
+      called[#called + 1] = caller
+      return
+    end
   end
 end
-for i = 1, #ARGV, 5 do
-  if ARGV[i] == 'begin' then
-    entries[#entries + 1] = begin(ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+for i = 1, #ARGV, 3 do
+  local verb, job, item = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if verb == 'begin' then
+    entries[#entries + 1] = begin(job, item)
   else
-    finish(ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+    if verb == 'end' then redis.call('HDEL', repeats, job) end
+    free(job, item)
   end
 end
-return entries`
+return {entries, called}`
 
-type Written = Array<[free: 0 | 1, seen: string | null, settled: string | null]>
+type Written = [entries: Array<[free: 0 | 1, repeats: number]>, called: string[]]
 
 /**
- * Says whether a run may begin, and how many deliveries it stands for: BullMQ keeps repeats of one event of an item apart,
- * but not different events of it, and does not count what it drops. What begins and ends in one turn of the event loop
- * travels together.
+ * Says whether a run may begin, and what it stands for: BullMQ keeps repeats of one event of an item apart, but not different
+ * events of it. What begins and ends in one turn of the event loop travels together.
  */
 export class ItemLedger {
   readonly #write: (lines: string[]) => Promise<Written>
+  readonly #call: (jobId: string) => void
   #lines: string[] = []
   #begun = 0
   #entries: Promise<Written> | undefined
 
-  constructor (client: Redis, { busy, repeats }: AppKeys, queue: string) {
+  /** `call` brings a job that waits for an item back at once. */
+  constructor (client: Redis, { busy, repeats }: AppKeys, queue: string, call: (jobId: string) => void) {
+    this.#call = call
     client.defineCommand('b24ledger', { numberOfKeys: 3, lua: LEDGER })
     const script = client as unknown as { b24ledger (...args: string[]): Promise<Written> }
     this.#write = lines => withinDeadline(script.b24ledger(busy, repeats, queue, ...lines))
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
-  async begin ({ jobId, item, repeated }: Line): Promise<Entry> {
+  async begin ({ jobId, item }: Line): Promise<Entry> {
     const index = this.#begun++
-    this.#lines.push('begin', jobId, item, repeated, '')
-    const [free, seen, settled] = (await this.#travel())[index] as Written[number]
-    return { free: free === 1, seen, settled }
+    this.#lines.push('begin', jobId, item)
+    const [free, repeats] = (await this.#travel())[0][index] as Written[0][number]
+    return { free: free === 1, repeats }
   }
 
-  /** To be called when the run has ended for good. Rejects never: what is left is tidied by the next run of the item. */
-  end ({ jobId, item, repeated }: Line, { seen }: Entry): void {
-    this.#lines.push('end', jobId, item, repeated, seen ?? '')
+  /** The run has ended; its job comes again unless it is `over`. Never throws: what is left of it is in nobody's way. */
+  end ({ jobId, item }: Line, over: boolean): void {
+    this.#lines.push(over ? 'end' : 'free', jobId, item)
     this.#travel().catch(() => {})
   }
 
@@ -103,6 +112,8 @@ export class ItemLedger {
     this.#lines = []
     this.#begun = 0
     this.#entries = undefined
-    return await this.#write(lines)
+    const written = await this.#write(lines)
+    for (const jobId of written[1]) this.#call(jobId)
+    return written
   }
 }

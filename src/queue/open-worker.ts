@@ -1,5 +1,6 @@
-import type { IRedisClient, Job, Processor, RedisQueueBackend, Worker, WorkerOptions } from 'bullmq'
-import type { Redis } from 'ioredis'
+import type { Job, Processor, RedisQueueBackend, Worker, WorkerOptions } from 'bullmq'
+import type { Cluster, Redis } from 'ioredis'
+import { end } from '../redis/connect.ts'
 import { queueOfApp } from '../redis/keys.ts'
 import type { BullParts } from './bull-parts.ts'
 import { backoffOf } from './backoff.ts'
@@ -17,11 +18,18 @@ const DRAIN_S = 5
  */
 export function openWorker ({ bull, client, app, settings }: BullParts, concurrency: number, process: Processor): { worker: Worker, disconnect: () => void } {
   const { name, prefix } = queueOfApp(app)
-  const blocking = client.duplicate({ maxRetriesPerRequest: null, socketTimeout: undefined, lazyConnect: true } as never)
+  const blocking = blockingOf(client)
   const backend = backendOf(bull, client, blocking)
   const options = { ...optionsOf(settings), prefix, concurrency, connection: client }
   const worker = new bull.Worker(name, process, options as never, backend as never) as unknown as Worker
-  return { worker, disconnect: () => blocking.disconnect() }
+  return { worker, disconnect: () => end(blocking) }
+}
+
+/** A connection of the same kind that waits for as long as it takes. */
+function blockingOf (client: Redis | Cluster): Redis {
+  const patient = { maxRetriesPerRequest: null, socketTimeout: undefined, lazyConnect: true }
+  if (!('nodes' in client)) return client.duplicate(patient as never)
+  return client.duplicate([], { lazyConnect: true, redisOptions: { ...client.options.redisOptions, ...patient } as object }) as unknown as Redis
 }
 
 function optionsOf ({ backoffMs, stalledAfterMs, deadLetters }: QueueSettings): Omit<WorkerOptions, 'connection'> {
@@ -44,23 +52,9 @@ function backendOf (bull: Bull, client: Redis, blocking: Redis): (name: string, 
   return (name, options) => {
     const keys = new bull.QueueKeys(options.prefix)
     return new bull.RedisQueueBackend(
-      new bull.RedisConnection(patient(bull, client), { shared: true, blocking: false, skipVersionCheck: true }),
+      new bull.RedisConnection(client as never, { shared: true, blocking: false, skipVersionCheck: true }),
       name, keys.getKeys(name), type => keys.toKey(name, type), options,
       new bull.RedisConnection(blocking as never, { shared: false, blocking: true })
     )
   }
-}
-
-/** BullMQ tries a command again only after some errors of a connection; a client that fails fast has others. */
-function patient (bull: Bull, client: Redis): never {
-  const adapted = bull.createIORedisClient(client as never) as unknown as IRedisClient
-  const run = adapted.runCommand
-  adapted.runCommand = async (name, args) => {
-    try {
-      return await run(name, args)
-    } catch (error) {
-      throw Object.assign(error as Error, (error as Error).name !== 'ReplyError' && { code: 'ECONNREFUSED' })
-    }
-  }
-  return adapted as never
 }

@@ -14,7 +14,7 @@ export interface WorkbenchParts {
   shelf: EventShelf
   dead: EmbeddedDeadLetters
   settings: Pick<QueueSettings, 'attempts' | 'backoffMs'>
-  store: (run: EmbeddedRun, record: EventRecord) => Promise<void>
+  store: (run: EmbeddedRun, record: string) => Promise<void>
 }
 
 /** What the worker has in hand, and whose turn is next. Counts as stored once `confirm` was called; else call `rollback`. */
@@ -110,7 +110,11 @@ export class Workbench {
   /** Counts an attempt whose worker died; inside of a change. It goes on at once. */
   revive (seq: number): DeadLetter[] {
     const { shelf, dead, settings: { attempts } } = this.#parts
-    const record = shelf.record(seq) ?? { event: undefined, attempt: 0, coalesced: 1 }
+    const record = shelf.record(seq)
+    if (record === undefined) {
+      shelf.finish(seq)
+      return []
+    }
     const failed = { ...record, attempt: record.attempt + 1 }
     if (failed.attempt >= attempts) return [dead.bury(seq, failed, { message: 'The process ended during the attempt' })]
     shelf.giveBack(seq, failed)

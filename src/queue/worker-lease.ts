@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { parseJson } from './embedded-record.ts'
 import type { EmbeddedTables } from './embedded-tables.ts'
 
 /** Processes whose ids are of one kind. */
@@ -37,7 +38,7 @@ export class WorkerLease {
   isFree (): boolean {
     const owner = this.#meta.get('owner')
     if (owner === undefined) return true
-    const sign = this.#meta.get('sign') ?? ''
+    const sign = String(this.#meta.get('sign'))
     if (`${owner} ${sign}` !== this.#seen) {
       this.#seen = `${owner} ${sign}`
       this.#seenAt = performance.now()
@@ -66,7 +67,7 @@ export class WorkerLease {
 
 /** Whether the process is known to have ended; of another machine or container nothing is known. */
 function isGone (text: string): boolean {
-  const { pid, processes } = JSON.parse(text || '{}') as Partial<Sign>
+  const { pid, processes } = (parseJson(text) ?? {}) as Partial<Sign>
   if (pid === undefined || processes !== PROCESSES) return false
   try {
     process.kill(pid, 0)

@@ -118,5 +118,12 @@ function bounded (client: RedisClient): BoundedClient {
 export async function quit (client: Redis): Promise<void> {
   // A server that is gone cannot say goodbye; closing must not fail for it.
   await withinDeadline(client.quit()).catch(() => {})
+  end(client)
+}
+
+/** Ends a client of one's own at once, and all that waits for it. */
+export function end (client: Redis): void {
+  // While it waits to connect again, ioredis would forget about its end, and about the commands that it holds.
+  if (client.status === 'reconnecting') client.connect().catch(() => {})
   client.disconnect()
 }

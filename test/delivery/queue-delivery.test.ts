@@ -82,7 +82,11 @@ for (const { storage, options } of STORAGES) {
       t.equal(cursor, undefined)
       t.strictSame(letters.map(({ id }) => id).sort(), told.map(({ id }) => id).sort())
       t.match(letters[0], {
-        memberId: portal.memberId, name: 'onCrmDealUpdate', code: 'ONCRMDEALUPDATE', attempts: 3, coalesced: 1,
+        memberId: portal.memberId,
+        name: 'onCrmDealUpdate',
+        code: 'ONCRMDEALUPDATE',
+        attempts: 3,
+        coalesced: 1,
         error: { message: '2 handlers failed: no disk; no luck' },
         raw: { event: 'ONCRMDEALUPDATE', data: { FIELDS: { ID: /[12]/ } }, auth: { member_id: portal.memberId } }
       })

@@ -40,6 +40,8 @@ export interface Counts {
   handled: number
   /** Posts that were handled more than once. */
   twice: number
+  /** Posts whose handler was at work when its process was killed. */
+  cutOff: number
   /** Posts answered 200 and not handled. */
   lost: number[]
 }
@@ -103,10 +105,17 @@ export class FaultRun {
   }
 
   /** Posts one event and keeps the answer. */
-  async post (program: AppProgram, order: Partial<Order> = {}): Promise<Post> {
-    const load = new Load(this.portals, this.posts, () => this.#next++, { url: program.eventsUrl, concurrency: 1, orderOf: n => ({ ...ownDeal(n), ...order }) })
-    await load.stop()
-    return this.posts.at(-1) as Post
+  async post (program: AppProgram, order?: Partial<Order>): Promise<Post> {
+    const [post] = await this.postAll(program, 1, order)
+    return post as Post
+  }
+
+  /** Posts some events at once and keeps the answers. */
+  async postAll (program: AppProgram, count: number, order: Partial<Order> = {}): Promise<Post[]> {
+    const first = this.posts.length
+    // Each sender is stopped after its first.
+    await this.load(program, { concurrency: count, orderOf: n => ({ ...ownDeal(n), ...order }) }).stop()
+    return this.posts.slice(first)
   }
 
   load (program: AppProgram, options: Omit<LoadOptions, 'url'>): Load {
@@ -134,8 +143,8 @@ export class FaultRun {
   }
 
   /** Waits until a post is answered 200. */
-  async untilTaken (program: AppProgram, order?: Partial<Order>): Promise<void> {
-    await until(async () => (await this.post(program, order)).statusCode === 200, 'a post is answered 200', 30_000)
+  async untilTaken (program: AppProgram): Promise<void> {
+    await until(async () => (await this.post(program)).statusCode === 200, 'a post is answered 200', 30_000)
   }
 
   /** Says and checks what became of the posts since `first`. */
@@ -148,9 +157,11 @@ export class FaultRun {
     const handled = posts.filter(({ n }) => ends.has(n))
     const lost = answered.filter(({ n }) => !ends.has(n)).map(({ n }) => n)
     const twice = handled.filter(({ n }) => ends.get(n) as number > 1).length
+    const torn = new Set(runs.filter(({ pid, endedAt }) => endedAt === undefined && this.deaths.has(pid)).map(({ n }) => n))
+    const cutOff = posts.filter(({ n }) => torn.has(n)).length
     const overlaps = overlapsOf(runs, this.deaths)
-    const counts = { sent: posts.length, answered: answered.length, handled: handled.length, twice, lost }
-    this.#t.comment(`${what}: sent ${counts.sent}, answered 200: ${counts.answered}, handled ${counts.handled} (twice: ${twice}), lost ${lost.length}`)
+    const counts = { sent: posts.length, answered: answered.length, handled: handled.length, twice, cutOff, lost }
+    this.#t.comment(`${what}: sent ${counts.sent}, answered 200: ${counts.answered}, handled ${counts.handled} (twice: ${twice}, cut off: ${cutOff}), lost ${lost.length}`)
     this.#t.strictSame(lost.slice(0, 10), [], `${what}: none is lost`)
     this.#t.strictSame(overlaps.slice(0, 3), [], `${what}: no deal is handled twice at once`)
     return counts
@@ -162,7 +173,7 @@ export function ownDeal (n: number): Order {
   return { ID: 100 + n, N: String(n) }
 }
 
-/** Mostly deals of their own that take up to 40 ms; every eighth event is about one of three deals. */
+/** Mostly deals of their own that take up to 150 ms; every eighth event is about one of three deals. */
 export function mixedDeals (n: number): Order {
-  return n % 8 === 0 ? { ID: 1 + n % 3, N: String(n), MS: '3' } : { ...ownDeal(n), MS: String(n * 7 % 40) }
+  return n % 8 === 0 ? { ID: 1 + n % 3, N: String(n), MS: '3' } : { ...ownDeal(n), MS: String(n * 37 % 150) }
 }

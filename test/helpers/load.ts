@@ -55,7 +55,7 @@ export class Load {
       const beganAt = now()
       const { statusCode } = await portal.send('onCrmDealUpdate', { FIELDS: orderOf(n) }, { url })
       this.#posts.push({ n, statusCode, beganAt, endedAt: now() })
-      await sleep(statusCode === 0 ? 20 : pauseMs)
+      await sleep(statusCode === 0 ? 50 : pauseMs)
     }
   }
 }

@@ -8,7 +8,7 @@ import type { OpenQueue } from './contract/trial.ts'
 import { queueContract } from './queue-contract.ts'
 
 /** Cases that run at the same time. */
-const SIDE_BY_SIDE = 6
+const SIDE_BY_SIDE = 4
 
 t.setTimeout(300_000)
 

@@ -33,9 +33,10 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
     trial.work(before, async (run) => {
       if (run.attempt === 1) return failed()
       await run.save({ step: 2 })
-      await aborted(run)
-      reasons.push(run.signal.reason)
-      throw run.signal.reason
+      return await untilAborted(run).catch((reason) => {
+        reasons.push(reason)
+        throw reason
+      })
     })
     const event = newEvent({ item: 'deal:1', coalesce: true })
     await before.add(event)
@@ -58,7 +59,7 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
     await (await trial.open()).add(newEvent({ first: true }))
     for (let round = 1; round <= 4; round++) {
       const queue = await trial.open({ attempts: 2 })
-      trial.work(queue, async (run) => { if (round < 4) await aborted(run) })
+      trial.work(queue, async (run) => { if (round < 4) await untilAborted(run) })
       await until(() => trial.runs.length === round, 'it runs')
       await queue.close(round < 4 ? 0 : 5_000)
     }
@@ -88,7 +89,7 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'leaves to other queues what it gives back' (trial) {
     const [one, two] = [await trial.open(), await trial.open()]
-    trial.work(one, aborted, 2)
+    trial.work(one, untilAborted, 2)
     const events = newEvents(2)
     await addAll(one, events)
     await until(() => trial.runs.length === 2, 'both run')
@@ -163,7 +164,8 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
   }
 }
 
-/** Resolves when the run is aborted. */
-async function aborted ({ signal }: Run): Promise<undefined> {
+/** Goes on until the run is aborted, and ends by that. */
+async function untilAborted ({ signal }: Run): Promise<never> {
   if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+  throw signal.reason
 }

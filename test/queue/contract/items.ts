@@ -35,6 +35,23 @@ export const ITEMS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(trial.dead, [])
   },
 
+  async 'handles one item at a time when its events come again at once, in whichever queue' (trial) {
+    const queues = await Promise.all([trial.open(), trial.open(), trial.open()])
+    const again = new Map<string, number>()
+    for (const queue of queues) {
+      trial.work(queue, async (_, { event: { id } }) => {
+        const times = (again.get(id) ?? 0) + 1
+        again.set(id, times)
+        await sleep(1)
+        if (times < 20) return { status: 'later', delayMs: 0 }
+      })
+    }
+    const events = Array.from({ length: 9 }, (_, i) => newEvent({ item: `deal:${i % 3}` }))
+    await addAll(queues[0]!, events)
+    await trial.settled(queues[0]!, 180)
+    assert.equal(trial.runs.length, 180)
+  },
+
   async 'handles different items of one portal side by side, up to concurrency' (trial) {
     const queue = await trial.open()
     const gate = newGate()

@@ -5,6 +5,8 @@ import { until } from '../../helpers/until.ts'
 import { addAll, dead, failed, newEvent, newEvents, newGate, type Seen, type Trial } from './trial.ts'
 
 const REPEATED = { item: 'deal:1', coalesce: true }
+/** Long enough for a repeat to come meanwhile, however busy the machine is. */
+const HELD_MS = 1_500
 
 /** Waiting repeats become one; none is lost. */
 export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
@@ -56,7 +58,7 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
   },
 
   async 'lets every handler see a repeat that comes while its event is held back for later' (trial) {
-    await seesRepeat(trial, { status: 'later', delayMs: 300 }, 'held back')
+    await seesRepeat(trial, { status: 'later', delayMs: HELD_MS }, 'held back')
   },
 
   async 'lets every handler see a repeat that comes during a run that then fails' (trial) {
@@ -64,7 +66,7 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
   },
 
   async 'lets every handler see a repeat that comes during a run that is then for later' (trial) {
-    await seesRepeat(trial, { status: 'later', delayMs: 300 }, 'running')
+    await seesRepeat(trial, { status: 'later', delayMs: HELD_MS }, 'running')
   },
 
   async 'handles what comes after a dead letter of its item, on its own' (trial) {
@@ -115,7 +117,7 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
 
 /** A repeat comes when its event has kept some progress: some run that begins after it must start from nothing. */
 async function seesRepeat (trial: Trial, first: Outcome, when: 'running' | 'held back'): Promise<void> {
-  const queue = await trial.open({ backoffMs: 300 })
+  const queue = await trial.open({ backoffMs: HELD_MS })
   const gate = newGate()
   trial.work(queue, async (run) => {
     if (trial.runs.length > 1) return

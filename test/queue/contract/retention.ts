@@ -8,7 +8,11 @@ import { addAll, dead, newEvent, newEvents, type Trial } from './trial.ts'
 export const RETENTION: Record<string, (trial: Trial) => Promise<void>> = {
   async 'keeps about as many dead letters as it may, the newest' (trial) {
     const queue = await trial.open({ deadLetters: { maxAgeMs: 3_600_000, maxCount: 10 } })
-    trial.work(queue, () => dead(), 1)
+    trial.work(queue, async () => {
+      // Each dies in a millisecond of its own.
+      await sleep(2)
+      return dead()
+    }, 1)
     const events = newEvents(60)
     await addAll(queue, events)
     await trial.settled(queue, 60)

@@ -41,7 +41,8 @@ export class Trial {
     const queue = await this.#open(app, {
       attempts: 3,
       backoffMs: 10,
-      stalledAfterMs: 2_000,
+      // So long that no case can rely on it, and no pause of a busy machine looks like a death.
+      stalledAfterMs: 30_000,
       deadLetters: { maxAgeMs: 3_600_000, maxCount: 1_000 },
       onError: (error) => { this.#faults.push(`onError was told: ${error.message} ${String(error.cause)}`) },
       ...over

@@ -1,0 +1,44 @@
+import { withinDeadline } from './deadline.ts'
+
+/** What `checkDurability` asks: `Redis` and `Cluster` of ioredis have it. */
+export interface AskableServer {
+  config (verb: 'GET', name: string): Promise<unknown>
+  info (section: string): Promise<string>
+}
+
+interface Durability {
+  appends: boolean
+  /** `undefined` when only CONFIG would have told. */
+  snapshots: boolean | undefined
+  policy: string
+}
+
+/**
+ * Says in one sentence why a server may lose what it was given; `undefined` when it keeps it, and when it does not tell.
+ * Never rejects.
+ */
+export async function checkDurability (server: AskableServer): Promise<string | undefined> {
+  const found = await fromConfig(server).catch(() => fromInfo(server)).catch(() => undefined)
+  if (found === undefined) return undefined
+  const { appends, snapshots, policy } = found
+  if (!appends && snapshots === false) return 'Redis keeps nothing on disk: what waits is lost when it restarts; set appendonly to yes'
+  if (policy !== 'noeviction') return `Redis drops keys when its memory is full (${policy}), and events with them; set maxmemory-policy to noeviction`
+  return undefined
+}
+
+async function fromConfig (server: AskableServer): Promise<Durability> {
+  const [appendonly, save, policy] = await Promise.all(['appendonly', 'save', 'maxmemory-policy'].map(name => settingOf(server, name)))
+  return { appends: appendonly !== 'no', snapshots: save !== '', policy: policy as string }
+}
+
+async function settingOf (server: AskableServer, name: string): Promise<string> {
+  const [, value] = await withinDeadline(server.config('GET', name)) as string[]
+  return value as string
+}
+
+/** Many hosts forbid CONFIG. */
+async function fromInfo (server: AskableServer): Promise<Durability> {
+  const info = (await withinDeadline(Promise.all([server.info('persistence'), server.info('memory')]))).join('\r\n')
+  const valueOf = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1]
+  return { appends: valueOf('aof_enabled') !== '0', snapshots: undefined, policy: valueOf('maxmemory_policy') ?? 'noeviction' }
+}

@@ -1,0 +1,146 @@
+import t from 'tap'
+import { postOf } from '../../src/delivery/post.ts'
+import { stow } from '../../src/delivery/queued-post.ts'
+import { FST_B24_STORE_UNAVAILABLE } from '../../src/errors.ts'
+import { digestToken } from '../../src/installs/application-token.ts'
+import { CLAIM_LIFE_MS } from '../../src/installs/claims.ts'
+import { createSealer } from '../../src/oauth/seal.ts'
+import type { Outcome, QueuedEvent } from '../../src/queue/queue.ts'
+import { sampleInstall } from '../../src/testing/index.ts'
+import type { Envelope } from '../../src/wire/envelope.ts'
+import { bench, dealOf, installOf, keeping, runOf } from '../helpers/delivery-bench.ts'
+import { secret } from '../helpers/secrets.ts'
+
+const codeOf = (outcome: Outcome) => [outcome.status, 'error' in outcome ? (outcome.error as { code?: string }).code : undefined]
+
+t.test('what is no event of this version becomes a dead letter with a reason', async t => {
+  const { process, sealer } = await bench(t)
+  const event = stow(postOf(dealOf('acme'), ''), sealer, keeping())
+  const payload = event.payload as object
+  const foreign: unknown[] = [
+    null, 1, 'text', [], {}, { x: 1 }, { ...event, payload: null }, { ...event, payload: { ...payload, v: 2 } }, { ...event, memberId: 'another' },
+    { ...event, receivedAt: 'today' }, { ...event, payload: { v: 1, envelope: { auth: { member_id: 'acme' } } } }
+  ]
+  for (const each of foreign) t.strictSame(codeOf(await process(runOf(each))), ['dead', 'FST_B24_FOREIGN_JOB'], JSON.stringify(each))
+})
+
+t.test('an event whose portal is not known any more, or whose secrets no key opens, is dead at once', async t => {
+  const { process, sealer } = await bench(t)
+  t.strictSame(codeOf(await process(runOf(stow(postOf(dealOf('nobody'), ''), sealer, keeping())))), ['dead', 'FST_B24_PORTAL_GONE'])
+  const bot = { ...dealOf('nobody'), event: 'ONIMBOTMESSAGEADD', data: { BOT: { 39: { access_token: secret() } } } }
+  const sealed = stow(postOf(bot, ''), createSealer([], secret(), 'local.processor'), keeping())
+  t.strictSame(codeOf(await process(runOf(sealed))), ['dead', 'FST_B24_SEAL_UNREADABLE'])
+})
+
+t.test('queued events hold no token, and handlers get what is theirs', async t => {
+  const { process, sealer, store, hooks } = await bench(t)
+  await store.swap('acme', 0, sampleInstall('acme'))
+  const secrets = [secret(), secret(), secret()] as const
+  const bot: Envelope = {
+    event: 'ONIMBOTMESSAGEADD',
+    data: { BOT: { 39: { access_token: secrets[0], BOT_ID: '39' } } },
+    auth: { member_id: 'acme', application_token: secrets[1], access_token: secrets[2], user_id: '7' }
+  }
+  const event = JSON.parse(JSON.stringify(stow(postOf(bot, ''), sealer, keeping()))) as QueuedEvent
+  for (const value of secrets) t.notMatch(JSON.stringify(event), value)
+  let seen: unknown
+  hooks.on('onImBotMessageAdd', (event) => { seen = [(event.data as { BOT: Record<string, { access_token: string }> }).BOT['39']?.access_token, event.userId, event.id] })
+  t.strictSame(await process(runOf(event)), { status: 'done' })
+  t.strictSame(seen, [secrets[0], 7, 'event-1'])
+})
+
+t.test('a webhook is known by the options of the process that works', async t => {
+  const webhooks = [{ memberId: 'hooks', applicationToken: 'a0'.repeat(16) }]
+  const { process, sealer, hooks } = await bench(t, { webhooks })
+  const portals: unknown[] = []
+  hooks.on('onCrmDealAdd', (_event, { portal }) => { portals.push([portal.state, portal.domain]) })
+  const { domain: _, ...auth } = dealOf('hooks').auth
+  for (const envelope of [dealOf('hooks'), { ...dealOf('hooks'), auth }]) {
+    t.strictSame(await process(runOf(stow(postOf(envelope, ''), sealer, keeping()))), { status: 'done' })
+  }
+  t.strictSame(portals, [['webhook', 'acme.bitrix24.com'], ['webhook', '']])
+})
+
+t.test('a store that is away is no fault of the event', async t => {
+  const away = async (): Promise<never> => { throw new FST_B24_STORE_UNAVAILABLE() }
+  const { process, sealer, b24 } = await bench(t, { store: { get: away, swap: away, scan: away } })
+  t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), sealer, keeping()))), { status: 'later' })
+  const [install] = await installOf(b24)
+  t.match(await process(runOf(stow(install, sealer, keeping({ lifecycle: true })))), { status: 'later' })
+})
+
+t.test('a failure that nobody foresaw counts as an attempt', async t => {
+  const { process, sealer, store, hooks } = await bench(t)
+  await store.swap('acme', 0, sampleInstall('acme'))
+  hooks.on('onCrmDealAdd', async () => {})
+  hooks.on('onCrmDealAdd', async () => {})
+  const save = async (): Promise<never> => { throw new Error('no room') }
+  t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), sealer, keeping()), { save })), { status: 'failed', error: { message: 'no room' } })
+})
+
+t.test('an install that nobody could confirm for a day is dead, and its claim ends', async t => {
+  const { process, sealer, claims, b24 } = await bench(t)
+  b24.fault('app.info', { status: 500, body: '{}' })
+  const [post, portal] = await installOf(b24)
+  const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
+  await claims.open(claim, 'test')
+  const young = stow(post, sealer, keeping({ lifecycle: true, receivedAt: Date.now() - 5_000 }))
+  const outcome = await process(runOf(young))
+  t.equal(outcome.status, 'later')
+  t.ok('delayMs' in outcome && outcome.delayMs >= 5_000 && outcome.delayMs <= 60_000, 'it waits the longer the older it is')
+  t.equal(await claims.isOpen(claim), true)
+  const old = stow(post, sealer, keeping({ lifecycle: true, receivedAt: Date.now() - CLAIM_LIFE_MS }))
+  t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])
+  t.equal(await claims.isOpen(claim), false)
+})
+
+t.test('checks of strangers take a quarter of the places, and no more', async t => {
+  const { process, sealer, b24 } = await bench(t)
+  b24.fault('app.info', { hang: true })
+  const [post] = await installOf(b24)
+  const event = stow(post, sealer, keeping({ lifecycle: true }))
+  const first = process(runOf(event))
+  const second = await process(runOf(event))
+  t.equal(second.status, 'later')
+  await b24.close()
+  t.equal((await first).status, 'later')
+})
+
+t.test('an old install that is tried again does not undo what happened since', async t => {
+  const { process, sealer, store, b24, hooks } = await bench(t)
+  const [post, portal] = await installOf(b24, 60_000)
+  const event = stow(post, sealer, keeping({ lifecycle: true }))
+  let progress: unknown
+  hooks.on('onAppInstall', async () => { throw new Error('no') })
+  const save = async (kept: unknown) => { progress = JSON.parse(JSON.stringify(kept)) }
+  t.match(await process(runOf(event, { save })), { status: 'failed' })
+  const known = (await store.get(portal.memberId))!
+  await store.swap(portal.memberId, known.version, { ...known.install, state: 'uninstalled', ts: known.install.ts + 30 })
+  t.match(await process(runOf(event, { save, progress, attempt: 2 })), { status: 'failed' })
+  t.match(await store.get(portal.memberId), { install: { state: 'uninstalled' } })
+})
+
+t.test('a crash between the word and the deed tells the hook all the same', async t => {
+  const { process, sealer, b24, hooks, store } = await bench(t)
+  const [post, portal] = await installOf(b24)
+  const event = stow(post, sealer, keeping({ lifecycle: true }))
+  const saves: unknown[] = []
+  const heard: unknown[] = []
+  hooks.on('onAppInstall', async () => { heard.push('on') })
+  const save = async (kept: unknown) => { saves.push(JSON.parse(JSON.stringify(kept))) }
+  t.strictSame(await process(runOf(event, { save })), { status: 'done' })
+  const before = saves.find(kept => (kept as { applied?: number }).applied === 0)
+  t.match(before, { announcements: [{ hook: 'onInstall', fact: { reinstall: false } }] }, 'kept before it was applied')
+  t.strictSame(await process(runOf(event, { progress: before, attempt: 2 })), { status: 'done' })
+  t.strictSame(heard, ['on', 'on'])
+  t.match(await store.get(portal.memberId), { version: 1 }, 'and applies it once')
+})
+
+t.test('a dead letter is told and counted', async t => {
+  const { tellDead, dead, delivery, sealer } = await bench(t)
+  const event = stow(postOf(dealOf('acme'), ''), sealer, keeping())
+  tellDead({ id: 'event-1', memberId: 'acme', code: 'ONCRMDEALADD', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 4, error: { message: 'no' }, event })
+  tellDead({ id: 'event-2', memberId: '', code: '', receivedAt: 1, failedAt: 2, attempts: 1, coalesced: 1, error: { message: 'foreign' } })
+  t.match(dead, [{ name: 'onCrmDealAdd', attempts: 3, raw: { data: { FIELDS: { ID: '7' } } } }, { name: '', raw: undefined }])
+  t.equal(delivery.counts.dead, 2)
+})

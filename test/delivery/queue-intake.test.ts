@@ -1,0 +1,60 @@
+import Fastify from 'fastify'
+import t from 'tap'
+import { digestToken } from '../../src/installs/application-token.ts'
+import { MOST_HELD, mostOfSource } from '../../src/installs/claims.ts'
+import type { InstallStore } from '../../src/installs/store.ts'
+import { sampleInstall } from '../../src/testing/index.ts'
+import { bench, dealOf, installOf } from '../helpers/delivery-bench.ts'
+import { secret } from '../helpers/secrets.ts'
+
+const sender = { log: Fastify().log, ip: '192.0.2.1' }
+
+t.test('keeps of a stranger what is short, and refuses the rest', async t => {
+  const { delivery, b24, added, claims } = await bench(t)
+  const [{ envelope }, portal] = await installOf(b24)
+  const long = { ...envelope, data: { VERSION: 'x'.repeat(20_000) } }
+  t.match(await delivery.receiver.receive(long, sender), { status: 'rejected', reason: 'too_large' })
+  t.equal(await claims.isOpen({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), false)
+  t.match(await delivery.receiver.receive(envelope, sender), { status: 'accepted', portal: undefined })
+  const event = dealOf(portal.memberId, portal.applicationToken)
+  t.match(await delivery.receiver.receive({ ...event, data: { FIELDS: { ID: 'x'.repeat(20_000) } } }, sender), { status: 'rejected', reason: 'unknown_portal' })
+  t.match(await delivery.receiver.receive(event, sender), { status: 'accepted', portal: undefined })
+  t.equal(added.length, 2)
+  t.match(delivery.counts, { accepted: 2, rejected: 2 })
+})
+
+t.test('takes as many claims of one sender as it may have, and as many repeats', async t => {
+  const { delivery, b24, added } = await bench(t)
+  const [{ envelope }] = await installOf(b24)
+  const claim = (memberId: string) => delivery.receiver.receive({ ...envelope, auth: { ...envelope.auth, member_id: memberId } }, sender)
+  for (let count = 0; count < mostOfSource(0); count++) await claim(`portal-${count}`)
+  await t.rejects(claim('one-more'), { code: 'FST_B24_INSTALL_BUSY' })
+  for (let count = 1; count < MOST_HELD; count++) await claim('portal-0')
+  await t.rejects(claim('portal-0'), { code: 'FST_B24_INSTALL_BUSY' })
+  t.equal(added.length, mostOfSource(0) + MOST_HELD - 1)
+  t.match(delivery.counts, { failed: 2 })
+})
+
+t.test('looks once more at an install that was confirmed while it looked', async t => {
+  const token = secret()
+  const install = { ...sampleInstall('acme'), token: digestToken(token) }
+  let reads = 0
+  const store: InstallStore = {
+    get: async () => ++reads === 1 ? undefined : { version: 1, install },
+    swap: async () => true,
+    scan: async () => ({ installs: [] })
+  }
+  const { delivery, added } = await bench(t, { store })
+  t.match(await delivery.receiver.receive(dealOf('acme', token), sender), { status: 'accepted', portal: { memberId: 'acme' } })
+  t.equal(reads, 2)
+  t.match(added, [{ memberId: 'acme', item: 'deal:7', coalesce: true }])
+})
+
+t.test('lets lifecycle events go first, but not a flood of them', async t => {
+  const { delivery, added, store, b24 } = await bench(t)
+  const [{ envelope }, portal] = await installOf(b24)
+  await store.swap(portal.memberId, 0, { ...sampleInstall(portal.memberId), token: digestToken(portal.applicationToken) })
+  for (let count = 0; count < 8; count++) await delivery.receiver.receive(envelope, sender)
+  t.equal(added.filter(({ first }) => first).length, 5)
+  t.equal(added.length, 8)
+})

@@ -1,0 +1,111 @@
+import Fastify from 'fastify'
+import type { Test } from 'tap'
+import { openDelivery, type Delivery } from '../../src/delivery/open-delivery.ts'
+import { completeDelivery } from '../../src/delivery/delivery-options.ts'
+import { LifecycleHookList } from '../../src/delivery/lifecycle-hooks.ts'
+import { PairCheck } from '../../src/delivery/pair-check.ts'
+import { postOf } from '../../src/delivery/post.ts'
+import type { Keeping } from '../../src/delivery/queued-post.ts'
+import { EventHooks } from '../../src/events/hooks.ts'
+import type { HandlerContext } from '../../src/index.ts'
+import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
+import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
+import type { InstallStore } from '../../src/installs/store.ts'
+import { WebhookTokens } from '../../src/installs/webhook-tokens.ts'
+import { createCheckQueue } from '../../src/oauth/check-queue.ts'
+import { createSealer } from '../../src/oauth/seal.ts'
+import type { DeadLetter, EventQueue, Process, QueuedEvent, Run } from '../../src/queue/queue.ts'
+import { createSimulator, type Simulator } from '../../src/testing/index.ts'
+import type { Envelope } from '../../src/wire/envelope.ts'
+import { temporaryFolder } from './app.ts'
+import { remember, secret } from './secrets.ts'
+
+export interface Bench {
+  process: Process
+  delivery: Delivery
+  hooks: EventHooks<HandlerContext>
+  store: InstallStore
+  claims: EmbeddedClaims
+  b24: Simulator
+  sealer: ReturnType<typeof createSealer>
+  dead: unknown[]
+  tellDead: (letter: DeadLetter) => void
+  added: QueuedEvent[]
+}
+
+/** The delivery with its parts in hand: the queue is this test, which hands out one run at a time. */
+export async function bench (t: Test, { store: own, webhooks = [] }: { store?: InstallStore, webhooks?: Array<{ memberId: string, applicationToken: string }> } = {}): Promise<Bench> {
+  const [clientId, clientSecret] = ['local.processor', secret()]
+  const b24 = await createSimulator({ clientId, clientSecret })
+  const folder = temporaryFolder(t)
+  const embedded = await EmbeddedInstallStore.open(folder, 'app')
+  const claims = await EmbeddedClaims.open(folder, 'app')
+  const app = Fastify()
+  t.teardown(async () => {
+    b24.secrets().forEach(remember)
+    await b24.close()
+    await embedded.close()
+    await claims.end()
+  })
+  const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
+  const lifecycleHooks = new LifecycleHookList()
+  const sealer = createSealer([], clientSecret, clientId)
+  const dead: unknown[] = []
+  lifecycleHooks.add('onDeadLetter', ({ letter }) => { dead.push(letter) })
+  const held: { process?: Process, onDead?: (letter: DeadLetter) => void } = {}
+  const added: QueuedEvent[] = []
+  const queue: EventQueue = {
+    deadLetters: { list: async () => ({ letters: [] }), get: async () => undefined, replay: async () => false, discard: async () => false },
+    add: async (event) => { added.push(event) },
+    work: (process, { onDead }) => Object.assign(held, { process, onDead }),
+    counts: async () => ({ waiting: 0, active: 0, dead: 0 }),
+    close: async () => {}
+  }
+  const store = own ?? embedded
+  const delivery = openDelivery({
+    settings: completeDelivery({ concurrency: 4 }),
+    store,
+    webhooks: new WebhookTokens(webhooks),
+    hooks,
+    lifecycleHooks,
+    sealer,
+    pairs: new PairCheck({ queue: createCheckQueue(), sealer, oauth: { allowedServers: [b24.oauthServer], clientId, clientSecret }, allowPrivateNetworks: true }),
+    log: app.log,
+    closing: new AbortController().signal,
+    storage: { queue, claims }
+  })
+  delivery.start()
+  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, claims, b24, sealer, dead, added }
+}
+
+export function runOf (event: unknown, more: Partial<Run> = {}): Run {
+  return { event, attempt: 1, coalesced: 1, progress: undefined, signal: new AbortController().signal, save: async () => {}, ...more }
+}
+
+export function dealOf (memberId: string, token = 'made up'): Envelope {
+  return { event: 'ONCRMDEALADD', data: { FIELDS: { ID: '7' } }, auth: { member_id: memberId, application_token: token, domain: 'acme.bitrix24.com' } }
+}
+
+export function keeping (more: Partial<Keeping> = {}): Keeping {
+  return { id: 'event-1', receivedAt: Date.now(), ...more }
+}
+
+/** An ONAPPINSTALL as the simulator would post it. */
+export async function installOf (b24: Simulator, age = 0) {
+  const portal = b24.portal('acme.bitrix24.com')
+  const pair = portal.issue({})
+  const envelope: Envelope = {
+    event: 'ONAPPINSTALL',
+    data: { VERSION: '1' },
+    ts: String(Math.floor((Date.now() - age) / 1000)),
+    auth: {
+      member_id: portal.memberId,
+      application_token: portal.applicationToken,
+      domain: portal.domain,
+      server_endpoint: `${b24.oauthServer}/rest/`,
+      access_token: pair.accessToken,
+      refresh_token: pair.refreshToken
+    }
+  }
+  return [postOf(envelope, '192.0.2.1'), portal] as const
+}
