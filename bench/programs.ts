@@ -8,6 +8,10 @@ import { build } from 'esbuild'
 const SOURCES = join(import.meta.dirname, 'programs')
 const DIST = join(import.meta.dirname, '../dist')
 
+/** Core of what is measured, and of who makes it work. */
+export const SERVER_CORE = 0
+export const LOAD_CORE = 1
+
 /** A program that answers one message with one message. */
 export interface Program {
   /** What it said when it was ready. */
@@ -78,6 +82,11 @@ export class Programs {
   async stopAll (): Promise<void> {
     await Promise.all(Array.from(this.#running, program => program.stop()))
   }
+}
+
+/** Path of the events at a server. */
+export function urlOf (server: Program): string {
+  return `${(server.ready as { origin: string }).origin}/bitrix24/events`
 }
 
 /** Whether programs are held on a core of their own. */

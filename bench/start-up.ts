@@ -1,4 +1,4 @@
-import type { Portals } from './portals.ts'
+import { App } from './app.ts'
 import type { Programs } from './programs.ts'
 import type { Started, StartSettings } from './programs/start.ts'
 import { atMost, lowerQuartile, type Section } from './table.ts'
@@ -20,8 +20,9 @@ interface Variant {
 }
 
 /** What the plugin adds to the start of an app, in processes of their own that take turns. */
-export async function measureStartUp (programs: Programs, portals: Portals): Promise<Section> {
-  const variants = variantsOf(portals)
+export async function measureStartUp (programs: Programs, redisUrl: string): Promise<Section> {
+  const apps = [App.of('embedded', redisUrl).app, App.of('Redis', redisUrl).app] as const
+  const variants = variantsOf(redisUrl, ...apps)
   const runs = new Map<string, Run[]>(variants.map(({ name }) => [name, []]))
   for (let count = -WARM_UP_RUNS; count < RUNS; count++) {
     for (const { name, settings } of variants) {
@@ -29,6 +30,7 @@ export async function measureStartUp (programs: Programs, portals: Portals): Pro
       if (count >= 0) runs.get(name)!.push(run)
     }
   }
+  for (const app of apps) app.remove()
   const whole = (name: string): number => lowerQuartile(runs.get(name)!.map(({ wholeMs }) => wholeMs))
   const added = ({ name, without }: Variant): number => whole(name) - whole(without!)
   const plugins = variants.filter(({ without }) => without !== undefined)
@@ -44,16 +46,15 @@ export async function measureStartUp (programs: Programs, portals: Portals): Pro
   }
 }
 
-function variantsOf ({ settings: { clientId, clientSecret, dataDir, redisUrl } }: Portals): Variant[] {
-  const keys = { clientId, clientSecret }
+function variantsOf (redisUrl: string, embedded: App, onRedis: App): Variant[] {
   const app = 'an app with one route'
   const redisApp = 'an app with one route and ioredis'
   return [
-    { name: app, settings: { ownClient: false } },
-    { name: 'with the plugin, embedded store', settings: { ownClient: false, plugin: { ...keys, dataDir } }, without: app },
-    { name: redisApp, settings: { ownClient: true } },
-    { name: 'with the plugin, client of the app', settings: { ownClient: true, plugin: keys }, without: redisApp },
-    { name: 'with the plugin, URL of Redis', settings: { ownClient: false, plugin: { ...keys, redis: redisUrl } }, without: redisApp }
+    { name: app, settings: {} },
+    { name: 'with the plugin, embedded store', settings: { plugin: embedded.plugin() }, without: app },
+    { name: redisApp, settings: { client: redisUrl } },
+    { name: 'with the plugin, client of the app', settings: { client: redisUrl, plugin: onRedis.plugin() }, without: redisApp },
+    { name: 'with the plugin, URL of Redis', settings: { plugin: onRedis.plugin() }, without: redisApp }
   ]
 }
 

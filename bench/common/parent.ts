@@ -1,15 +1,12 @@
-/** What the benchmark tells a server at its start. */
+/** What the benchmark tells a server that does not use the plugin. */
 export interface ServerSettings {
-  clientId: string
-  clientSecret: string
   redisUrl: string
   /** Start of the key of a record that the plugin wrote; the `member_id` follows. */
   installKey: string
   /** Start of the key of a record as the recipe keeps it. */
   recipeKey: string
-  /** Folder for the embedded store instead of Redis. */
-  dataDir?: string
-  oauthServer: string
+  /** Name of the bare queue. */
+  queueName: string
 }
 
 export function readSettings<T> (): T {
@@ -23,10 +20,18 @@ export function serveParent (ready: object, answer: (question: never) => unknown
   process.send!(ready)
 }
 
-/** The same of a server: it tells the CPU time that it has used, in µs. */
+/** The same of a server: it tells the processor time that it has used. */
 export function serveHttp (origin: string): void {
-  serveParent({ origin }, () => {
-    const { user, system } = process.cpuUsage()
-    return { cpuMicros: user + system }
-  })
+  serveParent({ origin }, () => ({ cpuMicros: cpuMicros() }))
+}
+
+/** Processor time of this process, µs. */
+export function cpuMicros (): number {
+  const { user, system } = process.cpuUsage()
+  return user + system
+}
+
+/** Time that can be compared between the programs of one machine, ms since the epoch, with fractions. */
+export function now (): number {
+  return performance.timeOrigin + performance.now()
 }

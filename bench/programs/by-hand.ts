@@ -1,15 +1,9 @@
-import { hash, timingSafeEqual } from 'node:crypto'
 import formbody from '@fastify/formbody'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
-import type { Install } from '../../src/installs/install.ts'
 import { decodeForm } from '../../src/wire/form.ts'
 import { readSettings, serveHttp, type ServerSettings } from '../common/parent.ts'
-
-interface Body {
-  data: { FIELDS: { ID: string, ENTITY_TYPE_ID: string } }
-  auth: { member_id: string, application_token: string }
-}
+import { proves, type Body } from '../common/proof.ts'
 
 // What one writes by hand for this one event: the same decoder, the same record, the same proof, and nothing around it.
 const { redisUrl, installKey } = readSettings<ServerSettings>()
@@ -20,18 +14,11 @@ await app.register(formbody, { parser: decodeForm })
 
 app.post<{ Body: Body }>('/bitrix24/events', async (request, reply) => {
   const { data, auth } = request.body
-  const value = await redis.get(installKey + auth.member_id)
-  if (value === null || !proves(value, auth.application_token)) return reply.code(403).send({ status: 'forbidden' })
+  if (!proves(await redis.get(installKey + auth.member_id), auth.application_token)) return reply.code(403).send({ status: 'forbidden' })
   await onItemUpdate({ id: Number(data.FIELDS.ID), entityTypeId: Number(data.FIELDS.ENTITY_TYPE_ID) })
   return { status: 'accepted' }
 })
 
 serveHttp(await app.listen({ port: 0, host: '127.0.0.1' }))
-
-function proves (value: string, token: string): boolean {
-  const install: Install = JSON.parse(value.slice(value.indexOf(' ') + 1))
-  const given = Buffer.from(hash('sha256', token, 'base64url'))
-  return timingSafeEqual(given, Buffer.from(install.token))
-}
 
 async function onItemUpdate (_item: { id: number, entityTypeId: number }): Promise<void> {}

@@ -1,16 +1,53 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import Fastify from 'fastify'
-import fastifyBitrix24 from 'fastify-bitrix24'
-import { readSettings, serveHttp, type ServerSettings } from '../common/parent.ts'
+import fastifyBitrix24, { type FastifyBitrix24Options } from 'fastify-bitrix24'
+import { cpuMicros, now, readSettings, serveParent } from '../common/parent.ts'
+import { Runs, type RunReport } from '../common/runs.ts'
 
-const { clientId, clientSecret, redisUrl, dataDir, oauthServer } = readSettings<ServerSettings>()
+export interface OursSettings {
+  plugin: FastifyBitrix24Options
+  /** How long the handler takes; 0: it is empty. */
+  handlerMs?: number
+  /** Notes when each post comes. */
+  watch?: boolean
+}
+
+export interface OursQuestion {
+  /** Collects the garbage first. */
+  collect?: boolean
+  close?: boolean
+}
+
+export interface OursReport {
+  cpuMicros: number
+  heapBytes: number
+  runs: RunReport
+  /** When the last post came, before it was stored, ms since the epoch. */
+  lastPostAt: number
+}
+
+const { plugin, handlerMs = 0, watch = false } = readSettings<OursSettings>()
 const app = Fastify({ logger: false })
+const runs = new Runs()
+let lastPostAt = 0
 
-await app.register(fastifyBitrix24, {
-  clientId,
-  clientSecret,
-  oauthServers: [oauthServer],
-  ...(dataDir === undefined ? { redis: redisUrl } : { dataDir })
+if (watch) app.addHook('preValidation', async () => { lastPostAt = now() })
+await app.register(fastifyBitrix24, plugin)
+app.bitrix24.on('onCrmDynamicItemUpdate', async ({ coalesced }, { portal, signal }) => {
+  runs.add(portal.memberId, coalesced)
+  if (handlerMs > 0) await pause(handlerMs, undefined, { signal })
 })
-app.bitrix24.on('onCrmDynamicItemUpdate', async () => {})
 
-serveHttp(await app.listen({ port: 0, host: '127.0.0.1' }))
+const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+serveParent({ origin }, async ({ collect = false, close = false }: OursQuestion): Promise<OursReport> => {
+  if (close) await app.close()
+  if (collect) collectGarbage()
+  return { cpuMicros: cpuMicros(), heapBytes: process.memoryUsage().heapUsed, runs: runs.report(), lastPostAt }
+})
+
+function collectGarbage (): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}

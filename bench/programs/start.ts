@@ -1,11 +1,12 @@
 import Fastify from 'fastify'
+import type { FastifyBitrix24Options } from 'fastify-bitrix24'
 import { readSettings, serveParent } from '../common/parent.ts'
 
 /** What an app starts with, beside one route of its own. */
 export interface StartSettings {
-  /** The app uses ioredis itself. */
-  ownClient: boolean
-  plugin?: { clientId: string, clientSecret: string, redis?: string, dataDir?: string }
+  /** Redis that the app uses itself. */
+  client?: string
+  plugin?: FastifyBitrix24Options
 }
 
 export interface Started {
@@ -13,11 +14,11 @@ export interface Started {
   registrationMs: number
 }
 
-const { ownClient, plugin } = readSettings<StartSettings>()
+const { client: url, plugin } = readSettings<StartSettings>()
 const app = Fastify({ logger: false })
 app.get('/', async () => ({ hello: 'world' }))
 
-const client = ownClient ? await connect() : undefined
+const client = url === undefined ? undefined : await connect(url)
 const { default: fastifyBitrix24 } = plugin === undefined ? { default: undefined } : await import('fastify-bitrix24')
 const start = performance.now()
 if (fastifyBitrix24 !== undefined && plugin !== undefined) {
@@ -26,9 +27,9 @@ if (fastifyBitrix24 !== undefined && plugin !== undefined) {
 await app.ready()
 serveParent({ registrationMs: performance.now() - start } satisfies Started, () => undefined)
 
-async function connect () {
+async function connect (url: string) {
   const { Redis } = await import('ioredis')
-  const client = new Redis(process.env['REDIS_URL']!)
+  const client = new Redis(url)
   await client.ping()
   return client
 }

@@ -35,7 +35,7 @@ export class BullRun implements Run {
     this.attempt = attemptsOf(job) + 1
     this.abandoned = new Promise(resolve => { this.#abandon = resolve })
     const event = eventOf(job)
-    if (event?.item !== undefined) this.#line = { jobId: job.id as string, item: JSON.stringify([event.memberId, event.item]) }
+    if (event?.item !== undefined) this.#line = { jobId: job.id as string, token, item: JSON.stringify([event.memberId, event.item]) }
     this.#before = factsOf(job).coalesced ?? 1
   }
 

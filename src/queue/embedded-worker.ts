@@ -3,8 +3,9 @@ import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
 import type { EmbeddedFolder } from './embedded-folder.ts'
 import type { EmbeddedRun } from './embedded-run.ts'
 import { firstKey } from './embedded-tables.ts'
+import { EventRuns } from './event-runs.ts'
 import type { EventShelf } from './event-shelf.ts'
-import type { DeadLetter, Outcome, Process, WorkOptions } from './queue.ts'
+import type { DeadLetter, Process, WorkOptions } from './queue.ts'
 import type { Workbench } from './workbench.ts'
 import type { WorkerLease } from './worker-lease.ts'
 
@@ -36,12 +37,10 @@ interface Turn {
 /** Handles the events of the folder, as long as it has the lease. */
 export class EmbeddedWorker {
   readonly #parts: EmbeddedWorkerParts
-  /** Outcomes that are to be stored. */
-  readonly #ended = new Map<EmbeddedRun, Outcome>()
+  readonly #runs: EventRuns
   #timer: NodeJS.Timeout
   #leads = false
   #isClosing = false
-  /** Outcomes do not count any more. */
   #isOver = false
   #isTurning = false
   /** Settles when the last change is stored, or not, and told. */
@@ -56,6 +55,7 @@ export class EmbeddedWorker {
 
   constructor (parts: EmbeddedWorkerParts) {
     this.#parts = parts
+    this.#runs = new EventRuns(parts.process, () => this.wake())
     this.#timer = setTimeout(() => this.#look(), 0).unref()
   }
 
@@ -79,9 +79,9 @@ export class EmbeddedWorker {
   async store (run: EmbeddedRun, record: string): Promise<void> {
     const { folder, lease } = this.#parts
     let isStored = false
-    if (this.#counts(run)) {
+    if (this.#runs.has(run)) {
       await folder.commits.writeInTime(() => {
-        isStored = this.#counts(run) && lease.isMine()
+        isStored = this.#runs.has(run) && lease.isMine()
         if (isStored) folder.tables.records.put(run.seq, record)
       })
     }
@@ -90,11 +90,10 @@ export class EmbeddedWorker {
 
   /** Waits for what runs up to `timeoutMs`, then gives back the rest, and the lease. */
   async close (timeoutMs: number): Promise<void> {
-    const { bench } = this.#parts
     this.#isClosing = true
-    if (bench.runs.size > 0 || this.#isTurning) await this.#untilIdle(timeoutMs)
+    if (this.#runs.all.size > 0 || this.#isTurning) await this.#untilIdle(timeoutMs)
     this.#isOver = true
-    for (const run of bench.runs) if (!this.#ended.has(run)) run.controller.abort(new FST_B24_CLOSING())
+    this.#runs.stop(new FST_B24_CLOSING())
     await withinDeadline(this.#handOver()).catch(error => this.#fail(error))
     clearTimeout(this.#timer)
   }
@@ -113,8 +112,8 @@ export class EmbeddedWorker {
     const dead: DeadLetter[] = []
     await folder.commits.write(() => {
       if (!lease.isMine()) return
-      for (const [run, outcome] of this.#ended) dead.push(...bench.settle(run, outcome))
-      bench.giveBack([...bench.runs].filter(run => !this.#ended.has(run)))
+      for (const [run, outcome] of this.#runs.outcomes) dead.push(...bench.settle(run, outcome))
+      bench.giveBack(this.#runs.active)
       lease.release()
     })
     for (const letter of dead) options.onDead(letter)
@@ -142,19 +141,18 @@ export class EmbeddedWorker {
       goesOn = await this.#turned && this.#wants()
     }
     this.#isTurning = false
-    if (this.#parts.bench.runs.size === 0) this.#idle()
+    if (this.#runs.all.size === 0) this.#idle()
     clearTimeout(this.#timer)
     const wait = this.#leads && !this.#hasFailed ? Math.min(this.#due - this.#parts.clock(), POLL_MS) : POLL_MS
     if (!this.#isOver) this.#timer = setTimeout(() => this.#look(), wait).unref()
   }
 
   #wants (): boolean {
-    return this.#isCalled || this.#ended.size > 0 || (this.#free > 0 && this.#parts.bench.hasWaiting)
+    return this.#isCalled || this.#runs.outcomes.size > 0 || (this.#free > 0 && this.#parts.bench.hasWaiting)
   }
 
   get #free (): number {
-    const { bench, options } = this.#parts
-    return this.#isClosing ? 0 : options.concurrency - bench.runs.size + this.#ended.size
+    return this.#isClosing ? 0 : this.#parts.options.concurrency - this.#runs.all.size + this.#runs.outcomes.size
   }
 
   /** One change. Returns whether it was stored. */
@@ -165,15 +163,14 @@ export class EmbeddedWorker {
       await folder.commits.write(() => this.#change(turn))
     } catch (error) {
       this.#fail(error as Error)
-      bench.rollback()
+      bench.rollback(this.#runs.all)
       return false
     }
     this.#hasFailed = false
     this.#leads = !turn.isLost
     if (turn.isLost) return this.#lose()
-    for (const run of turn.settled) this.#ended.delete(run)
-    bench.confirm(turn.begun, turn.settled)
-    for (const run of turn.begun) this.#start(run)
+    for (const run of turn.settled) this.#runs.delete(run)
+    for (const run of turn.begun) this.#isClosing ? this.#runs.putBack(run) : this.#runs.start(run)
     for (const letter of turn.dead) options.onDead(letter)
     return true
   }
@@ -186,7 +183,7 @@ export class EmbeddedWorker {
     if (turn.isLost) return
     if (lease.isBeatDue) lease.beat()
     if (this.#hasFailed) bench.load()
-    for (const [run, outcome] of this.#ended) {
+    for (const [run, outcome] of this.#runs.outcomes) {
       turn.settled.push(run)
       turn.dead.push(...bench.settle(run, outcome))
     }
@@ -208,11 +205,8 @@ export class EmbeddedWorker {
   }
 
   #lose (): false {
-    const { bench } = this.#parts
-    const reason = storeUnavailable(new Error('The events were given to another worker'))
-    for (const run of bench.runs) run.controller.abort(reason)
-    bench.clear()
-    this.#ended.clear()
+    this.#runs.drop(storeUnavailable(new Error('The events were given to another worker')))
+    this.#parts.bench.clear()
     return false
   }
 
@@ -220,29 +214,5 @@ export class EmbeddedWorker {
   #fail (error: Error): void {
     if (!this.#hasFailed) this.#parts.onError(error)
     this.#hasFailed = true
-  }
-
-  /** Whether the run is still this worker's. */
-  #counts (run: EmbeddedRun): boolean {
-    return !this.#isOver && this.#parts.bench.runs.has(run)
-  }
-
-  #start (run: EmbeddedRun): void {
-    if (this.#isClosing) this.#ended.set(run, { status: 'later', delayMs: 0 })
-    else this.#run(run)
-  }
-
-  async #run (run: EmbeddedRun): Promise<void> {
-    const { process } = this.#parts
-    let outcome: Outcome
-    try {
-      // Nothing that is answered may break a change.
-      outcome = { ...await process(run) }
-    } catch (error) {
-      outcome = { status: 'failed', error: error as Error }
-    }
-    if (!this.#counts(run)) return
-    this.#ended.set(run, outcome)
-    this.wake()
   }
 }

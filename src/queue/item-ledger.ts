@@ -17,29 +17,36 @@ export interface Entry {
 /** A run as the ledger knows it. */
 export interface Line {
   jobId: string
+  /** BullMQ's token of this run: the next run of the same job has another. */
+  token: string
   /** Key of the item that it needs for itself. */
   item: string
 }
 
-// KEYS: busy, repeats, prefix of the queue's keys. ARGV: three for each line (verb, job, item).
-// An item is held as long as BullMQ's own lock of the job that took it: who dies lets go when that lapses. Who finds it held
+// KEYS: busy, repeats, prefix of the queue's keys. ARGV: four for each line (verb, job, item, token).
+// An item is held as long as BullMQ's own lock of the run that took it: who dies lets go when that lapses. Who finds it held
 // is put down, to be called when it is free; that it comes again by itself anyway, is why such a list may end unread.
 const LEDGER = `
 local busy, repeats, queue = KEYS[1], KEYS[2], KEYS[3]
 local entries, called = {}, {}
-local function begin(job, item)
+local function isHeld(holder)
+  if not holder then return false end
+  local token, job = string.match(holder, '^(%S+) (.*)$')
+  return redis.call('GET', queue .. job .. ':lock') == token
+end
+local function begin(job, item, token)
   local holder = redis.call('HGET', busy, item)
-  if holder and holder ~= job and redis.call('EXISTS', queue .. holder .. ':lock') == 1 then
+  if holder ~= token .. ' ' .. job and isHeld(holder) then
     local callers = busy .. ':' .. item
     redis.call('RPUSH', callers, job)
     redis.call('PEXPIRE', callers, ${CALLERS_LIFE_MS})
     return {0, 0}
   end
-  redis.call('HSET', busy, item, job)
+  redis.call('HSET', busy, item, token .. ' ' .. job)
   return {1, tonumber(redis.call('HGET', repeats, job) or 0)}
 end
-local function free(job, item)
-  if redis.call('HGET', busy, item) ~= job then return end
+local function free(job, item, token)
+  if redis.call('HGET', busy, item) ~= token .. ' ' .. job then return end
   redis.call('HDEL', busy, item)
   for _ = 1, 16 do
     local caller = redis.call('LPOP', busy .. ':' .. item)
@@ -50,13 +57,13 @@ local function free(job, item)
     end
   end
 end
-for i = 1, #ARGV, 3 do
-  local verb, job, item = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+for i = 1, #ARGV, 4 do
+  local verb, job, item, token = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if verb == 'begin' then
-    entries[#entries + 1] = begin(job, item)
+    entries[#entries + 1] = begin(job, item, token)
   else
     if verb == 'end' then redis.call('HDEL', repeats, job) end
-    free(job, item)
+    free(job, item, token)
   end
 end
 return {entries, called}`
@@ -83,16 +90,16 @@ export class ItemLedger {
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
-  async begin ({ jobId, item }: Line): Promise<Entry> {
+  async begin ({ jobId, token, item }: Line): Promise<Entry> {
     const index = this.#begun++
-    this.#lines.push('begin', jobId, item)
+    this.#lines.push('begin', jobId, item, token)
     const [free, repeats] = (await this.#travel())[0][index] as Written[0][number]
     return { free: free === 1, repeats }
   }
 
   /** The run has ended; its job comes again unless it is `over`. Never throws: what is left of it is in nobody's way. */
-  end ({ jobId, item }: Line, over: boolean): void {
-    this.#lines.push(over ? 'end' : 'free', jobId, item)
+  end ({ jobId, token, item }: Line, over: boolean): void {
+    this.#lines.push(over ? 'end' : 'free', jobId, item, token)
     this.#travel().catch(() => {})
   }
 

@@ -11,8 +11,8 @@ export class Outage {
 
   tell (error: unknown): void {
     const bare = bareError(error)
-    // BullMQ names the job in most of its errors.
-    const kind = bare.message.replace(/job \S+/, 'job')
+    // BullMQ names the job in most of its errors, Redis the script.
+    const kind = bare.message.replace(/job \S+|script: .*/, '')
     if (this.#told.has(kind)) return
     this.#told.add(kind)
     this.#onError(bare)

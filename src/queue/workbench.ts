@@ -17,10 +17,9 @@ export interface WorkbenchParts {
   store: (run: EmbeddedRun, record: string) => Promise<void>
 }
 
-/** What the worker has in hand, and whose turn is next. Counts as stored once `confirm` was called; else call `rollback`. */
+/** Whose turn it is, and what becomes of an event. All of it happens inside of a change; if that is not stored, call `rollback`. */
 export class Workbench {
   readonly #parts: WorkbenchParts
-  readonly #runs = new Set<EmbeddedRun>()
   /** Items that are being handled. */
   #busy = new Set<string>()
   /** First lifecycle events, then all others. */
@@ -28,10 +27,6 @@ export class Workbench {
 
   constructor (parts: WorkbenchParts) {
     this.#parts = parts
-  }
-
-  get runs (): ReadonlySet<EmbeddedRun> {
-    return this.#runs
   }
 
   get hasWaiting (): boolean {
@@ -43,7 +38,7 @@ export class Workbench {
     this.#rings[lane]?.add(portal)
   }
 
-  /** Looks for all portals that have something waiting; inside of a change. */
+  /** Looks for all portals that have something waiting. */
   load (): void {
     for (const [lane, ring] of this.#rings.entries()) {
       for (const portal of this.#parts.shelf.portals(lane)) ring.add(portal)
@@ -52,11 +47,10 @@ export class Workbench {
 
   clear (): void {
     for (const ring of this.#rings) ring.clear()
-    this.#runs.clear()
     this.#busy.clear()
   }
 
-  /** Begins up to `most`; inside of a change. */
+  /** Begins up to `most`. */
   begin (most: number): EmbeddedRun[] {
     const begun: EmbeddedRun[] = []
     let looks = most + MOST_LOOKS
@@ -88,7 +82,7 @@ export class Workbench {
     begun.push(new EmbeddedRun(seq, keys, record, store))
   }
 
-  /** Stores what became of a run; inside of a change. Returns its dead letter, if it is one. */
+  /** Stores what became of a run. Returns its dead letter, if it is one. */
   settle ({ seq, keys, record }: EmbeddedRun, outcome: Outcome): DeadLetter[] {
     const letter = this.#put(seq, record, outcome)
     if (keys.item === undefined) return letter
@@ -107,7 +101,7 @@ export class Workbench {
     return []
   }
 
-  /** Counts an attempt whose worker died; inside of a change. It goes on at once. */
+  /** Counts an attempt whose worker died. It goes on at once. */
   revive (seq: number): DeadLetter[] {
     const { shelf, dead, settings: { attempts } } = this.#parts
     const record = shelf.record(seq)
@@ -121,20 +115,14 @@ export class Workbench {
     return []
   }
 
-  /** Gives back what was begun, as if it never had been; inside of a change. */
+  /** Gives back what was begun, as if it never had been. */
   giveBack (runs: Iterable<EmbeddedRun>): void {
     for (const { seq, record } of runs) this.#parts.shelf.giveBack(seq, record)
   }
 
-  /** After the change was stored. */
-  confirm (begun: EmbeddedRun[], settled: EmbeddedRun[]): void {
-    for (const run of begun) this.#runs.add(run)
-    for (const run of settled) this.#runs.delete(run)
-  }
-
-  /** After the change was not stored. Call `load` in the next one. */
-  rollback (): void {
-    this.#busy = new Set([...this.#runs].flatMap(({ keys }) => keys.item ?? []))
+  /** After a change that was not stored, with what goes on. Call `load` in the next one. */
+  rollback (runs: Iterable<EmbeddedRun>): void {
+    this.#busy = new Set([...runs].flatMap(({ keys }) => keys.item ?? []))
   }
 }
 
