@@ -7,7 +7,8 @@ import t from 'tap'
 import fastifyBitrix24, { type Bitrix24, type FastifyBitrix24Options } from '../src/index.ts'
 import { createSimulator, untilIdle } from '../src/testing/index.ts'
 import { buildApp, buildWorld, temporaryFolder } from './helpers/app.ts'
-import { freePort } from './helpers/redis-server.ts'
+import { freePort, startRedis } from './helpers/redis-server.ts'
+import { until } from './helpers/until.ts'
 import { remember, secret } from './helpers/secrets.ts'
 
 const keys = () => ({ clientId: 'local.plugin-test', clientSecret: secret() })
@@ -66,6 +67,13 @@ t.test('keeps installs in Redis where it is given a URL or a client', async t =>
     await app.close()
   }
   t.equal(await client.ping(), 'PONG', 'a client of the caller stays open')
+})
+
+t.test('warns when Redis would lose what it stores', async t => {
+  const server = await startRedis()
+  t.teardown(() => server.stop())
+  const { logs } = await buildApp(t, { ...keys(), redis: server.url })
+  await until(() => logs.some(line => /"level":40.*keeps nothing on disk/.test(line)), 'the warning')
 })
 
 t.test('does not start without its store', async t => {

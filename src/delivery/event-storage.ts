@@ -31,7 +31,7 @@ export interface EventStorage {
 export async function openEventStorage ({ clientId, redis, dataDir, delivery }: StorageChoice, client: BoundedClient | undefined, log: FastifyBaseLogger): Promise<EventStorage> {
   const app = appId(clientId)
   const onError = (error: Error): void => log.warn({ err: error }, 'queue is away')
-  const queue = await openQueue({ redis, dataDir, app }, { ...delivery, onError })
+  const queue = await openQueue({ redis, dataDir, app }, { ...delivery, onError, onWarning: problem => log.warn(problem) })
   if (client !== undefined) return { queue, claims: new RedisClaims(client, app), close: async timeoutMs => await queue.close(timeoutMs) }
   const claims = await EmbeddedClaims.open(dataDir, app)
   return {

@@ -4,6 +4,7 @@ import { FST_B24_CLOSING } from '../errors.ts'
 import { openIoredis, quit, type RedisOption } from '../redis/connect.ts'
 import { corkOf } from '../redis/cork.ts'
 import { withinDeadline } from '../redis/deadline.ts'
+import { checkDurability } from '../redis/durability.ts'
 import { appKeys, queueOfApp } from '../redis/keys.ts'
 import { BullAdds } from './bull-adds.ts'
 import { BullDeadLetters } from './bull-dead-letters.ts'
@@ -32,6 +33,8 @@ export async function openBullQueue (option: RedisOption, app: string, settings:
   const bull = createRequire(import.meta.url)('bullmq') as typeof import('bullmq')
   const queue = new BullQueue({ bull, client, app, settings, outage })
   await queue.open()
+  // Asked, and not waited for: it stops nobody.
+  checkDurability(client).then(problem => { if (problem !== undefined) settings.onWarning?.(problem) })
   return queue
 }
 
@@ -78,7 +81,7 @@ class BullQueue implements EventQueue {
   }
 
   work (process: Process, options: WorkOptions): void {
-    this.#worker = new BullWorker(this.#parts, process, options)
+    this.#worker = new BullWorker(this.#parts, process, options, () => this.#queue.promoteJobs())
   }
 
   async counts (): Promise<QueueCounts> {

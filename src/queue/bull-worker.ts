@@ -4,6 +4,7 @@ import { appKeys } from '../redis/keys.ts'
 import { letterOf, attemptsOf, keepable } from './bull-letter.ts'
 import type { BullParts } from './bull-parts.ts'
 import { BullRun } from './bull-run.ts'
+import { ClockWatch } from './clock-watch.ts'
 import { ItemLedger } from './item-ledger.ts'
 import { openWorker } from './open-worker.ts'
 import type { Outcome, Process, WorkOptions } from './queue.ts'
@@ -15,6 +16,8 @@ const SHORTEST_WAIT_MS = 50
 const LONGEST_WAIT_MS = 1_000
 /** Until Redis is asked again, ms. */
 const REDIS_AWAY_MS = 500
+/** A worker looks after its runs and its clock at least so often, ms. */
+const LONGEST_LOOK_MS = 1_000
 /** Time that runs have to end after they were aborted, ms. */
 const ABORT_MS = 250
 /** Time that BullMQ has to close its connection when nothing runs, ms. */
@@ -36,7 +39,8 @@ export class BullWorker {
   #isAborting = false
   #ended = () => {}
 
-  constructor (parts: BullParts, process: Process, options: WorkOptions) {
+  /** `promote` brings back at once all that waits for its time. */
+  constructor (parts: BullParts, process: Process, options: WorkOptions, promote: () => Promise<void>) {
     const { client, settings } = parts
     const keys = appKeys(parts.app)
     this.#parts = parts
@@ -51,7 +55,11 @@ export class BullWorker {
     // It may have come by itself meanwhile.
     this.#ledger = new ItemLedger(client, keys, worker.toKey(''), jobId => { backend.promote(jobId).catch(() => {}) })
     this.#listen()
-    this.#watch = setInterval(() => this.#lookForLost(), settings.stalledAfterMs / 4)
+    const clock = new ClockWatch(() => { promote().catch(error => parts.outage.tell(error)) })
+    this.#watch = setInterval(() => {
+      this.#lookForLost()
+      clock.look()
+    }, Math.min(settings.stalledAfterMs / 4, LONGEST_LOOK_MS))
   }
 
   /** Begins nothing more, waits for what runs, aborts the rest, gives it back. Ends in time whatever Redis does. */

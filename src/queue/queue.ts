@@ -108,6 +108,8 @@ export interface QueueSettings {
   deadLetters: { maxAgeMs: number, maxCount: number }
   /** Told of each kind of failure once per outage; the queue recovers by itself. No secret stands in it. */
   onError: (error: Error) => void
+  /** Told once, after the start, when the storage would lose events. */
+  onWarning?: (problem: string) => void
 }
 
 export interface WorkOptions {
