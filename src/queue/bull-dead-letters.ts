@@ -55,12 +55,12 @@ export class BullDeadLetters implements DeadLetterBox {
     }
   }
 
-  /** Index of the first letter behind the one that the cursor names, or behind where it stood. */
+  /** Index of the first letter behind the one that the cursor names; when that is gone, of the first of its millisecond. */
   async #after (cursor: string): Promise<number> {
     const dot = cursor.indexOf('.')
     const failed = this.#queue.toKey('failed')
     const rank = await this.#client.zrevrank(failed, cursor.slice(dot + 1))
-    return rank === null ? await this.#client.zcount(failed, cursor.slice(0, dot), '+inf') : rank + 1
+    return rank === null ? await this.#client.zcount(failed, `(${cursor.slice(0, dot)}`, '+inf') : rank + 1
   }
 
   async #find (id: string): Promise<Job | undefined> {

@@ -95,14 +95,14 @@ export class BullWorker {
   async #attempt (run: BullRun): Promise<Outcome> {
     const { job } = run
     const { attempts } = this.#parts.settings
-    if (this.#isClosing) return { status: 'later', delayMs: 0 }
     try {
       if (!await run.begin(this.#ledger)) return { status: 'later', delayMs: waitOf(job) }
+      if (this.#isClosing) return { status: 'later', delayMs: 0 }
       // BullMQ counts workers that died of a job apart from its failures.
       if (run.attempt > attempts) return { status: 'dead', error: new Error('No worker survived it') }
       if (job.priority > 0) this.#mark.reach(job.priority)
     } catch (error) {
-      this.#parts.outage.tell(error)
+      this.#parts.outage.tell((error as Error).cause)
       return { status: 'later', delayMs: REDIS_AWAY_MS }
     }
     try {
@@ -144,8 +144,9 @@ export class BullWorker {
       outage.over()
       this.#runOf.get(job)?.end(this.#ledger, true)
     })
-    this.#worker.on('failed', (job) => {
-      if (job === undefined) return
+    this.#worker.on('failed', (failed) => {
+      // By its types BullMQ may have none; it always has.
+      const job = failed as Job
       const isDead = job.finishedOn !== undefined
       this.#runOf.get(job)?.end(this.#ledger, isDead)
       if (isDead) this.#options.onDead(letterOf(job))

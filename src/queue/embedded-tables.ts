@@ -59,7 +59,8 @@ export class EmbeddedTables {
   static async open (dataDir: string, app: string): Promise<EmbeddedTables> {
     const root = await openLmdb<string>(dataDir, app, 'queue', { encoding: 'string' })
     try {
-      return new EmbeddedTables(root, join(dataDir, app))
+      // One change, else each table would wait for the disk.
+      return root.transactionSync(() => new EmbeddedTables(root, join(dataDir, app)))
     } catch (error) {
       await root.close()
       throw storeUnavailable(error)

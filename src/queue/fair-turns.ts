@@ -7,7 +7,7 @@ const LAST_TURN = 2 ** 21 - 1
  */
 export class FairTurns {
   readonly #last = new Map<string, number>()
-  #epoch = ''
+  #epoch = '0'
   #now = 0
 
   /** Takes the next turn of a portal. */

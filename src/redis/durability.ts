@@ -10,7 +10,8 @@ interface Durability {
   appends: boolean
   /** `undefined` when only CONFIG would have told. */
   snapshots: boolean | undefined
-  policy: string
+  /** How keys are dropped when memory is full; `undefined` when they are not. */
+  evicts: string | undefined
 }
 
 /**
@@ -20,15 +21,15 @@ interface Durability {
 export async function checkDurability (server: AskableServer): Promise<string | undefined> {
   const found = await fromConfig(server).catch(() => fromInfo(server)).catch(() => undefined)
   if (found === undefined) return undefined
-  const { appends, snapshots, policy } = found
+  const { appends, snapshots, evicts } = found
   if (!appends && snapshots === false) return 'Redis keeps nothing on disk: what waits is lost when it restarts; set appendonly to yes'
-  if (policy !== 'noeviction') return `Redis drops keys when its memory is full (${policy}), and events with them; set maxmemory-policy to noeviction`
+  if (evicts !== undefined) return `Redis drops keys when its memory is full (${evicts}), and events with them; set maxmemory-policy to noeviction`
   return undefined
 }
 
 async function fromConfig (server: AskableServer): Promise<Durability> {
   const [appendonly, save, policy] = await Promise.all(['appendonly', 'save', 'maxmemory-policy'].map(name => settingOf(server, name)))
-  return { appends: appendonly !== 'no', snapshots: save !== '', policy: policy as string }
+  return { appends: appendonly !== 'no', snapshots: save !== '', evicts: policy === 'noeviction' ? undefined : policy }
 }
 
 async function settingOf (server: AskableServer, name: string): Promise<string> {
@@ -39,6 +40,5 @@ async function settingOf (server: AskableServer, name: string): Promise<string> 
 /** Many hosts forbid CONFIG. */
 async function fromInfo (server: AskableServer): Promise<Durability> {
   const info = (await withinDeadline(Promise.all([server.info('persistence'), server.info('memory')]))).join('\r\n')
-  const valueOf = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1]
-  return { appends: valueOf('aof_enabled') !== '0', snapshots: undefined, policy: valueOf('maxmemory_policy') ?? 'noeviction' }
+  return { appends: !info.includes('aof_enabled:0'), snapshots: undefined, evicts: /^maxmemory_policy:(?!noeviction)(\S+)/m.exec(info)?.[1] }
 }

@@ -47,7 +47,7 @@ const TASKS: Record<string, () => Promise<void>> = {
 
   /** Opens while the disk is full, and when there is space again. */
   async open () {
-    limitFiles('20000:')
+    limitFiles('10000:')
     await openEmbeddedQueue(dataDir, app, settings).catch(error => say(error.code))
     limitFiles('unlimited:')
     const queue = await openEmbeddedQueue(dataDir, app, settings)

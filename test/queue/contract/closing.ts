@@ -101,11 +101,14 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'begins nothing once it closes' (trial) {
     const queue = await trial.open()
-    trial.work(queue, async () => { await sleep(5) }, 4)
-    await addAll(queue, [...newEvents(150), ...newEvents(50, { item: 'deal:1' })])
-    await until(() => trial.runs.length >= 10, 'it works')
-    const closing = queue.close(5_000)
-    const begun = trial.runs.length
+    await addAll(queue, Array.from({ length: 200 }, (_, i) => newEvent(i % 4 === 0 ? {} : { item: `deal:${i}` })))
+    const begun = 20
+    let closing: Promise<void> | undefined
+    trial.work(queue, async () => {
+      if (trial.runs.length === begun) closing = queue.close(5_000)
+      await sleep(2)
+    }, 8)
+    await until(() => closing !== undefined, 'it closes')
     await closing
     assert.equal(trial.runs.length, begun)
     const again = await trial.open()
