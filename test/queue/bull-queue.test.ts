@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { letterOf } from '../../src/queue/bull-letter.ts'
 import type { Outcome, Run } from '../../src/queue/queue.ts'
+import { startProgram } from '../helpers/program.ts'
 import { until } from '../helpers/until.ts'
 import { setUp, strangersQueue, type Setup } from './bull-setup.ts'
 import { newEvent, newGate } from './contract/trial.ts'
@@ -113,6 +115,48 @@ t.test('counts workers that died of an event together with its failures', async 
   t.same(setup.runs.map(({ attempt }) => attempt), [2, 3])
   t.match(setup.dead, [{ attempts: 3, error: { message: 'no', code: 'E_NO' } }])
   t.equal(await setup.admin.hget(setup.key(event.id), 'stacktrace'), '["{\\"attempts\\":3,\\"coalesced\\":1,\\"code\\":\\"E_NO\\"}"]', 'no trace is kept')
+})
+
+t.test('gives the event of a worker that was killed to another, and its item to nobody before', async t => {
+  const setup = await setUp(t)
+  const queue = await setup.open({ stalledAfterMs: 1_500 })
+  const [killed, next] = [newEvent({ item: 'deal:1', code: 'ADD' }), newEvent({ item: 'deal:1', code: 'UPDATE' })]
+  await queue.add(killed)
+  const child = startProgram('test/queue/bull-child.ts', [], { env: { REDIS_URL: setup.server.url } })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await queue.add(next)
+  const locked = async () => await setup.admin.exists(setup.key(`${killed.id}:lock`)) === 1
+  t.ok(await locked())
+  const early: string[] = []
+  setup.work(queue, async (run) => {
+    if (await locked() && run.attempt === 1) early.push('the next')
+    return { status: 'done' }
+  })
+  await until(() => setup.runs.length === 2, 'both are handled')
+  t.same(early, [])
+  t.same(new Map(setup.runs.map(({ event, attempt }) => [(event as { code: string }).code, attempt])), new Map([['UPDATE', 1], ['ADD', 2]]))
+})
+
+t.test('leaves an event alone that is handled for longer than a worker may be silent', async t => {
+  const setup = await setUp(t)
+  const queue = await setup.open({ stalledAfterMs: 600 })
+  const [gate, lock] = [newGate(), setup.key('long:lock')]
+  setup.work(queue, async () => {
+    await gate.opened
+    return { status: 'done' }
+  })
+  await queue.add(newEvent({ id: 'long' }))
+  await until(() => setup.runs.length === 1, 'it runs')
+  const began = performance.now()
+  await until(() => performance.now() - began > 1_500, 'it is silent for long')
+  t.equal(await setup.admin.exists(lock), 1)
+  t.equal((setup.runs[0] as Run).signal.aborted, false)
+  gate.open()
+  await until(async () => (await queue.counts()).active === 0, 'it is done')
+  t.equal(setup.runs.length, 1)
 })
 
 t.test('aborts a run whose lock is lost, and takes no notice of how it ends', async t => {
