@@ -8,6 +8,7 @@ const isWanted = (name: string): boolean => wanted.length === 0 || wanted.includ
 
 // First, and before ioredis is loaded: its decoder extends String, and from then on V8 reads strings at half the speed, for all alike.
 const sections: Section[] = isWanted('decoder') ? measureDecoders() : []
+sections.forEach(printSection)
 
 const { startRedis } = await import('../test/helpers/redis-server.ts')
 const { measureAccept } = await import('./accept.ts')
@@ -39,13 +40,15 @@ const measures: Record<string, () => Promise<Section>> = {
 }
 try {
   for (const [name, measure] of Object.entries(measures)) {
-    if (isWanted(name)) sections.push(await measure())
+    if (!isWanted(name)) continue
+    const section = await measure()
+    printSection(section)
+    sections.push(section)
   }
 } finally {
   await programs.stopAll()
   await portals.close()
   await redis.stop()
 }
-for (const section of sections) printSection(section)
 const met = printTargets(sections.flatMap(({ targets }) => targets))
 process.exitCode = met || !process.argv.includes('--strict') ? 0 : 1
