@@ -3,7 +3,6 @@ import type { TokenDigest } from '../installs/install.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { QueuedEvent } from '../queue/queue.ts'
 import type { Envelope } from '../wire/envelope.ts'
-import { redact } from '../wire/redact.ts'
 import { putSecrets, takeSecrets, type Secret } from '../wire/secrets.ts'
 import type { Post } from './post.ts'
 
@@ -39,9 +38,8 @@ export interface Keeping {
 /** Makes of a post what the queue keeps. */
 export function stow ({ envelope, token, ip }: Post, sealer: Sealer, { id, receivedAt, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
   const memberId = envelope.auth.member_id
-  // The tokens in `auth` of an ordinary event are the acting user's, and nobody asks for them.
-  const { rest, secrets } = takeSecrets(lifecycle ? envelope : { ...envelope, auth: redact(envelope.auth) })
-  const kept = secrets.filter(([path]) => path.at(-1)?.toLowerCase() !== 'application_token')
+  const { rest, secrets } = takeSecrets(envelope)
+  const kept = secrets.filter(([path]) => isWanted(path, lifecycle))
   const payload: QueuedPayload = {
     v: FORMAT,
     envelope: rest,
@@ -58,6 +56,11 @@ export function stow ({ envelope, token, ip }: Post, sealer: Sealer, { id, recei
     ...(item !== undefined && { item, ...(coalesce && { coalesce }) }),
     payload
   }
+}
+
+/** The tokens in `auth` of an ordinary event are the acting user's, and nobody asks for them. */
+function isWanted (path: string[], lifecycle: boolean): boolean {
+  return path.at(-1)?.toLowerCase() !== 'application_token' && (lifecycle || path[0] !== 'auth')
 }
 
 /**

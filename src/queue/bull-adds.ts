@@ -2,37 +2,44 @@ import type { RedisQueueBackend } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { withinDeadline } from '../redis/deadline.ts'
 import type { AppKeys } from '../redis/keys.ts'
-import type { CountedAdd } from './counted-add.ts'
+import { AddBatch, type NewJob, type Script } from './add-batch.ts'
 import { FairTurns } from './fair-turns.ts'
 import type { QueuedEvent } from './queue.ts'
 
 /** Longest time that a turn is reckoned from what was read last, ms. */
 const LOOK_MS = 75
 
-type JobJson = Parameters<RedisQueueBackend['addJob']>[0]
+/** What BullMQ passes to its scripts: the keys, and three arguments more. */
+interface ScriptArgs {
+  addStandardJobArgs (job: object, opts: string, args: unknown[]): string[]
+  addPrioritizedJobArgs (job: object, opts: string, args: unknown[]): string[]
+}
 
-/** Puts events into BullMQ. */
+/** Puts events into BullMQ, without a `Job` of it: attempts and their like are the worker's business here. */
 export class BullAdds {
   readonly #client: Redis
-  readonly #backend: RedisQueueBackend
   readonly #keys: AppKeys
-  readonly #counted: CountedAdd
+  readonly #standard: AddBatch
+  readonly #prioritized: AddBatch
   readonly #turns = new FairTurns()
   #lookedAt = 0
 
-  constructor (client: Redis, backend: RedisQueueBackend, keys: AppKeys, counted: CountedAdd) {
+  /** `script` gives a script of BullMQ. */
+  constructor (client: Redis, backend: RedisQueueBackend, keys: AppKeys, script: (name: string) => Script) {
     this.#client = client
-    this.#backend = backend
     this.#keys = keys
-    this.#counted = counted
+    const args = backend as unknown as ScriptArgs
+    const batch = (name: string, passed: string[]) => new AddBatch(client, `b24:${name}`, script(name), {
+      keys: passed.slice(0, -3), queue: backend.toKey(''), repeats: keys.repeats
+    })
+    this.#standard = batch('addStandardJob', args.addStandardJobArgs({}, '', []))
+    this.#prioritized = batch('addPrioritizedJob', args.addPrioritizedJobArgs({}, '', []))
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
   async add (event: QueuedEvent): Promise<void> {
     const turn = event.first === true ? 0 : this.#take(event.memberId)
-    // Without a Job of BullMQ, whose attempts and their like are the worker's business here. Many adds in the pipeline of
-    // `addBulk` cost ioredis more than each for itself, and fail together.
-    const id = await withinDeadline(this.#send(event, turn))
+    const id = await (turn > 0 ? this.#prioritized : this.#standard).ask(jobOf(event, turn))
     if (id !== event.id) this.#turns.giveBack(event.memberId, turn)
   }
 
@@ -46,14 +53,6 @@ export class BullAdds {
     return this.#turns.take(memberId)
   }
 
-  #send (event: QueuedEvent, turn: number): Promise<string> {
-    const repeated = repeatedOf(event)
-    const job = jobOf(event, turn, repeated)
-    return repeated === ''
-      ? this.#backend.addJob(job, event.id)
-      : this.#backend.addJobToTransaction(this.#counted.target(this.#backend.toKey(''), event.id, repeated), job, event.id)
-  }
-
   #take (memberId: string): number {
     // An answer that is late or missing leaves the turns as they were.
     if (performance.now() - this.#lookedAt > LOOK_MS) this.look().catch(() => {})
@@ -61,23 +60,10 @@ export class BullAdds {
   }
 }
 
-/** BullMQ's deduplication id, or `''` for what is not coalesced. */
-function repeatedOf ({ memberId, code, item, coalesce }: QueuedEvent): string {
-  return coalesce === true && item !== undefined ? JSON.stringify([memberId, code, item]) : ''
+function jobOf (event: QueuedEvent, turn: number): NewJob {
+  return { id: event.id, name: event.code, data: JSON.stringify(event), timestamp: event.receivedAt, priority: turn, repeated: repeatedOf(event) }
 }
 
-function jobOf (event: QueuedEvent, turn: number, repeated: string): JobJson {
-  const job = {
-    id: event.id,
-    name: event.code,
-    data: JSON.stringify(event),
-    timestamp: event.receivedAt,
-    opts: {
-      ...(turn > 0 && { priority: turn }),
-      ...(repeated !== '' && { deduplication: { id: repeated, keepLastIfActive: true } })
-    },
-    ...(repeated !== '' && { deduplicationId: repeated })
-  }
-  // The rest of a JobJson is what a job gets later.
-  return job as JobJson
+function repeatedOf ({ memberId, code, item, coalesce }: QueuedEvent): string {
+  return coalesce === true && item !== undefined ? JSON.stringify([memberId, code, item]) : ''
 }

@@ -6,12 +6,12 @@ import { corkOf } from '../redis/cork.ts'
 import { withinDeadline } from '../redis/deadline.ts'
 import { checkDurability } from '../redis/durability.ts'
 import { appKeys, queueOfApp } from '../redis/keys.ts'
+import type { Script } from './add-batch.ts'
 import { BullAdds } from './bull-adds.ts'
 import { BullDeadLetters } from './bull-dead-letters.ts'
 import type { BullParts } from './bull-parts.ts'
 import { BullWorker } from './bull-worker.ts'
 import { adapt } from './adapt.ts'
-import { CountedAdd } from './counted-add.ts'
 import { Outage } from './outage.ts'
 import type { EventQueue, Process, QueueCounts, QueuedEvent, QueueSettings, WorkOptions } from './queue.ts'
 
@@ -31,11 +31,29 @@ export async function openBullQueue (option: RedisOption, app: string, settings:
   client.on('ready', () => outage.over())
   // `import` would read each of its CommonJS files twice: half as quick at every start.
   const bull = createRequire(import.meta.url)('bullmq') as typeof import('bullmq')
-  const queue = new BullQueue({ bull, client, app, settings, outage })
-  await queue.open()
+  const parts = { bull, client, app, settings, outage }
+  const { queue, script } = openQueueOf(parts)
+  // BullMQ defines its scripts when it is ready.
+  await withinDeadline(queue.waitUntilReady())
+  const adds = new BullAdds(client, queue.getBackend() as never, appKeys(app), script)
+  await adds.look()
   // Asked, and not waited for: it stops nobody.
   checkDurability(client).then(problem => { if (problem !== undefined) settings.onWarning?.(problem) })
-  return queue
+  return new BullQueue(parts, queue, adds)
+}
+
+/** BullMQ's queue, and what it defines: `script` gives the script of a name. */
+function openQueueOf ({ bull, client, app, outage }: BullParts): { queue: Queue, script: (name: string) => Script } {
+  const { name, prefix } = queueOfApp(app)
+  const adapted = bull.createIORedisClient(client as never) as unknown as IRedisClient
+  const scripts = new Map<string, Script>()
+  // A command is named `<script>:<version of BullMQ>`.
+  adapt(adapted, corkOf(client), (command, script) => scripts.set(command.split(':')[0] as string, script))
+  const queue = new bull.Queue(name, {
+    prefix, connection: client as never, skipVersionCheck: true, streams: { events: { maxLen: LOG_LENGTH } }
+  }) as unknown as Queue
+  queue.on('error', error => outage.tell(error))
+  return { queue, script: name => scripts.get(name) as Script }
 }
 
 /** Keeps events in BullMQ. */
@@ -48,25 +66,11 @@ class BullQueue implements EventQueue {
   #worker: BullWorker | undefined
   #closed: Promise<void> | undefined
 
-  constructor (parts: BullParts) {
-    const { bull, client, app, outage } = parts
-    const { name, prefix } = queueOfApp(app)
-    const keys = appKeys(app)
-    const adapted = bull.createIORedisClient(client as never) as unknown as IRedisClient
-    const counted = new CountedAdd(client, adapted, keys.repeats)
-    adapt(adapted, corkOf(client), (name, definition) => counted.learn(name, definition))
+  constructor (parts: BullParts, queue: Queue, adds: BullAdds) {
     this.#parts = parts
-    this.#queue = new bull.Queue(name, {
-      prefix, connection: client as never, skipVersionCheck: true, streams: { events: { maxLen: LOG_LENGTH } }
-    }) as unknown as Queue
-    this.#queue.on('error', error => outage.tell(error))
-    this.#adds = new BullAdds(client, this.#queue.getBackend() as never, keys, counted)
-    this.deadLetters = new BullDeadLetters(this.#queue, client, this.#adds)
-  }
-
-  async open (): Promise<void> {
-    await withinDeadline(this.#queue.waitUntilReady())
-    await this.#adds.look()
+    this.#queue = queue
+    this.#adds = adds
+    this.deadLetters = new BullDeadLetters(queue, parts.client, adds)
   }
 
   async add (event: QueuedEvent): Promise<void> {

@@ -2,7 +2,7 @@ import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { BoundedClient, RedisClient } from './client.ts'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
 import { bareError, storeUnavailable, withinDeadline } from './deadline.ts'
-import { ReadBatch } from './read-batch.ts'
+import { TurnBatch } from './turn-batch.ts'
 
 /** Time that Redis has to answer for the first time, ms. */
 const BOOT_DEADLINE_MS = 5_000
@@ -17,6 +17,9 @@ const FAIL_FAST: RedisOptions = {
   // After a failover the old master may keep its connections and refuse writes.
   reconnectOnError: (error) => error.message.startsWith('READONLY')
 }
+
+/** Most keys that are read with one command. */
+const MOST_KEYS = 16
 
 const OWN = { lazyConnect: true, replyMapping: 'legacy' } as const
 
@@ -106,9 +109,9 @@ async function ready (client: Redis, log: (error: Error) => void): Promise<void>
 }
 
 function bounded (client: RedisClient): BoundedClient {
-  const reads = new ReadBatch(keys => withinDeadline(client.mget(keys)))
+  const reads = new TurnBatch((keys: string[]) => withinDeadline(client.mget(keys)), MOST_KEYS)
   return {
-    get: (key) => reads.get(key),
+    get: (key) => reads.ask(key),
     eval: (script, numberOfKeys, ...rest) => withinDeadline(client.eval(script, numberOfKeys, ...rest)),
     ping: () => withinDeadline(client.ping())
   }

@@ -1,0 +1,43 @@
+interface Open<Question, Answer> {
+  questions: Question[]
+  answers: Promise<Answer[]>
+  send (): void
+}
+
+/**
+ * Asks one by one for who asks, and together for Redis: what one turn of the event loop asks for travels in one command. One
+ * question alone waits no longer than to the end of its turn, and no more than `most` wait for each other, so that Redis works
+ * on some while others are being asked.
+ */
+export class TurnBatch<Question, Answer> {
+  readonly #ask: (questions: Question[]) => Promise<Answer[]>
+  readonly #most: number
+  #open: Open<Question, Answer> | undefined
+
+  /** `ask` resolves with the answers in the order of the questions. */
+  constructor (ask: (questions: Question[]) => Promise<Answer[]>, most: number) {
+    this.#ask = ask
+    this.#most = most
+  }
+
+  async ask (question: Question): Promise<Answer> {
+    const { questions, answers, send } = this.#open ??= this.#begin()
+    const index = questions.push(question) - 1
+    if (questions.length === this.#most) send()
+    return (await answers)[index] as Answer
+  }
+
+  #begin (): Open<Question, Answer> {
+    const questions: Question[] = []
+    let send!: () => void
+    const answers = new Promise<Answer[]>((resolve) => {
+      send = () => {
+        if (this.#open?.questions !== questions) return
+        this.#open = undefined
+        resolve(this.#ask(questions))
+      }
+    })
+    setImmediate(send)
+    return { questions, answers, send }
+  }
+}
