@@ -14,6 +14,7 @@ import { createCheckQueue } from './oauth/check-queue.ts'
 import { createSealer } from './oauth/seal.ts'
 import { readOptions, type FastifyBitrix24Options } from './options.ts'
 import type { Portal } from './portal/portal.ts'
+import { Abort } from './queue/abort.ts'
 import { eventRoutes } from './routes/events.ts'
 
 const kPortal = Symbol('fastify-bitrix24.portal')
@@ -44,7 +45,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const hooks = new EventHooks<HandlerContext>({ warn: (message, details) => log.warn(details, message) })
   const lifecycleHooks = new LifecycleHookList()
   const sealer = createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId)
-  const closing = new AbortController()
+  const closing = new Abort()
   fastify.addHook('preClose', async () => closing.abort(new FST_B24_CLOSING()))
   const delivery = openDelivery({
     settings: settings.delivery,
@@ -61,7 +62,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
       allowPrivateNetworks: settings.allowPrivateNetworks
     }),
     log,
-    closing: closing.signal
+    closing
   })
   // Not before every handler is there: an event that none listens to counts as handled.
   fastify.addHook('onReady', async () => delivery.start())

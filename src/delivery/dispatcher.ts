@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING } from '../errors.ts'
 import { createEvent, type Bitrix24Event, type EventFacts } from '../events/event.ts'
 import type { EventHooks, Registration } from '../events/hooks.ts'
+import type { Aborting } from '../queue/abort.ts'
 import type { Portal } from '../portal/portal.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import { HandlerRunContext, type HandlerContext } from './handler-context.ts'
@@ -27,7 +28,7 @@ export interface Pass {
   /** Something of this event has failed before. */
   hasFailed?: boolean
   /** Ends the pass: what runs has its signal aborted, the rest is not run. */
-  signal?: AbortSignal
+  run?: Aborting
 }
 
 /** Runs handlers and hooks, one after another; one that fails does not keep the others from theirs. */
@@ -62,14 +63,14 @@ export class Dispatcher {
   }
 
   /** Runs the lifecycle hooks of one name; resolves with the errors of those that failed, or were not run. */
-  async announce ({ hook: name, fact }: Announcement, { portal, log, done, succeeded, signal }: Pass): Promise<Error[]> {
+  async announce ({ hook: name, fact }: Announcement, { portal, log, done, succeeded, run }: Pass): Promise<Error[]> {
     const errors: Error[] = []
     const isDone = new Set(done)
     for (const [index, hook] of this.#parts.lifecycle.get(name).entries()) {
       const id = `${name} ${index}`
       if (isDone.has(id)) continue
-      const context = new HandlerRunContext(portal, log, { hook: name, portal: portal.domain })
-      const error = await this.#run(() => hook({ portal, ...fact } as never, context), context, signal)
+      const context = new HandlerRunContext(portal, log, { hook: name, portal: portal.domain }, run)
+      const error = await this.#run(() => hook({ portal, ...fact } as never, context), context, run)
       if (error === undefined) {
         await succeeded?.(id)
         continue
@@ -81,9 +82,9 @@ export class Dispatcher {
     return errors
   }
 
-  async #handle (registration: Registration<HandlerContext>, event: Bitrix24Event, { portal, log, signal }: Pass): Promise<Error | undefined> {
-    const context = new HandlerRunContext(portal, log, { event: event.id, code: event.code, portal: portal.domain })
-    const error = await this.#run(() => registration.handler(event, context), context, signal)
+  async #handle (registration: Registration<HandlerContext>, event: Bitrix24Event, { portal, log, run }: Pass): Promise<Error | undefined> {
+    const context = new HandlerRunContext(portal, log, { event: event.id, code: event.code, portal: portal.domain }, run)
+    const error = await this.#run(() => registration.handler(event, context), context, run)
     if (error !== undefined) {
       context.log.error({ err: error, attempt: event.attempt }, 'handler failed')
       this.#parts.lifecycle.tell('onHandlerError', { error, event, portal }, { log: context.log })
@@ -91,12 +92,10 @@ export class Dispatcher {
     return error
   }
 
-  async #run (call: () => unknown, context: HandlerRunContext, signal: AbortSignal | undefined): Promise<Error | undefined> {
-    if (signal?.aborted === true) return new FST_B24_CLOSING()
-    const abort = (): void => context.abort(signal?.reason as Error)
-    signal?.addEventListener('abort', abort)
+  async #run (call: () => unknown, context: HandlerRunContext, run: Aborting | undefined): Promise<Error | undefined> {
+    if (run?.isAborted === true) return new FST_B24_CLOSING()
     const error = await runHandler(call, this.#parts.handlerTimeoutMs, error => context.abort(error))
-    signal?.removeEventListener('abort', abort)
+    context.end()
     return error
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Portal } from '../portal/portal.ts'
+import { Abort, type Aborting } from '../queue/abort.ts'
 
 /** What a handler gets beside the event. */
 export interface HandlerContext {
@@ -15,14 +16,17 @@ export class HandlerRunContext implements HandlerContext {
   readonly portal: Portal
   readonly #parentLog: FastifyBaseLogger
   readonly #bindings: object
+  readonly #run: Aborting | undefined
+  readonly #abort = new Abort()
   #log: FastifyBaseLogger | undefined
-  #controller: AbortController | undefined
-  #abortReason: Error | undefined
+  #isLinked = false
 
-  constructor (portal: Portal, parentLog: FastifyBaseLogger, bindings: object) {
+  /** `run` aborts this one too. */
+  constructor (portal: Portal, parentLog: FastifyBaseLogger, bindings: object, run?: Aborting) {
     this.portal = portal
     this.#parentLog = parentLog
     this.#bindings = bindings
+    this.#run = run
   }
 
   get log (): FastifyBaseLogger {
@@ -31,15 +35,23 @@ export class HandlerRunContext implements HandlerContext {
   }
 
   get signal (): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController()
-      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason)
+    if (!this.#isLinked && this.#run !== undefined) {
+      this.#isLinked = true
+      if (this.#run.isAborted) this.#follow()
+      else this.#run.signal.addEventListener('abort', this.#follow)
     }
-    return this.#controller.signal
+    return this.#abort.signal
   }
 
   abort (reason: Error): void {
-    this.#abortReason = reason
-    this.#controller?.abort(reason)
+    this.#abort.abort(reason)
   }
+
+  /** The handler has ended: from now on only `abort` aborts it. */
+  end (): void {
+    if (this.#isLinked) this.#run?.signal.removeEventListener('abort', this.#follow)
+    this.#isLinked = true
+  }
+
+  #follow = (): void => this.abort(this.#run?.signal.reason as Error)
 }

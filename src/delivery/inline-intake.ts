@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING, FST_B24_HANDLER_FAILED } from '../errors.ts'
 import type { StoredInstall } from '../installs/store.ts'
+import type { Aborting } from '../queue/abort.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { EventCounts } from './event-counts.ts'
 import { failureOf } from './failure.ts'
@@ -18,7 +19,7 @@ export interface InlineIntakeParts {
   dispatcher: Dispatcher
   counts: EventCounts
   /** Aborts when the app closes. */
-  signal: AbortSignal
+  closing: Aborting
 }
 
 /** Runs the handlers before the answer (`delivery.mode: 'inline'`): for hosts where nothing goes on after it. */
@@ -35,16 +36,16 @@ export class InlineIntake implements Intake {
    * @throws FST_B24_HANDLER_FAILED: its cause is the error of the handler, or an `AggregateError` of several
    */
   async take (post: Post, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<Receipt> {
-    const { gate, proof, lifecycle, dispatcher, signal, counts } = this.#parts
+    const { gate, proof, lifecycle, dispatcher, closing, counts } = this.#parts
     const isLifecycle = proof.knows(post.envelope.event.toUpperCase())
     const judged = isLifecycle ? await lifecycle.settle(post, stored) : gate.prove(post, stored)
     if (judged.status === 'rejected' || judged.status === 'stale') return judged
-    const pass = { portal: judged.portal, log, signal }
+    const pass = { portal: judged.portal, log, run: closing }
     const errors: Error[] = []
     for (const announcement of judged.status === 'accepted' ? judged.announcements : []) errors.push(...await dispatcher.announce(announcement, pass))
     errors.push(...await dispatcher.dispatch(post.envelope, pass))
-    const closing = errors.find(error => error instanceof FST_B24_CLOSING)
-    if (closing !== undefined) throw closing
+    const interrupted = errors.find(error => error instanceof FST_B24_CLOSING)
+    if (interrupted !== undefined) throw interrupted
     if (errors.length > 0) throw new FST_B24_HANDLER_FAILED({ cause: failureOf(errors) })
     counts.handled++
     return { status: 'accepted', portal: judged.portal }

@@ -89,7 +89,7 @@ export class LifecycleRun {
       log,
       done,
       facts: { id, receivedAt, attempt: run.attempt, coalesced: run.coalesced },
-      signal: run.signal,
+      run,
       succeeded: async (handler: string) => {
         done.push(handler)
         await run.save({ ...progress, done } satisfies Progress)

@@ -4,6 +4,7 @@ import type { Claims } from '../installs/claims.ts'
 import type { InstallStore } from '../installs/store.ts'
 import type { WebhookTokens } from '../installs/webhook-tokens.ts'
 import type { Sealer } from '../oauth/seal.ts'
+import type { Aborting } from '../queue/abort.ts'
 import type { DeadLetterBox, EventQueue, QueueCounts } from '../queue/queue.ts'
 import { DeadLetters, shown } from './dead-letters.ts'
 import type { DeliverySettings } from './delivery-options.ts'
@@ -32,7 +33,7 @@ export interface DeliveryParts {
   pairs: PairCheck
   log: FastifyBaseLogger
   /** Aborts when the app begins to close. */
-  closing: AbortSignal
+  closing: Aborting
   /** Where events wait; without it, they are handled before the answer. */
   storage?: { queue: EventQueue, claims: Claims } | undefined
 }
@@ -66,7 +67,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
   const proof = new LifecycleProof(parts.pairs)
   const common = { ...parts, gate, proof, dispatcher, rejections, counts, lifecycle: new Lifecycle(store, proof) }
   const intake: Intake = storage === undefined
-    ? new InlineIntake({ ...common, signal: parts.closing })
+    ? new InlineIntake(common)
     : new QueueIntake({ ...common, ...storage, coalesce: settings.coalesce })
   return {
     receiver: new Receiver({ store, intake, rejections, counts }),

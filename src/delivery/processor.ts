@@ -87,7 +87,7 @@ export class Processor {
       log,
       done,
       facts: { id, receivedAt, attempt: run.attempt, coalesced: run.coalesced },
-      signal: run.signal,
+      run,
       succeeded: async (handler) => {
         done.push(handler)
         await run.save({ done } satisfies HandlerProgress)

@@ -1,10 +1,7 @@
-import type { IRedisClient } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { withinDeadline } from '../redis/deadline.ts'
 import { TurnBatch } from '../redis/turn-batch.ts'
-
-/** A script of BullMQ, as it defines it. */
-export type Script = Parameters<IRedisClient['defineCommand']>[1]
+import type { Script } from './bull-scripts.ts'
 
 /** A job to be added. */
 export interface NewJob {

@@ -2,8 +2,10 @@ import type { RedisQueueBackend } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { withinDeadline } from '../redis/deadline.ts'
 import type { AppKeys } from '../redis/keys.ts'
-import { AddBatch, type NewJob, type Script } from './add-batch.ts'
+import { AddBatch, type NewJob } from './add-batch.ts'
+import type { BullScripts } from './bull-scripts.ts'
 import { FairTurns } from './fair-turns.ts'
+import { nameOf } from './job-name.ts'
 import type { QueuedEvent } from './queue.ts'
 
 /** Longest time that a turn is reckoned from what was read last, ms. */
@@ -24,12 +26,11 @@ export class BullAdds {
   readonly #turns = new FairTurns()
   #lookedAt = 0
 
-  /** `script` gives a script of BullMQ. */
-  constructor (client: Redis, backend: RedisQueueBackend, keys: AppKeys, script: (name: string) => Script) {
+  constructor (client: Redis, backend: RedisQueueBackend, keys: AppKeys, scripts: BullScripts) {
     this.#client = client
     this.#keys = keys
     const args = backend as unknown as ScriptArgs
-    const batch = (name: string, passed: string[]) => new AddBatch(client, `b24:${name}`, script(name), {
+    const batch = (name: string, passed: string[]) => new AddBatch(client, `b24:${name}`, scripts.get(name), {
       keys: passed.slice(0, -3), queue: backend.toKey(''), repeats: keys.repeats
     })
     this.#standard = batch('addStandardJob', args.addStandardJobArgs({}, '', []))
@@ -61,7 +62,7 @@ export class BullAdds {
 }
 
 function jobOf (event: QueuedEvent, turn: number): NewJob {
-  return { id: event.id, name: event.code, data: JSON.stringify(event), timestamp: event.receivedAt, priority: turn, repeated: repeatedOf(event) }
+  return { id: event.id, name: nameOf(event), data: JSON.stringify(event), timestamp: event.receivedAt, priority: turn, repeated: repeatedOf(event) }
 }
 
 function repeatedOf ({ memberId, code, item, coalesce }: QueuedEvent): string {

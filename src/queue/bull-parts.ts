@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import type { BullScripts } from './bull-scripts.ts'
 import type { Outage } from './outage.ts'
 import type { QueueSettings } from './queue.ts'
 
@@ -12,4 +13,5 @@ export interface BullParts {
   app: string
   settings: QueueSettings
   outage: Outage
+  scripts: BullScripts
 }

@@ -2,16 +2,14 @@ import { createRequire } from 'node:module'
 import type { IRedisClient, Queue } from 'bullmq'
 import { FST_B24_CLOSING } from '../errors.ts'
 import { openIoredis, quit, type RedisOption } from '../redis/connect.ts'
-import { corkOf } from '../redis/cork.ts'
 import { withinDeadline } from '../redis/deadline.ts'
 import { checkDurability } from '../redis/durability.ts'
 import { appKeys, queueOfApp } from '../redis/keys.ts'
-import type { Script } from './add-batch.ts'
 import { BullAdds } from './bull-adds.ts'
 import { BullDeadLetters } from './bull-dead-letters.ts'
 import type { BullParts } from './bull-parts.ts'
+import { BullScripts } from './bull-scripts.ts'
 import { BullWorker } from './bull-worker.ts'
-import { adapt } from './adapt.ts'
 import { Outage } from './outage.ts'
 import type { EventQueue, Process, QueueCounts, QueuedEvent, QueueSettings, WorkOptions } from './queue.ts'
 
@@ -31,29 +29,25 @@ export async function openBullQueue (option: RedisOption, app: string, settings:
   client.on('ready', () => outage.over())
   // `import` would read each of its CommonJS files twice: half as quick at every start.
   const bull = createRequire(import.meta.url)('bullmq') as typeof import('bullmq')
-  const parts = { bull, client, app, settings, outage }
-  const { queue, script } = openQueueOf(parts)
-  // BullMQ defines its scripts when it is ready.
+  const scripts = new BullScripts()
+  scripts.adapt(bull.createIORedisClient(client as never) as unknown as IRedisClient)
+  const parts = { bull, client, app, settings, outage, scripts }
+  const queue = openQueue(parts)
   await withinDeadline(queue.waitUntilReady())
-  const adds = new BullAdds(client, queue.getBackend() as never, appKeys(app), script)
+  const adds = new BullAdds(client, queue.getBackend() as never, appKeys(app), scripts)
   await adds.look()
   // Asked, and not waited for: it stops nobody.
   checkDurability(client).then(problem => { if (problem !== undefined) settings.onWarning?.(problem) })
   return new BullQueue(parts, queue, adds)
 }
 
-/** BullMQ's queue, and what it defines: `script` gives the script of a name. */
-function openQueueOf ({ bull, client, app, outage }: BullParts): { queue: Queue, script: (name: string) => Script } {
+function openQueue ({ bull, client, app, outage }: BullParts): Queue {
   const { name, prefix } = queueOfApp(app)
-  const adapted = bull.createIORedisClient(client as never) as unknown as IRedisClient
-  const scripts = new Map<string, Script>()
-  // A command is named `<script>:<version of BullMQ>`.
-  adapt(adapted, corkOf(client), (command, script) => scripts.set(command.split(':')[0] as string, script))
   const queue = new bull.Queue(name, {
     prefix, connection: client as never, skipVersionCheck: true, streams: { events: { maxLen: LOG_LENGTH } }
   }) as unknown as Queue
   queue.on('error', error => outage.tell(error))
-  return { queue, script: name => scripts.get(name) as Script }
+  return queue
 }
 
 /** Keeps events in BullMQ. */

@@ -1,13 +1,13 @@
 import type { Job } from 'bullmq'
 import { withinDeadline } from '../redis/deadline.ts'
-import { attemptsOf, eventOf, factsOf } from './bull-letter.ts'
-import type { Entry, ItemLedger, Line } from './item-ledger.ts'
+import { attemptsOf, factsOf } from './bull-letter.ts'
+import { itemOf } from './job-name.ts'
+import { Abort } from './abort.ts'
+import type { Entry, Holder, ItemLedger } from './item-ledger.ts'
 import type { Outcome, Run } from './queue.ts'
 
 /** As it is kept with the job: it holds as long as no repeat has come in since. */
 type Saved = [repeats: number, progress: unknown]
-
-const ALONE: Entry = { free: true, repeats: 0 }
 
 /** One attempt at a job of BullMQ. */
 export class BullRun implements Run {
@@ -15,7 +15,6 @@ export class BullRun implements Run {
   readonly token: string
   readonly event: unknown
   readonly attempt: number
-  readonly signal: AbortSignal
   /** Resolves when the queue does not wait for the handlers any more. */
   readonly abandoned: Promise<Outcome>
   /** When BullMQ's lock of the job was renewed, by `performance.now()`. */
@@ -23,34 +22,32 @@ export class BullRun implements Run {
   /** Others may have the job. */
   isLost = false
   #abandon!: (outcome: Outcome) => void
-  readonly #line: Line | undefined
+  readonly abort = new Abort()
   readonly #before: number
-  #entry = ALONE
+  readonly #entry: Entry
 
-  constructor (job: Job, token: string, signal: AbortSignal) {
+  /** Begins: the ledger has said already whether it may run. */
+  constructor (job: Job, token: string, ledger: ItemLedger) {
     this.job = job
     this.token = token
-    this.signal = signal
     this.event = job.data
     this.attempt = attemptsOf(job) + 1
     this.abandoned = new Promise(resolve => { this.#abandon = resolve })
-    const event = eventOf(job)
-    if (event?.item !== undefined) this.#line = { jobId: job.id as string, token, item: JSON.stringify([event.memberId, event.item]) }
+    const item = itemOf(job)
+    this.#entry = ledger.begin(job.id as string, item === undefined ? undefined : { token, item } satisfies Holder)
     this.#before = factsOf(job).coalesced ?? 1
   }
 
-  /**
-   * @returns whether it may run now
-   * @throws FST_B24_STORE_UNAVAILABLE
-   */
-  async begin (ledger: ItemLedger): Promise<boolean> {
-    if (this.#line !== undefined) this.#entry = await ledger.begin(this.#line)
+  get isFree (): boolean {
     return this.#entry.free
   }
 
-  /** Lets go of its item; for good, when its job is over. */
-  end (ledger: ItemLedger, over: boolean): void {
-    if (this.#line !== undefined && this.#entry.free) ledger.end(this.#line, over)
+  get isAborted (): boolean {
+    return this.abort.isAborted
+  }
+
+  get signal (): AbortSignal {
+    return this.abort.signal
   }
 
   abandon (): void {

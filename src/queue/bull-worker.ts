@@ -2,6 +2,7 @@ import type { Job, Worker } from 'bullmq'
 import { FST_B24_CLOSING } from '../errors.ts'
 import { appKeys } from '../redis/keys.ts'
 import { letterOf, attemptsOf, keepable } from './bull-letter.ts'
+import { routeMoves } from './bull-moves.ts'
 import type { BullParts } from './bull-parts.ts'
 import { BullRun } from './bull-run.ts'
 import { ClockWatch } from './clock-watch.ts'
@@ -13,9 +14,7 @@ import { TurnMark } from './turn-mark.ts'
 
 /** Waits of an event whose item is being handled, ms: doubled each time, within these. */
 const SHORTEST_WAIT_MS = 50
-const LONGEST_WAIT_MS = 1_000
-/** Until Redis is asked again, ms. */
-const REDIS_AWAY_MS = 500
+const LONGEST_WAIT_MS = 10_000
 /** A worker looks after its runs and its clock at least so often, ms. */
 const LONGEST_LOOK_MS = 1_000
 /** Time that runs have to end after they were aborted, ms. */
@@ -33,7 +32,6 @@ export class BullWorker {
   readonly #mark: TurnMark
   readonly #disconnect: () => void
   readonly #runs = new Set<BullRun>()
-  readonly #runOf = new WeakMap<Job, BullRun>()
   readonly #watch: NodeJS.Timeout
   #isClosing = false
   #isAborting = false
@@ -47,13 +45,14 @@ export class BullWorker {
     this.#process = process
     this.#options = options
     this.#mark = new TurnMark(client, keys.turn)
-    // The third argument makes BullMQ give a signal.
-    const { worker, disconnect } = openWorker(parts, options.concurrency, (job, token, signal) => this.#handle(new BullRun(job, token as string, signal as AbortSignal)))
+    const { worker, disconnect } = openWorker(parts, options.concurrency, (job, token) => this.#handle(new BullRun(job, token as string, this.#ledger)))
     this.#worker = worker
     this.#disconnect = disconnect
     const backend = worker.getBackend()
     // It may have come by itself meanwhile.
-    this.#ledger = new ItemLedger(client, keys, worker.toKey(''), jobId => { backend.promote(jobId).catch(() => {}) })
+    const queue = worker.toKey('')
+    this.#ledger = new ItemLedger(jobId => { backend.promote(jobId).catch(() => {}) })
+    routeMoves(client, parts.scripts, keys, queue, this.#ledger)
     this.#listen()
     const clock = new ClockWatch(() => { promote().catch(error => parts.outage.tell(error)) })
     this.#watch = setInterval(() => {
@@ -68,7 +67,7 @@ export class BullWorker {
     const closed = this.#worker.close()
     if (!await this.#allEnd(timeoutMs)) {
       this.#isAborting = true
-      this.#worker.cancelAllJobs(new FST_B24_CLOSING() as unknown as string)
+      for (const run of this.#runs) run.abort.abort(new FST_B24_CLOSING())
       if (!await this.#allEnd(ABORT_MS)) for (const run of this.#runs) run.abandon()
     }
     if (!await settlesWithin(closed, CLOSE_MS)) {
@@ -77,13 +76,11 @@ export class BullWorker {
     }
     clearInterval(this.#watch)
     this.#mark.stop()
-    await this.#ledger.flush()
   }
 
   async #handle (run: BullRun): Promise<void> {
     prepare(run.job, this.#parts.settings.attempts)
     this.#runs.add(run)
-    this.#runOf.set(run.job, run)
     try {
       await this.#settle(run, await Promise.race([this.#attempt(run), run.abandoned]))
     } finally {
@@ -95,16 +92,11 @@ export class BullWorker {
   async #attempt (run: BullRun): Promise<Outcome> {
     const { job } = run
     const { attempts } = this.#parts.settings
-    try {
-      if (!await run.begin(this.#ledger)) return { status: 'later', delayMs: waitOf(job) }
-      if (this.#isClosing) return { status: 'later', delayMs: 0 }
-      // BullMQ counts workers that died of a job apart from its failures.
-      if (run.attempt > attempts) return { status: 'dead', error: new Error('No worker survived it') }
-      if (job.priority > 0) this.#mark.reach(job.priority)
-    } catch (error) {
-      this.#parts.outage.tell((error as Error).cause)
-      return { status: 'later', delayMs: REDIS_AWAY_MS }
-    }
+    if (!run.isFree) return { status: 'later', delayMs: waitOf(job) }
+    if (this.#isClosing) return { status: 'later', delayMs: 0 }
+    // BullMQ counts workers that died of a job apart from its failures.
+    if (run.attempt > attempts) return { status: 'dead', error: new Error('No worker survived it') }
+    if (job.priority > 0) this.#mark.reach(job.priority)
     try {
       return await this.#process(run)
     } catch (error) {
@@ -130,7 +122,6 @@ export class BullWorker {
     try {
       // Not moveToWait: it wakes nobody up.
       await run.job.moveToDelayed(Date.now() + delayMs, run.token)
-      run.end(this.#ledger, false)
     } catch (error) {
       this.#parts.outage.tell(error)
     }
@@ -140,16 +131,11 @@ export class BullWorker {
     const { outage } = this.#parts
     this.#worker.on('error', error => { if (!this.#isClosing) outage.tell(error) })
     this.#worker.on('drained', () => this.#mark.empty())
-    this.#worker.on('completed', (job) => {
-      outage.over()
-      this.#runOf.get(job)?.end(this.#ledger, true)
-    })
+    this.#worker.on('completed', () => outage.over())
     this.#worker.on('failed', (failed) => {
       // By its types BullMQ may have none; it always has.
       const job = failed as Job
-      const isDead = job.finishedOn !== undefined
-      this.#runOf.get(job)?.end(this.#ledger, isDead)
-      if (isDead) this.#options.onDead(letterOf(job))
+      if (job.finishedOn !== undefined) this.#options.onDead(letterOf(job))
     })
     this.#worker.on('locksRenewed', ({ jobIds }) => {
       for (const run of this.#runs) if (jobIds.includes(run.job.id as string)) run.renewedAt = performance.now()
@@ -167,7 +153,7 @@ export class BullWorker {
 
   #lose (run: BullRun): void {
     run.isLost = true
-    this.#worker.cancelJob(run.job.id as string, 'The event was given to another worker')
+    run.abort.abort(new Error('The event was given to another worker'))
   }
 
   #allEnd (ms: number): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { Abort } from './abort.ts'
 import type { EventKeys } from './embedded-keys.ts'
 import { recordText, type EventRecord } from './embedded-record.ts'
 import type { Run } from './queue.ts'
@@ -8,7 +9,7 @@ type Store = (run: EmbeddedRun, record: string) => Promise<void>
 export class EmbeddedRun implements Run {
   readonly seq: number
   readonly keys: EventKeys
-  readonly controller = new AbortController()
+  readonly abort = new Abort()
   readonly #store: Store
   #record: EventRecord
 
@@ -40,8 +41,12 @@ export class EmbeddedRun implements Run {
     return this.#record.progress
   }
 
+  get isAborted (): boolean {
+    return this.abort.isAborted
+  }
+
   get signal (): AbortSignal {
-    return this.controller.signal
+    return this.abort.signal
   }
 
   save = async (progress: unknown): Promise<void> => {

@@ -57,12 +57,12 @@ export class EventRuns {
   /** Aborts what goes on; no further outcome counts. */
   stop (reason: Error): void {
     this.#isOver = true
-    for (const run of this.active) run.controller.abort(reason)
+    for (const run of this.active) run.abort.abort(reason)
   }
 
   /** Aborts and forgets all of them. */
   drop (reason: Error): void {
-    for (const run of this.#all) run.controller.abort(reason)
+    for (const run of this.#all) run.abort.abort(reason)
     this.#all.clear()
     this.#outcomes.clear()
   }

@@ -1,7 +1,4 @@
-import { setImmediate as endOfTurn } from 'node:timers/promises'
-import type { Redis } from 'ioredis'
 import type { AppKeys } from '../redis/keys.ts'
-import { withinDeadline } from '../redis/deadline.ts'
 
 /** Time after which nobody calls for an item any more that found it taken, ms. */
 const CALLERS_LIFE_MS = 60_000
@@ -14,113 +11,83 @@ export interface Entry {
   repeats: number
 }
 
-/** A run as the ledger knows it. */
-export interface Line {
-  jobId: string
+/** Who holds an item. */
+export interface Holder {
   /** BullMQ's token of this run: the next run of the same job has another. */
   token: string
-  /** Key of the item that it needs for itself. */
   item: string
 }
 
-// KEYS: busy, repeats, prefix of the queue's keys. ARGV: four for each line (verb, job, item, token).
+// What scripts need to keep items apart; `queue` is the prefix of the queue's keys.
 // An item is held as long as BullMQ's own lock of the run that took it: who dies lets go when that lapses. Who finds it held
-// is put down, to be called when it is free; that it comes again by itself anyway, is why such a list may end unread.
-const LEDGER = `
-local busy, repeats, queue = KEYS[1], KEYS[2], KEYS[3]
-local entries, called = {}, {}
+// is put down, once, to be called when it is free; that it comes again by itself anyway, is why such a list may end unread.
+export const ledgerFunctions = ({ busy, repeats }: AppKeys): string => `
+local busy, repeats = '${busy}', '${repeats}'
 local function isHeld(holder)
   if not holder then return false end
   local token, job = string.match(holder, '^(%S+) (.*)$')
   return redis.call('GET', queue .. job .. ':lock') == token
 end
-local function begin(job, item, token)
+local function begin(job)
+  local item = string.match(redis.call('HGET', queue .. job, 'name') or '', '^%S+ (.+)$')
+  if not item then return 1, 0 end
+  local own = (redis.call('GET', queue .. job .. ':lock') or '') .. ' ' .. job
   local holder = redis.call('HGET', busy, item)
-  if holder ~= token .. ' ' .. job and isHeld(holder) then
+  if holder ~= own and isHeld(holder) then
     local callers = busy .. ':' .. item
-    redis.call('RPUSH', callers, job)
+    redis.call('ZADD', callers, 'NX', (redis.call('ZRANGE', callers, -1, -1, 'WITHSCORES')[2] or 0) + 1, job)
     redis.call('PEXPIRE', callers, ${CALLERS_LIFE_MS})
-    return {0, 0}
+    return 0, 0
   end
-  redis.call('HSET', busy, item, token .. ' ' .. job)
-  return {1, tonumber(redis.call('HGET', repeats, job) or 0)}
+  redis.call('HSET', busy, item, own)
+  return 1, tonumber(redis.call('HGET', repeats, job) or 0)
 end
-local function free(job, item, token)
-  if redis.call('HGET', busy, item) ~= token .. ' ' .. job then return end
+local function free(job, token, item)
+  if redis.call('HGET', busy, item) ~= token .. ' ' .. job then return false end
   redis.call('HDEL', busy, item)
   for _ = 1, 16 do
-    local caller = redis.call('LPOP', busy .. ':' .. item)
-    if not caller then return end
-    if redis.call('ZSCORE', queue .. 'delayed', caller) then
-      called[#called + 1] = caller
-      return
-    end
+    local caller = redis.call('ZPOPMIN', busy .. ':' .. item)[1]
+    if not caller then return false end
+    if redis.call('ZSCORE', queue .. 'delayed', caller) then return caller end
   end
-end
-for i = 1, #ARGV, 4 do
-  local verb, job, item, token = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  if verb == 'begin' then
-    entries[#entries + 1] = begin(job, item, token)
-  else
-    if verb == 'end' then redis.call('HDEL', repeats, job) end
-    free(job, item, token)
-  end
-end
-return {entries, called}`
-
-type Written = [entries: Array<[free: 0 | 1, repeats: number]>, called: string[]]
+  return false
+end`
 
 /**
  * Says whether a run may begin, and what it stands for: BullMQ keeps repeats of one event of an item apart, but not different
- * events of it. What begins and ends in one turn of the event loop travels together.
+ * events of it. The scripts write it; here stands what they said, until the run is over.
  */
 export class ItemLedger {
-  readonly #write: (lines: string[]) => Promise<Written>
   readonly #call: (jobId: string) => void
-  #lines: string[] = []
-  #begun = 0
-  #entries: Promise<Written> | undefined
+  readonly #entries = new Map<string, Entry>()
+  readonly #holders = new Map<string, Holder>()
 
   /** `call` brings a job that waits for an item back at once. */
-  constructor (client: Redis, { busy, repeats }: AppKeys, queue: string, call: (jobId: string) => void) {
+  constructor (call: (jobId: string) => void) {
     this.#call = call
-    client.defineCommand('b24ledger', { numberOfKeys: 3, lua: LEDGER })
-    const script = client as unknown as { b24ledger (...args: string[]): Promise<Written> }
-    this.#write = lines => withinDeadline(script.b24ledger(busy, repeats, queue, ...lines))
   }
 
-  /** @throws FST_B24_STORE_UNAVAILABLE */
-  async begin ({ jobId, token, item }: Line): Promise<Entry> {
-    const index = this.#begun++
-    this.#lines.push('begin', jobId, item, token)
-    const [free, repeats] = (await this.#travel())[0][index] as Written[0][number]
-    return { free: free === 1, repeats }
+  /** Notes what a script said of a job that it fetched. */
+  note (jobId: string, entry: Entry): void {
+    this.#entries.set(jobId, entry)
   }
 
-  /** The run has ended; its job comes again unless it is `over`. Never throws: what is left of it is in nobody's way. */
-  end ({ jobId, token, item }: Line, over: boolean): void {
-    this.#lines.push(over ? 'end' : 'free', jobId, item, token)
-    this.#travel().catch(() => {})
+  /** Begins a run of a job that was fetched. */
+  begin (jobId: string, holder: Holder | undefined): Entry {
+    const entry = this.#entries.get(jobId) as Entry
+    this.#entries.delete(jobId)
+    if (entry.free && holder !== undefined) this.#holders.set(jobId, holder)
+    return entry
   }
 
-  /** Resolves when what was written until now has arrived, or cannot. */
-  async flush (): Promise<void> {
-    await this.#entries?.catch(() => {})
+  /** Who holds an item for this job, if any does. */
+  holderOf (jobId: string): Holder | undefined {
+    return this.#holders.get(jobId)
   }
 
-  #travel (): Promise<Written> {
-    this.#entries ??= this.#send()
-    return this.#entries
-  }
-
-  async #send (): Promise<Written> {
-    await endOfTurn()
-    const lines = this.#lines
-    this.#lines = []
-    this.#begun = 0
-    this.#entries = undefined
-    const written = await this.#write(lines)
-    for (const jobId of written[1]) this.#call(jobId)
-    return written
+  /** A script has let go of what the job held, and named who waits for it. The job may run again already. */
+  ended (jobId: string, holder: Holder | undefined, caller: string | null): void {
+    if (this.#holders.get(jobId) === holder) this.#holders.delete(jobId)
+    if (caller !== null) this.#call(caller)
   }
 }

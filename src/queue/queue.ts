@@ -1,3 +1,5 @@
+import type { Aborting } from './abort.ts'
+
 /** One event as it waits. Plain JSON, without any secret that is not sealed; the queue reads only what stands here. */
 export interface QueuedEvent {
   /** Ours, unique; the same at every attempt. */
@@ -18,8 +20,8 @@ export interface QueuedEvent {
   payload: unknown
 }
 
-/** One attempt at an event. */
-export interface Run {
+/** One attempt at an event. It is aborted when the queue closes and its time is over, or when the event was given to another worker. */
+export interface Run extends Aborting {
   /** As it was found: an older version of the plugin, or a stranger, may have written it. */
   readonly event: unknown
   /** 1 at first, one more after each `failed`; also after a worker died of it. */
@@ -28,8 +30,6 @@ export interface Run {
   readonly coalesced: number
   /** What `save` kept at an earlier attempt; `undefined` when there was none, or a repeat has been coalesced since. */
   readonly progress: unknown
-  /** Aborts when the queue closes and its time is over, or when the event was given to another worker. */
-  readonly signal: AbortSignal
   /**
    * Keeps how far the handling got (JSON), durably before it resolves.
    * @throws FST_B24_STORE_UNAVAILABLE

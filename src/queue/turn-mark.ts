@@ -3,8 +3,8 @@ import { withinDeadline } from '../redis/deadline.ts'
 
 /** Least time between two writes, ms. */
 const PACE_MS = 50
-/** A queue that is empty begins again with the first turn once it has come so far; BullMQ has twice as many. */
-const FAR = 2 ** 20
+/** A queue that is empty begins again with the first turn once it has come so far; there are twice as many. */
+const FAR = 2 ** 39
 
 // KEYS: turn. ARGV: newest turn, 1 when the queue is empty, how far to go. Several workers write: the turn never goes back.
 const MOVE = `

@@ -14,6 +14,7 @@ import type { InstallStore } from '../../src/installs/store.ts'
 import { WebhookTokens } from '../../src/installs/webhook-tokens.ts'
 import { createCheckQueue } from '../../src/oauth/check-queue.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
+import { Abort } from '../../src/queue/abort.ts'
 import type { DeadLetter, EventQueue, Process, QueuedEvent, Run } from '../../src/queue/queue.ts'
 import { createSimulator, type Simulator } from '../../src/testing/index.ts'
 import type { Envelope } from '../../src/wire/envelope.ts'
@@ -71,7 +72,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     sealer,
     pairs: new PairCheck({ queue: createCheckQueue(), sealer, oauth: { allowedServers: [b24.oauthServer], clientId, clientSecret }, allowPrivateNetworks: true }),
     log: app.log,
-    closing: new AbortController().signal,
+    closing: new Abort(),
     storage: { queue, claims }
   })
   delivery.start()
@@ -79,7 +80,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
 }
 
 export function runOf (event: unknown, more: Partial<Run> = {}): Run {
-  return { event, attempt: 1, coalesced: 1, progress: undefined, signal: new AbortController().signal, save: async () => {}, ...more }
+  return { event, attempt: 1, coalesced: 1, progress: undefined, isAborted: false, signal: new AbortController().signal, save: async () => {}, ...more }
 }
 
 export function dealOf (memberId: string, token = 'made up'): Envelope {
