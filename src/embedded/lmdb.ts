@@ -1,4 +1,4 @@
-import { chmod, mkdir } from 'node:fs/promises'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
@@ -16,9 +16,9 @@ export async function openLmdb<V> (
 ): Promise<RootDatabase<V, string>> {
   try {
     const folder = join(dataDir, app)
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
     // It may have been there, and open to others.
-    await chmod(folder, 0o700)
+    chmodSync(folder, 0o700)
     // `import` would read lmdb from a dozen files, `require` reads one: some 15 ms less at every start.
     const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb')
     return open<V, string>({
