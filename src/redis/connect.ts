@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { BoundedClient, RedisClient } from './client.ts'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
@@ -77,7 +78,8 @@ function isClient (option: RedisOption): option is RedisClient {
 }
 
 async function createClient (option: string | RedisOptions, options: RedisOptions = {}): Promise<Redis> {
-  const { Redis } = await import('ioredis')
+  // `import` would read each of its CommonJS files twice.
+  const { Redis } = createRequire(import.meta.url)('ioredis') as typeof import('ioredis')
   if (typeof option !== 'string') return new Redis({ ...FAIL_FAST, ...option, ...options, ...OWN })
   // ioredis takes any other string for the path of a socket, and its errors would show it with the password.
   if (!/^rediss?:\/\//i.test(option) || !URL.canParse(option)) {
