@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module'
 import type { IRedisClient, Queue } from 'bullmq'
 import { FST_B24_CLOSING } from '../errors.ts'
 import { openIoredis, quit, type RedisOption } from '../redis/connect.ts'
@@ -10,6 +9,7 @@ import { BullDeadLetters } from './bull-dead-letters.ts'
 import type { BullParts } from './bull-parts.ts'
 import { BullScripts } from './bull-scripts.ts'
 import { BullWorker } from './bull-worker.ts'
+import { loadBull } from './load-bull.ts'
 import { Outage } from './outage.ts'
 import type { EventQueue, Process, QueueCounts, QueuedEvent, QueueSettings, WorkOptions } from './queue.ts'
 
@@ -27,8 +27,7 @@ export async function openBullQueue (option: RedisOption, app: string, settings:
   // BullMQ refuses clients with a prefix: its scripts would not know of it.
   const client = await openIoredis(option, { keyPrefix: '' }, error => outage.tell(error))
   client.on('ready', () => outage.over())
-  // `import` would read each of its CommonJS files twice: half as quick at every start.
-  const bull = createRequire(import.meta.url)('bullmq') as typeof import('bullmq')
+  const bull = loadBull()
   const scripts = new BullScripts()
   scripts.adapt(bull.createIORedisClient(client as never) as unknown as IRedisClient)
   const parts = { bull, client, app, settings, outage, scripts }
