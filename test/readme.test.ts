@@ -1,11 +1,16 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
+import pLimit from 'p-limit'
 import t, { type Test } from 'tap'
+import { completeDelivery } from '../src/delivery/delivery-options.ts'
 import * as errors from '../src/errors.ts'
-import { runCommand, runProgram, startProgram, untilPrinted } from './helpers/program.ts'
 import { temporaryFolder } from './helpers/app.ts'
+import { bundle } from './helpers/bundle.ts'
+import { runProgram, startProgram, untilPrinted } from './helpers/program.ts'
 import { forgetApp } from './helpers/redis-keys.ts'
 import { freePort } from './helpers/redis-server.ts'
+import { mistakesIn } from './helpers/type-check.ts'
 
 const readme = readFileSync('README.md', 'utf8')
 const snippets = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!)
@@ -35,6 +40,7 @@ const isProgram = (code: string) => code.includes('const app =')
 const registers = (code: string) => code.includes('app.register(')
 const programs = snippets.map((code, i) => ({
   file: join(folder, `snippet-${i}.ts`),
+  runs: join(folder, `snippet-${i}.mjs`),
   title: code.split('\n').find(line => !line.startsWith('import') && line !== '') ?? '',
   code,
   text: isProgram(code) ? code : `${GIVEN}${registers(code) ? '' : REGISTERED}${code.includes('app.close()') ? code : code + CLOSED}`
@@ -43,37 +49,34 @@ const programs = snippets.map((code, i) => ({
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
 for (const { file, text } of programs) writeFileSync(file, text)
+const compiled = bundle(programs.map(({ file }) => file), folder)
+const twoAtATime = pLimit(2)
 t.setTimeout(120_000)
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
-t.test('every snippet compiles', t => {
+t.test('every snippet compiles', async t => {
   t.ok(snippets.length > 8)
-  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
-    extends: '../../tsconfig.json',
-    compilerOptions: { noUnusedLocals: false, rootDir: '../..', noPropertyAccessFromIndexSignature: false },
-    include: ['*.ts']
-  }))
-  const { stdout, status } = runCommand('npx', ['tsc', '--noEmit', '-p', folder])
-  t.equal(status, 0, stdout)
-  t.end()
+  t.strictSame(mistakesIn(programs.map(({ file }) => file), { noUnusedLocals: false, declaration: false }), [])
 })
 
 t.test('every snippet runs', async t => {
-  for (const { file, code, title } of programs.filter(({ code }) => !isServer(code) && !isWorker(code))) {
-    const { status, stderr, stdout } = runProgram(file, { env: { DATA_DIR: temporaryFolder(t) } })
+  await compiled
+  const ending = programs.filter(({ code }) => !isServer(code) && !isWorker(code))
+  await Promise.all(ending.map(({ runs, code, title }) => twoAtATime(async () => {
+    const { status, stderr, stdout } = await runProgram(runs, { env: { DATA_DIR: temporaryFolder(t) } })
     t.equal(status, 0, `${title}\n${stderr}\n${stdout.match(/^not ok.*$/gm) ?? ''}`)
     if (code.includes('createSimulator')) t.match(stdout, /^200$/m)
-  }
+  })))
 })
 
-for (const { file, title } of programs.filter(({ code }) => isServer(code))) {
-  t.test(`the server starts, answers GET, and refuses a forged event: ${title}`, async t => await serves(t, file))
+for (const { runs, title } of programs.filter(({ code }) => isServer(code))) {
+  t.test(`the server starts, answers GET, and refuses a forged event: ${title}`, async t => await serves(t, runs))
 }
 
 t.test('the worker starts, and ends when it is told to', async t => {
   const [program] = programs.filter(({ code }) => isWorker(code))
   forgetApp(t, 'local.readme')
-  const child = startProgram(program!.file, [], { cwd: temporaryFolder(t), env: { B24_CLIENT_ID: 'local.readme', B24_CLIENT_SECRET: 'made up' } })
+  const child = startProgram(program!.runs, [], { cwd: temporaryFolder(t), env: { B24_CLIENT_ID: 'local.readme', B24_CLIENT_SECRET: 'made up' } })
   t.teardown(() => child.kill('SIGKILL'))
   await untilPrinted(child, /waits for events/)
   child.kill('SIGTERM')
@@ -104,4 +107,16 @@ t.test('every error has its row, with its status, and every row its error', asyn
 t.test('the options table names every option', async t => {
   const options = readFileSync('src/options.ts', 'utf8').match(/interface FastifyBitrix24Options \{(.*?)\n\}/s)?.[1] ?? ''
   for (const [, name] of options.matchAll(/^ {2}(\w+)\??:/gm)) t.match(readme, new RegExp(`^\\| .*\`${name}(\\.\\w+)?\``, 'm'), name!)
+})
+
+t.test('the options table tells what delivery has, and its defaults', async t => {
+  const rows = [...readme.matchAll(/^\| `delivery\.(\w+)` \| (.+?) \| (.+) \|$/gm)].map(([, name, standard, meaning]) => ({ name, standard, meaning }))
+  const { deadLetters, ...plain } = completeDelivery({})
+  const told = rows.map(({ name, standard }) => [name, standard?.match(/^`([^`]+)`/)?.[1] ?? standard])
+  const days = deadLetters.maxAgeMs / (24 * 60 * 60 * 1000)
+  t.strictSame(told.sort(), [
+    ...Object.entries(plain).map(([name, value]) => [name, inspect(value)]),
+    ['deadLetters', `${days} days, ${deadLetters.maxCount.toLocaleString('en')}`]
+  ].sort())
+  t.match(rows.find(({ name }) => name === 'deadLetters')?.meaning, `\`{ ${Object.keys(deadLetters).join(', ')} }\``)
 })

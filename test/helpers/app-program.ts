@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { appendFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { build } from 'esbuild'
 import type { Test } from 'tap'
 import type { DeadLetterList, Health } from '../../src/index.ts'
 import type { AppSettings } from '../faults/programs/app.ts'
+import { bundle } from './bundle.ts'
 import { now } from './journal.ts'
 import { untilPrinted } from './program.ts'
 
@@ -34,8 +34,7 @@ export async function buildPrograms (t: Test): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'b24-programs-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   symlinkSync(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
-  const entryPoints = ['app', 'clock-back'].map(name => join('test/faults/programs', `${name}.ts`))
-  await build({ entryPoints, outdir: folder, outExtension: { '.js': '.mjs' }, bundle: true, packages: 'external', format: 'esm', platform: 'node', target: 'node20' })
+  await bundle(['app', 'clock-back'].map(name => join('test/faults/programs', `${name}.ts`)), folder)
   return folder
 }
 

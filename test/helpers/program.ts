@@ -1,4 +1,4 @@
-import { spawn, spawnSync, type ChildProcess, type ChildProcessWithoutNullStreams, type SpawnSyncReturns } from 'node:child_process'
+import { execFile, spawn, spawnSync, type ChildProcess, type ChildProcessWithoutNullStreams, type SpawnSyncReturns } from 'node:child_process'
 import { join } from 'node:path'
 
 export interface ProgramOptions {
@@ -14,12 +14,26 @@ export function runCommand (command: string, args: readonly string[], options: P
   return spawnSync('env', untouched(command, args), { ...(cwd !== undefined && { cwd }), env: environment(options), encoding: 'utf8', timeout: timeoutMs })
 }
 
-/** Runs a TypeScript program of the project, in any folder, to its end. */
-export function runProgram (file: string, options?: ProgramOptions): SpawnSyncReturns<string> {
-  return runCommand(process.execPath, programArguments(file), options)
+/** How a program ended, and what it printed. */
+export interface Ended {
+  /** Exit code, or `undefined` after a signal. */
+  status: number | undefined
+  stdout: string
+  stderr: string
 }
 
-/** Starts a TypeScript program of the project, in any folder. */
+/** Runs a program of the project, in any folder, to its end. */
+export async function runProgram (file: string, options: ProgramOptions = {}): Promise<Ended> {
+  const { cwd, timeoutMs = 60_000 } = options
+  const settings = { ...(cwd !== undefined && { cwd }), env: environment(options), timeout: timeoutMs }
+  return await new Promise(resolve => {
+    execFile('env', untouched(process.execPath, programArguments(file)), settings, (error, stdout, stderr) => {
+      resolve({ status: error === null ? 0 : error.code as number | undefined, stdout, stderr })
+    })
+  })
+}
+
+/** Starts a program of the project, in any folder: TypeScript, or what was compiled of it. */
 export function startProgram (file: string, args: readonly string[], options: ProgramOptions = {}): ChildProcessWithoutNullStreams {
   const { cwd } = options
   return spawn('env', untouched(process.execPath, [...programArguments(file), ...args]), { ...(cwd !== undefined && { cwd }), env: environment(options) })
@@ -31,7 +45,8 @@ function untouched (command: string, args: readonly string[]): string[] {
 }
 
 function programArguments (file: string): string[] {
-  return ['--import', join(process.cwd(), 'node_modules/tsx/dist/loader.mjs'), join(process.cwd(), file)]
+  const program = join(process.cwd(), file)
+  return file.endsWith('.ts') ? ['--import', join(process.cwd(), 'node_modules/tsx/dist/loader.mjs'), program] : [program]
 }
 
 function environment ({ env }: ProgramOptions): NodeJS.ProcessEnv {
