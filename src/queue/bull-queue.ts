@@ -19,13 +19,13 @@ const LOG_LENGTH = 10
 /**
  * Opens the queue of an app in Redis, kept by BullMQ. `app` is an `appId()`.
  *
- * @throws FST_B24_STORE_UNAVAILABLE when Redis does not answer within 5 s
+ * @throws FST_B24_STORE_UNAVAILABLE when Redis does not answer within `deadlineMs`, 5 s unless told
  * @throws FST_B24_INVALID_OPTIONS for a string that is no URL of Redis
  */
-export async function openBullQueue (option: RedisOption, app: string, settings: QueueSettings): Promise<EventQueue> {
+export async function openBullQueue (option: RedisOption, app: string, settings: QueueSettings, deadlineMs?: number): Promise<EventQueue> {
   const outage = new Outage(settings.onError)
   // BullMQ refuses clients with a prefix: its scripts would not know of it.
-  const client = await openIoredis(option, { keyPrefix: '' }, error => outage.tell(error))
+  const client = await openIoredis(option, { keyPrefix: '' }, error => outage.tell(error), deadlineMs)
   client.on('ready', () => outage.over())
   const bull = loadBull()
   const scripts = new BullScripts()

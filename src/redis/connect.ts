@@ -37,19 +37,19 @@ export interface RedisConnection {
 }
 
 /**
- * Connects to Redis and waits until it answers, 5 s at most. An own client comes back by itself after a failure.
+ * Connects to Redis and waits until it answers, `deadlineMs` at most. An own client comes back by itself after a failure.
  *
  * `log` gets each new kind of connection error once per outage, without credentials.
  * @throws FST_B24_STORE_UNAVAILABLE with the last error as its cause
  * @throws FST_B24_INVALID_OPTIONS for a string that is no URL of Redis
  */
-export async function connectRedis (option: RedisOption, log: (error: Error) => void): Promise<RedisConnection> {
+export async function connectRedis (option: RedisOption, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS): Promise<RedisConnection> {
   if (isClient(option)) {
-    await withinDeadline(option.ping(), BOOT_DEADLINE_MS)
+    await withinDeadline(option.ping(), deadlineMs)
     return { client: bounded(option), owned: false, close: async () => {} }
   }
   const client = await createClient(option)
-  await ready(client, log)
+  await ready(client, log, deadlineMs)
   return { client: bounded(client), owned: true, close: () => quit(client) }
 }
 
@@ -60,9 +60,9 @@ export async function connectRedis (option: RedisOption, log: (error: Error) => 
  * @returns a `Cluster` beside one, which has the same commands
  * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_INVALID_OPTIONS
  */
-export async function openIoredis (option: RedisOption, options: RedisOptions, log: (error: Error) => void): Promise<Redis> {
+export async function openIoredis (option: RedisOption, options: RedisOptions, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS): Promise<Redis> {
   const client = isClient(option) ? duplicate(option as unknown as Redis | Cluster, options) : await createClient(option, options)
-  await ready(client, log)
+  await ready(client, log, deadlineMs)
   return client
 }
 
@@ -88,7 +88,7 @@ async function createClient (option: string | RedisOptions, options: RedisOption
   return new Redis(option, { ...FAIL_FAST, ...options, ...OWN })
 }
 
-async function ready (client: Redis, log: (error: Error) => void): Promise<void> {
+async function ready (client: Redis, log: (error: Error) => void, deadlineMs: number): Promise<void> {
   let last: Error | undefined
   client.on('error', (error: Error) => {
     if (error.message !== last?.message) log(bareError(error))
@@ -103,7 +103,7 @@ async function ready (client: Redis, log: (error: Error) => void): Promise<void>
   // It keeps trying after a first failure, which arrives as an 'error' event too.
   client.connect().catch(() => {})
   try {
-    await withinDeadline(up, BOOT_DEADLINE_MS)
+    await withinDeadline(up, deadlineMs)
   } catch (error) {
     client.disconnect()
     throw last === undefined ? error : storeUnavailable(last)

@@ -13,7 +13,7 @@ t.setTimeout(180_000)
 
 t.test('does not open without Redis', async t => {
   const settings = { attempts: 1, backoffMs: 1, stalledAfterMs: 1_000, deadLetters: { maxAgeMs: 1, maxCount: 1 }, onError: () => {} }
-  await t.rejects(openBullQueue(`redis://127.0.0.1:${await freePort()}`, APP, settings), UNAVAILABLE)
+  await t.rejects(openBullQueue(`redis://127.0.0.1:${await freePort()}`, APP, settings, 100), UNAVAILABLE)
 })
 
 t.test('rejects what a full server does not take, and goes on when it has room', async t => {
