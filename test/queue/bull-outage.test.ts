@@ -25,7 +25,8 @@ t.test('rejects what a full server does not take, and goes on when it has room',
   t.ok(adds.every(({ status }) => status === 'rejected'))
   setup.work(queue)
   const spent = await commandsIn(setup, 2_000)
-  t.ok(spent < 200, `it does not ask all the time: ${spent}`)
+  // Four or five rounds of half a second, of 44 commands for the four jobs.
+  t.ok(spent < 300, `it does not ask all the time: ${spent}`)
   t.match(setup.errors, [{ message: /OOM/ }])
   t.equal(setup.errors.length, 1, 'and is told once')
   await setup.admin.config('SET', 'maxmemory', '0')
