@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { AppProgram } from '../helpers/app-program.ts'
-import { FaultRun, mixedDeals, PLACES } from '../helpers/fault-run.ts'
+import { fewLeads, FaultRun, mixedDeals, PLACES } from '../helpers/fault-run.ts'
 import { between, randomFrom } from '../helpers/random.ts'
 import { until } from '../helpers/until.ts'
 
@@ -37,14 +37,18 @@ for (const { name, storage } of PLACES) {
 
     for (let round = 1; round <= ROUNDS; round++) {
       const first = run.posts.length
-      const load = run.load(program, { orderOf: mixedDeals, pauseMs: 20 })
+      const runs = run.runs().length
+      const coalesces = round % 2 === 0
+      const load = run.load(program, { ...(coalesces ? { event: 'onCrmLeadUpdate', orderOf: fewLeads } : { orderOf: mixedDeals }), pauseMs: 20 })
       await untilTaken(first)
       program = await killAndRestart()
       await untilTaken(run.posts.length)
       await load.stop()
       await run.untilIdle(program)
-      const counts = run.judge(`kill -9, ${name}, round ${round}`, first)
+      const counts = run.judge(`kill -9, ${name}, round ${round}${coalesces ? ', coalescing' : ''}`, first)
       t.ok(counts.answered < counts.sent, 'some posts did not meet the app')
+      const ran = run.runs().length - runs
+      if (coalesces) t.ok(ran < counts.answered, `${ran} runs for ${counts.answered} posts`)
       cutOff += counts.cutOff
       t.match(await program.health(), { queue: { waiting: 0, active: 0, dead: 0 } })
     }

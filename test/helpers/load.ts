@@ -1,12 +1,15 @@
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SimulatedPortal } from '../../src/testing/index.ts'
-import type { Order } from '../faults/programs/app.ts'
+import type { Order, OrderEvent } from '../faults/programs/app.ts'
 import { now } from './journal.ts'
 
 /** One post and what was answered. */
 export interface Post {
   n: number
+  event: OrderEvent
+  /** As the journal names it. */
+  item: string
   /** 0 when no answer came. */
   statusCode: number
   /** ms on the clock of the journal. */
@@ -17,6 +20,8 @@ export interface Post {
 export interface LoadOptions {
   url: string
   orderOf: (n: number) => Order
+  /** @default 'onCrmDealUpdate' */
+  event?: OrderEvent
   /** Posts under way at once. */
   concurrency?: number
   /** Pause of each sender after an answer, ms. */
@@ -48,13 +53,14 @@ export class Load {
   }
 
   async #send (next: () => number): Promise<void> {
-    const { url, orderOf, pauseMs = 2 } = this.#options
+    const { url, orderOf, event = 'onCrmDealUpdate', pauseMs = 2 } = this.#options
     while (!this.#stopped && this.#posts.length < this.#end) {
       const n = next()
       const portal = this.#portals[n % this.#portals.length] as SimulatedPortal
+      const order = orderOf(n)
       const beganAt = now()
-      const { statusCode } = await portal.send('onCrmDealUpdate', { FIELDS: orderOf(n) }, { url })
-      this.#posts.push({ n, statusCode, beganAt, endedAt: now() })
+      const { statusCode } = await portal.send(event, { FIELDS: order }, { url })
+      this.#posts.push({ n, event, item: itemOf(portal, event, order.ID), statusCode, beganAt, endedAt: now() })
       await sleep(statusCode === 0 ? 50 : pauseMs)
     }
   }
@@ -68,13 +74,18 @@ export async function postMany (portal: SimulatedPortal, url: string, first: num
   const sender = async (): Promise<void> => {
     while (next < first + count) {
       const n = next++
+      const item = itemOf(portal, 'onCrmDealUpdate', 100 + n)
       const beganAt = now()
-      posts.push({ n, statusCode: await postOne(agent, url, bodyOf(portal, n)), beganAt, endedAt: now() })
+      posts.push({ n, event: 'onCrmDealUpdate', item, statusCode: await postOne(agent, url, bodyOf(portal, n)), beganAt, endedAt: now() })
     }
   }
   await Promise.all(Array.from({ length: 32 }, sender))
   agent.destroy()
   return posts
+}
+
+function itemOf ({ memberId }: SimulatedPortal, event: OrderEvent, id: number): string {
+  return `${memberId}/${event}/${id}`
 }
 
 function bodyOf ({ memberId, domain, applicationToken }: SimulatedPortal, n: number): string {

@@ -13,9 +13,12 @@ export interface AppSettings {
   journal: string
 }
 
+/** Events of its handlers: each update of a deal is handled for itself, updates of a lead are coalesced. */
+export type OrderEvent = 'onCrmDealUpdate' | 'onCrmLeadUpdate'
+
 /** What a handler is told to do, as the fields of its event. */
 export interface Order {
-  /** The deal: handlers of one are never to run at once. */
+  /** The deal or lead: handlers of one are never to run at once. */
   ID: number
   /** Tells the posts apart. */
   N: string
@@ -33,7 +36,7 @@ export interface JournalLine {
   n: number
   /** Id that the plugin gave to the event. */
   event: string
-  /** Portal and deal. */
+  /** `<member id>/<event>/<ID>` */
   item: string
   attempt: number
   /** ms on a clock that all processes share and nobody sets. */
@@ -48,18 +51,8 @@ let runs = 0
 const app = Fastify({ forceCloseConnections: true, logger: { level: 'warn', stream: process.stderr } })
 await app.register(fastifyBitrix24, settings.bitrix24)
 
-app.bitrix24.on('onCrmDealUpdate', async ({ id, attempt, data }, { portal, signal }) => {
-  const order = data.FIELDS as unknown as Order
-  const run = { run: runs++, pid: process.pid, n: Number(order.N), event: id, item: `${portal.memberId}/${order.ID}`, attempt }
-  write({ ...run, what: 'begin' })
-  try {
-    await obey(order, attempt, signal)
-  } catch (error) {
-    write({ ...run, what: 'failed' })
-    throw error
-  }
-  write({ ...run, what: 'end' })
-}, { coalesce: false })
+app.bitrix24.on('onCrmDealUpdate', handle, { coalesce: false })
+app.bitrix24.on('onCrmLeadUpdate', handle)
 
 app.get('/health', async () => await app.bitrix24.health())
 app.get('/dead-letters', async () => await app.bitrix24.deadLetters.list())
@@ -68,6 +61,26 @@ process.once('SIGTERM', async () => await app.close())
 process.stdin.once('end', () => process.exit(1)).resume().unref()
 await app.listen({ port: settings.port, host: '127.0.0.1' })
 console.log(app.listeningOrigin)
+
+interface Told {
+  id: string
+  name: string
+  attempt: number
+  data: { FIELDS: unknown }
+}
+
+async function handle ({ id, name, attempt, data }: Told, { portal, signal }: { portal: { memberId: string }, signal: AbortSignal }): Promise<void> {
+  const order = data.FIELDS as Order
+  const run = { run: runs++, pid: process.pid, n: Number(order.N), event: id, item: `${portal.memberId}/${name}/${order.ID}`, attempt }
+  write({ ...run, what: 'begin' })
+  try {
+    await obey(order, attempt, signal)
+  } catch (error) {
+    write({ ...run, what: 'failed' })
+    throw error
+  }
+  write({ ...run, what: 'end' })
+}
 
 async function obey ({ MS = '0', WHAT }: Order, attempt: number, signal: AbortSignal): Promise<void> {
   if (WHAT === 'hang') await new Promise(() => {})
