@@ -2,7 +2,7 @@ import { FST_B24_CLOSING } from '../errors.ts'
 import { withinDeadline } from '../redis/deadline.ts'
 import { EmbeddedDeadLetters } from './embedded-dead-letters.ts'
 import { EmbeddedFolder } from './embedded-folder.ts'
-import { keysOf } from './embedded-keys.ts'
+import { countLines, lineOf } from './embedded-lines.ts'
 import { sizeOf } from './embedded-tables.ts'
 import { EmbeddedWorker } from './embedded-worker.ts'
 import { EventShelf } from './event-shelf.ts'
@@ -54,7 +54,7 @@ class EmbeddedQueue implements EventQueue {
     this.#folder = folder
     this.#settings = settings
     this.#lease = new WorkerLease(tables, settings.stalledAfterMs)
-    this.#shelf = new EventShelf(tables, commits, this.#clock, (lane, portal) => this.#announce(lane, portal))
+    this.#shelf = new EventShelf(tables, commits, this.#clock, (lane, portal) => this.#bench.announce(lane, portal))
     this.deadLetters = new EmbeddedDeadLetters({ tables, commits, shelf: this.#shelf, settings, now })
     this.#bench = new Workbench({
       shelf: this.#shelf,
@@ -66,9 +66,7 @@ class EmbeddedQueue implements EventQueue {
 
   async add (event: QueuedEvent): Promise<void> {
     if (this.#closing !== undefined) throw new FST_B24_CLOSING()
-    const text = JSON.stringify(event)
-    const keys = keysOf(event)
-    const stored = this.#folder.commits.writeInTime(() => this.#shelf.add(text, keys))
+    const stored = this.#folder.commits.takeIn(event.first === true ? 0 : 1, lineOf(JSON.stringify(event)))
     this.#worker?.wake()
     await stored
   }
@@ -91,7 +89,7 @@ class EmbeddedQueue implements EventQueue {
     // What has changed is seen before it is told.
     if (this.#worker !== undefined) await withinDeadline(this.#worker.told())
     return tables.read(() => ({
-      waiting: sizeOf(tables.waiting) + sizeOf(tables.held) + sizeOf(tables.parked),
+      waiting: countLines(tables.intake) + sizeOf(tables.waiting) + sizeOf(tables.held) + sizeOf(tables.parked),
       active: sizeOf(tables.running),
       dead: sizeOf(tables.dead)
     }))
@@ -105,10 +103,5 @@ class EmbeddedQueue implements EventQueue {
   async #close (timeoutMs: number): Promise<void> {
     await this.#worker?.close(timeoutMs)
     await withinDeadline(this.#folder.close()).catch(this.#settings.onError)
-  }
-
-  #announce (lane: number, portal: string): void {
-    if (this.#worker?.leads === true && this.#lease.isMine()) this.#bench.announce(lane, portal)
-    else this.#folder.tables.news.put([lane, portal], '')
   }
 }

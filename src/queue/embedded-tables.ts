@@ -3,13 +3,16 @@ import { join } from 'node:path'
 import type { Database, RootDatabase } from 'lmdb'
 import { openLmdb } from '../embedded/lmdb.ts'
 import { storeUnavailable } from '../redis/deadline.ts'
+import type { Lines } from './embedded-lines.ts'
 
 type Place<K> = [key: K, seq: number]
-type Key = string | number | Place<string> | Place<number> | [lane: number, portal: string] | [lane: number, portal: string, seq: number]
+type Key = string | number | Place<string> | Place<number> | [lane: number, portal: string, seq: number]
 
-/** What the queue keeps on disk. Every event is one record; the other tables say where it stands. */
+/** What the queue keeps on disk. What was taken in waits in `intake`, then is a record; the other tables say where that stands. */
 export class EmbeddedTables {
   readonly root: RootDatabase<string, string>
+  /** What was taken in, until the worker puts it in line; see `EmbeddedCommits.takeIn`. */
+  readonly intake: Lines
   /** `seq` → the event with its attempts. */
   readonly records: Database<string, number>
   /** [lane, portal, `seq`]: to be handled. */
@@ -26,8 +29,6 @@ export class EmbeddedTables {
   readonly dead: Database<string, number>
   /** Id → number of its dead letter. */
   readonly deadIds: Database<string, string>
-  /** [lane, portal]: has events that the worker has not been told of. */
-  readonly news: Database<string, [lane: number, portal: string]>
   /** Counter, clock, and who works. */
   readonly meta: Database<string, string>
   readonly #file: string
@@ -40,6 +41,7 @@ export class EmbeddedTables {
     const table = <K extends Key>(name: string): Database<string, K> =>
       root.openDB<string, K>({ name, encoding: 'string' })
     this.root = root
+    this.intake = table('intake')
     this.records = table('records')
     this.waiting = table('waiting')
     this.held = table('held')
@@ -48,7 +50,6 @@ export class EmbeddedTables {
     this.repeats = table('repeats')
     this.dead = table('dead')
     this.deadIds = table('dead-ids')
-    this.news = table('news')
     this.meta = table('meta')
   }
 

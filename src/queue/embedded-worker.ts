@@ -11,6 +11,8 @@ import type { WorkerLease } from './worker-lease.ts'
 
 /** How often a worker looks for what other processes did, ms. */
 const POLL_MS = 200
+/** Events of those that came in that one change puts in line. */
+const MOST_ADMITTED = 200
 /** Events that one change puts back into the line, because their time has come. */
 const MOST_RELEASED = 200
 
@@ -124,7 +126,7 @@ export class EmbeddedWorker {
     const { folder: { tables }, lease, clock } = this.#parts
     try {
       this.#isCalled ||= tables.read(() => this.#leads
-        ? this.#due <= clock() || lease.isBeatDue || firstKey(tables.news) !== undefined || !lease.isMine()
+        ? this.#due <= clock() || lease.isBeatDue || firstKey(tables.intake) !== undefined || !lease.isMine()
         : lease.isFree())
     } catch (error) {
       this.#fail(error as Error)
@@ -176,7 +178,7 @@ export class EmbeddedWorker {
   }
 
   #change (turn: Turn): void {
-    const { folder: { tables }, shelf, bench, lease } = this.#parts
+    const { shelf, bench, lease } = this.#parts
     this.#isCalled = false
     if (!this.#leads && !this.#isClosing && lease.isFree()) turn.dead.push(...this.#take())
     turn.isLost = !lease.isMine()
@@ -187,10 +189,7 @@ export class EmbeddedWorker {
       turn.settled.push(run)
       turn.dead.push(...bench.settle(run, outcome))
     }
-    for (const key of [...tables.news.getKeys()]) {
-      tables.news.remove(key)
-      bench.announce(...key)
-    }
+    this.#isCalled = !this.#isClosing && shelf.admit(MOST_ADMITTED)
     shelf.release(MOST_RELEASED)
     turn.begun = bench.begin(this.#free)
     this.#due = shelf.due

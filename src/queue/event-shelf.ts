@@ -1,6 +1,7 @@
 import type { EmbeddedCommits } from './embedded-commits.ts'
 import { firstKey, type EmbeddedTables } from './embedded-tables.ts'
 import { keysOf, type EventKeys } from './embedded-keys.ts'
+import { lineOf, parseLine, putLines, takeLines } from './embedded-lines.ts'
 import { parseRecord, recordText, type EventRecord } from './embedded-record.ts'
 
 /** After every `seq`. */
@@ -21,15 +22,21 @@ export class EventShelf {
     this.#announce = announce
   }
 
-  /** Takes an event in, as JSON; where its repeat waits already, that one becomes the newer one of both. */
-  add (event: string, keys: EventKeys): void {
-    if (!this.#absorb(keys, 1, event)) this.#insert({ event, attempt: 0, coalesced: 1 }, keys)
+  /** Takes in what had been taken out, to be tried anew. */
+  replay ({ event, coalesced }: EventRecord): void {
+    putLines(this.#tables.intake, keysOf(event).lane, [lineOf(JSON.stringify(event), coalesced)])
   }
 
-  /** Takes in what had been taken out, to be tried anew. A repeat that waits is the newer one. */
-  replay ({ event, coalesced }: EventRecord): void {
-    const keys = keysOf(event)
-    if (!this.#absorb(keys, coalesced)) this.#insert({ event: JSON.stringify(event), attempt: 0, coalesced }, keys)
+  /** Puts what was taken in into the line, until some `most` are. Returns whether there is more. */
+  admit (most: number): boolean {
+    let count = 0
+    while (count < most) {
+      const lines = takeLines(this.#tables.intake)
+      if (lines.length === 0) return false
+      for (const line of lines) this.#admitOne(line)
+      count += lines.length
+    }
+    return true
   }
 
   record (seq: number): EventRecord | undefined {
@@ -134,6 +141,14 @@ export class EventShelf {
       held.put([Math.min(key[0], now + Number(value)), key[1]], value)
     }
     meta.put('clock', String(now))
+  }
+
+  /** Where a repeat of it waits already, that one becomes the newer one of both. */
+  #admitOne (line: string): void {
+    const { event, text, coalesced } = parseLine(line)
+    const keys = keysOf(event)
+    const isAbsorbed = coalesced === undefined ? this.#absorb(keys, 1, text) : this.#absorb(keys, coalesced)
+    if (!isAbsorbed) this.#insert({ event: text, attempt: 0, coalesced: coalesced ?? 1 }, keys)
   }
 
   #insert (record: { event: string, attempt: number, coalesced: number }, keys: EventKeys): void {
