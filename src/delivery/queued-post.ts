@@ -68,8 +68,11 @@ function isWanted (path: string[], lifecycle: boolean): boolean {
  * @throws FST_B24_SEAL_UNREADABLE
  */
 export function unstow ({ memberId }: QueuedEvent, { envelope, sealed, token, ip = '' }: QueuedPayload, sealer: Sealer): Post {
-  if (sealed !== undefined) putSecrets(envelope, JSON.parse(sealer.openText(sealed, memberId)) as Secret[])
-  return { envelope, token, ip }
+  if (sealed === undefined) return { envelope, token, ip }
+  // What was found is written back as it is when the event is put off: it must never hold what was sealed.
+  const opened = structuredClone(envelope)
+  putSecrets(opened, JSON.parse(sealer.openText(sealed, memberId)) as Secret[])
+  return { envelope: opened, token, ip }
 }
 
 /** Payload of what was found in the queue, or `undefined` when this version cannot have written it. */
