@@ -46,7 +46,11 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const lifecycleHooks = new LifecycleHookList()
   const sealer = createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId)
   const closing = new Abort()
-  fastify.addHook('preClose', async () => closing.abort(new FST_B24_CLOSING()))
+  const closed = new AbortController()
+  fastify.addHook('preClose', async () => {
+    closing.abort(new FST_B24_CLOSING())
+    setTimeout(() => closed.abort(new FST_B24_CLOSING()), settings.delivery.closeTimeoutMs).unref()
+  })
   const delivery = openDelivery({
     settings: settings.delivery,
     store,
@@ -58,7 +62,13 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     pairs: new PairCheck({
       queue: createCheckQueue(),
       sealer,
-      oauth: { allowedServers: settings.oauthServers, clientId: settings.clientId, clientSecret: settings.clientSecret, signal: closing.signal },
+      oauth: {
+        allowedServers: settings.oauthServers,
+        clientId: settings.clientId,
+        clientSecret: settings.clientSecret,
+        signal: closing.signal,
+        refreshSignal: closed.signal
+      },
       allowPrivateNetworks: settings.allowPrivateNetworks
     }),
     log,

@@ -3,13 +3,13 @@ import type { TokenDigest } from '../installs/install.ts'
 import type { StoredInstall } from '../installs/store.ts'
 import type { InstallFact, VerifiedInstall } from '../installs/transitions.ts'
 import { readLifecycleData } from './lifecycle-data.ts'
-import type { PairCheck, VerifiedPair } from './pair-check.ts'
+import type { BeforeRefresh, PairCheck, VerifiedPair } from './pair-check.ts'
 import type { Post } from './post.ts'
 import { rejected, type Rejection } from './receipt.ts'
 
 export type Proof = { status: 'proved', facts: InstallFact[] } | Rejection
 
-type Prove = (post: Post, stored: StoredInstall | undefined) => Promise<Proof>
+type Prove = (post: Post, stored: StoredInstall | undefined, beforeRefresh?: BeforeRefresh) => Promise<Proof>
 
 /**
  * What the lifecycle events prove. Each brings its own proof: a pair that the OAuth server confirms, or, where the app has
@@ -18,9 +18,9 @@ type Prove = (post: Post, stored: StoredInstall | undefined) => Promise<Proof>
 export class LifecycleProof {
   readonly #pairs: PairCheck
   readonly #byCode: ReadonlyMap<string, Prove> = new Map<string, Prove>([
-    ['ONAPPINSTALL', (post, stored) => this.#install(post, stored)],
-    ['ONAPPUPDATE', (post, stored) => this.#update(post, stored)],
-    ['ONAPPUSERREADY', (post, stored) => this.#userReady(post, stored)],
+    ['ONAPPINSTALL', (...asked) => this.#install(...asked)],
+    ['ONAPPUPDATE', (...asked) => this.#update(...asked)],
+    ['ONAPPUSERREADY', (...asked) => this.#userReady(...asked)],
     ['ONAPPUNINSTALL', async (post, stored) => uninstall(post, stored)]
   ])
 
@@ -50,43 +50,44 @@ export class LifecycleProof {
   /**
    * What is true after this event, in order.
    *
+   * @param beforeRefresh awaited before a pair that has expired is traded for a new one
    * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY
    */
-  prove (post: Post, stored: StoredInstall | undefined): Promise<Proof> {
+  prove (post: Post, stored: StoredInstall | undefined, beforeRefresh?: BeforeRefresh): Promise<Proof> {
     const prove = this.#byCode.get(post.envelope.event.toUpperCase()) as Prove
-    return prove(post, stored)
+    return prove(post, stored, beforeRefresh)
   }
 
-  async #install (post: Post, stored: StoredInstall | undefined): Promise<Proof> {
-    const verified = await this.#verify(post, stored)
+  async #install (post: Post, stored: StoredInstall | undefined, beforeRefresh?: BeforeRefresh): Promise<Proof> {
+    const verified = await this.#verify(post, stored, beforeRefresh)
     if (verified.status === 'rejected') return verified
     const { ts, version } = readLifecycleData(post.envelope)
     return proved({ type: 'installed', ts, version, ...verified.install })
   }
 
-  async #update (post: Post, stored: StoredInstall | undefined): Promise<Proof> {
+  async #update (post: Post, stored: StoredInstall | undefined, beforeRefresh?: BeforeRefresh): Promise<Proof> {
     const { ts, version } = readLifecycleData(post.envelope)
     if (pairsOf(post, stored).length === 0) return proved({ type: 'updated', ts, version })
-    const verified = await this.#verify(post, stored)
+    const verified = await this.#verify(post, stored, beforeRefresh)
     if (verified.status === 'rejected') return verified
     return proved({ type: 'updated', ts, version, verified: verified.install })
   }
 
   /** The pair in `data` is the system user's. The one in `auth` is the installer's: the first word of an install, if this event overtook it. */
-  async #userReady (post: Post, stored: StoredInstall | undefined): Promise<Proof> {
+  async #userReady (post: Post, stored: StoredInstall | undefined, beforeRefresh?: BeforeRefresh): Promise<Proof> {
     const { envelope, ip } = post
-    const verified = await this.#pairs.check(envelope.auth.member_id, envelope.data, { ip, isProven: wasKnown(post, stored) })
+    const verified = await this.#pairs.check(envelope.auth.member_id, envelope.data, { ip, isProven: wasKnown(post, stored), beforeRefresh })
     if (verified.status === 'rejected') return verified
     const userReady: InstallFact = { type: 'userReady', ts: readLifecycleData(envelope).ts, pair: verified.pair }
     if (isProven(post, stored)) return proved(userReady)
-    const install = await this.#install(post, stored)
+    const install = await this.#install(post, stored, beforeRefresh)
     return install.status === 'rejected' ? install : proved(...install.facts, userReady)
   }
 
-  async #verify (post: Post, stored: StoredInstall | undefined): Promise<{ status: 'verified', install: VerifiedInstall } | Rejection> {
+  async #verify (post: Post, stored: StoredInstall | undefined, beforeRefresh: BeforeRefresh | undefined): Promise<{ status: 'verified', install: VerifiedInstall } | Rejection> {
     const { envelope: { auth }, token, ip } = post
     if (token === undefined) return rejected('no_tokens')
-    const verified = await this.#pairs.check(auth.member_id, auth, { ip, isProven: wasKnown(post, stored) })
+    const verified = await this.#pairs.check(auth.member_id, auth, { ip, isProven: wasKnown(post, stored), beforeRefresh })
     if (verified.status === 'rejected') return verified
     return { status: 'verified', install: installOf(auth.member_id, token, verified) }
   }

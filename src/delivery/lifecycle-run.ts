@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { CLAIM_LIFE_MS, type Claims } from '../installs/claims.ts'
+import { INSTALL_PATIENCE_MS, type Claims } from '../installs/claims.ts'
 import type { StoredInstall } from '../installs/store.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -7,7 +7,7 @@ import type { EventCounts } from './event-counts.ts'
 import { failureOf } from './failure.ts'
 import type { Lifecycle, LifecycleProgress, Settled } from './lifecycle.ts'
 import { wasKnown } from './lifecycle-proof.ts'
-import type { Post } from './post.ts'
+import { claimOf, type Post } from './post.ts'
 import type { Announcement } from './receipt.ts'
 import type { Rejections } from './rejections.ts'
 
@@ -49,7 +49,7 @@ export class LifecycleRun {
     if (isStranger && this.#strangers >= this.#parts.mostStrangers) return { status: 'later', delayMs: TURN_MS * (1 + Math.random()) }
     const settled = await this.#settle(isStranger, run, event, post, stored, progress)
     if ('delayMs' in settled || 'error' in settled) return settled
-    await this.#parts.claims.close({ memberId: event.memberId, token: post.token ?? '' })
+    await this.#parts.claims.close(claimOf(post), event.id)
     if (settled.status === 'rejected') this.#parts.rejections.tell(settled.reason, post.envelope, this.#parts.log)
     if (settled.status === 'stale') this.#parts.counts.stale++
     return settled.status === 'accepted' ? await this.#tell(run, event, post, settled, progress) : { status: 'done' }
@@ -72,10 +72,11 @@ export class LifecycleRun {
   }
 
   async #later (error: Error & { code?: string }, event: QueuedEvent, post: Post): Promise<Outcome & { status: 'later' | 'dead' }> {
-    if (error.code !== 'FST_B24_OAUTH_UNAVAILABLE' && error.code !== 'FST_B24_INSTALL_BUSY') throw error
+    const isLost = error.code === 'FST_B24_INSTALL_LOST'
+    if (!isLost && error.code !== 'FST_B24_OAUTH_UNAVAILABLE' && error.code !== 'FST_B24_INSTALL_BUSY') throw error
     const age = Math.max(Date.now() - event.receivedAt, 0)
-    if (age < CLAIM_LIFE_MS) return { status: 'later', delayMs: Math.min(Math.max(age, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) }
-    await this.#parts.claims.close({ memberId: event.memberId, token: post.token ?? '' })
+    if (!isLost && age < INSTALL_PATIENCE_MS) return { status: 'later', delayMs: Math.min(Math.max(age, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) }
+    await this.#parts.claims.lose(claimOf(post), event.id)
     return { status: 'dead', error }
   }
 

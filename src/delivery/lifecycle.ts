@@ -1,4 +1,4 @@
-import { FST_B24_STORE_UNAVAILABLE } from '../errors.ts'
+import { FST_B24_INSTALL_LOST, FST_B24_STORE_UNAVAILABLE } from '../errors.ts'
 import type { InstallStore, StoredInstall } from '../installs/store.ts'
 import { applyFact, type InstallFact } from '../installs/transitions.ts'
 import { portalOf, type Portal } from '../portal/portal.ts'
@@ -10,6 +10,8 @@ import { rejected, type Announcement, type Rejection } from './receipt.ts'
 
 /** How far a lifecycle event got; plain JSON, kept with the event so that an attempt goes on where the last one ended. */
 export interface LifecycleProgress {
+  /** A refresh was asked for; if its answer got lost, so did the pair. */
+  refreshed?: true
   /** What was proved. A pair that had to be refreshed stands nowhere else. */
   facts?: InstallFact[]
   /** What is to be told of each fact, kept before it is applied: afterwards it is no news any more. */
@@ -49,9 +51,10 @@ export class Lifecycle {
    * Proves what the post says, and applies it.
    *
    * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY
+   * @throws FST_B24_INSTALL_LOST when an earlier attempt may have used up the pair that would prove it
    */
   async settle (post: Post, stored: StoredInstall | undefined, progress: LifecycleProgress = {}, save: SaveProgress = async () => {}): Promise<Settled> {
-    const facts = progress.facts ?? await this.#prove(post, stored, save)
+    const facts = progress.facts ?? await this.#prove(post, stored, progress.refreshed === true, save)
     if (!Array.isArray(facts)) return facts
     const { announcements = [], applied = 0 } = progress
     const known = { facts, announcements: [...announcements], applied }
@@ -65,15 +68,18 @@ export class Lifecycle {
     return { status: 'accepted', portal, announcements: known.announcements.filter(each => each !== null) }
   }
 
-  async #prove (post: Post, stored: StoredInstall | undefined, save: SaveProgress): Promise<InstallFact[] | Rejection> {
-    const proof = await this.#proof.prove(post, stored)
+  async #prove (post: Post, stored: StoredInstall | undefined, wasRefreshed: boolean, save: SaveProgress): Promise<InstallFact[] | Rejection> {
+    const proof = await this.#proof.prove(post, stored, async () => await save({ refreshed: true }))
+    if (proof.status === 'rejected' && proof.reason === 'token_refused' && wasRefreshed) {
+      throw new FST_B24_INSTALL_LOST('the answer to a refresh was lost, and with it the token pair; the portal has to install the app again')
+    }
     if (proof.status === 'rejected') return proof
     await save({ facts: proof.facts })
     return proof.facts
   }
 
   /** Applies the next fact, and writes into `known` what is to be told of it. */
-  async #apply (fact: InstallFact, { envelope }: Post, known: Required<LifecycleProgress>, save: SaveProgress): Promise<Applied> {
+  async #apply (fact: InstallFact, { envelope }: Post, known: Required<Omit<LifecycleProgress, 'refreshed'>>, save: SaveProgress): Promise<Applied> {
     const index = known.applied
     const saved = known.announcements[index] ?? null
     for (let swaps = 0; swaps < MOST_SWAPS; swaps++) {

@@ -17,7 +17,11 @@ export interface PairCheckParts {
 export interface CheckSource {
   ip: string
   isProven: boolean
+  /** See `VerifyOptions`. */
+  beforeRefresh: BeforeRefresh | undefined
 }
+
+export type BeforeRefresh = NonNullable<VerifyOptions['beforeRefresh']>
 
 export interface VerifiedPair {
   status: 'verified'
@@ -46,12 +50,12 @@ export class PairCheck {
    * @param source who sent it, and whether it proved its portal by the token already
    * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY
    */
-  async check (memberId: string, tokens: unknown, { ip, isProven }: CheckSource): Promise<VerifiedPair | Rejection> {
+  async check (memberId: string, tokens: unknown, { ip, isProven, beforeRefresh }: CheckSource): Promise<VerifiedPair | Rejection> {
     const { queue, oauth, sealer, allowPrivateNetworks } = this.#parts
     if (!hasPair(tokens)) return rejected('no_tokens')
     const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = tokens
     const claim = { memberId, accessToken, refreshToken, serverEndpoint, userId }
-    const verification = await queue.run(ip, isProven, () => verifyPair(claim, oauth))
+    const verification = await queue.run(ip, isProven, () => verifyPair(claim, { ...oauth, beforeRefresh }))
     if (verification.status === 'rejected') return rejected(verification.reason)
     const { grant } = verification
     if (!allowPrivateNetworks && isPrivateAddress(grant.clientEndpoint)) return rejected('private_address')

@@ -1,4 +1,5 @@
 import { digestOfPosted } from '../installs/application-token.ts'
+import type { Claim } from '../installs/claims.ts'
 import type { TokenDigest } from '../installs/install.ts'
 import type { Envelope } from '../wire/envelope.ts'
 
@@ -11,4 +12,9 @@ export interface Post {
 
 export function postOf (envelope: Envelope, ip: string): Post {
   return { envelope, token: digestOfPosted(envelope.auth.application_token), ip }
+}
+
+/** What a post says of its portal, be it true or not. */
+export function claimOf ({ envelope, token = '' }: Post): Claim {
+  return { memberId: envelope.auth.member_id, token }
 }

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { FST_B24_FOREIGN_JOB, FST_B24_PORTAL_GONE } from '../errors.ts'
-import type { Claims } from '../installs/claims.ts'
+import { FST_B24_FOREIGN_JOB, FST_B24_INSTALL_LOST, FST_B24_PORTAL_GONE } from '../errors.ts'
+import { INSTALL_PATIENCE_MS, type Claims } from '../installs/claims.ts'
 import type { InstallStore } from '../installs/store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portal } from '../portal/portal.ts'
@@ -11,7 +11,7 @@ import { failureOf } from './failure.ts'
 import type { Gate } from './gate.ts'
 import type { LifecycleProof } from './lifecycle-proof.ts'
 import type { LifecycleRun } from './lifecycle-run.ts'
-import type { Post } from './post.ts'
+import { claimOf, type Post } from './post.ts'
 import { payloadOf, unstow, type QueuedPayload } from './queued-post.ts'
 import type { Rejections } from './rejections.ts'
 
@@ -64,12 +64,15 @@ export class Processor {
     const { store, claims, gate, proof, lifecycle } = this.#parts
     const { member_id: memberId } = post.envelope.auth
     // Asked before the install is read: a claim is closed only after its install is written.
-    const isOpen = payload.held === true && await claims.isOpen({ memberId, token: post.token ?? '' })
+    const claim = payload.held === true ? await claims.stateOf(claimOf(post)) : 'closed'
     const stored = await store.get(memberId)
     if (payload.held === true) {
       const proved = gate.prove(post, stored)
       if (proved.status === 'rejected') {
-        if (isOpen) return { status: 'later', delayMs: clamp(Date.now() - event.receivedAt, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
+        const age = Date.now() - event.receivedAt
+        if (claim === 'open') return { status: 'later', delayMs: clamp(age, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
+        // Of a claim that is forgotten nobody knows whether it was refused.
+        if (claim === 'lost' || age >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
         this.#parts.rejections.tell(proved.reason, post.envelope, this.#parts.log)
         return { status: 'done' }
       }

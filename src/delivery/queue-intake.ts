@@ -13,7 +13,7 @@ import { ExpressLane } from './express-lane.ts'
 import type { Gate } from './gate.ts'
 import type { HandlerContext } from './handler-context.ts'
 import { wasKnown, type LifecycleProof } from './lifecycle-proof.ts'
-import type { Post } from './post.ts'
+import { claimOf, type Post } from './post.ts'
 import { stow, type Keeping } from './queued-post.ts'
 import { rejected, type Receipt } from './receipt.ts'
 import type { Intake } from './receiver.ts'
@@ -57,20 +57,19 @@ export class QueueIntake implements Intake {
   async #claim (post: Post, stored: StoredInstall | undefined): Promise<Receipt> {
     const { claims } = this.#parts
     if (isLarge(post)) return rejected('too_large')
-    const claim = { memberId: post.envelope.auth.member_id, token: post.token as string }
+    const [claim, id] = [claimOf(post), randomUUID()]
     const source = wasKnown(post, stored) ? claim.memberId : sourceOf(post.ip)
     // Repeats of one claim are counted like the events that are kept for it.
-    if (!await claims.open(claim, source) || !await claims.hold(claim)) throw new FST_B24_INSTALL_BUSY()
-    return await this.#keep(post, { lifecycle: true }, { status: 'accepted' })
+    if (!await claims.open(claim, source, id) || !await claims.hold(claim)) throw new FST_B24_INSTALL_BUSY()
+    return await this.#keep(post, { id, lifecycle: true }, { status: 'accepted' })
   }
 
   /** An event that nothing proves: kept only while its install is being verified. */
   async #hold (post: Post, lifecycle: boolean): Promise<Receipt> {
     const { claims, gate, store } = this.#parts
-    const { member_id: memberId } = post.envelope.auth
-    if (!isLarge(post) && await claims.hold({ memberId, token: post.token ?? '' })) return await this.#keep(post, { lifecycle, held: true }, { status: 'accepted' })
+    if (!isLarge(post) && await claims.hold(claimOf(post))) return await this.#keep(post, { lifecycle, held: true }, { status: 'accepted' })
     // The install may have been confirmed since it was read.
-    const proved = gate.prove(post, await store.get(memberId))
+    const proved = gate.prove(post, await store.get(post.envelope.auth.member_id))
     return proved.status === 'proved' ? await this.#keep(post, { lifecycle }, { status: 'accepted', portal: proved.portal }) : proved
   }
 
@@ -80,8 +79,8 @@ export class QueueIntake implements Intake {
     const definition = keeping.lifecycle ? undefined : definitionOf(event)
     const item = definition === undefined ? undefined : itemOf(definition, data)
     await queue.add(stow(post, sealer, {
-      ...keeping,
       id: randomUUID(),
+      ...keeping,
       receivedAt: Date.now(),
       first: keeping.lifecycle === true && this.#lane.admits(auth.member_id),
       item,

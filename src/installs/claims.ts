@@ -8,6 +8,12 @@ export interface Claim {
 }
 
 /**
+ * `open`: an event that makes it is still to be judged. `lost`: the last of them was given up, and nobody knows whether it was
+ * genuine. `closed`: they were judged, or there never were any.
+ */
+export type ClaimState = 'open' | 'lost' | 'closed'
+
+/**
  * The installs that are being verified, as all processes of the app see them, so that events which follow at once are kept
  * and not refused. Bounded, so that forged ones can neither fill the store nor push out genuine ones.
  *
@@ -15,23 +21,31 @@ export interface Claim {
  */
 export interface Claims {
   /**
-   * Opens a claim, durably, until `close` or for a day; one that is open stays as it is.
+   * Opens a claim, durably, for an event that makes it, until that is settled by `close` or `lose`, or for two days. One that
+   * is open counts the event beside those it has.
    * @param source who posted it: an address, or the portal itself when its token proved it
    * @returns `false` when no place is left for it: see `mostOfSource`
    */
-  open (claim: Claim, source: string): Promise<boolean>
-  isOpen (claim: Claim): Promise<boolean>
+  open (claim: Claim, source: string, eventId: string): Promise<boolean>
+  stateOf (claim: Claim): Promise<ClaimState>
   /**
    * Counts one event to be kept for an open claim.
    * @returns `false` when the claim is not open, or as many as may be (500) were counted for it already
    */
   hold (claim: Claim): Promise<boolean>
-  /** Ends a claim, and what was counted for it. */
-  close (claim: Claim): Promise<void>
+  /** An event that made the claim was judged. With the last of them the claim ends, and what was counted for it. */
+  close (claim: Claim, eventId: string): Promise<void>
+  /** Such an event was given up. The claim ends as `lost`, and for two days whoever was kept for it can learn that. */
+  lose (claim: Claim, eventId: string): Promise<void>
 }
 
-/** Time after which a claim that nobody closed is forgotten, ms. */
-export const CLAIM_LIFE_MS = 24 * 60 * 60 * 1000
+/**
+ * Time after which a claim that nobody ended is forgotten, ms. Twice that of `INSTALL_PATIENCE_MS`: what was kept for it must
+ * learn what became of it.
+ */
+export const CLAIM_LIFE_MS = 2 * 24 * 60 * 60 * 1000
+/** Time for which an install that cannot be checked is tried again, ms. */
+export const INSTALL_PATIENCE_MS = 24 * 60 * 60 * 1000
 /** Places for claims, of all sources together. */
 export const MOST_CLAIMS = 256
 /** Part of all places that one source may have while nobody else has any. */

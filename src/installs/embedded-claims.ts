@@ -2,21 +2,25 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { RootDatabase } from 'lmdb'
 import { openLmdb, settle } from '../embedded/lmdb.ts'
 import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
-import { CLAIM_LIFE_MS, MOST_HELD, mostOfSource, type Claim, type Claims } from './claims.ts'
+import { CLAIM_LIFE_MS, MOST_HELD, mostOfSource, type Claim, type Claims, type ClaimState } from './claims.ts'
 
-interface OpenClaim {
+interface ClaimRecord {
   source: string
   /** ms since the epoch. */
   endsAt: number
   held: number
+  /** Ids of the events that make it and are not settled. */
+  events: string[]
+  /** One of them was given up. */
+  isLost: boolean
 }
 
 /** Keeps claims in a folder, with LMDB, for all processes of the machine that share it: each verb is a transaction. */
 export class EmbeddedClaims implements Claims {
-  readonly #db: RootDatabase<OpenClaim, string>
+  readonly #db: RootDatabase<ClaimRecord, string>
   readonly #lifeMs: number
 
-  private constructor (db: RootDatabase<OpenClaim, string>, lifeMs: number) {
+  private constructor (db: RootDatabase<ClaimRecord, string>, lifeMs: number) {
     this.#db = db
     this.#lifeMs = lifeMs
   }
@@ -29,31 +33,46 @@ export class EmbeddedClaims implements Claims {
     return new EmbeddedClaims(await openLmdb(dataDir, app, 'claims', { encoding: 'json' }), lifeMs)
   }
 
-  open (claim: Claim, source: string): Promise<boolean> {
+  open (claim: Claim, source: string, eventId: string): Promise<boolean> {
     return this.#transact(() => {
-      if (this.#find(claim) !== undefined) return true
-      const { own, others } = this.#count(source)
-      if (own >= mostOfSource(others)) return false
-      this.#db.putSync(keyOf(claim), { source, endsAt: Date.now() + this.#lifeMs, held: 0 })
+      const known = this.#find(claim)
+      if (known?.events.includes(eventId) === true) return true
+      if (!isOpen(known)) {
+        const { own, others } = this.#count(source)
+        if (own >= mostOfSource(others)) return false
+      }
+      const { events, ...rest } = isOpen(known) ? known : { source, endsAt: Date.now() + this.#lifeMs, held: 0, events: [], isLost: false }
+      this.#db.putSync(keyOf(claim), { ...rest, events: [...events, eventId] })
       return true
     })
   }
 
-  async isOpen (claim: Claim): Promise<boolean> {
-    return await this.#answer(async () => await this.#sees(claim))
+  async stateOf (claim: Claim): Promise<ClaimState> {
+    if (await this.#answer(async () => await this.#sees(claim, isOpen))) return 'open'
+    return await this.#sees(claim, known => known !== undefined) ? 'lost' : 'closed'
   }
 
   async hold (claim: Claim): Promise<boolean> {
-    return await this.#answer(async () => await this.#sees(claim) && await this.#transact(() => {
+    return await this.#answer(async () => await this.#sees(claim, isOpen) && await this.#transact(() => {
       const open = this.#find(claim)
-      if (open === undefined || open.held >= MOST_HELD) return false
+      if (!isOpen(open) || open.held >= MOST_HELD) return false
       this.#db.putSync(keyOf(claim), { ...open, held: open.held + 1 })
       return true
     }))
   }
 
-  async close (claim: Claim): Promise<void> {
-    await this.#transact(() => this.#db.removeSync(keyOf(claim)))
+  async close (claim: Claim, eventId: string): Promise<void> {
+    await this.#transact(() => {
+      const known = this.#find(claim)
+      if (known?.events.includes(eventId) === true) this.#put(claim, { ...known, events: known.events.filter(id => id !== eventId) })
+    })
+  }
+
+  async lose (claim: Claim, eventId: string): Promise<void> {
+    await this.#transact(() => {
+      const { source, held, events } = this.#find(claim) ?? { source: '', held: 0, events: [] }
+      this.#put(claim, { source, held, events: events.filter(id => id !== eventId), endsAt: Date.now() + this.#lifeMs, isLost: true })
+    })
   }
 
   /** Ends the use of the folder; what is open stays open. */
@@ -61,27 +80,32 @@ export class EmbeddedClaims implements Claims {
     await this.#db.close()
   }
 
-  #find (claim: Claim): OpenClaim | undefined {
-    const open = this.#db.get(keyOf(claim))
-    return open !== undefined && open.endsAt > Date.now() ? open : undefined
+  #find (claim: Claim): ClaimRecord | undefined {
+    const known = this.#db.get(keyOf(claim))
+    return known !== undefined && known.endsAt > Date.now() ? known : undefined
   }
 
-  /** Counts the claims of a source and of all others, and forgets those whose time is over. */
+  #put (claim: Claim, record: ClaimRecord): void {
+    if (record.events.length > 0 || record.isLost) this.#db.putSync(keyOf(claim), record)
+    else this.#db.removeSync(keyOf(claim))
+  }
+
+  /** Counts the open claims of a source and of all others, and forgets those whose time is over. */
   #count (source: string): { own: number, others: number } {
     const count = { own: 0, others: 0 }
     for (const { key, value } of [...this.#db.getRange()]) {
       if (value.endsAt <= Date.now()) this.#db.removeSync(key)
-      else count[value.source === source ? 'own' : 'others']++
+      else if (isOpen(value)) count[value.source === source ? 'own' : 'others']++
     }
     return count
   }
 
   /** Looks without a transaction, as strangers may ask as often as they like; twice, for a read may be a millisecond old. */
-  async #sees (claim: Claim): Promise<boolean> {
+  async #sees (claim: Claim, is: (known: ClaimRecord | undefined) => boolean): Promise<boolean> {
     try {
-      if (this.#find(claim) !== undefined) return true
+      if (is(this.#find(claim))) return true
       await sleep(1)
-      return this.#find(claim) !== undefined
+      return is(this.#find(claim))
     } catch (error) {
       throw storeUnavailable(error)
     }
@@ -101,6 +125,10 @@ export class EmbeddedClaims implements Claims {
   async #settle<T> (work: () => T): Promise<T> {
     return await settle(this.#db.transaction(work))
   }
+}
+
+function isOpen (known: ClaimRecord | undefined): known is ClaimRecord {
+  return known !== undefined && known.events.length > 0
 }
 
 function keyOf ({ memberId, token }: Claim): string {

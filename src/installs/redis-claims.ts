@@ -1,49 +1,83 @@
 import type { BoundedClient } from '../redis/client.ts'
 import { appKeys } from '../redis/keys.ts'
-import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, SOURCE_SHARE, type Claim, type Claims } from './claims.ts'
+import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, SOURCE_SHARE, type Claim, type Claims, type ClaimState } from './claims.ts'
 
-// Fields are claims, a value is `<end, ms> <events held> <source>`. The clock is the server's, one for all processes.
-const READ = `
-local time = redis.call('TIME')
+// Fields are claims, a value is `<end, ms> <events held> <1 when lost> <ids of its events, with commas> <source>`. The clock is
+// the server's, one for all processes.
+const COMMON = `
+local key, field, time = KEYS[1], ARGV[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function read(value)
-  local ends, held, source = string.match(value, '^(%d+) (%d+) (.*)$')
-  return tonumber(ends), tonumber(held), source
+local function parse(value)
+  local ends, held, lost, ids, source = string.match(value or '', '^(%d+) (%d+) ([01]) (%S*) (.*)$')
+  if not ends or tonumber(ends) <= now then return nil end
+  local events = {}
+  for id in string.gmatch(ids, '[^,]+') do events[#events + 1] = id end
+  return { ends = tonumber(ends), held = tonumber(held), lost = lost, events = events, source = source }
+end
+local function find() return parse(redis.call('HGET', key, field)) end
+local function isOpen(claim) return claim and #claim.events > 0 end
+local function without(events, event)
+  local rest = {}
+  for _, id in ipairs(events) do if id ~= event then rest[#rest + 1] = id end end
+  return rest
+end
+local function put(claim)
+  if #claim.events == 0 and claim.lost == '0' then return redis.call('HDEL', key, field) end
+  redis.call('HSET', key, field, string.format('%.0f %d %s %s %s', claim.ends, claim.held, claim.lost, table.concat(claim.events, ','), claim.source))
+  if redis.call('PTTL', key) < claim.ends - now then redis.call('PEXPIRE', key, claim.ends - now) end
 end`
 
-// KEYS: claims. ARGV: claim, source, life, places, share. The rule is that of mostOfSource().
-const OPEN = `${READ}
-local own, others = 0, 0
-local claims = redis.call('HGETALL', KEYS[1])
-for i = 1, #claims, 2 do
-  local ends, _, source = read(claims[i + 1])
-  if ends <= now then redis.call('HDEL', KEYS[1], claims[i])
-  elseif claims[i] == ARGV[1] then return 1
-  elseif source == ARGV[2] then own = own + 1
-  else others = others + 1 end
+// ARGV: claim, source, event, life, places, share. The rule is that of mostOfSource().
+const OPEN = `${COMMON}
+local known = find()
+if isOpen(known) then
+  known.events = without(known.events, ARGV[3])
+else
+  local own, others = 0, 0
+  local claims = redis.call('HGETALL', key)
+  for i = 1, #claims, 2 do
+    local claim = parse(claims[i + 1])
+    if not claim then redis.call('HDEL', key, claims[i])
+    elseif not isOpen(claim) then
+    elseif claim.source == ARGV[2] then own = own + 1
+    else others = others + 1 end
+  end
+  local free = ARGV[5] - others
+  if own >= math.min(free, math.max(1, math.floor(ARGV[6] * free * free / ARGV[5]))) then return 0 end
+  known = { ends = now + ARGV[4], held = 0, lost = '0', events = {}, source = ARGV[2] }
 end
-local free = ARGV[4] - others
-if own >= math.min(free, math.max(1, math.floor(ARGV[5] * free * free / ARGV[4]))) then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f 0 %s', now + ARGV[3], ARGV[2]))
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+known.events[#known.events + 1] = ARGV[3]
+put(known)
 return 1`
 
-// KEYS: claims. ARGV: claim.
-const IS_OPEN = `${READ}
-local value = redis.call('HGET', KEYS[1], ARGV[1])
-return value and read(value) > now and 1 or 0`
+// ARGV: claim.
+const STATE = `${COMMON}
+local known = find()
+return isOpen(known) and 1 or known and 2 or 0`
 
-// KEYS: claims. ARGV: claim, most events to hold.
-const HOLD = `${READ}
-local value = redis.call('HGET', KEYS[1], ARGV[1])
-if not value then return 0 end
-local ends, held, source = read(value)
-if ends <= now or held >= tonumber(ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %d %s', ends, held + 1, source))
+// ARGV: claim, most events to hold.
+const HOLD = `${COMMON}
+local known = find()
+if not isOpen(known) or known.held >= tonumber(ARGV[2]) then return 0 end
+known.held = known.held + 1
+put(known)
 return 1`
 
-// KEYS: claims. ARGV: claim.
-const CLOSE = "return redis.call('HDEL', KEYS[1], ARGV[1])"
+// ARGV: claim, event.
+const CLOSE = `${COMMON}
+local known = find()
+if not known then return 0 end
+known.events = without(known.events, ARGV[2])
+put(known)
+return 1`
+
+// ARGV: claim, event, life.
+const LOSE = `${COMMON}
+local known = find() or { held = 0, events = {}, source = '' }
+put({ ends = now + ARGV[3], held = known.held, lost = '1', events = without(known.events, ARGV[2]), source = known.source })
+return 1`
+
+const STATES: readonly ClaimState[] = ['closed', 'open', 'lost']
 
 /** Keeps claims in Redis: one hash for each app, which ends with the last of them. Each verb is one round trip. */
 export class RedisClaims implements Claims {
@@ -58,23 +92,27 @@ export class RedisClaims implements Claims {
     this.#lifeMs = lifeMs
   }
 
-  open (claim: Claim, source: string): Promise<boolean> {
-    return this.#run(OPEN, claim, source, this.#lifeMs, MOST_CLAIMS, SOURCE_SHARE)
+  async open (claim: Claim, source: string, eventId: string): Promise<boolean> {
+    return await this.#run(OPEN, claim, source, eventId, this.#lifeMs, MOST_CLAIMS, SOURCE_SHARE) === 1
   }
 
-  isOpen (claim: Claim): Promise<boolean> {
-    return this.#run(IS_OPEN, claim)
+  async stateOf (claim: Claim): Promise<ClaimState> {
+    return STATES[await this.#run(STATE, claim)] as ClaimState
   }
 
-  hold (claim: Claim): Promise<boolean> {
-    return this.#run(HOLD, claim, MOST_HELD)
+  async hold (claim: Claim): Promise<boolean> {
+    return await this.#run(HOLD, claim, MOST_HELD) === 1
   }
 
-  async close (claim: Claim): Promise<void> {
-    await this.#run(CLOSE, claim)
+  async close (claim: Claim, eventId: string): Promise<void> {
+    await this.#run(CLOSE, claim, eventId)
   }
 
-  async #run (script: string, { memberId, token }: Claim, ...rest: Array<string | number>): Promise<boolean> {
-    return await this.#client.eval(script, 1, this.#key, `${memberId} ${token}`, ...rest) === 1
+  async lose (claim: Claim, eventId: string): Promise<void> {
+    await this.#run(LOSE, claim, eventId, this.#lifeMs)
+  }
+
+  async #run (script: string, { memberId, token }: Claim, ...rest: Array<string | number>): Promise<number> {
+    return await this.#client.eval(script, 1, this.#key, `${memberId} ${token}`, ...rest) as number
   }
 }

@@ -18,6 +18,12 @@ export interface PairClaim {
 }
 
 export interface VerifyOptions extends RequestLimits {
+  /** Gives up, and begins no refresh, when it aborts. */
+  signal?: AbortSignal | undefined
+  /** Gives up a refresh that is under way: its answer is the only one that has the new pair, so it ends later than all else. */
+  refreshSignal?: AbortSignal | undefined
+  /** Awaited before a refresh is asked for: from then on the posted pair may be dead, whatever answer comes. */
+  beforeRefresh?: (() => Promise<void>) | undefined
   /** Origins that may be asked. */
   allowedServers: readonly string[]
   clientId: string
@@ -79,8 +85,10 @@ export async function verifyPair (claim: PairClaim, options: VerifyOptions): Pro
 
 /** An event may be hours late. A refresh with the app's own secret proves as much: only a token of this app passes. */
 async function verifyByRefresh (origin: string, claim: PairClaim, options: VerifyOptions): Promise<Verification> {
-  const { clientId, clientSecret, timeoutMs, signal, now } = options
-  const fresh = await refreshGrant({ origin, clientId, clientSecret, refreshToken: claim.refreshToken, timeoutMs, signal, now })
+  const { clientId, clientSecret, timeoutMs, signal, refreshSignal, beforeRefresh, now } = options
+  if (signal?.aborted === true) throw unavailable('aborted')
+  await beforeRefresh?.()
+  const fresh = await refreshGrant({ origin, clientId, clientSecret, refreshToken: claim.refreshToken, timeoutMs, signal: refreshSignal, now })
   if (fresh.status === 'refused') {
     // Our keys are wrong, which says nothing about the portal's.
     if (fresh.errorClass === 'config') throw unavailable(fresh.error)

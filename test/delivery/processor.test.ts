@@ -3,7 +3,7 @@ import { postOf } from '../../src/delivery/post.ts'
 import { stow } from '../../src/delivery/queued-post.ts'
 import { FST_B24_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import { digestToken } from '../../src/installs/application-token.ts'
-import { CLAIM_LIFE_MS } from '../../src/installs/claims.ts'
+import { INSTALL_PATIENCE_MS } from '../../src/installs/claims.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
 import type { Outcome, QueuedEvent } from '../../src/queue/queue.ts'
 import { sampleInstall } from '../../src/testing/index.ts'
@@ -78,20 +78,58 @@ t.test('a failure that nobody foresaw counts as an attempt', async t => {
   t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), sealer, keeping()), { save })), { status: 'failed', error: { message: 'no room' } })
 })
 
-t.test('an install that nobody could confirm for a day is dead, and its claim ends', async t => {
+t.test('an install that nobody could confirm for a day is dead, and its claim is lost', async t => {
   const { process, sealer, claims, b24 } = await bench(t)
   b24.fault('app.info', { status: 500, body: '{}' })
   const [post, portal] = await installOf(b24)
   const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
-  await claims.open(claim, 'test')
+  await claims.open(claim, 'test', 'event-1')
   const young = stow(post, sealer, keeping({ lifecycle: true, receivedAt: Date.now() - 5_000 }))
   const outcome = await process(runOf(young))
   t.equal(outcome.status, 'later')
   t.ok('delayMs' in outcome && outcome.delayMs >= 5_000 && outcome.delayMs <= 60_000, 'it waits the longer the older it is')
-  t.equal(await claims.isOpen(claim), true)
-  const old = stow(post, sealer, keeping({ lifecycle: true, receivedAt: Date.now() - CLAIM_LIFE_MS }))
+  t.equal(await claims.stateOf(claim), 'open')
+  const old = stow(post, sealer, keeping({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
   t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])
-  t.equal(await claims.isOpen(claim), false)
+  t.equal(await claims.stateOf(claim), 'lost')
+})
+
+t.test('an install whose refresh got no answer is dead once its pair is refused, and so is what was kept for it', async t => {
+  const { process, sealer, claims, b24 } = await bench(t)
+  const [post, portal] = await installOf(b24)
+  portal.expireTokens()
+  const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
+  await claims.open(claim, 'test', 'event-1')
+  const event = stow(post, sealer, keeping({ lifecycle: true }))
+  const held = stow(postOf(dealOf(portal.memberId, portal.applicationToken), ''), sealer, keeping({ id: 'event-2', held: true }))
+  b24.fault('token', { status: 502, body: '{}', times: 1 })
+  let progress: unknown
+  const save = async (kept: unknown) => { progress = JSON.parse(JSON.stringify(kept)) }
+  t.match(await process(runOf(event, { save })), { status: 'later' })
+  t.strictSame(progress, { refreshed: true }, 'kept before the refresh was asked for')
+  t.match(await process(runOf(held)), { status: 'later' })
+  b24.fault('app.info', { status: 400, body: { error: 'invalid_client' } })
+  t.strictSame(codeOf(await process(runOf(event, { save, progress, attempt: 1 }))), ['dead', 'FST_B24_INSTALL_LOST'])
+  t.strictSame(codeOf(await process(runOf(held))), ['dead', 'FST_B24_INSTALL_LOST'])
+  t.strictSame(await process(runOf(event)), { status: 'done' }, 'one that was never refreshed is refused')
+})
+
+t.test('an install whose refresh failed, and then succeeds, is confirmed', async t => {
+  const { process, sealer, store, b24 } = await bench(t)
+  const [post, portal] = await installOf(b24)
+  portal.expireTokens()
+  const event = stow(post, sealer, keeping({ lifecycle: true }))
+  b24.fault('token', { status: 502, body: '{}', times: 1 })
+  t.match(await process(runOf(event)), { status: 'later' })
+  t.strictSame(await process(runOf(event, { progress: { refreshed: true } })), { status: 'done' })
+  t.match(await store.get(portal.memberId), { install: { state: 'active' } })
+})
+
+t.test('what was kept for a claim that is forgotten is dead, and not dropped', async t => {
+  const { process, sealer } = await bench(t)
+  const held = (receivedAt: number) => stow(postOf(dealOf('acme'), ''), sealer, keeping({ held: true, receivedAt }))
+  t.strictSame(codeOf(await process(runOf(held(Date.now() - INSTALL_PATIENCE_MS)))), ['dead', 'FST_B24_INSTALL_LOST'])
+  t.strictSame(await process(runOf(held(Date.now() - 60_000))), { status: 'done' }, 'a young one was refused')
 })
 
 t.test('checks of strangers take a quarter of the places, and no more', async t => {

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { DeliveryOptions } from '../../src/index.ts'
 import { untilIdle } from '../../src/testing/index.ts'
-import { buildWorld } from '../helpers/app.ts'
+import { buildApp, buildWorld } from '../helpers/app.ts'
 import { secret } from '../helpers/secrets.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
@@ -58,6 +58,39 @@ for (const { storage, options } of STORAGES) {
       t.strictSame(heard, [1])
       t.match(calls.filter(([name]) => name === 'onInstall'), [['onInstall', { reinstall: false }]])
       t.match(await bitrix24.health(), { events: { rejected: 1, retried: 0, dead: 0 } })
+    })
+
+    t.test('a late install that is being refreshed when the app closes is confirmed all the same', async t => {
+      const { app, portal, eventsUrl, b24, calls, options: given } = await watchedWorld(t)
+      b24.fault('token', { delayMs: 500, times: 1 })
+      t.equal((await portal.install(eventsUrl, { lateSeconds: 7200 })).statusCode, 200)
+      await until(() => b24.requests.some(({ grantType }) => grantType !== undefined), 'the refresh is asked for')
+      await app.close()
+      const next = await buildApp(t, given)
+      await next.app.ready()
+      t.equal((await next.app.bitrix24.portal(portal.memberId))?.state, 'active')
+      t.strictSame(calls.map(([name]) => name), ['onInstall'])
+      await untilIdle(next.app.bitrix24)
+      t.match(await next.app.bitrix24.health(), { queue: { dead: 0 }, events: { rejected: 0 } })
+    })
+
+    t.test('a late install whose refresh got no answer is a dead letter, and so is what was kept for it', async t => {
+      const { bitrix24, portal, eventsUrl, b24, sendDeal, calls, heard } = await watchedWorld(t)
+      b24.fault('token', AWAY)
+      t.equal((await portal.install(eventsUrl, { lateSeconds: 7200 })).statusCode, 200)
+      t.equal(await sendDeal(1), 200)
+      await until(() => b24.requests.some(({ grantType }) => grantType !== undefined), 'the refresh is asked for')
+      b24.fault('app.info', { status: 400, body: { error: 'invalid_client' } })
+      await until(async () => (await bitrix24.health()).queue?.dead === 2, '2 dead', 30_000)
+      const { letters } = await bitrix24.deadLetters.list()
+      t.strictSame(letters.map(({ name, error }) => [name, error.code]).sort(), [['onAppInstall', 'FST_B24_INSTALL_LOST'], ['onCrmDealAdd', 'FST_B24_INSTALL_LOST']])
+      t.strictSame([calls, heard], [[], []])
+      b24.clearFaults()
+      t.equal((await portal.reinstall()).statusCode, 200)
+      await untilIdle(bitrix24)
+      t.equal(await bitrix24.deadLetters.replay({ event: 'onCrmDealAdd' }), 1)
+      await untilIdle(bitrix24)
+      t.strictSame(heard, [1], 'once the app is installed, it can be replayed')
     })
 
     t.test('a forged install drops what was kept for it, and leaves nothing behind', async t => {

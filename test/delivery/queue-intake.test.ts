@@ -14,7 +14,7 @@ t.test('keeps of a stranger what is short, and refuses the rest', async t => {
   const [{ envelope }, portal] = await installOf(b24)
   const long = { ...envelope, data: { VERSION: 'x'.repeat(20_000) } }
   t.match(await delivery.receiver.receive(long, sender), { status: 'rejected', reason: 'too_large' })
-  t.equal(await claims.isOpen({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), false)
+  t.equal(await claims.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'closed')
   t.match(await delivery.receiver.receive(envelope, sender), { status: 'accepted', portal: undefined })
   const event = dealOf(portal.memberId, portal.applicationToken)
   t.match(await delivery.receiver.receive({ ...event, data: { FIELDS: { ID: 'x'.repeat(20_000) } } }, sender), { status: 'rejected', reason: 'unknown_portal' })

@@ -17,6 +17,9 @@ import { until } from '../helpers/until.ts'
 const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
 const CHILD = fileURLToPath(new URL('../helpers/claims-process.ts', import.meta.url))
 
+/** The event that makes a claim, where there is but one. */
+const EVENT = 'event-1'
+
 /** Opens the same claims again at each call. */
 type Open = (lifeMs?: number) => Promise<Claims>
 
@@ -59,10 +62,14 @@ function newClaim (): Claim {
   return { memberId: randomBytes(16).toString('hex'), token: digestToken(randomBytes(16).toString('hex')) }
 }
 
+async function isOpen (claims: Claims, claim: Claim): Promise<boolean> {
+  return await claims.stateOf(claim) === 'open'
+}
+
 /** Opens as many claims as a source may have. */
 async function openAll (claims: Claims, source: string): Promise<Claim[]> {
   const opened: Claim[] = []
-  for (let claim = newClaim(); await claims.open(claim, source); claim = newClaim()) opened.push(claim)
+  for (let claim = newClaim(); await claims.open(claim, source, EVENT); claim = newClaim()) opened.push(claim)
   return opened
 }
 
@@ -81,26 +88,57 @@ for (const { name, prepare } of ADAPTERS) {
     await t.test('a claim is open from its opening to its end', async t => {
       const claims = await (await prepare(t))()
       const claim = newClaim()
-      t.equal(await claims.isOpen(claim), false)
-      t.equal(await claims.open(claim, 'a'), true)
-      t.equal(await claims.isOpen(claim), true)
-      t.equal(await claims.isOpen({ ...claim, token: newClaim().token }), false, 'another token is another claim')
-      t.equal(await claims.isOpen({ ...claim, memberId: newClaim().memberId }), false, 'so is another portal')
-      await claims.close(claim)
-      t.equal(await claims.isOpen(claim), false)
-      await claims.close(claim)
-      t.equal(await claims.open(claim, 'a'), true, 'it may be opened again')
+      t.equal(await isOpen(claims, claim), false)
+      t.equal(await claims.open(claim, 'a', EVENT), true)
+      t.equal(await isOpen(claims, claim), true)
+      t.equal(await isOpen(claims, { ...claim, token: newClaim().token }), false, 'another token is another claim')
+      t.equal(await isOpen(claims, { ...claim, memberId: newClaim().memberId }), false, 'so is another portal')
+      await claims.close(claim, EVENT)
+      t.equal(await isOpen(claims, claim), false)
+      await claims.close(claim, EVENT)
+      t.equal(await claims.open(claim, 'a', EVENT), true, 'it may be opened again')
+    })
+
+    await t.test('a claim is open until each event that makes it is settled', async t => {
+      const claims = await (await prepare(t))()
+      const claim = newClaim()
+      for (const id of ['first', 'second', 'second']) t.equal(await claims.open(claim, 'a', id), true)
+      await claims.close(claim, 'another')
+      await claims.close(claim, 'first')
+      await claims.close(claim, 'first')
+      t.equal(await claims.stateOf(claim), 'open')
+      t.equal(await claims.hold(claim), true)
+      await claims.close(claim, 'second')
+      t.equal(await claims.stateOf(claim), 'closed')
+      t.equal(await claims.hold(claim), false)
+    })
+
+    await t.test('a claim whose event was given up is lost, and takes no place', async t => {
+      const claims = await (await prepare(t))()
+      const claim = newClaim()
+      for (const id of ['first', 'second']) await claims.open(claim, 'a', id)
+      await claims.lose(claim, 'first')
+      t.equal(await claims.stateOf(claim), 'open', 'the other may still prove it')
+      await claims.close(claim, 'second')
+      t.equal(await claims.stateOf(claim), 'lost')
+      t.equal(await claims.hold(claim), false)
+      const late = newClaim()
+      await claims.lose(late, 'first')
+      t.equal(await claims.stateOf(late), 'lost', 'also one that was forgotten before')
+      t.equal((await openAll(claims, 'a')).length, mostOfSource(0))
+      t.equal(await claims.open(claim, 'b', 'third'), true)
+      t.equal(await claims.stateOf(claim), 'open', 'it may be opened again')
     })
 
     await t.test('all who share the store see the same claims', async t => {
       const open = await prepare(t)
       const [one, other] = [await open(), await open()]
       const claim = newClaim()
-      await one.open(claim, 'a')
-      t.equal(await other.isOpen(claim), true)
+      await one.open(claim, 'a', EVENT)
+      t.equal(await isOpen(other, claim), true)
       t.equal(await other.hold(claim), true)
-      await other.close(claim)
-      t.equal(await one.isOpen(claim), false)
+      await other.close(claim, EVENT)
+      t.equal(await isOpen(one, claim), false)
       t.equal(await one.hold(claim), false)
     })
 
@@ -108,22 +146,22 @@ for (const { name, prepare } of ADAPTERS) {
       const claims = await (await prepare(t))()
       const [claim, other] = [newClaim(), newClaim()]
       t.equal(await claims.hold(claim), false)
-      await claims.open(claim, 'a')
-      await claims.open(other, 'a')
+      await claims.open(claim, 'a', EVENT)
+      await claims.open(other, 'a', EVENT)
       const held = await Promise.all(Array.from({ length: MOST_HELD + 50 }, () => claims.hold(claim)))
       t.equal(held.filter(Boolean).length, MOST_HELD)
-      t.equal(await claims.open(claim, 'a'), true)
+      t.equal(await claims.open(claim, 'a', EVENT), true)
       t.equal(await claims.hold(claim), false, 'one that is open is not counted anew')
       t.equal(await claims.hold({ ...claim, token: '' }), false)
       t.equal(await claims.hold(other), true, 'each claim has a count of its own')
-      await claims.close(claim)
-      await claims.open(claim, 'a')
+      await claims.close(claim, EVENT)
+      await claims.open(claim, 'a', EVENT)
       t.equal(await claims.hold(claim), true, 'what was counted ends with the claim')
     })
 
     await t.test('one source with 60 portals gets through when nobody floods', async t => {
       const claims = await (await prepare(t))()
-      const opened = await Promise.all(Array.from({ length: 60 }, () => claims.open(newClaim(), '192.0.2.1')))
+      const opened = await Promise.all(Array.from({ length: 60 }, () => claims.open(newClaim(), '192.0.2.1', EVENT)))
       t.notOk(opened.includes(false))
     })
 
@@ -131,17 +169,17 @@ for (const { name, prepare } of ADAPTERS) {
       const open = await prepare(t)
       const [one, other] = [await open(), await open()]
       const early = newClaim()
-      await one.open(early, 'early')
+      await one.open(early, 'early', EVENT)
       const forged = Array.from({ length: 200 }, newClaim)
-      const opened = await Promise.all(forged.map((claim, i) => (i % 2 === 0 ? one : other).open(claim, 'flood')))
+      const opened = await Promise.all(forged.map((claim, i) => (i % 2 === 0 ? one : other).open(claim, 'flood', EVENT)))
       const taken = forged.filter((_, i) => opened[i])
       t.equal(taken.length, mostOfSource(1))
-      t.equal(await one.open(early, 'flood'), true, 'whoever asks for it again')
-      t.equal(await one.isOpen(early), true)
-      t.equal(await one.open(newClaim(), 'early'), true)
+      t.equal(await one.open(early, 'flood', EVENT), true, 'whoever asks for it again')
+      t.equal(await isOpen(one, early), true)
+      t.equal(await one.open(newClaim(), 'early', EVENT), true)
       t.equal((await openAll(one, 'late')).length, mostOfSource(taken.length + 2), 'the next source has places left')
-      await one.close(taken[0] as Claim)
-      t.equal(await other.open(newClaim(), 'flood'), false, 'the share has become less')
+      await one.close(taken[0] as Claim, EVENT)
+      t.equal(await other.open(newClaim(), 'flood', EVENT), false, 'the share has become less')
     })
 
     await t.test('many sources get a place each until none is left', async t => {
@@ -152,23 +190,23 @@ for (const { name, prepare } of ADAPTERS) {
         t.equal(own.length, mostOfSource(opened.length))
         opened.push(...own)
       }
-      t.equal(await claims.open(newClaim(), 'late'), false)
-      t.equal(await claims.open(opened[0] as Claim, 'late'), true)
-      await claims.close(opened[0] as Claim)
-      t.equal(await claims.open(newClaim(), 'late'), true)
+      t.equal(await claims.open(newClaim(), 'late', EVENT), false)
+      t.equal(await claims.open(opened[0] as Claim, 'late', EVENT), true)
+      await claims.close(opened[0] as Claim, EVENT)
+      t.equal(await claims.open(newClaim(), 'late', EVENT), true)
     })
 
     await t.test('a claim that nobody ends is forgotten after its time', async t => {
       const open = await prepare(t)
       const [lasting, brief] = [await open(), await open(500)]
       const [kept, claims] = [newClaim(), Array.from({ length: 62 }, newClaim)]
-      const openOnes = async () => (await Promise.all(claims.map(claim => lasting.isOpen(claim)))).filter(Boolean).length
-      await lasting.open(kept, 'a')
-      await Promise.all(claims.map(claim => brief.open(claim, 'b')))
+      const openOnes = async () => (await Promise.all(claims.map(claim => isOpen(lasting, claim)))).filter(Boolean).length
+      await lasting.open(kept, 'a', EVENT)
+      await Promise.all(claims.map(claim => brief.open(claim, 'b', EVENT)))
       await until(async () => await openOnes() === 0, 'the claims are forgotten')
       t.equal(await lasting.hold(claims[0] as Claim), false)
       t.equal((await openAll(lasting, 'b')).length, mostOfSource(1), 'their places are free')
-      t.equal(await lasting.isOpen(kept), true)
+      t.equal(await isOpen(lasting, kept), true)
     })
   })
 }
@@ -185,22 +223,22 @@ t.test('RedisClaims: nothing stays in Redis for longer than a claim', async t =>
   const claim = newClaim()
   await claims.hold(claim)
   t.strictSame(await raw.keys(`b24:{${app}}:*`), [], 'asking leaves nothing')
-  await claims.open(claim, 'a b c')
+  await claims.open(claim, 'a b c', EVENT)
   await claims.hold(claim)
   const [key] = await raw.keys(`b24:{${app}}:*`)
   t.equal(key, appKeys(app).claims)
   const life = await raw.pttl(key as string)
   t.ok(life > CLAIM_LIFE_MS - 60_000 && life <= CLAIM_LIFE_MS, `${life} ms`)
-  t.match(await raw.hgetall(key as string), { [`${claim.memberId} ${claim.token}`]: /^\d{13} 1 a b c$/ })
-  await claims.close(claim)
+  t.match(await raw.hgetall(key as string), { [`${claim.memberId} ${claim.token}`]: /^\d{13} 1 0 event-1 a b c$/ })
+  await claims.close(claim, EVENT)
   t.strictSame(await raw.keys(`b24:{${app}}:*`), [])
 })
 
 t.test('RedisClaims: one app does not see the claims of another', async t => {
   const [one, other] = [await (await prepareRedis(t))(), await (await prepareRedis(t))()]
   const claim = newClaim()
-  await one.open(claim, 'a')
-  t.equal(await other.isOpen(claim), false)
+  await one.open(claim, 'a', EVENT)
+  t.equal(await isOpen(other, claim), false)
 })
 
 t.test('RedisClaims: says that Redis is away', async t => {
@@ -216,7 +254,7 @@ t.test('RedisClaims: says that Redis is away', async t => {
 t.test('EmbeddedClaims: says that it cannot work', async t => {
   const claims = await EmbeddedClaims.open(t.testdir(), 'app')
   for (const verb of verbs(claims)) await t.rejects(verb({ memberId: 'x'.repeat(5000), token: '' }), UNAVAILABLE, 'a key that LMDB cannot take')
-  t.equal(await claims.open(newClaim(), 'a'), true)
+  t.equal(await claims.open(newClaim(), 'a', EVENT), true)
   await claims.end()
   for (const verb of verbs(claims)) await t.rejects(verb(newClaim()), UNAVAILABLE, 'after its end')
   await t.rejects(EmbeddedClaims.open(`${t.testdirName}/app/claims/data.mdb`, 'app'), UNAVAILABLE)
@@ -226,11 +264,11 @@ t.test('EmbeddedClaims: keeps what is open when it is opened again', async t => 
   const dataDir = t.testdir()
   const claim = newClaim()
   const before = await EmbeddedClaims.open(dataDir, 'app')
-  await before.open(claim, 'a')
+  await before.open(claim, 'a', EVENT)
   await before.end()
   const after = await EmbeddedClaims.open(dataDir, 'app')
   t.teardown(() => after.end())
-  t.equal(await after.isOpen(claim), true)
+  t.equal(await isOpen(after, claim), true)
 })
 
 t.test('EmbeddedClaims: two processes count together', async t => {
@@ -238,7 +276,7 @@ t.test('EmbeddedClaims: two processes count together', async t => {
   const claims = await EmbeddedClaims.open(dataDir, 'app')
   t.teardown(() => claims.end())
   const claim = newClaim()
-  await claims.open(claim, 'a')
+  await claims.open(claim, 'a', EVENT)
   // With the loaders of this process.
   const other = spawn(process.execPath, [...process.execArgv, CHILD, dataDir, 'app', claim.memberId, claim.token, '700'])
   t.teardown(() => other.kill('SIGKILL'))
@@ -254,5 +292,8 @@ t.test('EmbeddedClaims: two processes count together', async t => {
 })
 
 function verbs (claims: Claims): Array<(claim: Claim) => Promise<unknown>> {
-  return [claim => claims.open(claim, 'a'), claim => claims.isOpen(claim), claim => claims.hold(claim), claim => claims.close(claim)]
+  return [
+    claim => claims.open(claim, 'a', EVENT), claim => claims.stateOf(claim), claim => claims.hold(claim),
+    claim => claims.close(claim, EVENT), claim => claims.lose(claim, EVENT)
+  ]
 }
