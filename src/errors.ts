@@ -6,6 +6,8 @@ export const FST_B24_INVALID_OPTIONS = createError('FST_B24_INVALID_OPTIONS', 'I
 export const FST_B24_HOOK_UNSUPPORTED = createError('FST_B24_HOOK_UNSUPPORTED', 'Unsupported hook: %s', 500, TypeError)
 /** `on`, `onAny` or `off` got a name, a filter or a handler of the wrong kind. */
 export const FST_B24_INVALID_HANDLER = createError('FST_B24_INVALID_HANDLER', 'Invalid handler: %s', 500, TypeError)
+/** `deadLetters` got a filter that may not say what was meant. */
+export const FST_B24_INVALID_FILTER = createError('FST_B24_INVALID_FILTER', 'Invalid filter of dead letters: %s', 500, TypeError)
 
 /** The body has more fields, levels or longer keys than any genuine post. */
 export const FST_B24_FORM_LIMIT = createError('FST_B24_FORM_LIMIT', 'The body is over a limit: %s', 400)

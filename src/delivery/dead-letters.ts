@@ -3,6 +3,7 @@ import type { InstallStore } from '../installs/store.ts'
 import type { WebhookTokens } from '../installs/webhook-tokens.ts'
 import type { DeadLetterBox, DeadLetterFilter as BoxFilter, DeadLetter as StoredLetter } from '../queue/queue.ts'
 import { redact } from '../wire/redact.ts'
+import { checkFilter, type DeadLetterFilter } from './dead-letter-filter.ts'
 import { nameOfCode, payloadOf } from './queued-post.ts'
 
 /** An event that could not be handled. Holds no secret. */
@@ -23,12 +24,6 @@ export interface DeadLetter {
   readonly error: { readonly message: string, readonly code?: string }
   /** The body as it was decoded, without its secrets. */
   readonly raw: unknown
-}
-
-export interface DeadLetterFilter {
-  memberId?: string | undefined
-  /** Name or code of the event, in any case. */
-  event?: string | undefined
 }
 
 export interface DeadLetterList {
@@ -52,10 +47,10 @@ export class DeadLetters {
   /**
    * Lists some dead letters, newest first. A page with a filter may be short, even empty, and have a `cursor` all the same.
    *
-   * @throws FST_B24_STORE_UNAVAILABLE
+   * @throws FST_B24_INVALID_FILTER, FST_B24_STORE_UNAVAILABLE
    */
-  async list ({ memberId, event, cursor }: DeadLetterFilter & { cursor?: string | undefined } = {}): Promise<DeadLetterList> {
-    const page = await this.#box.list(boxFilter({ memberId, event }), cursor)
+  async list ({ cursor, ...filter }: DeadLetterFilter & { cursor?: string | undefined } = {}): Promise<DeadLetterList> {
+    const page = await this.#box.list(boxFilter(checkFilter(filter)), cursor)
     return { letters: page.letters.map(shown), ...(page.cursor !== undefined && { cursor: page.cursor }) }
   }
 
@@ -64,7 +59,7 @@ export class DeadLetters {
    *
    * @returns how many
    * @throws FST_B24_NO_DEAD_LETTER, FST_B24_PORTAL_GONE for an id
-   * @throws FST_B24_STORE_UNAVAILABLE
+   * @throws FST_B24_INVALID_FILTER, FST_B24_STORE_UNAVAILABLE
    */
   async replay (which: string | DeadLetterFilter): Promise<number> {
     if (typeof which !== 'string') return await this.#each(which, async ({ id, memberId }) => await this.#isThere(memberId) && await this.#box.replay(id))
@@ -79,7 +74,7 @@ export class DeadLetters {
    *
    * @returns how many
    * @throws FST_B24_NO_DEAD_LETTER for an id
-   * @throws FST_B24_STORE_UNAVAILABLE
+   * @throws FST_B24_INVALID_FILTER, FST_B24_STORE_UNAVAILABLE
    */
   async discard (which: string | DeadLetterFilter): Promise<number> {
     if (typeof which !== 'string') return await this.#each(which, async ({ id }) => await this.#box.discard(id))
@@ -89,10 +84,11 @@ export class DeadLetters {
 
   /** Walks first and acts then: what is taken out, or fails again, would shift the pages. */
   async #each (filter: DeadLetterFilter, act: (letter: StoredLetter) => Promise<boolean>): Promise<number> {
+    const meant = boxFilter(checkFilter(filter))
     const found: StoredLetter[] = []
     let cursor: string | undefined
     do {
-      const page = await this.#box.list(boxFilter(filter), cursor)
+      const page = await this.#box.list(meant, cursor)
       found.push(...page.letters)
       cursor = page.cursor
     } while (cursor !== undefined)
