@@ -5,6 +5,7 @@ import type { HandlerContext } from './delivery/handler-context.ts'
 import { LifecycleHookList } from './delivery/lifecycle-hooks.ts'
 import { PairCheck } from './delivery/pair-check.ts'
 import { openDelivery } from './delivery/open-delivery.ts'
+import { LONGEST_TIMEOUT_MS } from './delivery/delivery-options.ts'
 import { openEventStorage } from './delivery/event-storage.ts'
 import { FST_B24_CLOSING, FST_B24_INVALID_OPTIONS } from './errors.ts'
 import { EventHooks } from './events/hooks.ts'
@@ -15,7 +16,11 @@ import { createSealer } from './oauth/seal.ts'
 import { readOptions, type FastifyBitrix24Options } from './options.ts'
 import type { Portal } from './portal/portal.ts'
 import { Abort } from './queue/abort.ts'
+import { settlesWithin } from './queue/settles-within.ts'
 import { eventRoutes } from './routes/events.ts'
+
+/** Part of Fastify's `pluginTimeout` that is left to it, ms. */
+const HOOK_RESERVE_MS = 500
 
 const kPortal = Symbol('fastify-bitrix24.portal')
 
@@ -40,7 +45,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   fastify.addHook('onClose', close)
   const storage = settings.delivery.mode === 'inline' ? undefined : await openEventStorage(settings, client, log)
   // Runs before the store is closed: the last hook added is the first run.
-  fastify.addHook('onClose', async () => await storage?.close(settings.delivery.closeTimeoutMs))
+  fastify.addHook('onClose', async () => await storage?.close())
 
   const hooks = new EventHooks<HandlerContext>({ warn: (message, details) => log.warn(details, message) })
   const lifecycleHooks = new LifecycleHookList()
@@ -50,6 +55,9 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   fastify.addHook('preClose', async () => {
     closing.abort(new FST_B24_CLOSING())
     setTimeout(() => closed.abort(new FST_B24_CLOSING()), settings.delivery.closeTimeoutMs).unref()
+    // Before any plugin is closed that the handlers use. Posts that are under way are still taken in.
+    const stopped = storage?.queue.stopWorking(settings.delivery.closeTimeoutMs)
+    if (stopped !== undefined) await settlesWithin(stopped, longestHook(fastify))
   })
   const delivery = openDelivery({
     settings: settings.delivery,
@@ -86,6 +94,11 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits() })
   }))
   await fastify.register(eventRoutes, { prefix: settings.prefix, receiver: delivery.receiver, bodyLimit: settings.bodyLimit })
+}
+
+/** Time that a hook may take, ms: after its `pluginTimeout` Fastify would fail to close. */
+function longestHook ({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): number {
+  return pluginTimeout === 0 ? LONGEST_TIMEOUT_MS : Math.max(pluginTimeout - HOOK_RESERVE_MS, 0)
 }
 
 /** Fails before anything is opened. Without a namespace, `decorate` itself does. */

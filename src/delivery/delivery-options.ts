@@ -33,8 +33,9 @@ export interface DeliveryOptions {
    */
   handlerTimeoutMs?: number | undefined
   /**
-   * Time that running handlers have at close, ms; then their signals abort, and their events are given back.
-   * @default 10000
+   * Time that running handlers have at close, ms; then their signals abort, and their events are given back. Where it comes near
+   * Fastify's `pluginTimeout` (10 s), raise that too: it ends the wait of `preClose`, and other plugins are closed then.
+   * @default 8000
    */
   closeTimeoutMs?: number | undefined
   /**
@@ -73,7 +74,8 @@ export interface DeliverySettings {
   deadLetters: { maxAgeMs: number, maxCount: number }
 }
 
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
+/** Longest time of a timer, ms. */
+export const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 const DAY_MS = 24 * 60 * 60 * 1000
 
 /** Puts the defaults in. */
@@ -85,7 +87,7 @@ export function completeDelivery ({ deadLetters = {}, ...given }: DeliveryOption
     attempts: given.attempts ?? 10,
     backoffMs: given.backoffMs ?? 1_000,
     handlerTimeoutMs: given.handlerTimeoutMs ?? 30_000,
-    closeTimeoutMs: given.closeTimeoutMs ?? 10_000,
+    closeTimeoutMs: given.closeTimeoutMs ?? 8_000,
     stalledAfterMs: given.stalledAfterMs ?? 30_000,
     coalesce: given.coalesce ?? true,
     deadLetters: { maxAgeMs: deadLetters.maxAgeMs ?? 30 * DAY_MS, maxCount: deadLetters.maxCount ?? 10_000 }

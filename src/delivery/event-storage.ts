@@ -20,7 +20,7 @@ export interface StorageChoice {
 export interface EventStorage {
   queue: EventQueue
   claims: Claims
-  close (timeoutMs: number): Promise<void>
+  close (): Promise<void>
 }
 
 /**
@@ -32,13 +32,14 @@ export async function openEventStorage ({ clientId, redis, dataDir, delivery }: 
   const app = appId(clientId)
   const onError = (error: Error): void => log.warn({ err: error }, 'queue is away')
   const queue = await openQueue({ redis, dataDir, app }, { ...delivery, onError, onWarning: problem => log.warn(problem) })
-  if (client !== undefined) return { queue, claims: new RedisClaims(client, app), close: async timeoutMs => await queue.close(timeoutMs) }
+  const close = async (): Promise<void> => await queue.close(0)
+  if (client !== undefined) return { queue, claims: new RedisClaims(client, app), close }
   const claims = await EmbeddedClaims.open(dataDir, app)
   return {
     queue,
     claims,
-    close: async (timeoutMs) => {
-      await queue.close(timeoutMs)
+    close: async () => {
+      await close()
       await claims.end()
     }
   }

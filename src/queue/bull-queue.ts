@@ -57,6 +57,7 @@ class BullQueue implements EventQueue {
   readonly #adds: BullAdds
   readonly #adding = new Set<Promise<void>>()
   #worker: BullWorker | undefined
+  #stopped: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
   constructor (parts: BullParts, queue: Queue, adds: BullAdds) {
@@ -86,13 +87,18 @@ class BullQueue implements EventQueue {
     return { waiting: Object.values(rest).reduce((sum, count) => sum + count, 0), active, dead: failed }
   }
 
+  async stopWorking (timeoutMs: number): Promise<void> {
+    this.#stopped ??= this.#worker?.close(timeoutMs)
+    await this.#stopped
+  }
+
   close (timeoutMs: number): Promise<void> {
     this.#closed ??= this.#close(timeoutMs)
     return this.#closed
   }
 
   async #close (timeoutMs: number): Promise<void> {
-    await this.#worker?.close(timeoutMs)
+    await this.stopWorking(timeoutMs)
     await Promise.allSettled(this.#adding)
     await this.#queue.close()
     await quit(this.#parts.client)

@@ -44,6 +44,7 @@ class EmbeddedQueue implements EventQueue {
   /** ms since the epoch at the start, then monotonic. */
   readonly #clock: () => number
   #worker: EmbeddedWorker | undefined
+  #stopped: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
   constructor (folder: EmbeddedFolder, settings: EmbeddedQueueSettings) {
@@ -95,13 +96,18 @@ class EmbeddedQueue implements EventQueue {
     }))
   }
 
+  async stopWorking (timeoutMs: number): Promise<void> {
+    this.#stopped ??= this.#worker?.close(timeoutMs)
+    await this.#stopped
+  }
+
   async close (timeoutMs: number): Promise<void> {
     this.#closing ??= this.#close(timeoutMs)
     await this.#closing
   }
 
   async #close (timeoutMs: number): Promise<void> {
-    await this.#worker?.close(timeoutMs)
+    await this.stopWorking(timeoutMs)
     await withinDeadline(this.#folder.close()).catch(this.#settings.onError)
   }
 }

@@ -139,8 +139,10 @@ export interface EventQueue {
   work (process: Process, options: WorkOptions): void
   counts (): Promise<QueueCounts>
   /**
-   * Takes nothing in, begins nothing, waits up to `timeoutMs` for what runs, aborts the rest through their signals and gives
-   * them back (not counted as an attempt), and closes what it opened.
+   * Begins nothing more, waits up to `timeoutMs` for what runs, aborts the rest through their signals and gives them back (not
+   * counted as an attempt). All else works on; what is added waits for other queues.
    */
+  stopWorking (timeoutMs: number): Promise<void>
+  /** Takes nothing in, stops working unless it has, and closes what it opened. */
   close (timeoutMs: number): Promise<void>
 }

@@ -60,6 +60,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     add: async (event) => { added.push(event) },
     work: (process, { onDead }) => Object.assign(held, { process, onDead }),
     counts: async () => ({ waiting: 0, active: 0, dead: 0 }),
+    stopWorking: async () => {},
     close: async () => {}
   }
   const store = own ?? embedded

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Run } from '../../../src/queue/queue.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, failed, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+import { addAll, dead, failed, newEvent, newEvents, newGate, type Trial } from './trial.ts'
 
 const CLOSED = { code: 'FST_B24_CLOSING' }
 
@@ -143,6 +143,51 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
     await trial.settled(again, stored.length)
     assert.deepEqual(stored.filter(id => !trial.ids.includes(id)), [])
     assert.equal(new Set(trial.ids).size, trial.ids.length)
+  },
+
+  async 'stops to work, and is open to all else until it closes' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    trial.work(queue, async (run) => {
+      if (trial.runs.length === 1) return dead()
+      await gate.opened
+      await run.save('still possible')
+    }, 1)
+    const events = newEvents(3)
+    await addAll(queue, events)
+    await until(() => trial.runs.length === 2, 'the second one runs')
+    const stopping = queue.stopWorking(10_000)
+    const late = newEvent({ item: 'deal:1', coalesce: true })
+    await queue.add(late)
+    gate.open()
+    await stopping
+    assert.equal(trial.runs[1]?.endedAt !== undefined, true, 'what ran has ended')
+    await addAll(queue, [newEvent({ item: 'deal:1', coalesce: true }), newEvent({ first: true })])
+    assert.equal(await queue.deadLetters.replay(events[0]!.id), true)
+    await Promise.all([queue.stopWorking(0), queue.stopWorking(10_000)])
+    await sleep(300)
+    assert.equal(trial.runs.length, 2, 'and nothing has begun')
+    assert.deepEqual(await queue.counts(), { waiting: 4, active: 0, dead: 0 })
+    await queue.close(0)
+    await assert.rejects(queue.add(newEvent()), CLOSED)
+    const other = await trial.open()
+    trial.work(other)
+    await trial.settled(other, 6)
+    assert.equal(trial.runs.find(({ event }) => event.item === 'deal:1')?.coalesced, 2)
+  },
+
+  async 'aborts what runs too long when it stops to work, and leaves it to others' (trial) {
+    const [one, two] = [await trial.open(), await trial.open()]
+    trial.work(one, untilAborted)
+    const event = newEvent({ item: 'deal:1' })
+    await one.add(event)
+    await until(() => trial.runs.length === 1, 'it runs')
+    trial.work(two)
+    await one.stopWorking(50)
+    await trial.settled(two, 2)
+    assert.deepEqual(trial.runs.map(({ event: { id }, attempt }) => [id, attempt]), [[event.id, 1], [event.id, 1]])
+    await one.add(newEvent())
+    await trial.settled(two, 3)
   },
 
   async 'closes without ever having worked, at once, and twice' (trial) {
