@@ -10,16 +10,16 @@ export interface FastifyBitrix24Options {
   /** OAuth client secret of the app. */
   clientSecret: string | undefined
   /**
-   * Where installs are kept: a Redis URL, options of ioredis, or a client that the caller owns and closes.
+   * Where installs and events are kept: a Redis URL, options of ioredis, or a client that the caller owns and closes.
    * @default the embedded store in `dataDir`
    */
   redis?: RedisOption | undefined
   /**
-   * Folder of the embedded store.
+   * Folder of the embedded store, where installs and events are kept without `redis`.
    * @default './.bitrix24'
    */
   dataDir?: string | undefined
-  /** Own store of this one app, instead of Redis or the embedded one; the caller closes it. */
+  /** Own store of this one app, for its installs; the caller closes it. Events stay where `redis` or `dataDir` say. */
   store?: InstallStore | undefined
   /** Name of this app where one server has several: `app.bitrix24.<namespace>`. */
   namespace?: string | undefined
@@ -74,7 +74,6 @@ export function readOptions (options: FastifyBitrix24Options): Settings {
   check(isText(options.clientId), 'clientId must be a string that is not empty')
   check(isText(options.clientSecret), 'clientSecret must be a string that is not empty')
   check(namespace === undefined || /^[A-Za-z]\w*$/.test(namespace), 'namespace must be letters, digits and underscores')
-  check(options.redis === undefined || options.store === undefined, 'redis and store exclude each other')
   check(isObject(delivery) && isObject(delivery.deadLetters ?? {}), 'delivery and delivery.deadLetters must be objects')
   const settings: Settings = {
     ...options,

@@ -20,7 +20,7 @@ t.test('wrong options stop the registration, and the error names the option', as
     [{ clientSecret: undefined }, /clientSecret/],
     [{ redis: 7 }, /redis/],
     [{ redis: 'http://127.0.0.1' }, /redis/],
-    [{ redis: 'redis://127.0.0.1', store: {} }, /exclude/],
+    [{ redis: 'redis://127.0.0.1', store: {} }, /store/],
     [{ store: { get: () => {} } }, /store/],
     [{ dataDir: '' }, /dataDir/],
     [{ namespace: 'a.b' }, /namespace/],

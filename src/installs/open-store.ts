@@ -8,14 +8,14 @@ import type { InstallStore, OpenedStore } from './store.ts'
 
 export interface StoreChoice {
   clientId: string
-  /** The app's own store; the app closes it. */
+  /** The app's own store; the app closes it. Redis is then opened for the events alone. */
   store?: InstallStore | undefined
   redis?: RedisOption | undefined
   dataDir: string
 }
 
 /**
- * Opens the store that the options ask for.
+ * Opens the store that the options ask for, and the client of Redis where they name one.
  *
  * @throws FST_B24_STORE_UNAVAILABLE when it does not answer
  */
@@ -23,7 +23,8 @@ export async function openInstallStore ({ clientId, store, redis, dataDir }: Sto
   if (store !== undefined) {
     const own = bounded(store)
     await own.get('-')
-    return { store: own, close: async () => {} }
+    const connection = redis === undefined ? undefined : await connectRedis(redis, onError)
+    return { store: own, ...(connection && { client: connection.client }), close: async () => await connection?.close() }
   }
   if (redis !== undefined) {
     const connection = await connectRedis(redis, onError)

@@ -49,8 +49,8 @@ export async function buildApp (t: Test, options: FastifyBitrix24Options, server
   })
   t.teardown(() => app.close())
   prepare(app)
-  const withStore = options.redis === undefined && options.store === undefined ? { dataDir: temporaryFolder(t), ...options } : options
-  await app.register(fastifyBitrix24, withStore)
+  const stored = options.redis === undefined ? { dataDir: temporaryFolder(t), ...options } : options
+  await app.register(fastifyBitrix24, stored)
   return { app, logs }
 }
 
