@@ -91,7 +91,10 @@ export interface DeadLetterBox {
   discard (id: string): Promise<boolean>
 }
 
-/** Events that wait to be tried (held back ones too: `later`, backoff), are being handled now by any worker, and are dead. */
+/**
+ * Events that wait to be tried (held back ones too: `later`, backoff), are being handled now by any worker, and are dead. A repeat
+ * may be counted apart until a worker has seen it.
+ */
 export interface QueueCounts {
   waiting: number
   active: number
