@@ -1,17 +1,22 @@
 import type { Database } from 'lmdb'
+import { keysOf, type EventKeys } from './embedded-keys.ts'
 import { parseJson } from './embedded-record.ts'
+import type { QueuedEvent } from './queue.ts'
 
 /** [lane, number of the first] → events that were taken in at once, a line each. */
 export type Lines = Database<string, [lane: number, number: number]>
 
 /** An event as it was taken in. */
 export interface Line {
-  event: unknown
-  /** JSON of it. */
-  text: string
+  keys: EventKeys
+  /** As JSON. */
+  event: string
   /** How many deliveries it stands for, where it was a dead letter: what waits is newer. */
-  coalesced?: number
+  replayed?: number
 }
+
+/** What stands before the event, so that the worker need not read all of it. */
+type Heading = Partial<Pick<QueuedEvent, 'memberId' | 'code' | 'first' | 'item' | 'coalesce'>> & { replayed?: number | undefined }
 
 /** Lines of one entry: the worker puts all of them in line at once. */
 const MOST_LINES = 100
@@ -19,18 +24,19 @@ const LANES = [0, 1]
 /** After every number. */
 const END = Number.MAX_SAFE_INTEGER
 
-/** Text of a line; JSON has no line break in it. */
-export function lineOf (event: string, coalesced?: number): string {
-  return coalesced === undefined ? `[${event}]` : `[${event},${coalesced}]`
+/** Text of a line; JSON has neither a tab nor a line break in it. */
+export function lineOf (event: unknown, replayed?: number): string {
+  const { memberId, code, first, item, coalesce } = (event ?? {}) as Partial<QueuedEvent>
+  return `${JSON.stringify({ memberId, code, first, item, coalesce, replayed } as Heading)}\t${JSON.stringify(event)}`
 }
 
 /** Reads a line; of a text that is none, the text counts as the event. */
 export function parseLine (line: string): Line {
-  const found = parseJson(line)
-  if (!Array.isArray(found) || found.length === 0) return { event: line, text: JSON.stringify(line) }
-  const [event, coalesced] = found as [unknown, unknown]
-  if (coalesced === undefined) return { event, text: line.slice(1, -1) }
-  return { event, text: JSON.stringify(event), coalesced: Number(coalesced) || 1 }
+  const end = line.indexOf('\t')
+  const heading = parseJson(line.slice(0, Math.max(end, 0))) as Heading | null | undefined
+  if (heading === undefined || heading === null) return { keys: keysOf(line), event: JSON.stringify(line) }
+  const { replayed } = heading
+  return { keys: keysOf(heading), event: line.slice(end + 1), ...(replayed !== undefined && { replayed: Number(replayed) || 1 }) }
 }
 
 /** Puts lines behind all others of their lane; inside of a change. */

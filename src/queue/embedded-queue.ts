@@ -67,7 +67,7 @@ class EmbeddedQueue implements EventQueue {
 
   async add (event: QueuedEvent): Promise<void> {
     if (this.#closing !== undefined) throw new FST_B24_CLOSING()
-    const stored = this.#folder.commits.takeIn(event.first === true ? 0 : 1, lineOf(JSON.stringify(event)))
+    const stored = this.#folder.commits.takeIn(event.first === true ? 0 : 1, lineOf(event))
     this.#worker?.wake()
     await stored
   }

@@ -114,7 +114,7 @@ export class EmbeddedWorker {
     const dead: DeadLetter[] = []
     await folder.commits.write(() => {
       if (!lease.isMine()) return
-      for (const [run, outcome] of this.#runs.outcomes) dead.push(...bench.settle(run, outcome))
+      dead.push(...bench.settle(this.#runs.outcomes))
       bench.giveBack(this.#runs.active)
       lease.release()
     })
@@ -185,10 +185,8 @@ export class EmbeddedWorker {
     if (turn.isLost) return
     if (lease.isBeatDue) lease.beat()
     if (this.#hasFailed) bench.load()
-    for (const [run, outcome] of this.#runs.outcomes) {
-      turn.settled.push(run)
-      turn.dead.push(...bench.settle(run, outcome))
-    }
+    turn.settled = [...this.#runs.outcomes.keys()]
+    turn.dead.push(...bench.settle(this.#runs.outcomes))
     this.#isCalled = !this.#isClosing && shelf.admit(MOST_ADMITTED)
     shelf.release(MOST_RELEASED)
     turn.begun = bench.begin(this.#free)

@@ -3,6 +3,7 @@ import { firstKey, type EmbeddedTables } from './embedded-tables.ts'
 import { keysOf, type EventKeys } from './embedded-keys.ts'
 import { lineOf, parseLine, putLines, takeLines } from './embedded-lines.ts'
 import { parseRecord, recordText, type EventRecord } from './embedded-record.ts'
+import { LineHeads } from './line-heads.ts'
 
 /** After every `seq`. */
 const END = Number.MAX_SAFE_INTEGER
@@ -12,6 +13,7 @@ export class EventShelf {
   readonly #tables: EmbeddedTables
   readonly #commits: EmbeddedCommits
   readonly #clock: () => number
+  readonly #heads: LineHeads
   /** Told of each portal that gets something to be handled. */
   readonly #announce: (lane: number, portal: string) => void
 
@@ -19,12 +21,13 @@ export class EventShelf {
     this.#tables = tables
     this.#commits = commits
     this.#clock = clock
+    this.#heads = new LineHeads(tables)
     this.#announce = announce
   }
 
   /** Takes in what had been taken out, to be tried anew. */
   replay ({ event, coalesced }: EventRecord): void {
-    putLines(this.#tables.intake, keysOf(event).lane, [lineOf(JSON.stringify(event), coalesced)])
+    putLines(this.#tables.intake, keysOf(event).lane, [lineOf(event, coalesced)])
   }
 
   /** Puts what was taken in into the line, until some `most` are. Returns whether there is more. */
@@ -46,12 +49,13 @@ export class EventShelf {
 
   /** Oldest event of the portal that waits. */
   first (lane: number, portal: string): number | undefined {
-    return firstKey(this.#tables.waiting, [lane, portal, 0], [lane, portal, END])?.[2]
+    return this.#heads.first(lane, portal)
   }
 
   /** Takes an event out of the line. */
   leave (lane: number, portal: string, seq: number): void {
     this.#tables.waiting.remove([lane, portal, seq])
+    this.#heads.remove(lane, portal, seq)
   }
 
   /** Sets aside until `unpark`. */
@@ -59,10 +63,14 @@ export class EventShelf {
     this.#tables.parked.put([item, seq], '')
   }
 
+  get hasParked (): boolean {
+    return firstKey(this.#tables.parked) !== undefined
+  }
+
   /** Puts the oldest event of the item that is set aside back into the line. */
   unpark (item: string): void {
-    const key = firstKey(this.#tables.parked, [item, 0], [item, END])
-    if (key === undefined) return
+    const key = firstKey(this.#tables.parked, [item, 0])
+    if (key?.[0] !== item) return
     this.#tables.parked.remove(key)
     this.#line(key[1])
   }
@@ -119,6 +127,11 @@ export class EventShelf {
     }
   }
 
+  /** Forgets what it knows of the lines: the last change was not stored, or another worker has them. */
+  forget (): void {
+    this.#heads.clear()
+  }
+
   /** Puts in order what another worker left. Returns what it had begun. */
   recover (): number[] {
     this.#rewind()
@@ -145,10 +158,9 @@ export class EventShelf {
 
   /** Where a repeat of it waits already, that one becomes the newer one of both. */
   #admitOne (line: string): void {
-    const { event, text, coalesced } = parseLine(line)
-    const keys = keysOf(event)
-    const isAbsorbed = coalesced === undefined ? this.#absorb(keys, 1, text) : this.#absorb(keys, coalesced)
-    if (!isAbsorbed) this.#insert({ event: text, attempt: 0, coalesced: coalesced ?? 1 }, keys)
+    const { keys, event, replayed } = parseLine(line)
+    const isAbsorbed = replayed === undefined ? this.#absorb(keys, 1, event) : this.#absorb(keys, replayed)
+    if (!isAbsorbed) this.#insert({ event, attempt: 0, coalesced: replayed ?? 1 }, keys)
   }
 
   #insert (record: { event: string, attempt: number, coalesced: number }, keys: EventKeys): void {
@@ -197,6 +209,7 @@ export class EventShelf {
 
   #enqueue (seq: number, { lane, portal }: EventKeys): void {
     this.#tables.waiting.put([lane, portal, seq], '')
+    this.#heads.add(lane, portal, seq)
     this.#announce(lane, portal)
   }
 }

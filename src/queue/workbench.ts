@@ -47,6 +47,7 @@ export class Workbench {
 
   clear (): void {
     for (const ring of this.#rings) ring.clear()
+    this.#parts.shelf.forget()
     this.#busy.clear()
   }
 
@@ -82,13 +83,19 @@ export class Workbench {
     begun.push(new EmbeddedRun(seq, keys, record, store))
   }
 
-  /** Stores what became of a run. Returns its dead letter, if it is one. */
-  settle ({ seq, keys, record }: EmbeddedRun, outcome: Outcome): DeadLetter[] {
-    const letter = this.#put(seq, record, outcome)
-    if (keys.item === undefined) return letter
-    this.#busy.delete(keys.item)
-    this.#parts.shelf.unpark(keys.item)
-    return letter
+  /** Stores what became of runs. Returns those that are dead letters. */
+  settle (outcomes: ReadonlyMap<EmbeddedRun, Outcome>): DeadLetter[] {
+    const { shelf } = this.#parts
+    // Most of the time nothing is set aside: one look is enough for all of them.
+    const { hasParked } = shelf
+    return Array.from(outcomes).flatMap(([{ seq, keys, record }, outcome]) => {
+      const letter = this.#put(seq, record, outcome)
+      if (keys.item !== undefined) {
+        this.#busy.delete(keys.item)
+        if (hasParked) shelf.unpark(keys.item)
+      }
+      return letter
+    })
   }
 
   #put (seq: number, record: EventRecord, outcome: Outcome): DeadLetter[] {
@@ -122,6 +129,7 @@ export class Workbench {
 
   /** After a change that was not stored, with what goes on. Call `load` in the next one. */
   rollback (runs: Iterable<EmbeddedRun>): void {
+    this.#parts.shelf.forget()
     this.#busy = new Set([...runs].flatMap(({ keys }) => keys.item ?? []))
   }
 }
