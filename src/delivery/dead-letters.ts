@@ -4,6 +4,7 @@ import type { WebhookTokens } from '../installs/webhook-tokens.ts'
 import type { DeadLetterBox, DeadLetterFilter as BoxFilter, DeadLetter as StoredLetter } from '../queue/queue.ts'
 import { redact } from '../wire/redact.ts'
 import { checkFilter, type DeadLetterFilter } from './dead-letter-filter.ts'
+import type { LifecycleProof } from './lifecycle-proof.ts'
 import { nameOfCode, payloadOf } from './queued-post.ts'
 
 /** An event that could not be handled. Holds no secret. */
@@ -37,8 +38,10 @@ export class DeadLetters {
   readonly #box: DeadLetterBox
   readonly #store: InstallStore
   readonly #webhooks: WebhookTokens
+  readonly #proof: LifecycleProof
 
-  constructor (box: DeadLetterBox, store: InstallStore, webhooks: WebhookTokens) {
+  constructor (box: DeadLetterBox, store: InstallStore, webhooks: WebhookTokens, proof: LifecycleProof) {
+    this.#proof = proof
     this.#box = box
     this.#store = store
     this.#webhooks = webhooks
@@ -55,16 +58,18 @@ export class DeadLetters {
   }
 
   /**
-   * Puts one event back into the queue, its attempts counted anew; or all that meet a filter (`{}`: all), those of portals that are gone left out.
+   * Puts one event back into the queue, its attempts counted anew; or all that meet a filter (`{}`: all), those of portals that
+   * are gone left out. Hooks and handlers that have succeeded do not run again. Lifecycle events need no portal that is there:
+   * they make it, or tell that it is gone.
    *
    * @returns how many
    * @throws FST_B24_NO_DEAD_LETTER, FST_B24_PORTAL_GONE for an id
    * @throws FST_B24_INVALID_FILTER, FST_B24_STORE_UNAVAILABLE
    */
   async replay (which: string | DeadLetterFilter): Promise<number> {
-    if (typeof which !== 'string') return await this.#each(which, async ({ id, memberId }) => await this.#isThere(memberId) && await this.#box.replay(id))
+    if (typeof which !== 'string') return await this.#each(which, async letter => await this.#mayReplay(letter) && await this.#box.replay(letter.id))
     const letter = await this.#box.get(which)
-    if (letter !== undefined && !await this.#isThere(letter.memberId)) throw new FST_B24_PORTAL_GONE()
+    if (letter !== undefined && !await this.#mayReplay(letter)) throw new FST_B24_PORTAL_GONE()
     if (letter === undefined || !await this.#box.replay(which)) throw new FST_B24_NO_DEAD_LETTER(which)
     return 1
   }
@@ -97,7 +102,8 @@ export class DeadLetters {
     return count
   }
 
-  async #isThere (memberId: string): Promise<boolean> {
+  async #mayReplay ({ code, memberId }: StoredLetter): Promise<boolean> {
+    if (this.#proof.knows(code)) return true
     const stored = await this.#store.get(memberId)
     return stored === undefined ? this.#webhooks.knows(memberId) : stored.install.state !== 'uninstalled'
   }

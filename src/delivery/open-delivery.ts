@@ -71,7 +71,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
     : new QueueIntake({ ...common, ...storage, coalesce: settings.coalesce })
   return {
     receiver: new Receiver({ store, intake, rejections, counts }),
-    deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks),
+    deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks, proof),
     counts,
     misfits: () => dispatcher.misfits,
     queueCounts: async () => await storage?.queue.counts(),

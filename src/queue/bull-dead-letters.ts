@@ -2,15 +2,16 @@ import type { Job, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { withinDeadline } from '../redis/deadline.ts'
 import type { BullAdds } from './bull-adds.ts'
-import { eventOf, letterOf } from './bull-letter.ts'
+import { eventOf, letterOf, renewedProgress } from './bull-letter.ts'
 import type { DeadLetter, DeadLetterBox, DeadLetterFilter, DeadLetterPage } from './queue.ts'
 
 const PAGE = 100
 
-// KEYS: failed, job. ARGV: id, turn. BullMQ resets attempts that failed, but not those that a worker did not survive.
+// KEYS: failed, job. ARGV: id, turn, progress. BullMQ resets attempts that failed, but not those that a worker did not survive.
 const RENEW = `
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
-redis.call('HDEL', KEYS[2], 'stc', 'progress')
+redis.call('HDEL', KEYS[2], 'stc')
+redis.call('HSET', KEYS[2], 'progress', ARGV[3])
 if ARGV[2] ~= '0' then redis.call('HSET', KEYS[2], 'priority', ARGV[2]) end
 return 1`
 
@@ -74,7 +75,7 @@ export class BullDeadLetters implements DeadLetterBox {
     const { memberId = '', first = false } = eventOf(job) ?? {}
     const turn = first ? 0 : this.#adds.turnOf(memberId)
     // A process that ends between the two leaves the letter where it is.
-    if (await this.#client.eval(RENEW, 2, this.#queue.toKey('failed'), this.#queue.toKey(id), id, turn) === 0) return false
+    if (await this.#client.eval(RENEW, 2, this.#queue.toKey('failed'), this.#queue.toKey(id), id, turn, renewedProgress(job) ?? '0') === 0) return false
     return await isThere(job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true }))
   }
 

@@ -7,13 +7,15 @@ interface Facts {
   attempts?: number
   coalesced?: number
   code?: string
+  /** What the job keeps as its progress was still true: no repeat had come in since. */
+  isCurrent?: true
 }
 
 /** Makes an error for BullMQ to keep: the message as the reason, the facts as the only line of its trace. */
-export function keepable (reason: unknown, attempts: number, coalesced: number): Error {
+export function keepable (reason: unknown, { attempts, coalesced, progress }: { attempts: number, coalesced: number, progress: unknown }): Error {
   const { message, code } = bareError(reason) as NodeJS.ErrnoException
   const kept = new Error(message)
-  kept.stack = JSON.stringify({ attempts, coalesced, ...(code !== undefined && { code }) } satisfies Facts)
+  kept.stack = JSON.stringify({ attempts, coalesced, ...(code !== undefined && { code }), ...(progress !== undefined && { isCurrent: true }) } satisfies Facts)
   return kept
 }
 
@@ -25,6 +27,13 @@ export function factsOf ({ stacktrace }: Job): Facts {
   } catch {
     return {}
   }
+}
+
+/** What a job that is tried anew begins with, as `BullRun` keeps it; `undefined` for nothing. */
+export function renewedProgress (job: Job): string | undefined {
+  const [, progress] = (Array.isArray(job.progress) ? job.progress : []) as unknown[]
+  // The count of repeats ended with the job.
+  return factsOf(job).isCurrent === true ? JSON.stringify([0, progress]) : undefined
 }
 
 /** The event of a job, or `undefined` when it is none of this plugin. */

@@ -113,7 +113,8 @@ export class BullWorker {
       await this.#postpone(run, outcome.status === 'later' ? outcome.delayMs : 0)
       throw new DelayedError()
     }
-    const kept = keepable(outcome.error, Math.min(run.attempt, this.#parts.settings.attempts), run.coalesced)
+    const { coalesced, progress } = run
+    const kept = keepable(outcome.error, { attempts: Math.min(run.attempt, this.#parts.settings.attempts), coalesced, progress })
     throw outcome.status === 'failed' ? kept : Object.assign(new UnrecoverableError(kept.message), { stack: kept.stack })
   }
 

@@ -11,12 +11,19 @@ export interface Line {
   keys: EventKeys
   /** As JSON. */
   event: string
-  /** How many deliveries it stands for, where it was a dead letter: what waits is newer. */
-  replayed?: number
+  /** Of what was a dead letter: what waits is newer. */
+  replayed?: Replayed
+}
+
+/** What is kept of a dead letter that is tried anew. */
+export interface Replayed {
+  /** How many deliveries it stands for. */
+  coalesced: number
+  progress?: unknown
 }
 
 /** What stands before the event, so that the worker need not read all of it. */
-type Heading = Partial<Pick<QueuedEvent, 'memberId' | 'code' | 'first' | 'item' | 'coalesce'>> & { replayed?: number | undefined }
+type Heading = Partial<Pick<QueuedEvent, 'memberId' | 'code' | 'first' | 'item' | 'coalesce'>> & { replayed?: Replayed | undefined }
 
 /** Lines of one entry: the worker puts all of them in line at once. */
 const MOST_LINES = 100
@@ -25,7 +32,7 @@ const LANES = [0, 1]
 const END = Number.MAX_SAFE_INTEGER
 
 /** Text of a line; JSON has neither a tab nor a line break in it. */
-export function lineOf (event: unknown, replayed?: number): string {
+export function lineOf (event: unknown, replayed?: Replayed): string {
   const { memberId, code, first, item, coalesce } = (event ?? {}) as Partial<QueuedEvent>
   return `${JSON.stringify({ memberId, code, first, item, coalesce, replayed } as Heading)}\t${JSON.stringify(event)}`
 }
@@ -36,7 +43,7 @@ export function parseLine (line: string): Line {
   const heading = parseJson(line.slice(0, Math.max(end, 0))) as Heading | null | undefined
   if (heading === undefined || heading === null) return { keys: keysOf(line), event: JSON.stringify(line) }
   const { replayed } = heading
-  return { keys: keysOf(heading), event: line.slice(end + 1), ...(replayed !== undefined && { replayed: Number(replayed) || 1 }) }
+  return { keys: keysOf(heading), event: line.slice(end + 1), ...(replayed !== undefined && { replayed: { ...replayed, coalesced: Number(replayed.coalesced) || 1 } }) }
 }
 
 /** Puts lines behind all others of their lane; inside of a change. */

@@ -25,9 +25,9 @@ export class EventShelf {
     this.#announce = announce
   }
 
-  /** Takes in what had been taken out, to be tried anew. */
-  replay ({ event, coalesced }: EventRecord): void {
-    putLines(this.#tables.intake, keysOf(event).lane, [lineOf(event, coalesced)])
+  /** Takes in what had been taken out, to go on with new attempts. */
+  replay ({ event, coalesced, progress }: EventRecord): void {
+    putLines(this.#tables.intake, keysOf(event).lane, [lineOf(event, { coalesced, progress })])
   }
 
   /** Puts what was taken in into the line, until some `most` are. Returns whether there is more. */
@@ -159,11 +159,11 @@ export class EventShelf {
   /** Where a repeat of it waits already, that one becomes the newer one of both. */
   #admitOne (line: string): void {
     const { keys, event, replayed } = parseLine(line)
-    const isAbsorbed = replayed === undefined ? this.#absorb(keys, 1, event) : this.#absorb(keys, replayed)
-    if (!isAbsorbed) this.#insert({ event, attempt: 0, coalesced: replayed ?? 1 }, keys)
+    const isAbsorbed = replayed === undefined ? this.#absorb(keys, 1, event) : this.#absorb(keys, replayed.coalesced)
+    if (!isAbsorbed) this.#insert({ event, attempt: 0, coalesced: 1, ...replayed }, keys)
   }
 
-  #insert (record: { event: string, attempt: number, coalesced: number }, keys: EventKeys): void {
+  #insert (record: Omit<EventRecord, 'event'> & { event: string }, keys: EventKeys): void {
     const seq = this.#commits.nextSeq()
     this.#tables.records.put(seq, recordText(record.event, record))
     if (keys.repeat !== undefined) this.#tables.repeats.put(keys.repeat, String(seq))

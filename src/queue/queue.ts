@@ -85,7 +85,7 @@ export interface DeadLetterBox {
   /** Some dead letters after `cursor`, newest first. A page may be short, even empty, and have a `cursor`. */
   list (filter?: DeadLetterFilter, cursor?: string): Promise<DeadLetterPage>
   get (id: string): Promise<DeadLetter | undefined>
-  /** Puts it back into the queue, its attempts and its progress counted anew; `false` when there is none of this id. */
+  /** Puts it back into the queue with its progress, its attempts counted anew; `false` when there is none of this id. */
   replay (id: string): Promise<boolean>
   /** Deletes it; `false` when there is none of this id. */
   discard (id: string): Promise<boolean>

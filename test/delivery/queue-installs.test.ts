@@ -153,6 +153,33 @@ for (const { storage, options } of STORAGES) {
       t.strictSame(calls.map(([name]) => name), ['onInstall', 'on'], 'what has succeeded is not')
     })
 
+    t.test('a lifecycle event that died is replayed: the hooks that failed run, and no others', async t => {
+      const { bitrix24, portal, eventsUrl, calls } = await watchedWorld(t)
+      let fails = true
+      const ran: string[] = []
+      for (const name of ['onInstall', 'onUninstall'] as const) {
+        bitrix24.addHook(name, async ({ portal }: { portal: { state: string } }) => {
+          if (fails) throw new Error('no disk')
+          ran.push(`${name} ${portal.state}`)
+        })
+      }
+      t.equal((await portal.install(eventsUrl)).statusCode, 200)
+      await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
+      fails = false
+      t.equal(await bitrix24.deadLetters.replay({}), 1)
+      await untilIdle(bitrix24)
+      t.strictSame(ran, ['onInstall active'])
+      fails = true
+      t.equal((await portal.uninstall()).statusCode, 200)
+      await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
+      fails = false
+      const [letter] = (await bitrix24.deadLetters.list()).letters
+      t.equal(await bitrix24.deadLetters.replay(letter!.id), 1)
+      await untilIdle(bitrix24)
+      t.strictSame(ran, ['onInstall active', 'onUninstall uninstalled'])
+      t.strictSame(calls.map(([name]) => name), ['onInstall', 'onUninstall'], 'each once')
+    })
+
     t.test('a portal that removes the app before its install is confirmed was never installed', async t => {
       const { bitrix24, portal, eventsUrl, stateOf, calls, b24 } = await watchedWorld(t)
       b24.fault('app.info', AWAY)

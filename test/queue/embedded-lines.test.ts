@@ -9,14 +9,14 @@ t.test('a line', async t => {
     for (const over of [{}, { item: 'deal:1', coalesce: true }, { first: true, payload: { text: 'a\tb\nc' } }]) {
       const event = newEvent(over)
       t.strictSame(parseLine(lineOf(event)), { keys: keysOf(event), event: JSON.stringify(event) })
-      t.strictSame(parseLine(lineOf(event, 5)), { keys: keysOf(event), event: JSON.stringify(event), replayed: 5 })
+      t.strictSame(parseLine(lineOf(event, { coalesced: 5, progress: 'half' })), { keys: keysOf(event), event: JSON.stringify(event), replayed: { coalesced: 5, progress: 'half' } })
       t.notMatch(lineOf(event), '\n')
     }
   })
 
   await t.test('counts as an event where it is none', async t => {
     for (const line of ['', 'no JSON', 'no\tJSON', 'null\t{}']) t.strictSame(parseLine(line), { keys: keysOf(null), event: JSON.stringify(line) })
-    t.strictSame(parseLine('{"replayed":"x"}\t{}').replayed, 1)
+    t.strictSame(parseLine('{"replayed":"x"}\t{}').replayed?.coalesced, 1)
   })
 })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { DeadLetter, DeadLetterBox, DeadLetterFilter, EventQueue } from '../../../src/queue/queue.ts'
+import { until } from '../../helpers/until.ts'
 import { addAll, dead, newEvent, newEvents, newGate, type Trial } from './trial.ts'
 
 /** What can be done with dead letters. */
@@ -51,7 +52,7 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(trial.ids, events.map(({ id }) => id))
   },
 
-  async 'puts a dead letter back, as if it had never been tried' (trial) {
+  async 'puts a dead letter back with its progress, its attempts counted anew' (trial) {
     const queue = await trial.open({ attempts: 2 })
     trial.work(queue, async (run) => {
       await run.save('half')
@@ -63,11 +64,50 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.equal(await queue.deadLetters.replay(event.id), true)
     await trial.settled(queue, 4)
     assert.deepEqual(trial.runs.map(({ event, attempt, coalesced, progress }) => [event, attempt, coalesced, progress]), [
-      [event, 1, 1, undefined], [event, 2, 1, 'half'], [event, 1, 1, undefined], [event, 2, 1, 'half']
+      [event, 1, 1, undefined], [event, 2, 1, 'half'], [event, 1, 1, 'half'], [event, 2, 1, 'half']
     ])
     assert.equal(await queue.deadLetters.replay(event.id), false)
     assert.equal(await queue.deadLetters.get(event.id), undefined)
     assert.deepEqual([await queue.deadLetters.list(), await queue.counts()], [{ letters: [] }, { waiting: 0, active: 0, dead: 0 }])
+  },
+
+  async 'puts a dead letter back with the progress of all that it stands for, as often as it dies' (trial) {
+    const queue = await trial.open()
+    const event = newEvent({ item: 'deal:1', coalesce: true })
+    await addAll(queue, [event, newEvent({ item: 'deal:1', coalesce: true })])
+    trial.work(queue, async (run) => {
+      if (trial.runs.length === 1) await run.save('half')
+      return trial.runs.length < 4 ? dead() : undefined
+    })
+    await trial.counted(queue, { waiting: 0, active: 0, dead: 1 })
+    const [letter] = (await queue.deadLetters.list()).letters
+    const id = letter!.id
+    for (const runs of [2, 3]) {
+      assert.equal(await queue.deadLetters.replay(id), true)
+      await until(() => trial.runs.length === runs, 'it is tried anew')
+      await trial.counted(queue, { waiting: 0, active: 0, dead: 1 })
+    }
+    assert.equal(await queue.deadLetters.replay(id), true)
+    await trial.settled(queue, 4)
+    assert.deepEqual(trial.runs.map(({ coalesced, progress }) => [coalesced, progress]), [[2, undefined], [2, 'half'], [2, 'half'], [2, 'half']])
+  },
+
+  async 'puts a dead letter back without a progress that a repeat undid' (trial) {
+    const queue = await trial.open({ attempts: 2, backoffMs: 1_000 })
+    const event = newEvent({ item: 'deal:1', coalesce: true })
+    trial.work(queue, async (run) => {
+      if (trial.runs.length === 1) await run.save('half')
+      if (trial.runs.length < 3) throw new Error('not yet')
+    })
+    await queue.add(event)
+    await until(() => trial.runs.length === 1, 'it is tried')
+    await trial.counted(queue, { waiting: 1, active: 0, dead: 0 })
+    await queue.add(newEvent({ item: 'deal:1', coalesce: true }))
+    await trial.counted(queue, { waiting: 0, active: 0, dead: 1 })
+    const [letter] = (await queue.deadLetters.list()).letters
+    assert.equal(await queue.deadLetters.replay(letter!.id), true)
+    await trial.settled(queue, 3)
+    assert.deepEqual(trial.runs.map(({ coalesced, progress }) => [coalesced, progress]), [[1, undefined], [2, undefined], [2, undefined]])
   },
 
   async 'keeps what dies again after it was put back' (trial) {
