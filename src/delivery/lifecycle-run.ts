@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { INSTALL_PATIENCE_MS, type Claims } from '../installs/claims.ts'
 import type { StoredInstall } from '../installs/store.ts'
+import { sourceOf } from '../oauth/source-of.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { EventCounts } from './event-counts.ts'
@@ -10,6 +11,7 @@ import { wasKnown } from './lifecycle-proof.ts'
 import { claimOf, type Post } from './post.ts'
 import type { Announcement } from './receipt.ts'
 import type { Rejections } from './rejections.ts'
+import { StrangerTurns } from './stranger-turns.ts'
 
 export interface LifecycleRunParts {
   lifecycle: Lifecycle
@@ -36,18 +38,19 @@ const TURN_MS = 500
 /** Takes one attempt at a lifecycle event: prove it, apply it, tell the hooks, then the handlers. */
 export class LifecycleRun {
   readonly #parts: LifecycleRunParts
-  #strangers = 0
+  readonly #turns: StrangerTurns
 
   constructor (parts: LifecycleRunParts) {
     this.#parts = parts
+    this.#turns = new StrangerTurns(parts.mostStrangers)
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
   async run (run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined): Promise<Outcome> {
     const progress: Progress = { ...run.progress as Progress | undefined }
-    const isStranger = progress.facts === undefined && !wasKnown(post, stored)
-    if (isStranger && this.#strangers >= this.#parts.mostStrangers) return { status: 'later', delayMs: TURN_MS * (1 + Math.random()) }
-    const settled = await this.#settle(isStranger, run, event, post, stored, progress)
+    const stranger = progress.facts === undefined && !wasKnown(post, stored) ? sourceOf(post.ip) : undefined
+    if (stranger !== undefined && !this.#turns.enter(stranger)) return { status: 'later', delayMs: TURN_MS * (1 + Math.random()) }
+    const settled = await this.#settle(stranger, run, event, post, stored, progress)
     if ('delayMs' in settled || 'error' in settled) return settled
     await this.#parts.claims.close(claimOf(post), event.id)
     if (settled.status === 'rejected') this.#parts.rejections.tell(settled.reason, post.envelope, this.#parts.log)
@@ -56,9 +59,8 @@ export class LifecycleRun {
   }
 
   async #settle (
-    isStranger: boolean, run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined, progress: Progress
+    stranger: string | undefined, run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined, progress: Progress
   ): Promise<Settled | Outcome & { status: 'later' | 'dead' }> {
-    this.#strangers += Number(isStranger)
     try {
       return await this.#parts.lifecycle.settle(post, stored, progress, async (kept) => {
         Object.assign(progress, kept)
@@ -67,7 +69,7 @@ export class LifecycleRun {
     } catch (error) {
       return await this.#later(error as Error & { code?: string }, event, post)
     } finally {
-      this.#strangers -= Number(isStranger)
+      if (stranger !== undefined) this.#turns.leave(stranger)
     }
   }
 

@@ -59,9 +59,14 @@ export class QueueIntake implements Intake {
     if (isLarge(post)) return rejected('too_large')
     const [claim, id] = [claimOf(post), randomUUID()]
     const source = wasKnown(post, stored) ? claim.memberId : sourceOf(post.ip)
-    // Repeats of one claim are counted like the events that are kept for it.
-    if (!await claims.open(claim, source, id) || !await claims.hold(claim)) throw new FST_B24_INSTALL_BUSY()
-    return await this.#keep(post, { id, lifecycle: true }, { status: 'accepted' })
+    if (!await claims.open(claim, source, id)) throw new FST_B24_INSTALL_BUSY()
+    try {
+      return await this.#keep(post, { id, lifecycle: true }, { status: 'accepted' })
+    } catch (error) {
+      // The place would be taken until the claim is forgotten.
+      await claims.close(claim, id).catch(() => {})
+      throw error
+    }
   }
 
   /** An event that nothing proves: kept only while its install is being verified. */

@@ -24,7 +24,8 @@ export interface Claims {
    * Opens a claim, durably, for an event that makes it, until that is settled by `close` or `lose`, or for two days. One that
    * is open counts the event beside those it has.
    * @param source who posted it: an address, or the portal itself when its token proved it
-   * @returns `false` when no place is left for it: see `mostOfSource`
+   * @returns `false` when no place is left for it (see `mostOfSource`), or as many events as may be wait already that make this
+   *   claim (8), or the claims of its source (64)
    */
   open (claim: Claim, source: string, eventId: string): Promise<boolean>
   stateOf (claim: Claim): Promise<ClaimState>
@@ -50,6 +51,10 @@ export const INSTALL_PATIENCE_MS = 24 * 60 * 60 * 1000
 export const MOST_CLAIMS = 256
 /** Part of all places that one source may have while nobody else has any. */
 export const SOURCE_SHARE = 0.25
+/** Events that make one claim, and are not settled: a genuine install comes once, with an update or a system user beside it. */
+export const MOST_OF_CLAIM = 8
+/** The same of all claims of one source: each costs a question to the OAuth server. */
+export const MOST_OF_SOURCE = 64
 /** Events that are kept for one claim. With those of 16 KB at most that nothing proves, this bounds what forged installs can fill. */
 export const MOST_HELD = 500
 

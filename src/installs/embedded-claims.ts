@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { RootDatabase } from 'lmdb'
 import { openLmdb, settle } from '../embedded/lmdb.ts'
 import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
-import { CLAIM_LIFE_MS, MOST_HELD, mostOfSource, type Claim, type Claims, type ClaimState } from './claims.ts'
+import { CLAIM_LIFE_MS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, mostOfSource, type Claim, type Claims, type ClaimState } from './claims.ts'
 
 interface ClaimRecord {
   source: string
@@ -37,12 +37,11 @@ export class EmbeddedClaims implements Claims {
     return this.#transact(() => {
       const known = this.#find(claim)
       if (known?.events.includes(eventId) === true) return true
-      if (!isOpen(known)) {
-        const { own, others } = this.#count(source)
-        if (own >= mostOfSource(others)) return false
-      }
-      const { events, ...rest } = isOpen(known) ? known : { source, endsAt: Date.now() + this.#lifeMs, held: 0, events: [], isLost: false }
-      this.#db.putSync(keyOf(claim), { ...rest, events: [...events, eventId] })
+      const open = isOpen(known) ? known : { source, endsAt: Date.now() + this.#lifeMs, held: 0, events: [], isLost: false }
+      const { own, events, others } = this.#count(open.source)
+      if (open !== known && own >= mostOfSource(others)) return false
+      if (open.events.length >= MOST_OF_CLAIM || events >= MOST_OF_SOURCE) return false
+      this.#db.putSync(keyOf(claim), { ...open, events: [...open.events, eventId] })
       return true
     })
   }
@@ -90,12 +89,18 @@ export class EmbeddedClaims implements Claims {
     else this.#db.removeSync(keyOf(claim))
   }
 
-  /** Counts the open claims of a source and of all others, and forgets those whose time is over. */
-  #count (source: string): { own: number, others: number } {
-    const count = { own: 0, others: 0 }
+  /** Counts the open claims of a source, the events that make them, and the claims of all others; forgets those whose time is over. */
+  #count (source: string): { own: number, events: number, others: number } {
+    const count = { own: 0, events: 0, others: 0 }
     for (const { key, value } of [...this.#db.getRange()]) {
-      if (value.endsAt <= Date.now()) this.#db.removeSync(key)
-      else if (isOpen(value)) count[value.source === source ? 'own' : 'others']++
+      if (value.endsAt <= Date.now()) {
+        this.#db.removeSync(key)
+      } else if (isOpen(value) && value.source === source) {
+        count.own++
+        count.events += value.events.length
+      } else if (isOpen(value)) {
+        count.others++
+      }
     }
     return count
   }

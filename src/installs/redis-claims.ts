@@ -1,6 +1,6 @@
 import type { BoundedClient } from '../redis/client.ts'
 import { appKeys } from '../redis/keys.ts'
-import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, SOURCE_SHARE, type Claim, type Claims, type ClaimState } from './claims.ts'
+import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, SOURCE_SHARE, type Claim, type Claims, type ClaimState } from './claims.ts'
 
 // Fields are claims, a value is `<end, ms> <events held> <1 when lost> <ids of its events, with commas> <source>`. The clock is
 // the server's, one for all processes.
@@ -27,25 +27,23 @@ local function put(claim)
   if redis.call('PTTL', key) < claim.ends - now then redis.call('PEXPIRE', key, claim.ends - now) end
 end`
 
-// ARGV: claim, source, event, life, places, share. The rule is that of mostOfSource().
+// ARGV: claim, source, event, life, places, share, most events of a claim, of a source. The rule is that of mostOfSource().
 const OPEN = `${COMMON}
 local known = find()
-if isOpen(known) then
-  known.events = without(known.events, ARGV[3])
-else
-  local own, others = 0, 0
-  local claims = redis.call('HGETALL', key)
-  for i = 1, #claims, 2 do
-    local claim = parse(claims[i + 1])
-    if not claim then redis.call('HDEL', key, claims[i])
-    elseif not isOpen(claim) then
-    elseif claim.source == ARGV[2] then own = own + 1
-    else others = others + 1 end
-  end
-  local free = ARGV[5] - others
-  if own >= math.min(free, math.max(1, math.floor(ARGV[6] * free * free / ARGV[5]))) then return 0 end
-  known = { ends = now + ARGV[4], held = 0, lost = '0', events = {}, source = ARGV[2] }
+local isNew = not isOpen(known)
+if isNew then known = { ends = now + ARGV[4], held = 0, lost = '0', events = {}, source = ARGV[2] } end
+local own, events, others = 0, 0, 0
+local claims = redis.call('HGETALL', key)
+for i = 1, #claims, 2 do
+  local claim = parse(claims[i + 1])
+  if not claim then redis.call('HDEL', key, claims[i])
+  elseif isOpen(claim) and claim.source == known.source then own, events = own + 1, events + #claim.events
+  elseif isOpen(claim) then others = others + 1 end
 end
+local free = ARGV[5] - others
+if isNew and own >= math.min(free, math.max(1, math.floor(ARGV[6] * free * free / ARGV[5]))) then return 0 end
+for _, id in ipairs(known.events) do if id == ARGV[3] then return 1 end end
+if #known.events >= tonumber(ARGV[7]) or events >= tonumber(ARGV[8]) then return 0 end
 known.events[#known.events + 1] = ARGV[3]
 put(known)
 return 1`
@@ -93,7 +91,7 @@ export class RedisClaims implements Claims {
   }
 
   async open (claim: Claim, source: string, eventId: string): Promise<boolean> {
-    return await this.#run(OPEN, claim, source, eventId, this.#lifeMs, MOST_CLAIMS, SOURCE_SHARE) === 1
+    return await this.#run(OPEN, claim, source, eventId, this.#lifeMs, MOST_CLAIMS, SOURCE_SHARE, MOST_OF_CLAIM, MOST_OF_SOURCE) === 1
   }
 
   async stateOf (claim: Claim): Promise<ClaimState> {

@@ -1,7 +1,8 @@
 import Fastify from 'fastify'
 import t from 'tap'
+import { FST_B24_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import { digestToken } from '../../src/installs/application-token.ts'
-import { MOST_HELD, mostOfSource } from '../../src/installs/claims.ts'
+import { MOST_OF_CLAIM, MOST_OF_SOURCE } from '../../src/installs/claims.ts'
 import type { InstallStore } from '../../src/installs/store.ts'
 import { sampleInstall } from '../../src/testing/index.ts'
 import { bench, dealOf, installOf } from '../helpers/delivery-bench.ts'
@@ -23,16 +24,27 @@ t.test('keeps of a stranger what is short, and refuses the rest', async t => {
   t.match(delivery.counts, { accepted: 2, rejected: 2 })
 })
 
-t.test('takes as many claims of one sender as it may have, and as many repeats', async t => {
-  const { delivery, b24, added } = await bench(t)
+t.test('takes as many installs of one portal, and of one sender, as may wait', async t => {
+  const { delivery, b24, added, claims } = await bench(t)
   const [{ envelope }] = await installOf(b24)
-  const claim = (memberId: string) => delivery.receiver.receive({ ...envelope, auth: { ...envelope.auth, member_id: memberId } }, sender)
-  for (let count = 0; count < mostOfSource(0); count++) await claim(`portal-${count}`)
-  await t.rejects(claim('one-more'), { code: 'FST_B24_INSTALL_BUSY' })
-  for (let count = 1; count < MOST_HELD; count++) await claim('portal-0')
+  const claim = (memberId: string, ip = sender.ip) => delivery.receiver.receive({ ...envelope, auth: { ...envelope.auth, member_id: memberId } }, { ...sender, ip })
+  for (let count = 0; count < MOST_OF_CLAIM; count++) await claim('portal-0')
   await t.rejects(claim('portal-0'), { code: 'FST_B24_INSTALL_BUSY' })
-  t.equal(added.length, mostOfSource(0) + MOST_HELD - 1)
+  for (let count = MOST_OF_CLAIM; count < MOST_OF_SOURCE; count++) await claim(`portal-${count}`)
+  await t.rejects(claim('one-more'), { code: 'FST_B24_INSTALL_BUSY' })
+  await claim('one-more', '192.0.2.2')
+  t.equal(added.length, MOST_OF_SOURCE + 1)
   t.match(delivery.counts, { failed: 2 })
+  await claims.close({ memberId: 'portal-0', token: digestToken(envelope.auth.application_token!) }, added[0]!.id)
+  await claim('portal-0')
+})
+
+t.test('gives the place of an install back that could not be stored', async t => {
+  const { delivery, b24, queue, claims } = await bench(t)
+  const [{ envelope }, portal] = await installOf(b24)
+  queue.add = async () => { throw new FST_B24_STORE_UNAVAILABLE() }
+  await t.rejects(delivery.receiver.receive(envelope, sender), { code: 'FST_B24_STORE_UNAVAILABLE' })
+  t.equal(await claims.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'closed')
 })
 
 t.test('looks once more at an install that was confirmed while it looked', async t => {

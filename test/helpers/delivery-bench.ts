@@ -32,6 +32,7 @@ export interface Bench {
   dead: unknown[]
   tellDead: (letter: DeadLetter) => void
   added: QueuedEvent[]
+  queue: EventQueue
 }
 
 /** The delivery with its parts in hand: the queue is this test, which hands out one run at a time. */
@@ -77,7 +78,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     storage: { queue, claims }
   })
   delivery.start()
-  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, claims, b24, sealer, dead, added }
+  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, claims, b24, sealer, dead, added, queue }
 }
 
 export function runOf (event: unknown, more: Partial<Run> = {}): Run {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { digestToken } from '../../src/installs/application-token.ts'
-import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, mostOfSource, type Claim, type Claims } from '../../src/installs/claims.ts'
+import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, mostOfSource, type Claim, type Claims } from '../../src/installs/claims.ts'
 import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
 import { RedisClaims } from '../../src/installs/redis-claims.ts'
 import { connectRedis } from '../../src/redis/connect.ts'
@@ -128,6 +128,24 @@ for (const { name, prepare } of ADAPTERS) {
       t.equal((await openAll(claims, 'a')).length, mostOfSource(0))
       t.equal(await claims.open(claim, 'b', 'third'), true)
       t.equal(await claims.stateOf(claim), 'open', 'it may be opened again')
+    })
+
+    await t.test('events that make claims are bounded, of each claim and of each source, until they are settled', async t => {
+      const claims = await (await prepare(t))()
+      const [claim, ...more] = Array.from({ length: 10 }, newClaim) as [Claim, ...Claim[]]
+      const openMany = async (claim: Claim, source: string) => {
+        const opened = await Promise.all(Array.from({ length: 20 }, (_, i) => claims.open(claim, source, `event-${i}`)))
+        return opened.filter(Boolean).length
+      }
+      t.equal(await openMany(claim, 'a'), MOST_OF_CLAIM)
+      t.equal(await openMany(claim, 'b'), MOST_OF_CLAIM, 'the same events again, and no others, whoever sends them')
+      for (const each of more) await openMany(each, 'a')
+      t.equal(await claims.open(newClaim(), 'a', 'late'), false, `${MOST_OF_SOURCE} of this source`)
+      t.equal(await claims.open(newClaim(), 'c', 'late'), true, 'another has places of its own')
+      await claims.close(claim, 'event-0')
+      t.equal(await claims.stateOf(claim), 'open')
+      t.equal(await claims.open(claim, 'a', 'late'), true)
+      t.equal(await claims.open(claim, 'a', 'later'), false)
     })
 
     await t.test('all who share the store see the same claims', async t => {
