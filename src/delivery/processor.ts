@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_FOREIGN_JOB, FST_B24_INSTALL_LOST, FST_B24_PORTAL_GONE } from '../errors.ts'
-import { INSTALL_PATIENCE_MS, type Claims } from '../installs/claims.ts'
+import { INSTALL_PATIENCE_MS, type Claims, type ClaimState } from '../installs/claims.ts'
 import type { InstallStore } from '../installs/store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portal } from '../portal/portal.ts'
@@ -13,6 +13,7 @@ import type { LifecycleProof } from './lifecycle-proof.ts'
 import type { LifecycleRun } from './lifecycle-run.ts'
 import { claimOf, type Post } from './post.ts'
 import { payloadOf, unstow, type QueuedPayload } from './queued-post.ts'
+import type { RejectReason } from './reject-reason.ts'
 import type { Rejections } from './rejections.ts'
 
 export interface ProcessorParts {
@@ -32,6 +33,8 @@ export interface ProcessorParts {
 export interface HandlerProgress {
   /** Ids of the handlers that have succeeded. */
   done?: string[]
+  /** It was kept while its install was being verified, and has been proved since. */
+  proved?: true
 }
 
 /** Waits of an event whose portal is being verified, ms: as long as it waits already, within these. */
@@ -69,12 +72,10 @@ export class Processor {
     if (payload.held === true) {
       const proved = gate.prove(post, stored)
       if (proved.status === 'rejected') {
-        const age = Date.now() - event.receivedAt
-        if (claim === 'open') return { status: 'later', delayMs: clamp(age, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
-        // Of a claim that is forgotten nobody knows whether it was refused.
-        if (claim === 'lost' || age >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
-        this.#parts.rejections.tell(proved.reason, post.envelope, this.#parts.log)
-        return { status: 'done' }
+        const outcome = this.#judge(run, event, post, claim, proved.reason)
+        if (outcome !== undefined) return outcome
+      } else if (progressOf(run)?.proved !== true) {
+        await run.save({ ...progressOf(run), proved: true } satisfies HandlerProgress)
       }
     }
     if (proof.knows(event.code)) return await lifecycle.run(run, event, post, stored)
@@ -82,9 +83,21 @@ export class Processor {
     return portal === undefined ? { status: 'dead', error: new FST_B24_PORTAL_GONE() } : await this.#dispatch(run, event, post, portal)
   }
 
+  /** What becomes of an event that was kept, and that nothing proves now; `undefined` when it is to be handled all the same. */
+  #judge (run: Run, { code, receivedAt }: QueuedEvent, post: Post, claim: ClaimState, reason: RejectReason): Outcome | undefined {
+    // The token may have changed since; what was proved once is as good as what was proved before the answer.
+    if (progressOf(run)?.proved === true) return reason === 'wrong_token' || this.#parts.proof.knows(code) ? undefined : { status: 'dead', error: new FST_B24_PORTAL_GONE() }
+    const age = Date.now() - receivedAt
+    if (claim === 'open') return { status: 'later', delayMs: clamp(age, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
+    // Of a claim that is forgotten nobody knows whether it was refused.
+    if (claim === 'lost' || age >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
+    this.#parts.rejections.tell(reason, post.envelope, this.#parts.log)
+    return { status: 'done' }
+  }
+
   async #dispatch (run: Run, { id, receivedAt }: QueuedEvent, { envelope }: Post, portal: Portal): Promise<Outcome> {
     const { dispatcher, log, counts } = this.#parts
-    const done = [...(run.progress as HandlerProgress | undefined)?.done ?? []]
+    const done = [...progressOf(run)?.done ?? []]
     const errors = await dispatcher.dispatch(envelope, {
       portal,
       log,
@@ -93,7 +106,7 @@ export class Processor {
       run,
       succeeded: async (handler) => {
         done.push(handler)
-        await run.save({ done } satisfies HandlerProgress)
+        await run.save({ ...progressOf(run), done } satisfies HandlerProgress)
       }
     })
     if (errors.length > 0) return { status: 'failed', error: failureOf(errors) }
@@ -105,6 +118,10 @@ export class Processor {
     if (outcome.status === 'failed') this.#parts.counts.retried++
     return outcome
   }
+}
+
+function progressOf ({ progress }: Run): HandlerProgress | undefined {
+  return progress as HandlerProgress | undefined
 }
 
 function outcomeOf (error: Error & { code?: string }): Outcome {

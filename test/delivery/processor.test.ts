@@ -125,6 +125,26 @@ t.test('an install whose refresh failed, and then succeeds, is confirmed', async
   t.match(await store.get(portal.memberId), { install: { state: 'active' } })
 })
 
+t.test('what was kept for an install, and was proved once, is never dropped', async t => {
+  const { process, sealer, store, hooks } = await bench(t)
+  const install = { ...sampleInstall('acme'), token: digestToken('made up') }
+  await store.swap('acme', 0, install)
+  let fails = true
+  const heard: number[] = []
+  hooks.on('onCrmDealAdd', async () => {})
+  hooks.on('onCrmDealAdd', async ({ attempt }) => { if (fails) throw new Error('no'); heard.push(attempt) })
+  const held = stow(postOf(dealOf('acme'), ''), sealer, keeping({ held: true }))
+  const run = { ...runOf(held), save: async (kept: unknown) => { run.progress = JSON.parse(JSON.stringify(kept)) }, progress: undefined as unknown }
+  t.match(await process(run), { status: 'failed' })
+  t.match(run.progress, { proved: true, done: [/./] })
+  await store.swap('acme', 1, { ...install, state: 'uninstalled' })
+  t.strictSame(codeOf(await process(run)), ['dead', 'FST_B24_PORTAL_GONE'])
+  await store.swap('acme', 2, { ...install, token: digestToken('another') })
+  fails = false
+  t.strictSame(await process({ ...run, attempt: 2 }), { status: 'done' }, 'also when the token has changed since')
+  t.strictSame(heard, [2])
+})
+
 t.test('what was kept for a claim that is forgotten is dead, and not dropped', async t => {
   const { process, sealer } = await bench(t)
   const held = (receivedAt: number) => stow(postOf(dealOf('acme'), ''), sealer, keeping({ held: true, receivedAt }))
