@@ -6,14 +6,14 @@ import type { Aborting } from '../queue/abort.ts'
 import type { Portal } from '../portal/portal.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import { HandlerRunContext, type HandlerContext } from './handler-context.ts'
-import { runHandler } from './handler-run.ts'
+import { runHandler, type RunLimits } from './handler-run.ts'
 import type { LifecycleHookList } from './lifecycle-hooks.ts'
 import type { Announcement } from './receipt.ts'
 
 export interface DispatcherParts {
   hooks: EventHooks<HandlerContext>
   lifecycle: LifecycleHookList
-  handlerTimeoutMs: number
+  limits: RunLimits
 }
 
 /** One pass over the handlers of an event. */
@@ -94,7 +94,7 @@ export class Dispatcher {
 
   async #run (call: () => unknown, context: HandlerRunContext, run: Aborting | undefined): Promise<Error | undefined> {
     if (run?.isAborted === true) return new FST_B24_CLOSING()
-    const error = await runHandler(call, this.#parts.handlerTimeoutMs, error => context.abort(error))
+    const error = await runHandler(call, this.#parts.limits, error => context.abort(error))
     context.end()
     return error
   }

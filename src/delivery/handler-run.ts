@@ -1,25 +1,35 @@
 import { inspect, types } from 'node:util'
 import { FST_B24_HANDLER_TIMEOUT } from '../errors.ts'
 
+export interface RunLimits {
+  /** Longest run of a handler, ms. */
+  handlerTimeoutMs: number
+  /** Time that one which was aborted has to end, ms. */
+  graceMs: number
+}
+
 /**
- * Runs one handler up to its time limit. At the limit `onLimit` is called and the run counts as failed, whether the
- * handler has ended or not.
+ * Runs one handler up to its time limit. At the limit `onLimit` is called and the run counts as failed, whatever the handler
+ * does then. Its end is waited for all the same, up to another limit: what is tried again before would run beside it.
  *
  * @returns the error the handler failed with, or `undefined`
  */
-export function runHandler (call: () => unknown, timeoutMs: number, onLimit: (error: Error) => void): Promise<Error | undefined> {
+export function runHandler (call: () => unknown, { handlerTimeoutMs, graceMs }: RunLimits, onLimit: (error: Error) => void): Promise<Error | undefined> {
   return new Promise((resolve) => {
     const running = start(call, resolve)
     if (!isPromise(running)) return resolve(undefined)
-    const timer = setTimeout(() => {
-      const error = new FST_B24_HANDLER_TIMEOUT(timeoutMs)
+    let late: Error | undefined
+    const abort = (): void => {
+      const error = new FST_B24_HANDLER_TIMEOUT(handlerTimeoutMs)
+      late = error
+      timer = setTimeout(resolve, graceMs, error).unref()
       onLimit(error)
-      resolve(error)
-      // A run that the queue has given back must not keep the process.
-    }, timeoutMs).unref()
+    }
+    // A run that the queue has given back must not keep the process.
+    let timer = setTimeout(abort, handlerTimeoutMs).unref()
     const end = (error?: Error): void => {
       clearTimeout(timer)
-      resolve(error)
+      resolve(late ?? error)
     }
     running.then(() => end(), (thrown: unknown) => end(errorOf(thrown)))
   })

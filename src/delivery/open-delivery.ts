@@ -61,7 +61,10 @@ const NO_LETTERS: DeadLetterBox = {
 export function openDelivery (parts: DeliveryParts): Delivery {
   const { settings, store, webhooks, hooks, lifecycleHooks, storage } = parts
   const counts = newEventCounts()
-  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, handlerTimeoutMs: settings.handlerTimeoutMs })
+  const { handlerTimeoutMs } = settings
+  // Nothing is tried again where nothing is stored, and the sender waits.
+  const limits = { handlerTimeoutMs, graceMs: storage === undefined ? 0 : handlerTimeoutMs }
+  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, limits })
   const rejections = new Rejections(lifecycleHooks, counts)
   const gate = new Gate(webhooks)
   const proof = new LifecycleProof(parts.pairs)

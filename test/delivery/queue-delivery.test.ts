@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { DeadLetter, DeliveryOptions } from '../../src/index.ts'
 import { untilIdle } from '../../src/testing/index.ts'
@@ -59,6 +60,34 @@ for (const { storage, options } of STORAGES) {
       t.strictSame(ran, ['first', 'second, attempt 1', 'third', 'second, attempt 2', 'second, attempt 3'])
       t.equal(ids.size, 1, 'the same event')
       t.match(await bitrix24.health(), { events: { handled: 2, retried: 2, dead: 0 } })
+    })
+
+    t.test('a handler that is deaf to its signal is waited for, and not run beside itself', async t => {
+      const { bitrix24, sendDeal } = await installedWorld(t, { handlerTimeoutMs: 400 })
+      const went: string[] = []
+      bitrix24.on('onCrmDealUpdate', async ({ attempt }, { signal }) => {
+        went.push(`${attempt} begins`)
+        if (attempt === 1) await sleep(600)
+        went.push(`${attempt} ends, ${signal.aborted ? 'aborted' : 'in time'}`)
+      })
+      t.equal(await sendDeal(), 200)
+      await untilIdle(bitrix24)
+      t.strictSame(went, ['1 begins', '1 ends, aborted', '2 begins', '2 ends, in time'])
+      t.match(await bitrix24.health(), { events: { retried: 1, dead: 0 } }, 'it counts as failed all the same')
+    })
+
+    t.test('a handler that never ends is given up after twice its time limit', async t => {
+      const { bitrix24, sendDeal } = await installedWorld(t, { handlerTimeoutMs: 100, attempts: 2 })
+      const began: number[] = []
+      bitrix24.on('onCrmDealUpdate', async () => {
+        began.push(performance.now())
+        await new Promise(() => {})
+      })
+      t.equal(await sendDeal(), 200)
+      await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
+      const [first, second] = began as [number, number]
+      t.ok(second - first > 190, `${second - first} ms`)
+      t.match(await bitrix24.deadLetters.list(), { letters: [{ attempts: 2, error: { code: 'FST_B24_HANDLER_TIMEOUT' } }] })
     })
 
     t.test('what cannot be handled is kept, shown, replayed and discarded', async t => {
