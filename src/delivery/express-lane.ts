@@ -1,4 +1,4 @@
-/** Lifecycle events of one portal that go before all others, in one minute; the rest wait for the portal's turn. */
+/** Lifecycle events of one portal, or of one stranger, that go before all others, in one minute; the rest wait for their turn. */
 const MOST = 5
 const WINDOW_MS = 60_000
 
@@ -15,15 +15,15 @@ export class ExpressLane {
     this.#now = now
   }
 
-  admits (memberId: string): boolean {
+  admits (sender: string): boolean {
     const now = this.#now()
     // A clock that was set back must not keep a window open for long.
     if (now >= this.#windowEnd || now < this.#windowEnd - WINDOW_MS) {
       this.#windowEnd = now + WINDOW_MS
       this.#counts.clear()
     }
-    const count = (this.#counts.get(memberId) ?? 0) + 1
-    this.#counts.set(memberId, count)
+    const count = (this.#counts.get(sender) ?? 0) + 1
+    this.#counts.set(sender, count)
     return count <= MOST
   }
 }

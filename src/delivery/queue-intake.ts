@@ -50,7 +50,7 @@ export class QueueIntake implements Intake {
     const proved = gate.prove(post, stored)
     if (proved.status === 'proved') return await this.#keep(post, { lifecycle: isLifecycle }, { status: 'accepted', portal: proved.portal })
     if (isLifecycle && proof.asks(post, stored)) return await this.#claim(post, stored)
-    return await this.#hold(post, isLifecycle)
+    return await this.#hold(post, stored, isLifecycle)
   }
 
   /** An install that nobody has confirmed yet. */
@@ -58,10 +58,10 @@ export class QueueIntake implements Intake {
     const { claims } = this.#parts
     if (isLarge(post)) return rejected('too_large')
     const [claim, id] = [claimOf(post), randomUUID()]
-    const source = wasKnown(post, stored) ? claim.memberId : sourceOf(post.ip)
-    if (!await claims.open(claim, source, id)) throw new FST_B24_INSTALL_BUSY()
+    const turn = turnOf(post, stored)
+    if (!await claims.open(claim, turn ?? claim.memberId, id)) throw new FST_B24_INSTALL_BUSY()
     try {
-      return await this.#keep(post, { id, lifecycle: true }, { status: 'accepted' })
+      return await this.#keep(post, { id, turn, lifecycle: true }, { status: 'accepted' })
     } catch (error) {
       // The place would be taken until the claim is forgotten.
       await claims.close(claim, id).catch(() => {})
@@ -70,9 +70,11 @@ export class QueueIntake implements Intake {
   }
 
   /** An event that nothing proves: kept only while its install is being verified. */
-  async #hold (post: Post, lifecycle: boolean): Promise<Receipt> {
+  async #hold (post: Post, stored: StoredInstall | undefined, lifecycle: boolean): Promise<Receipt> {
     const { claims, gate, store } = this.#parts
-    if (!isLarge(post) && await claims.hold(claimOf(post))) return await this.#keep(post, { lifecycle, held: true }, { status: 'accepted' })
+    if (!isLarge(post) && await claims.hold(claimOf(post))) {
+      return await this.#keep(post, { lifecycle, turn: turnOf(post, stored), held: true }, { status: 'accepted' })
+    }
     // The install may have been confirmed since it was read.
     const proved = gate.prove(post, await store.get(post.envelope.auth.member_id))
     return proved.status === 'proved' ? await this.#keep(post, { lifecycle }, { status: 'accepted', portal: proved.portal }) : proved
@@ -87,12 +89,17 @@ export class QueueIntake implements Intake {
       id: randomUUID(),
       ...keeping,
       receivedAt: Date.now(),
-      first: keeping.lifecycle === true && this.#lane.admits(auth.member_id),
+      first: keeping.lifecycle === true && this.#lane.admits(keeping.turn ?? auth.member_id),
       item,
       coalesce: coalesce && definition?.content !== true && keeping.held !== true && hooks.coalesces(event)
     }))
     return receipt
   }
+}
+
+/** Who answers for a post that nothing proves yet: a member id is easy to claim. `undefined` for the portal, where its token says so. */
+function turnOf (post: Post, stored: StoredInstall | undefined): string | undefined {
+  return wasKnown(post, stored) ? undefined : `? ${sourceOf(post.ip)}`
 }
 
 function isLarge ({ envelope }: Post): boolean {

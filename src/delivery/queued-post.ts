@@ -27,6 +27,7 @@ export interface QueuedPayload {
 export interface Keeping {
   id: string
   receivedAt: number
+  turn?: string | undefined
   item?: string | undefined
   coalesce?: boolean
   first?: boolean
@@ -36,7 +37,7 @@ export interface Keeping {
 }
 
 /** Makes of a post what the queue keeps. */
-export function stow ({ envelope, token, ip }: Post, sealer: Sealer, { id, receivedAt, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
+export function stow ({ envelope, token, ip }: Post, sealer: Sealer, { id, receivedAt, turn, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
   const memberId = envelope.auth.member_id
   const { rest, secrets } = takeSecrets(envelope)
   const kept = secrets.filter(([path]) => isWanted(path, lifecycle))
@@ -52,6 +53,7 @@ export function stow ({ envelope, token, ip }: Post, sealer: Sealer, { id, recei
     memberId,
     code: envelope.event.toUpperCase(),
     receivedAt,
+    ...(turn !== undefined && { turn }),
     ...(first && { first }),
     ...(item !== undefined && { item, ...(coalesce && { coalesce }) }),
     payload

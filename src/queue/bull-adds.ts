@@ -39,9 +39,10 @@ export class BullAdds {
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
   async add (event: QueuedEvent): Promise<void> {
-    const turn = event.first === true ? 0 : this.#take(event.memberId)
+    const owner = event.turn ?? event.memberId
+    const turn = event.first === true ? 0 : this.#take(owner)
     const id = await (turn > 0 ? this.#prioritized : this.#standard).ask(jobOf(event, turn))
-    if (id !== event.id) this.#turns.giveBack(event.memberId, turn)
+    if (id !== event.id) this.#turns.giveBack(owner, turn)
   }
 
   /** Reads whose turn it is. */

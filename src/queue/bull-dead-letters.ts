@@ -72,8 +72,8 @@ export class BullDeadLetters implements DeadLetterBox {
   async #replay (id: string): Promise<boolean> {
     const job: Job | undefined = await this.#queue.getJob(id)
     if (job === undefined) return false
-    const { memberId = '', first = false } = eventOf(job) ?? {}
-    const turn = first ? 0 : this.#adds.turnOf(memberId)
+    const { memberId = '', turn: owner = memberId, first = false } = eventOf(job) ?? {}
+    const turn = first ? 0 : this.#adds.turnOf(owner)
     // A process that ends between the two leaves the letter where it is.
     if (await this.#client.eval(RENEW, 2, this.#queue.toKey('failed'), this.#queue.toKey(id), id, turn, renewedProgress(job) ?? '0') === 0) return false
     return await isThere(job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true }))

@@ -8,6 +8,7 @@ const LONGEST_KEY = 200
 export interface EventKeys {
   /** 0 goes before 1. */
   lane: number
+  /** Who takes a turn for it. */
   portal: string
   /** Item of the portal, where the event names one. */
   item?: string
@@ -17,8 +18,8 @@ export interface EventKeys {
 
 /** Reads the keys of an event; of what is no event too. */
 export function keysOf (event: unknown): EventKeys {
-  const { memberId, code, first, item, coalesce } = (event ?? {}) as Partial<QueuedEvent>
-  const keys: EventKeys = { lane: first === true ? 0 : 1, portal: keyOf([memberId]) }
+  const { memberId, turn = memberId, code, first, item, coalesce } = (event ?? {}) as Partial<QueuedEvent>
+  const keys: EventKeys = { lane: first === true ? 0 : 1, portal: keyOf([turn]) }
   if (typeof item !== 'string') return keys
   keys.item = keyOf([memberId, item])
   if (coalesce === true) keys.repeat = keyOf([memberId, code, item])

@@ -4,8 +4,10 @@ import type { Aborting } from './abort.ts'
 export interface QueuedEvent {
   /** Ours, unique; the same at every attempt. */
   id: string
-  /** Portal that the event counts for: portals take turns. */
+  /** Portal that the event is of. */
   memberId: string
+  /** Who takes turns with the portals for it; where it is left out, its portal does. For what its portal has not proved to be its own. */
+  turn?: string
   /** Code on the wire, in capitals. */
   code: string
   /** When it came, ms since the epoch. */

@@ -39,6 +39,20 @@ t.test('takes as many installs of one portal, and of one sender, as may wait', a
   await claim('portal-0')
 })
 
+t.test('charges a forged install to who sends it, and not to the portal that it names', async t => {
+  const { delivery, b24, added, store } = await bench(t)
+  const [{ envelope }, portal] = await installOf(b24)
+  await store.swap(portal.memberId, 0, { ...sampleInstall(portal.memberId), token: digestToken(portal.applicationToken) })
+  const forged = { ...envelope, auth: { ...envelope.auth, application_token: secret() } }
+  for (let count = 0; count < MOST_OF_CLAIM; count++) await delivery.receiver.receive(forged, sender)
+  await delivery.receiver.receive(dealOf(portal.memberId, forged.auth.application_token), { ...sender, ip: '2001:db8::1' })
+  t.strictSame([...new Set(added.map(({ turn }) => turn))], ['? 192.0.2.1', '? 2001:db8:0:0'])
+  t.equal(added.filter(({ first }) => first).length, 5)
+  t.ok(added.every(({ memberId }) => memberId === portal.memberId))
+  await delivery.receiver.receive(envelope, sender)
+  t.match(added.at(-1), { memberId: portal.memberId, turn: undefined, first: true }, 'which has its own places')
+})
+
 t.test('gives the place of an install back that could not be stored', async t => {
   const { delivery, b24, queue, claims } = await bench(t)
   const [{ envelope }, portal] = await installOf(b24)

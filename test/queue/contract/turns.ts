@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../../helpers/until.ts'
-import { addAll, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+import { addAll, dead, newEvent, newEvents, newGate, type Trial } from './trial.ts'
 
 /** Who goes first. */
 export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
@@ -33,6 +33,38 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     await until(() => trial.ids.includes(event.id), 'the other portal has its turn')
     const place = trial.ids.indexOf(event.id) - before
     assert.ok(place <= 20, `as number ${place}`)
+  },
+
+  async 'counts an event with a turn of its own for that, and not for its portal' (trial) {
+    const queue = await trial.open()
+    const forged = newEvents(500, { turn: '? 198.51.100.1' })
+    await Promise.all(forged.map(event => queue.add(event)))
+    trial.work(queue, async ({ event }) => {
+      await sleep(5)
+      return (event as { payload: unknown }).payload === 'dies' ? dead() : undefined
+    }, 4)
+    await until(() => trial.runs.length > 40, 'the stranger is at work')
+    const event = newEvent()
+    await queue.add(event)
+    const before = trial.runs.length
+    await until(() => trial.ids.includes(event.id), 'the portal has its turn')
+    const place = trial.ids.indexOf(event.id) - before
+    assert.ok(place <= 20, `as number ${place}`)
+    await queue.add(newEvent({ turn: '? 198.51.100.1', payload: 'dies' }))
+    await trial.told(1)
+    const [letter] = (await queue.deadLetters.list({ memberId: event.memberId })).letters
+    assert.equal(letter?.event?.turn, '? 198.51.100.1', 'it is of its portal all the same')
+    assert.equal(await queue.deadLetters.replay(letter.id), true)
+    await trial.told(2)
+  },
+
+  async 'handles one item of a portal at a time, whoever has the turn' (trial) {
+    const queue = await trial.open()
+    const events = Array.from({ length: 40 }, (_, i) => newEvent({ item: 'deal:1', ...(i % 2 === 0 && { turn: `? ${i % 3}` }) }))
+    await addAll(queue, events)
+    trial.work(queue, async () => { await sleep(2) })
+    await trial.settled(queue, 40)
+    assert.equal(new Set(trial.ids).size, 40)
   },
 
   async 'lets twenty quiet portals have their turns soon while 500 events of one wait' (trial) {
