@@ -17,8 +17,8 @@ for (const { storage, options } of STORAGES) {
     const known = b24.portal('known.bitrix24.com')
     await known.install(eventsUrl, from('192.0.2.1'))
     await untilIdle(bitrix24)
-    const heardAfter: number[] = []
-    bitrix24.on('onCrmDealAdd', async (_event) => { heardAfter.push(performance.now()) })
+    const heard = new Set<number>()
+    bitrix24.on('onCrmDealAdd', event => { heard.add(event.data.FIELDS.ID) })
     b24.fault('app.info', SLOW)
 
     const answers = new Map<string, number>()
@@ -30,7 +30,7 @@ for (const { storage, options } of STORAGES) {
         const { statusCode, body } = await b24.portal(`${name}.bitrix24.com`).install(eventsUrl, {
           ...from('198.51.100.1'), auth: { application_token: secret(), access_token: secret(), refresh_token: secret() }
         })
-        const answer = `${statusCode} ${JSON.parse(body).code ?? ''}`
+        const answer = `${statusCode} ${/FST_\w+/.exec(body) ?? ''}`
         answers.set(answer, (answers.get(answer) ?? 0) + 1)
       }
     }
@@ -40,13 +40,11 @@ for (const { storage, options } of STORAGES) {
     const fresh = b24.portal('new.bitrix24.com')
     const began = performance.now()
     t.equal((await fresh.install(eventsUrl, from('192.0.2.1'))).statusCode, 200)
-    let mostWaiting = 0
-    let slowest = 0
+    let [deals, mostWaiting, slowest] = [0, 0, 0]
     await until(async () => {
-      const sent = performance.now()
-      t.equal((await known.send('onCrmDealAdd', { FIELDS: { ID: 1 } }, from('192.0.2.1'))).statusCode, 200)
-      const already = heardAfter.length
-      await until(() => heardAfter.length > already, 'the event of a portal that is installed is handled')
+      const [ID, sent] = [++deals, performance.now()]
+      t.equal((await known.send('onCrmDealAdd', { FIELDS: { ID } }, from('192.0.2.1'))).statusCode, 200)
+      await until(() => heard.has(ID), 'the event of a portal that is installed is handled')
       slowest = Math.max(slowest, performance.now() - sent)
       const { queue } = await bitrix24.health()
       mostWaiting = Math.max(mostWaiting, queue!.waiting + queue!.active)
