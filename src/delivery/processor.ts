@@ -4,7 +4,9 @@ import { INSTALL_PATIENCE_MS, type Claims, type ClaimState } from '../installs/c
 import type { InstallStore } from '../installs/store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portal } from '../portal/portal.ts'
+import { once } from '../queue/once-per-outage.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
+import { bareError } from '../redis/deadline.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { EventCounts } from './event-counts.ts'
 import { failureOf } from './failure.ts'
@@ -37,15 +39,20 @@ export interface HandlerProgress {
   proved?: true
 }
 
+type Failure = Error & { code?: string }
+
 /** Waits of an event whose portal is being verified, ms: as long as it waits already, within these. */
 const SHORTEST_HOLD_MS = 250
 const LONGEST_HOLD_MS = 30_000
-/** Until the store is asked again, ms. */
-const STORE_AWAY_MS = 1_000
+/** Waits before a store that is away is asked again, ms: as long as the event waits already, within these. */
+const SHORTEST_AWAY_MS = 1_000
+const LONGEST_AWAY_MS = 10_000
 
 /** Takes one attempt from the queue to the handlers. */
 export class Processor {
   readonly #parts: ProcessorParts
+  /** Once for each cause, until it stays away for a while: a store may fail for one portal alone, and for ever. */
+  readonly #tellAway = once(error => this.#parts.log.warn({ err: error }, 'the store is away: events wait for it'))
 
   constructor (parts: ProcessorParts) {
     this.#parts = parts
@@ -59,8 +66,15 @@ export class Processor {
       const event = run.event as QueuedEvent
       return this.#count(await this.#handle(run, event, payload, unstow(event, payload, this.#parts.sealer)))
     } catch (error) {
-      return this.#count(outcomeOf(error as Error & { code?: string }))
+      return this.#count(this.#outcomeOf(error as Failure, run))
     }
+  }
+
+  #outcomeOf (error: Failure, { event }: Run): Outcome {
+    if (error.code !== 'FST_B24_STORE_UNAVAILABLE') return { status: error.code === 'FST_B24_SEAL_UNREADABLE' ? 'dead' : 'failed', error }
+    const { memberId, receivedAt } = event as QueuedEvent
+    this.#tellAway(Object.assign(bareError(error.cause ?? error), { portal: memberId }))
+    return { status: 'later', delayMs: clamp(Date.now() - receivedAt, SHORTEST_AWAY_MS, LONGEST_AWAY_MS) }
   }
 
   async #handle (run: Run, event: QueuedEvent, payload: QueuedPayload, post: Post): Promise<Outcome> {
@@ -122,11 +136,6 @@ export class Processor {
 
 function progressOf ({ progress }: Run): HandlerProgress | undefined {
   return progress as HandlerProgress | undefined
-}
-
-function outcomeOf (error: Error & { code?: string }): Outcome {
-  if (error.code === 'FST_B24_STORE_UNAVAILABLE') return { status: 'later', delayMs: STORE_AWAY_MS }
-  return { status: error.code === 'FST_B24_SEAL_UNREADABLE' ? 'dead' : 'failed', error }
 }
 
 function clamp (value: number, least: number, most: number): number {

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { errors, type InstallStore, type StoredInstall } from '../../src/index.ts'
 import { untilIdle } from '../../src/testing/index.ts'
-import { buildWorld } from '../helpers/app.ts'
+import { buildWorld, temporaryFolder } from '../helpers/app.ts'
 import { startRedis } from '../helpers/redis-server.ts'
+import { until } from '../helpers/until.ts'
 
 for (const owner of ['the plugin', 'the caller'] as const) {
   t.test(`Redis goes and comes back, with a client of ${owner}`, { timeout: 60_000 }, async t => {
@@ -41,3 +43,37 @@ for (const owner of ['the plugin', 'the caller'] as const) {
     t.strictSame([...new Set(heard)].filter(id => id !== 2).sort(), [1, 3])
   })
 }
+
+t.test('an own store that fails for one portal is told once, and its events wait', { timeout: 60_000 }, async t => {
+  const records = new Map<string, StoredInstall>()
+  let fails = 0
+  const failing = new Set<string>()
+  const store: InstallStore = {
+    get: async (memberId) => {
+      if (!failing.has(memberId)) return records.get(memberId)
+      fails++
+      throw new errors.FST_B24_STORE_UNAVAILABLE({ cause: new Error('a row that no one can read') })
+    },
+    swap: async (memberId, version, install) => records.set(memberId, { version: version + 1, install }).size > 0,
+    scan: async () => ({ installs: [] })
+  }
+  const { app: { bitrix24 }, b24, eventsUrl, logs } = await buildWorld(t, { store, dataDir: temporaryFolder(t), delivery: { attempts: 2, backoffMs: 1 } })
+  const portal = b24.portal('acme.bitrix24.com')
+  await portal.install(eventsUrl)
+  await untilIdle(bitrix24)
+  const heard: number[] = []
+  bitrix24.on('onCrmDealAdd', ({ attempt }) => {
+    heard.push(attempt)
+    if (attempt > 1) return
+    failing.add(portal.memberId)
+    throw new Error('not yet')
+  })
+  t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } })).statusCode, 200)
+  await until(() => fails > 2, 'it is tried again')
+  const told = logs.filter(line => line.includes('a row that no one can read'))
+  t.equal(told.length, 1)
+  t.match(JSON.parse(told[0]!), { level: 40, err: { portal: portal.memberId } })
+  failing.clear()
+  await untilIdle(bitrix24, 20_000)
+  t.strictSame(heard, [1, 2], 'and no attempt is lost')
+})
