@@ -23,7 +23,7 @@ export interface Replayed {
 }
 
 /** What stands before the event, so that the worker need not read all of it. */
-type Heading = Partial<Pick<QueuedEvent, 'memberId' | 'code' | 'first' | 'item' | 'coalesce'>> & { replayed?: Replayed | undefined }
+type Heading = Partial<Pick<QueuedEvent, 'memberId' | 'turn' | 'code' | 'first' | 'item' | 'coalesce'>> & { replayed?: Replayed | undefined }
 
 /** Lines of one entry: the worker puts all of them in line at once. */
 const MOST_LINES = 100
@@ -33,8 +33,8 @@ const END = Number.MAX_SAFE_INTEGER
 
 /** Text of a line; JSON has neither a tab nor a line break in it. */
 export function lineOf (event: unknown, replayed?: Replayed): string {
-  const { memberId, code, first, item, coalesce } = (event ?? {}) as Partial<QueuedEvent>
-  return `${JSON.stringify({ memberId, code, first, item, coalesce, replayed } as Heading)}\t${JSON.stringify(event)}`
+  const { memberId, turn, code, first, item, coalesce } = (event ?? {}) as Partial<QueuedEvent>
+  return `${JSON.stringify({ memberId, turn, code, first, item, coalesce, replayed } as Heading)}\t${JSON.stringify(event)}`
 }
 
 /** Reads a line; of a text that is none, the text counts as the event. */

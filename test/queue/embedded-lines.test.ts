@@ -6,7 +6,7 @@ import { newEvent, open, openFolder } from './embedded-trial.ts'
 
 t.test('a line', async t => {
   await t.test('is read as it was written', async t => {
-    for (const over of [{}, { item: 'deal:1', coalesce: true }, { first: true, payload: { text: 'a\tb\nc' } }]) {
+    for (const over of [{}, { turn: '? somebody' }, { item: 'deal:1', coalesce: true }, { first: true, payload: { text: 'a\tb\nc' } }]) {
       const event = newEvent(over)
       t.strictSame(parseLine(lineOf(event)), { keys: keysOf(event), event: JSON.stringify(event) })
       t.strictSame(parseLine(lineOf(event, { coalesced: 5, progress: 'half' })), { keys: keysOf(event), event: JSON.stringify(event), replayed: { coalesced: 5, progress: 'half' } })
