@@ -1,4 +1,4 @@
-// Bull Board: what waits, what runs and what failed, in a browser. Behind a password: it shows the portals' data, and can delete it.
+// Bull Board: what waits, what runs and what failed, in a browser. Behind a password: it shows the portals' data.
 import { timingSafeEqual } from 'node:crypto'
 import basicAuth from '@fastify/basic-auth'
 import { createBullBoard } from '@bull-board/api'
@@ -32,7 +32,8 @@ export async function showBoard (app: FastifyInstance, { redis, password, client
     await connection.quit()
   })
   const server = new FastifyAdapter()
-  createBullBoard({ queues: [new BullMQAdapter(queue)], serverAdapter: server })
+  // BullMQ's own retry forgets the error; the app's `deadLetters` replay and discard.
+  createBullBoard({ queues: [new BullMQAdapter(queue, { readOnlyMode: true })], serverAdapter: server })
   server.setBasePath('/board')
   await app.register(server.registerPlugin(), { prefix: '/board' })
 }

@@ -86,23 +86,27 @@ async function handleAll (t: Test, server: Program, all: Program[]): Promise<voi
   t.ok(lines.length <= stored + 1, `${stored} are stored, and ${lines.length} handled`)
 }
 
-t.test('the board wants its password', { timeout: 60_000 }, async t => {
+t.test('the board wants its password, and changes nothing', { timeout: 60_000 }, async t => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
   const password = secret()
   const server = start(t, 'examples/server.ts', { REDIS_URL: redis.url, SIMULATOR_PORT: String(await freePort()), BOARD_PASSWORD: password })
   await until(() => server.text.includes('listens at'), 'it listens', 30_000)
   const [, origin] = /listens at (\S+)/.exec(server.text) ?? []
-  const status = async (credentials?: string) => {
+  const ask = async (path: string, credentials?: string, method = 'GET') => {
     const headers = credentials === undefined ? {} : { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
-    return (await fetch(`${origin}/board`, { headers })).status
+    return await fetch(`${origin}${path}`, { method, headers })
   }
-  t.equal(await status(), 401)
-  t.equal(await status('admin:wrong'), 401)
-  t.equal(await status(`root:${password}`), 401)
-  t.equal(await status(`admin:${password}`), 200)
-  const queues = await fetch(`${origin}/board/api/queues`, { headers: { authorization: `Basic ${Buffer.from(`admin:${password}`).toString('base64')}` } })
-  t.match(await queues.json(), { queues: [{ name: 'events' }] })
-  t.equal((await fetch(`${origin}/bitrix24/events`)).status, 200, 'and the rest of the app does not')
+  const admin = `admin:${password}`
+  for (const [credentials, status] of [[undefined, 401], ['admin:wrong', 401], [`root:${password}`, 401], [admin, 200]] as const) {
+    t.equal((await ask('/board', credentials)).status, status)
+  }
+  t.equal((await ask('/bitrix24/events')).status, 200, 'and the rest of the app does not')
+
+  for (const action of ['pause', 'empty', 'obliterate', 'promote', 'retry/failed', 'clean/failed', '1/retry', '1/clean', '1/promote']) {
+    t.equal((await ask(`/board/api/queues/events/${action}`, admin, 'PUT')).status, 405, action)
+  }
+  await ask('/board/api/queues/pause', admin, 'PUT')
+  t.match(await (await ask('/board/api/queues', admin)).json(), { queues: [{ name: 'events', readOnlyMode: true, isPaused: false }] })
   t.equal(await server.stop(), 0)
 })
