@@ -33,6 +33,8 @@ export const FST_B24_FOREIGN_JOB = createError('FST_B24_FOREIGN_JOB', 'This is n
 export const FST_B24_PORTAL_GONE = createError('FST_B24_PORTAL_GONE', 'The portal of this event is gone', 410)
 /** An install can never be confirmed any more, or an event was kept for such a one. */
 export const FST_B24_INSTALL_LOST = createError('FST_B24_INSTALL_LOST', 'The install cannot be confirmed any more: %s', 410)
+/** A cursor that no list of this storage has given. */
+export const FST_B24_INVALID_CURSOR = createError('FST_B24_INVALID_CURSOR', 'This is no cursor that a list has given', 400)
 /** No dead letter has this id. */
 export const FST_B24_NO_DEAD_LETTER = createError('FST_B24_NO_DEAD_LETTER', "There is no dead letter '%s'", 404)
 /** The store cannot answer now. */

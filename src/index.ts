@@ -13,7 +13,7 @@ export type { Bitrix24EventMap, EventCode, EventData, EventName } from './events
 export type { EventFilter } from './events/filter.ts'
 export type { HookOptions } from './events/registration.ts'
 export type { DeadLetterFilter } from './delivery/dead-letter-filter.ts'
-export type { DeadLetter, DeadLetterList, DeadLetters } from './delivery/dead-letters.ts'
+export type { DeadLetter, DeadLetterList, DeadLetterQuery, DeadLetters } from './delivery/dead-letters.ts'
 export type { EventCounts } from './delivery/event-counts.ts'
 export type { HandlerContext } from './delivery/handler-context.ts'
 export type { LifecycleContext, LifecycleHook, LifecycleHookName, LifecycleHooks } from './delivery/lifecycle-hooks.ts'

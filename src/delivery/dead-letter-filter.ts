@@ -1,9 +1,11 @@
 import { FST_B24_INVALID_FILTER } from '../errors.ts'
+import { baseCode } from '../events/definition-of.ts'
+import type { DeadLetterFilter as BoxFilter } from '../queue/queue.ts'
 
 /** Which dead letters are meant; `{}`: all. */
 export interface DeadLetterFilter {
   memberId?: string
-  /** Name or code of the event, in any case. */
+  /** Name or code of the event, in any case; without a type suffix, those with one are meant too. */
   event?: string
 }
 
@@ -22,4 +24,11 @@ export function checkFilter (filter: unknown): DeadLetterFilter {
     if (typeof value !== 'string') throw new FST_B24_INVALID_FILTER(`${key} must be a string; left out, it means all`)
   }
   return filter as DeadLetterFilter
+}
+
+/** What a filter asks of a letter; `undefined` for nothing. */
+export function meets ({ memberId, event }: DeadLetterFilter): BoxFilter | undefined {
+  if (memberId === undefined && event === undefined) return undefined
+  const wanted = event?.toUpperCase()
+  return letter => (memberId ?? letter.memberId) === letter.memberId && (wanted === undefined || [letter.code, baseCode(letter.code)].includes(wanted))
 }

@@ -1,11 +1,15 @@
-import { FST_B24_NO_DEAD_LETTER, FST_B24_PORTAL_GONE } from '../errors.ts'
+import { FST_B24_INVALID_CURSOR, FST_B24_INVALID_FILTER, FST_B24_NO_DEAD_LETTER, FST_B24_PORTAL_GONE } from '../errors.ts'
 import type { InstallStore } from '../installs/store.ts'
 import type { WebhookTokens } from '../installs/webhook-tokens.ts'
-import type { DeadLetterBox, DeadLetterFilter as BoxFilter, DeadLetter as StoredLetter } from '../queue/queue.ts'
+import type { DeadLetterBox, DeadLetter as StoredLetter } from '../queue/queue.ts'
 import { redact } from '../wire/redact.ts'
-import { checkFilter, type DeadLetterFilter } from './dead-letter-filter.ts'
+import { checkFilter, meets, type DeadLetterFilter } from './dead-letter-filter.ts'
+import { isIntegerIn } from './delivery-options.ts'
 import type { LifecycleProof } from './lifecycle-proof.ts'
 import { nameOfCode, payloadOf } from './queued-post.ts'
+
+/** Most letters of one page. */
+const MOST_LISTED = 100
 
 /** An event that could not be handled. Holds no secret. */
 export interface DeadLetter {
@@ -25,6 +29,16 @@ export interface DeadLetter {
   readonly error: { readonly message: string, readonly code?: string }
   /** The body as it was decoded, without its secrets. */
   readonly raw: unknown
+}
+
+export interface DeadLetterQuery extends DeadLetterFilter {
+  /** That of the page before. */
+  cursor?: string | undefined
+  /**
+   * Most letters of the page, 1 to 100.
+   * @default 100
+   */
+  limit?: number | undefined
 }
 
 export interface DeadLetterList {
@@ -50,11 +64,23 @@ export class DeadLetters {
   /**
    * Lists some dead letters, newest first. A page with a filter may be short, even empty, and have a `cursor` all the same.
    *
-   * @throws FST_B24_INVALID_FILTER, FST_B24_STORE_UNAVAILABLE
+   * @throws FST_B24_INVALID_FILTER, FST_B24_INVALID_CURSOR, FST_B24_STORE_UNAVAILABLE
    */
-  async list ({ cursor, ...filter }: DeadLetterFilter & { cursor?: string | undefined } = {}): Promise<DeadLetterList> {
-    const page = await this.#box.list(boxFilter(checkFilter(filter)), cursor)
+  async list ({ cursor, limit = MOST_LISTED, ...filter }: DeadLetterQuery = {}): Promise<DeadLetterList> {
+    if (!isIntegerIn(limit, 1, MOST_LISTED)) throw new FST_B24_INVALID_FILTER(`limit must be a whole number from 1 to ${MOST_LISTED}`)
+    if (cursor !== undefined && typeof cursor !== 'string') throw new FST_B24_INVALID_CURSOR()
+    const page = await this.#box.list(meets(checkFilter(filter)), cursor, limit)
     return { letters: page.letters.map(shown), ...(page.cursor !== undefined && { cursor: page.cursor }) }
+  }
+
+  /**
+   * The dead letter of that id, or `undefined` when there is none.
+   *
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  async get (id: string): Promise<DeadLetter | undefined> {
+    const letter = await this.#box.get(id)
+    return letter && shown(letter)
   }
 
   /**
@@ -89,7 +115,7 @@ export class DeadLetters {
 
   /** Walks first and acts then: what is taken out, or fails again, would shift the pages. */
   async #each (filter: DeadLetterFilter, act: (letter: StoredLetter) => Promise<boolean>): Promise<number> {
-    const meant = boxFilter(checkFilter(filter))
+    const meant = meets(checkFilter(filter))
     const found: StoredLetter[] = []
     let cursor: string | undefined
     do {
@@ -113,8 +139,4 @@ export class DeadLetters {
 export function shown (letter: StoredLetter): DeadLetter {
   const { event, ...facts } = letter
   return { ...facts, name: nameOfCode(letter.code), raw: redact(payloadOf(event)?.envelope) }
-}
-
-function boxFilter ({ memberId, event }: DeadLetterFilter): BoxFilter {
-  return { memberId, code: event?.toUpperCase() }
 }

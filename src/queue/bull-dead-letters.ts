@@ -1,11 +1,14 @@
 import type { Job, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
+import { FST_B24_INVALID_CURSOR } from '../errors.ts'
 import { withinDeadline } from '../redis/deadline.ts'
 import type { BullAdds } from './bull-adds.ts'
 import { eventOf, letterOf, renewedProgress } from './bull-letter.ts'
+import { PAGE, pageOf, placesOf } from './dead-letter-page.ts'
 import type { DeadLetter, DeadLetterBox, DeadLetterFilter, DeadLetterPage } from './queue.ts'
 
-const PAGE = 100
+/** When a letter failed, and its id. */
+const CURSOR = /^(\d{1,16})\.(.+)$/s
 
 // KEYS: failed, job. ARGV: id, turn, progress. BullMQ resets attempts that failed, but not those that a worker did not survive.
 const RENEW = `
@@ -27,8 +30,10 @@ export class BullDeadLetters implements DeadLetterBox {
     this.#adds = adds
   }
 
-  list (filter: DeadLetterFilter = {}, cursor?: string): Promise<DeadLetterPage> {
-    return withinDeadline(this.#list(filter, cursor))
+  async list (filter?: DeadLetterFilter, cursor?: string, limit = PAGE): Promise<DeadLetterPage> {
+    const behind = cursor === undefined ? undefined : CURSOR.exec(cursor)
+    if (behind === null) throw new FST_B24_INVALID_CURSOR()
+    return await withinDeadline(this.#list(filter, behind as [string, string, string] | undefined, limit))
   }
 
   async get (id: string): Promise<DeadLetter | undefined> {
@@ -44,29 +49,26 @@ export class BullDeadLetters implements DeadLetterBox {
     return withinDeadline(this.#discard(id))
   }
 
-  async #list ({ memberId, code }: DeadLetterFilter, cursor?: string): Promise<DeadLetterPage> {
-    const start = cursor === undefined ? 0 : await this.#after(cursor)
-    const found = await this.#client.zrevrange(this.#queue.toKey('failed'), start, start + PAGE - 1, 'WITHSCORES')
+  async #list (filter: DeadLetterFilter | undefined, behind: [string, string, string] | undefined, limit: number): Promise<DeadLetterPage> {
+    const start = behind === undefined ? 0 : await this.#after(behind)
+    const found = await this.#client.zrevrange(this.#queue.toKey('failed'), start, start + placesOf(filter, limit) - 1, 'WITHSCORES')
     const ids = found.filter((_, i) => i % 2 === 0)
-    // One may have been put back or deleted since.
-    const jobs = (await Promise.all(ids.map(id => this.#find(id)))).filter(job => job !== undefined)
-    return {
-      letters: jobs.map(letterOf).filter(letter => (memberId === undefined || letter.memberId === memberId) && (code === undefined || letter.code === code)),
-      ...(ids.length === PAGE && { cursor: `${found.at(-1)}.${ids.at(-1)}` })
-    }
+    // All are asked for in one turn, and answered in one round trip.
+    const jobs = await Promise.all(ids.map(id => this.#find(id)))
+    return pageOf(jobs.map((job, i) => ({ cursor: `${found[2 * i + 1]}.${ids[i]}`, letter: job && letterOf(job) })), filter, limit)
   }
 
   /** Index of the first letter behind the one that the cursor names; when that is gone, of the first of its millisecond. */
-  async #after (cursor: string): Promise<number> {
-    const dot = cursor.indexOf('.')
+  async #after ([, failedAt, id]: [string, string, string]): Promise<number> {
     const failed = this.#queue.toKey('failed')
-    const rank = await this.#client.zrevrank(failed, cursor.slice(dot + 1))
-    return rank === null ? await this.#client.zcount(failed, `(${cursor.slice(0, dot)}`, '+inf') : rank + 1
+    const rank = await this.#client.zrevrank(failed, id)
+    return rank === null ? await this.#client.zcount(failed, `(${failedAt}`, '+inf') : rank + 1
   }
 
+  /** One may have been put back or deleted since; only what failed for good has an end, and stays. */
   async #find (id: string): Promise<Job | undefined> {
     const job: Job | undefined = await this.#queue.getJob(id)
-    return job !== undefined && await job.isFailed() ? job : undefined
+    return job?.finishedOn === undefined ? undefined : job
   }
 
   async #replay (id: string): Promise<boolean> {

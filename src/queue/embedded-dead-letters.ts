@@ -1,12 +1,12 @@
+import { FST_B24_INVALID_CURSOR } from '../errors.ts'
 import { storeUnavailable } from '../redis/deadline.ts'
+import { PAGE, pageOf, placesOf } from './dead-letter-page.ts'
 import type { EmbeddedCommits } from './embedded-commits.ts'
 import { keyOf } from './embedded-keys.ts'
 import { asRecord, parseJson, type EventRecord } from './embedded-record.ts'
 import { sizeOf, type EmbeddedTables } from './embedded-tables.ts'
 import type { EventShelf } from './event-shelf.ts'
 import type { DeadLetter, DeadLetterBox, DeadLetterFilter, DeadLetterPage, QueuedEvent, QueueSettings } from './queue.ts'
-
-const PAGE = 100
 
 interface Death {
   id: string
@@ -30,14 +30,12 @@ export class EmbeddedDeadLetters implements DeadLetterBox {
     this.#parts = parts
   }
 
-  async list ({ memberId, code }: DeadLetterFilter = {}, cursor?: string): Promise<DeadLetterPage> {
+  async list (filter?: DeadLetterFilter, cursor?: string, limit = PAGE): Promise<DeadLetterPage> {
     const { tables } = this.#parts
-    const before = cursor === undefined ? {} : { start: (Number(cursor) || 0) - 1 }
-    const entries = tables.read(() => [...tables.dead.getRange({ ...before, reverse: true, limit: PAGE })])
-    const letters = entries.map(({ key, value }) => letterOf(parseDeath(key, value)))
-      .filter(letter => (memberId === undefined || letter.memberId === memberId) && (code === undefined || letter.code === code))
-    const last = entries[PAGE - 1]
-    return last === undefined ? { letters } : { letters, cursor: String(last.key) }
+    if (cursor !== undefined && !/^\d{1,15}$/.test(cursor)) throw new FST_B24_INVALID_CURSOR()
+    const before = cursor === undefined ? {} : { start: Number(cursor) - 1 }
+    const entries = tables.read(() => [...tables.dead.getRange({ ...before, reverse: true, limit: placesOf(filter, limit) })])
+    return pageOf(entries.map(({ key, value }) => ({ cursor: String(key), letter: letterOf(parseDeath(key, value)) })), filter, limit)
   }
 
   async get (id: string): Promise<DeadLetter | undefined> {

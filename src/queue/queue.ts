@@ -70,11 +70,8 @@ export interface DeadLetter {
   event?: QueuedEvent
 }
 
-export interface DeadLetterFilter {
-  memberId?: string | undefined
-  /** Code of the event, in capitals. */
-  code?: string | undefined
-}
+/** Tells whether a letter is meant. */
+export type DeadLetterFilter = (letter: DeadLetter) => boolean
 
 export interface DeadLetterPage {
   letters: DeadLetter[]
@@ -84,8 +81,11 @@ export interface DeadLetterPage {
 
 /** Each verb rejects with `FST_B24_STORE_UNAVAILABLE` when the queue cannot be reached. */
 export interface DeadLetterBox {
-  /** Some dead letters after `cursor`, newest first. A page may be short, even empty, and have a `cursor`. */
-  list (filter?: DeadLetterFilter, cursor?: string): Promise<DeadLetterPage>
+  /**
+   * Some dead letters after `cursor`, newest first, up to `limit` (100 at most). A page may be short, even empty, and have a `cursor`.
+   * @throws FST_B24_INVALID_CURSOR for what no page gives
+   */
+  list (filter?: DeadLetterFilter, cursor?: string, limit?: number): Promise<DeadLetterPage>
   get (id: string): Promise<DeadLetter | undefined>
   /** Puts it back into the queue with its progress, its attempts counted anew; `false` when there is none of this id. */
   replay (id: string): Promise<boolean>

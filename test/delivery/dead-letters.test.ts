@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { DeadLetters, FastifyBitrix24Options } from '../../src/index.ts'
 import { untilIdle } from '../../src/testing/index.ts'
 import { buildWorld } from '../helpers/app.ts'
+import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
 
 /** An app with one dead letter for each of the codes. */
@@ -42,3 +43,40 @@ t.test('a filter that may not say what was meant is refused, and moves nothing',
   t.equal((await deadLetters.list()).letters.length, 2)
   t.equal(await deadLetters.discard({}), 2, 'a literal {} means all')
 })
+
+for (const { storage, options } of STORAGES) {
+  t.test(`dead letters are found, ${storage}`, async t => {
+    const codes = ['ONCRMDYNAMICITEMUPDATE_147', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMUPDATE_148', 'ONCRMDEALADD', 'ONMYOWN_5', 'ONMYOWN']
+    const { deadLetters } = await worldOfDead(t, codes, options(t))
+    const found = async (event: string) => (await deadLetters.list({ event })).letters.map(({ code }) => code).sort()
+
+    await t.test('by the name that they show, by their code and by its base', async t => {
+      for (const { name, code } of (await deadLetters.list()).letters) {
+        t.ok((await found(name)).includes(code), `${code} by ${name}`)
+        t.ok((await found(code.toLowerCase())).includes(code), `${code} by its code`)
+      }
+      t.strictSame(await found('onCrmDynamicItemUpdate'), codes.slice(0, 3).sort())
+      t.strictSame(await found('ONCRMDYNAMICITEMUPDATE_147'), ['ONCRMDYNAMICITEMUPDATE_147'])
+      t.strictSame(await found('onMyOwn'), ['ONMYOWN'], 'no documented event has this suffix')
+      t.strictSame(await found(''), [])
+    })
+
+    await t.test('one by its id', async t => {
+      const [letter] = (await deadLetters.list()).letters
+      t.strictSame(await deadLetters.get(letter!.id), letter)
+      for (const id of ['nobody', '']) t.equal(await deadLetters.get(id), undefined)
+    })
+
+    await t.test('in pages of any length', async t => {
+      const all = (await deadLetters.list()).letters
+      const first = await deadLetters.list({ limit: 4 })
+      t.strictSame(first.letters, all.slice(0, 4))
+      t.strictSame(await deadLetters.list({ cursor: first.cursor, limit: 4 }), { letters: all.slice(4) })
+      for (const limit of [0, 101, 1.5, -1, NaN, '5']) await t.rejects(deadLetters.list({ limit: limit as number }), { code: 'FST_B24_INVALID_FILTER', message: /limit/ }, String(limit))
+      for (const cursor of ['no cursor', '', 7, {}]) await t.rejects(deadLetters.list({ cursor: cursor as string }), { code: 'FST_B24_INVALID_CURSOR', statusCode: 400 }, String(cursor))
+    })
+
+    t.equal(await deadLetters.discard({ event: 'onCrmDynamicItemUpdate' }), 3)
+    t.equal(await deadLetters.replay({ event: 'onCrmDealAdd' }), 1)
+  })
+}

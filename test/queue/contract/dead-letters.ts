@@ -12,16 +12,39 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     await trial.counted(queue, { waiting: 0, active: 0, dead: 130 })
     await trial.told(130)
     const told = new Map(trial.dead.map(letter => [letter.id, letter]))
-    const filters: DeadLetterFilter[] = [{}, { memberId: 'b' }, { code: 'ADD' }, { memberId: 'a', code: 'ADD' }, { memberId: 'nobody' }, { code: 'NOTHING' }, { memberId: undefined }]
+    const filters: Array<{ memberId?: string, code?: string }> = [{}, { memberId: 'b' }, { code: 'ADD' }, { memberId: 'a', code: 'ADD' }, { memberId: 'nobody' }, { code: 'NOTHING' }]
     for (const filter of filters) {
-      const letters = await allOf(queue.deadLetters, filter)
+      const letters = await allOf(queue.deadLetters, ({ memberId, code }) => memberId === (filter.memberId ?? memberId) && code === (filter.code ?? code))
       const times = letters.map(({ failedAt }) => failedAt)
       assert.deepEqual(times, times.toSorted((a, b) => b - a), 'newest first')
       assert.deepEqual(letters, letters.map(({ id }) => told.get(id)), 'as onDead was told')
       const expected = [...told.values()].filter(({ memberId, code }) => memberId === (filter.memberId ?? memberId) && code === (filter.code ?? code))
       assert.deepEqual(letters.map(({ id }) => id).sort(), expected.map(({ id }) => id).sort(), JSON.stringify(filter))
     }
-    assert.deepEqual(await allOf(queue.deadLetters, undefined), await allOf(queue.deadLetters, {}))
+    assert.deepEqual(await allOf(queue.deadLetters, undefined), await allOf(queue.deadLetters, () => true))
+  },
+
+  async 'lists no more than asked for, and leads on to the rest' (trial) {
+    const queue = await trial.open()
+    trial.work(queue, () => dead())
+    await addAll(queue, Array.from({ length: 12 }, (_, i) => newEvent({ code: i % 3 === 0 ? 'ADD' : 'UPDATE' })))
+    await trial.counted(queue, { waiting: 0, active: 0, dead: 12 })
+    const all = await allOf(queue.deadLetters, undefined)
+    for (const filter of [undefined, ({ code }: DeadLetter) => code === 'ADD', ({ code }: DeadLetter) => code === 'UPDATE', () => false]) {
+      for (const limit of [1, 3, 5, 12, 100]) {
+        const expected = filter === undefined ? all : all.filter(filter)
+        assert.deepEqual(await allOf(queue.deadLetters, filter, limit), expected, `${limit} of ${filter}`)
+        assert.equal((await queue.deadLetters.list(filter, undefined, limit)).letters.length, Math.min(limit, expected.length))
+      }
+    }
+  },
+
+  async 'refuses a cursor that no page gives' (trial) {
+    const queue = await trial.open()
+    await kill(trial, queue)
+    for (const cursor of ['', 'x', 'NaN', '-1', '1e3', '1 ', ' 1', '1.', '.1', '0x1', '9'.repeat(40), 'undefined', '[object Object]']) {
+      await assert.rejects(queue.deadLetters.list(undefined, cursor), { code: 'FST_B24_INVALID_CURSOR', statusCode: 400 }, JSON.stringify(cursor))
+    }
   },
 
   async 'shows a dead letter to other queues, and to those opened later' (trial) {
@@ -185,12 +208,13 @@ async function kill (trial: Trial, queue: EventQueue) {
   return event
 }
 
-async function allOf (box: DeadLetterBox, filter: DeadLetterFilter | undefined): Promise<DeadLetter[]> {
+async function allOf (box: DeadLetterBox, filter: DeadLetterFilter | undefined, limit = 100): Promise<DeadLetter[]> {
   const letters: DeadLetter[] = []
   let cursor: string | undefined
   let pages = 0
   do {
-    const page = await box.list(filter, cursor)
+    const page = await box.list(filter, cursor, limit)
+    assert.ok(page.letters.length <= limit)
     letters.push(...page.letters)
     cursor = page.cursor
     assert.ok(++pages <= 200, 'the pages come to an end')

@@ -52,7 +52,7 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.ok(place <= 20, `as number ${place}`)
     await queue.add(newEvent({ turn: '? 198.51.100.1', payload: 'dies' }))
     await trial.told(1)
-    const [letter] = (await queue.deadLetters.list({ memberId: event.memberId })).letters
+    const [letter] = (await queue.deadLetters.list(letter => letter.memberId === event.memberId)).letters
     assert.equal(letter?.event?.turn, '? 198.51.100.1', 'it is of its portal all the same')
     assert.equal(await queue.deadLetters.replay(letter.id), true)
     await trial.told(2)
