@@ -47,6 +47,8 @@ export interface DeadLetterList {
   cursor?: string
 }
 
+type Named = Pick<StoredLetter, 'id' | 'memberId' | 'code'>
+
 /** What could not be handled, to be looked at, tried again or thrown away. */
 export class DeadLetters {
   readonly #box: DeadLetterBox
@@ -93,7 +95,7 @@ export class DeadLetters {
    * @throws FST_B24_INVALID_FILTER, FST_B24_STORE_UNAVAILABLE
    */
   async replay (which: string | DeadLetterFilter): Promise<number> {
-    if (typeof which !== 'string') return await this.#each(which, async letter => await this.#mayReplay(letter) && await this.#box.replay(letter.id))
+    if (typeof which !== 'string') return await this.#replayAll(which)
     const letter = await this.#box.get(which)
     if (letter !== undefined && !await this.#mayReplay(letter)) throw new FST_B24_PORTAL_GONE()
     if (letter === undefined || !await this.#box.replay(which)) throw new FST_B24_NO_DEAD_LETTER(which)
@@ -113,14 +115,23 @@ export class DeadLetters {
     return 1
   }
 
-  /** Walks first and acts then: what is taken out, or fails again, would shift the pages. */
-  async #each (filter: DeadLetterFilter, act: (letter: StoredLetter) => Promise<boolean>): Promise<number> {
+  async #replayAll (filter: DeadLetterFilter): Promise<number> {
+    const known = new Map<string, boolean>()
+    return await this.#each(filter, async (letter) => {
+      const { id, memberId } = letter
+      if (!this.#isLifecycle(letter)) known.set(memberId, known.get(memberId) ?? await this.#isThere(memberId))
+      return (this.#isLifecycle(letter) || known.get(memberId) === true) && await this.#box.replay(id)
+    })
+  }
+
+  /** Walks first and acts then: what is taken out, or fails again, would shift the pages. The bodies are not kept meanwhile. */
+  async #each (filter: DeadLetterFilter, act: (letter: Named) => Promise<boolean>): Promise<number> {
     const meant = meets(checkFilter(filter))
-    const found: StoredLetter[] = []
+    const found: Named[] = []
     let cursor: string | undefined
     do {
       const page = await this.#box.list(meant, cursor)
-      found.push(...page.letters)
+      for (const { id, memberId, code } of page.letters) found.push({ id, memberId, code })
       cursor = page.cursor
     } while (cursor !== undefined)
     let count = 0
@@ -128,8 +139,15 @@ export class DeadLetters {
     return count
   }
 
-  async #mayReplay ({ code, memberId }: StoredLetter): Promise<boolean> {
-    if (this.#proof.knows(code)) return true
+  async #mayReplay (letter: StoredLetter): Promise<boolean> {
+    return this.#isLifecycle(letter) || await this.#isThere(letter.memberId)
+  }
+
+  #isLifecycle ({ code }: Named): boolean {
+    return this.#proof.knows(code)
+  }
+
+  async #isThere (memberId: string): Promise<boolean> {
     const stored = await this.#store.get(memberId)
     return stored === undefined ? this.#webhooks.knows(memberId) : stored.install.state !== 'uninstalled'
   }

@@ -1,6 +1,10 @@
 import t, { type Test } from 'tap'
-import type { DeadLetters, FastifyBitrix24Options } from '../../src/index.ts'
-import { untilIdle } from '../../src/testing/index.ts'
+import { DeadLetters } from '../../src/delivery/dead-letters.ts'
+import { LifecycleProof } from '../../src/delivery/lifecycle-proof.ts'
+import type { FastifyBitrix24Options, InstallStore } from '../../src/index.ts'
+import { WebhookTokens } from '../../src/installs/webhook-tokens.ts'
+import type { DeadLetter as StoredLetter, DeadLetterBox } from '../../src/queue/queue.ts'
+import { sampleInstall, untilIdle } from '../../src/testing/index.ts'
 import { buildWorld } from '../helpers/app.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
@@ -42,6 +46,31 @@ t.test('a filter that may not say what was meant is refused, and moves nothing',
   t.equal(await dead(), 2)
   t.equal((await deadLetters.list()).letters.length, 2)
   t.equal(await deadLetters.discard({}), 2, 'a literal {} means all')
+})
+
+t.test('the store is asked once for each portal whose dead letters are replayed, however many they are', async t => {
+  const letters = Array.from({ length: 250 }, (_, i): StoredLetter => ({
+    id: `${i}`, memberId: ['acme', 'gone', 'unknown'][i % 3] as string, code: 'ONCRMDEALADD', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 1, error: { message: 'no' }
+  }))
+  const [asked, replayed]: [string[], string[]] = [[], []]
+  const box: DeadLetterBox = {
+    list: async (_filter, cursor = '0') => ({ letters: letters.slice(Number(cursor), Number(cursor) + 100), ...(Number(cursor) < 200 && { cursor: `${Number(cursor) + 100}` }) }),
+    get: async () => undefined,
+    replay: async (id) => { replayed.push(id); return true },
+    discard: async () => true
+  }
+  const store: InstallStore = {
+    get: async (memberId) => {
+      asked.push(memberId)
+      return memberId === 'unknown' ? undefined : { version: 1, install: { ...sampleInstall(memberId), state: memberId === 'gone' ? 'uninstalled' : 'active' } }
+    },
+    swap: async () => true,
+    scan: async () => ({ installs: [] })
+  }
+  const deadLetters = new DeadLetters(box, store, new WebhookTokens([]), new LifecycleProof(undefined as never))
+  t.equal(await deadLetters.replay({}), 84)
+  t.strictSame(asked, ['acme', 'gone', 'unknown'])
+  t.strictSame(replayed, letters.filter(({ memberId }) => memberId === 'acme').map(({ id }) => id))
 })
 
 for (const { storage, options } of STORAGES) {
