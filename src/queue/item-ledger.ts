@@ -11,16 +11,16 @@ export interface Entry {
   repeats: number
 }
 
-/** Who holds an item. */
+/** Who holds an item, or found it taken. */
 export interface Holder {
-  /** BullMQ's token of this run: the next run of the same job has another. */
+  /** BullMQ's token of this run: the next run of the same job has another. Empty for who found it taken. */
   token: string
   item: string
 }
 
 // What scripts need to keep items apart; `queue` is the prefix of the queue's keys.
-// An item is held as long as BullMQ's own lock of the run that took it: who dies lets go when that lapses. Who finds it held
-// is put down, once, to be called when it is free; that it comes again by itself anyway, is why such a list may end unread.
+// An item is held as long as BullMQ's own lock of the run that took it: who dies lets go when that lapses. Who found it held is
+// put down when he has been put off, to be called when it is free; he comes again by himself anyway, so such a list may end unread.
 export const ledgerFunctions = ({ busy, repeats }: AppKeys): string => `
 local busy, repeats = '${busy}', '${repeats}'
 local function isHeld(holder)
@@ -33,16 +33,19 @@ local function begin(job)
   if not item then return 1, 0 end
   local own = (redis.call('GET', queue .. job .. ':lock') or '') .. ' ' .. job
   local holder = redis.call('HGET', busy, item)
-  if holder ~= own and isHeld(holder) then
-    local callers = busy .. ':' .. item
-    redis.call('ZADD', callers, 'NX', (redis.call('ZRANGE', callers, -1, -1, 'WITHSCORES')[2] or 0) + 1, job)
-    redis.call('PEXPIRE', callers, ${CALLERS_LIFE_MS})
-    return 0, 0
-  end
+  if holder ~= own and isHeld(holder) then return 0, 0 end
   redis.call('HSET', busy, item, own)
   return 1, tonumber(redis.call('HGET', repeats, job) or 0)
 end
+local function await(job, item)
+  if not isHeld(redis.call('HGET', busy, item)) then return job end
+  local callers = busy .. ':' .. item
+  redis.call('ZADD', callers, 'NX', (redis.call('ZRANGE', callers, -1, -1, 'WITHSCORES')[2] or 0) + 1, job)
+  redis.call('PEXPIRE', callers, ${CALLERS_LIFE_MS})
+  return false
+end
 local function free(job, token, item)
+  if token == '' then return await(job, item) end
   if redis.call('HGET', busy, item) ~= token .. ' ' .. job then return false end
   redis.call('HDEL', busy, item)
   for _ = 1, 16 do
@@ -76,11 +79,11 @@ export class ItemLedger {
   begin (jobId: string, holder: Holder | undefined): Entry {
     const entry = this.#entries.get(jobId) as Entry
     this.#entries.delete(jobId)
-    if (entry.free && holder !== undefined) this.#holders.set(jobId, holder)
+    if (holder !== undefined) this.#holders.set(jobId, entry.free ? holder : { ...holder, token: '' })
     return entry
   }
 
-  /** Who holds an item for this job, if any does. */
+  /** What this job holds, or waits for. */
   holderOf (jobId: string): Holder | undefined {
     return this.#holders.get(jobId)
   }
