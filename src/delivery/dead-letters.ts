@@ -5,7 +5,6 @@ import type { DeadLetterBox, DeadLetter as StoredLetter } from '../queue/queue.t
 import { redact } from '../wire/redact.ts'
 import { checkFilter, meets, type DeadLetterFilter } from './dead-letter-filter.ts'
 import { isIntegerIn } from './delivery-options.ts'
-import type { LifecycleProof } from './lifecycle-proof.ts'
 import { nameOfCode, payloadOf } from './queued-post.ts'
 
 /** Most letters of one page. */
@@ -54,10 +53,11 @@ export class DeadLetters {
   readonly #box: DeadLetterBox
   readonly #store: InstallStore
   readonly #webhooks: WebhookTokens
-  readonly #proof: LifecycleProof
+  readonly #isLifecycle: (code: string) => boolean
 
-  constructor (box: DeadLetterBox, store: InstallStore, webhooks: WebhookTokens, proof: LifecycleProof) {
-    this.#proof = proof
+  /** `isLifecycle` tells by its code whether an event changes an install. */
+  constructor (box: DeadLetterBox, store: InstallStore, webhooks: WebhookTokens, isLifecycle: (code: string) => boolean) {
+    this.#isLifecycle = isLifecycle
     this.#box = box
     this.#store = store
     this.#webhooks = webhooks
@@ -119,8 +119,8 @@ export class DeadLetters {
     const known = new Map<string, boolean>()
     return await this.#each(filter, async (letter) => {
       const { id, memberId } = letter
-      if (!this.#isLifecycle(letter)) known.set(memberId, known.get(memberId) ?? await this.#isThere(memberId))
-      return (this.#isLifecycle(letter) || known.get(memberId) === true) && await this.#box.replay(id)
+      if (!this.#isLifecycle(letter.code)) known.set(memberId, known.get(memberId) ?? await this.#isThere(memberId))
+      return (this.#isLifecycle(letter.code) || known.get(memberId) === true) && await this.#box.replay(id)
     })
   }
 
@@ -140,11 +140,7 @@ export class DeadLetters {
   }
 
   async #mayReplay (letter: StoredLetter): Promise<boolean> {
-    return this.#isLifecycle(letter) || await this.#isThere(letter.memberId)
-  }
-
-  #isLifecycle ({ code }: Named): boolean {
-    return this.#proof.knows(code)
+    return this.#isLifecycle(letter.code) || await this.#isThere(letter.memberId)
   }
 
   async #isThere (memberId: string): Promise<boolean> {

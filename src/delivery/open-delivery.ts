@@ -74,7 +74,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
     : new QueueIntake({ ...common, ...storage, coalesce: settings.coalesce })
   return {
     receiver: new Receiver({ store, intake, rejections, counts }),
-    deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks, proof),
+    deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks, code => proof.knows(code)),
     counts,
     misfits: () => dispatcher.misfits,
     queueCounts: async () => await storage?.queue.counts(),

@@ -1,6 +1,5 @@
 import t, { type Test } from 'tap'
 import { DeadLetters } from '../../src/delivery/dead-letters.ts'
-import { LifecycleProof } from '../../src/delivery/lifecycle-proof.ts'
 import type { FastifyBitrix24Options, InstallStore } from '../../src/index.ts'
 import { WebhookTokens } from '../../src/installs/webhook-tokens.ts'
 import type { DeadLetter as StoredLetter, DeadLetterBox } from '../../src/queue/queue.ts'
@@ -67,7 +66,7 @@ t.test('the store is asked once for each portal whose dead letters are replayed,
     swap: async () => true,
     scan: async () => ({ installs: [] })
   }
-  const deadLetters = new DeadLetters(box, store, new WebhookTokens([]), new LifecycleProof(undefined as never))
+  const deadLetters = new DeadLetters(box, store, new WebhookTokens([]), () => false)
   t.equal(await deadLetters.replay({}), 84)
   t.strictSame(asked, ['acme', 'gone', 'unknown'])
   t.strictSame(replayed, letters.filter(({ memberId }) => memberId === 'acme').map(({ id }) => id))

@@ -24,11 +24,13 @@ for (const { storage, options } of STORAGES) {
     const answers = new Map<string, number>()
     const ending = new AbortController()
     const flood = async (sender: number) => {
+      const claimed = secret()
       for (let count = 0; !ending.signal.aborted; count++) {
-        // Of one portal again and again, of many, and of the very portal that is to install next.
+        // Of one portal and token again and again, of many, and of the very portal that is to install next.
         const name = [`forged-${sender}`, `forged-${sender}-${count}`, 'new'][count % 3]
         const { statusCode, body } = await b24.portal(`${name}.bitrix24.com`).install(eventsUrl, {
-          ...from('198.51.100.1'), auth: { application_token: secret(), access_token: secret(), refresh_token: secret() }
+          ...from('198.51.100.1'),
+          auth: { application_token: count % 3 === 0 ? claimed : secret(), access_token: secret(), refresh_token: secret() }
         })
         const answer = `${statusCode} ${/FST_\w+/.exec(body) ?? ''}`
         answers.set(answer, (answers.get(answer) ?? 0) + 1)

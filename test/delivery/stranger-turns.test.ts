@@ -23,6 +23,8 @@ t.test('a single place goes to who has waited for the longest', async t => {
   t.equal(fill(turns, 'flood'), 1)
   t.equal(turns.enter('late'), false)
   turns.leave('flood')
+  t.equal(turns.enter('flood'), true, 'it asked again before the other came')
+  turns.leave('flood')
   for (let count = 0; count < 64; count++) t.equal(turns.enter('flood'), false)
   t.equal(turns.enter('late'), true)
   turns.leave('late')
