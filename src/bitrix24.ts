@@ -16,7 +16,7 @@ export interface Health {
   store: 'ok' | 'unavailable'
   /**
    * Events of all processes that wait (for their turn, or for another attempt), are being handled, or are dead letters.
-   * `undefined` when the queue does not answer, and where handlers run before the answer.
+   * `undefined` when the queue does not answer; all 0 where handlers run before the answer, and nothing waits.
    */
   queue: QueueCounts | undefined
   /** What this process did since its start. */
@@ -30,7 +30,7 @@ export interface Bitrix24Parts {
   lifecycle: LifecycleHookList
   store: InstallStore
   deadLetters: DeadLetters
-  queueCounts: () => Promise<QueueCounts | undefined>
+  queueCounts: () => Promise<QueueCounts>
   count: () => Pick<Health, 'events' | 'misfits'>
 }
 
@@ -97,9 +97,12 @@ export class Bitrix24 {
     } while (cursor !== undefined)
   }
 
+  /** How the app is, for monitoring. Answers within a second, and never rejects, whatever the storage does. */
   async health (): Promise<Health> {
-    const store = await this.#parts.store.get(NOBODY).then(() => 'ok' as const, () => 'unavailable' as const)
-    const queue = await this.#parts.queueCounts().catch(() => undefined)
+    const [store, queue] = await Promise.all([
+      this.#parts.store.get(NOBODY).then(() => 'ok' as const, () => 'unavailable' as const),
+      this.#parts.queueCounts().catch(() => undefined)
+    ])
     return { store, queue, ...this.#parts.count() }
   }
 }

@@ -44,12 +44,13 @@ export interface Delivery {
   deadLetters: DeadLetters
   counts: EventCounts
   misfits (): Record<string, number>
-  queueCounts (): Promise<QueueCounts | undefined>
+  queueCounts (): Promise<QueueCounts>
   /** Begins to handle what is stored, in a process that works. */
   start (): void
 }
 
-/** Where nothing is stored, nothing is dead. */
+/** Where nothing is stored, nothing waits and nothing is dead. */
+const NO_EVENTS: QueueCounts = { waiting: 0, active: 0, dead: 0 }
 const NO_LETTERS: DeadLetterBox = {
   list: async () => ({ letters: [] }),
   get: async () => undefined,
@@ -77,7 +78,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
     deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks, code => proof.knows(code)),
     counts,
     misfits: () => dispatcher.misfits,
-    queueCounts: async () => await storage?.queue.counts(),
+    queueCounts: async () => await storage?.queue.counts() ?? NO_EVENTS,
     start: () => { if (storage !== undefined && settings.worker) work(storage, common) }
   }
 }

@@ -129,7 +129,7 @@ export class Processor {
   }
 
   #count (outcome: Outcome): Outcome {
-    if (outcome.status === 'failed') this.#parts.counts.retried++
+    if (outcome.status === 'failed') this.#parts.counts.failedAttempts++
     return outcome
   }
 }

@@ -41,7 +41,7 @@ export class Receiver {
       else counts[receipt.status]++
       return receipt
     } catch (error) {
-      counts.failed++
+      counts.unavailable++
       throw error
     }
   }

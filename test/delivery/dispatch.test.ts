@@ -39,7 +39,7 @@ t.test('a failing handler is logged, told and answered 500, and keeps no other f
   app.bitrix24.on('onCrmDealAdd', () => rejectWithText())
   t.equal((await sendDeal()).statusCode, 500)
   t.strictSame(failures.slice(1), [['onCrmDealAdd', 'first failed'], ['onCrmDealAdd', 'third failed'], ['onCrmDealAdd', "'no error object'"]])
-  t.match(await app.bitrix24.health(), { store: 'ok', queue: undefined, events: { accepted: 1, handled: 1, failed: 2, rejected: 0, stale: 0 } })
+  t.match(await app.bitrix24.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 }, events: { accepted: 1, handled: 1, unavailable: 2, rejected: 0, stale: 0 } })
 })
 
 t.test('a handler that never returns fails at its time limit, and its signal aborts', async t => {

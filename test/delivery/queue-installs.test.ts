@@ -57,7 +57,7 @@ for (const { storage, options } of STORAGES) {
       t.equal(await stateOf(), 'active')
       t.strictSame(heard, [1])
       t.match(calls.filter(([name]) => name === 'onInstall'), [['onInstall', { reinstall: false }]])
-      t.match(await bitrix24.health(), { events: { rejected: 1, retried: 0, dead: 0 } })
+      t.match(await bitrix24.health(), { events: { rejected: 1, failedAttempts: 0, dead: 0 } })
     })
 
     t.test('a late install that is being refreshed when the app closes is confirmed all the same', async t => {

@@ -1,0 +1,43 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { Bitrix24, type Bitrix24Parts } from '../src/bitrix24.ts'
+import { newEventCounts } from '../src/delivery/event-counts.ts'
+import { FST_B24_STORE_UNAVAILABLE } from '../src/errors.ts'
+import { untilIdle } from '../src/testing/index.ts'
+import { buildApp } from './helpers/app.ts'
+import { secret } from './helpers/secrets.ts'
+
+const COUNTS = { waiting: 1, active: 2, dead: 3 }
+
+t.test('health asks the store and the queue at the same time, and never rejects', async t => {
+  const away = async (): Promise<never> => {
+    await sleep(200)
+    throw new FST_B24_STORE_UNAVAILABLE()
+  }
+  const cases: Array<[get: () => Promise<undefined>, queueCounts: Bitrix24Parts['queueCounts'], expected: object]> = [
+    [async () => undefined, async () => COUNTS, { store: 'ok', queue: COUNTS }],
+    [away, async () => COUNTS, { store: 'unavailable', queue: COUNTS }],
+    [async () => undefined, away, { store: 'ok', queue: undefined }],
+    [away, away, { store: 'unavailable', queue: undefined }]
+  ]
+  for (const [get, queueCounts, expected] of cases) {
+    const nothing = () => {}
+    const bitrix24 = new Bitrix24({
+      hooks: { on: nothing, off: nothing, onAny: nothing, offAny: nothing },
+      store: { get },
+      queueCounts,
+      count: () => ({ events: newEventCounts(), misfits: {} })
+    } as unknown as Bitrix24Parts)
+    const began = performance.now()
+    t.match(await bitrix24.health(), expected)
+    t.ok(performance.now() - began < 350, 'not one after the other')
+  }
+})
+
+t.test('where handlers run before the answer, nothing ever waits', async t => {
+  const { app } = await buildApp(t, { clientId: 'local.inline', clientSecret: secret(), delivery: { mode: 'inline' } })
+  const began = performance.now()
+  await untilIdle(app.bitrix24)
+  t.ok(performance.now() - began < 1_000)
+  t.match(await app.bitrix24.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 } })
+})
