@@ -74,7 +74,7 @@ export function readOptions (options: FastifyBitrix24Options): Settings {
   check(isText(options.clientId), 'clientId must be a string that is not empty')
   check(isText(options.clientSecret), 'clientSecret must be a string that is not empty')
   check(namespace === undefined || /^[A-Za-z]\w*$/.test(namespace), 'namespace must be letters, digits and underscores')
-  check(isObject(delivery) && isObject(delivery.deadLetters ?? {}), 'delivery and delivery.deadLetters must be objects')
+  check(isObject(delivery) && (delivery.deadLetters === undefined || isObject(delivery.deadLetters)), 'delivery and delivery.deadLetters must be objects')
   const settings: Settings = {
     ...options,
     clientId: options.clientId as string,

@@ -8,7 +8,7 @@ export interface DeliveryOptions {
    */
   mode?: 'queue' | 'inline' | undefined
   /**
-   * `false`: this process only receives; others handle what it stores.
+   * `false`: this process only receives; others handle what it stores. Not where `mode` is `inline`.
    * @default true
    */
   worker?: boolean | undefined
@@ -78,24 +78,42 @@ export interface DeliverySettings {
 export const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 const DAY_MS = 24 * 60 * 60 * 1000
 
-/** Puts the defaults in. */
+const DEFAULTS: DeliverySettings = {
+  mode: 'queue',
+  worker: true,
+  concurrency: 16,
+  attempts: 10,
+  backoffMs: 1_000,
+  handlerTimeoutMs: 30_000,
+  closeTimeoutMs: 8_000,
+  stalledAfterMs: 30_000,
+  coalesce: true,
+  deadLetters: { maxAgeMs: 30 * DAY_MS, maxCount: 10_000 }
+}
+
+/**
+ * Puts the defaults in.
+ *
+ * @throws FST_B24_INVALID_OPTIONS for an option that there is not
+ */
 export function completeDelivery ({ deadLetters = {}, ...given }: DeliveryOptions): DeliverySettings {
   return {
-    mode: given.mode ?? 'queue',
-    worker: given.worker ?? true,
-    concurrency: given.concurrency ?? 16,
-    attempts: given.attempts ?? 10,
-    backoffMs: given.backoffMs ?? 1_000,
-    handlerTimeoutMs: given.handlerTimeoutMs ?? 30_000,
-    closeTimeoutMs: given.closeTimeoutMs ?? 8_000,
-    stalledAfterMs: given.stalledAfterMs ?? 30_000,
-    coalesce: given.coalesce ?? true,
-    deadLetters: { maxAgeMs: deadLetters.maxAgeMs ?? 30 * DAY_MS, maxCount: deadLetters.maxCount ?? 10_000 }
+    ...complete('delivery', DEFAULTS, given),
+    deadLetters: complete('delivery.deadLetters', DEFAULTS.deadLetters, deadLetters)
   }
 }
 
+function complete<T extends object> (name: string, defaults: T, given: { [K in keyof T]?: unknown }): T {
+  const settings = { ...defaults }
+  for (const [key, value] of Object.entries(given)) {
+    check(Object.hasOwn(defaults, key), `${name} has no option '${key}'`)
+    if (value !== undefined) settings[key as keyof T] = value as T[keyof T]
+  }
+  return settings
+}
+
 /** Least and most of each number. */
-const NUMBERS: ReadonlyArray<[name: string, unit: string, least: number, most: number, of: (delivery: DeliverySettings) => number]> = [
+export const NUMBERS: ReadonlyArray<[name: string, unit: string, least: number, most: number, of: (delivery: DeliverySettings) => number]> = [
   ['concurrency', 'events', 1, 10_000, ({ concurrency }) => concurrency],
   ['attempts', 'attempts', 1, 1_000, ({ attempts }) => attempts],
   ['backoffMs', 'ms', 1, 60 * 60 * 1000, ({ backoffMs }) => backoffMs],
@@ -110,6 +128,7 @@ const NUMBERS: ReadonlyArray<[name: string, unit: string, least: number, most: n
 export function checkDelivery (delivery: DeliverySettings): void {
   check(delivery.mode === 'queue' || delivery.mode === 'inline', "delivery.mode must be 'queue' or 'inline'")
   check(typeof delivery.worker === 'boolean', 'delivery.worker must be true or false')
+  check(delivery.mode === 'queue' || delivery.worker, "delivery.mode 'inline' has no worker to be turned off: leave delivery.worker out")
   check(typeof delivery.coalesce === 'boolean', 'delivery.coalesce must be true or false')
   for (const [name, unit, least, most, of] of NUMBERS) {
     check(isIntegerIn(of(delivery), least, most), `delivery.${name} must be a whole number of ${unit} from ${least} to ${most}`)
