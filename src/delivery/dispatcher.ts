@@ -55,6 +55,7 @@ export class Dispatcher {
     const done = new Set(pass.done)
     const due = registrations.filter(registration => !done.has(registration.id) && registration.accepts(event))
     for (const [index, registration] of due.entries()) {
+      if (isOver(pass)) return [...errors, new FST_B24_CLOSING()]
       const error = await this.#handle(registration, event, pass)
       if (error !== undefined) errors.push(error)
       else if (index < due.length - 1 || errors.length > 0 || pass.hasFailed === true) await pass.succeeded?.(registration.id)
@@ -63,14 +64,16 @@ export class Dispatcher {
   }
 
   /** Runs the lifecycle hooks of one name; resolves with the errors of those that failed, or were not run. */
-  async announce ({ hook: name, fact }: Announcement, { portal, log, done, succeeded, run }: Pass): Promise<Error[]> {
+  async announce ({ hook: name, fact }: Announcement, pass: Pass): Promise<Error[]> {
+    const { portal, log, done, succeeded, run } = pass
     const errors: Error[] = []
     const isDone = new Set(done)
     for (const [index, hook] of this.#parts.lifecycle.get(name).entries()) {
       const id = `${name} ${index}`
       if (isDone.has(id)) continue
+      if (isOver(pass)) return [...errors, new FST_B24_CLOSING()]
       const context = new HandlerRunContext(portal, log, { hook: name, portal: portal.domain }, run)
-      const error = await this.#run(() => hook({ portal, ...fact } as never, context), context, run)
+      const error = await this.#run(() => hook({ portal, ...fact } as never, context), context)
       if (error === undefined) {
         await succeeded?.(id)
         continue
@@ -84,7 +87,7 @@ export class Dispatcher {
 
   async #handle (registration: Registration<HandlerContext>, event: Bitrix24Event, { portal, log, run }: Pass): Promise<Error | undefined> {
     const context = new HandlerRunContext(portal, log, { event: event.id, code: event.code, portal: portal.domain }, run)
-    const error = await this.#run(() => registration.handler(event, context), context, run)
+    const error = await this.#run(() => registration.handler(event, context), context)
     if (error !== undefined) {
       context.log.error({ err: error, attempt: event.attempt }, 'handler failed')
       this.#parts.lifecycle.tell('onHandlerError', { error, event, portal }, { log: context.log })
@@ -92,10 +95,14 @@ export class Dispatcher {
     return error
   }
 
-  async #run (call: () => unknown, context: HandlerRunContext, run: Aborting | undefined): Promise<Error | undefined> {
-    if (run?.isAborted === true) return new FST_B24_CLOSING()
+  async #run (call: () => unknown, context: HandlerRunContext): Promise<Error | undefined> {
     const error = await runHandler(call, this.#parts.limits, error => context.abort(error))
     context.end()
     return error
   }
+}
+
+/** What has not begun then is not to begin: it did not fail, and nobody is told of it. */
+function isOver ({ run }: Pass): boolean {
+  return run?.isAborted === true
 }

@@ -64,9 +64,9 @@ export class Processor {
       const payload = payloadOf(run.event)
       if (payload === undefined) return { status: 'dead', error: new FST_B24_FOREIGN_JOB() }
       const event = run.event as QueuedEvent
-      return this.#count(await this.#handle(run, event, payload, unstow(event, payload, this.#parts.sealer)))
+      return this.#count(await this.#handle(run, event, payload, unstow(event, payload, this.#parts.sealer)), run)
     } catch (error) {
-      return this.#count(this.#outcomeOf(error as Failure, run))
+      return this.#count(this.#outcomeOf(error as Failure, run), run)
     }
   }
 
@@ -128,8 +128,9 @@ export class Processor {
     return { status: 'done' }
   }
 
-  #count (outcome: Outcome): Outcome {
-    if (outcome.status === 'failed') this.#parts.counts.failedAttempts++
+  /** An attempt that was interrupted is none. */
+  #count (outcome: Outcome, { isAborted }: Run): Outcome {
+    if (outcome.status === 'failed' && !isAborted) this.#parts.counts.failedAttempts++
     return outcome
   }
 }

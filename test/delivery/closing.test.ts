@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { FastifyServerOptions } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -19,7 +20,7 @@ for (const { storage, options } of STORAGES) {
       const webhook = { memberId: 'acme', applicationToken: secret() }
       const given = { clientId, clientSecret: secret(), webhooks: [webhook], ...options(t), delivery }
       forgetApp(t, clientId)
-      const { app } = await buildApp(t, given, server, app => {
+      const { app, logs } = await buildApp(t, given, server, app => {
         app.addHook('preHandler', async ({ headers }) => { if (headers['x-slow'] === 'yes') await request.opened })
       })
       const database = { isOpen: true }
@@ -30,14 +31,14 @@ for (const { storage, options } of STORAGES) {
         seen.push(`the database is ${database.isOpen ? 'open' : 'closed'}, the signal ${signal.aborted ? 'aborted' : 'quiet'}`)
       })
       app.bitrix24.addHook('onHandlerError', ({ error }) => { seen.push(error.message) })
-      const post = async (headers = {}) => {
+      const post = async (headers = {}, event = 'ONCRMDEALADD') => {
         const auth = { member_id: 'acme', application_token: webhook.applicationToken }
-        return (await app.inject({ method: 'POST', url: '/bitrix24/events', headers, payload: { event: 'ONCRMDEALADD', data: { FIELDS: { ID: '1' } }, auth } })).statusCode
+        return (await app.inject({ method: 'POST', url: '/bitrix24/events', headers, payload: { event, data: { FIELDS: { ID: '1' } }, auth } })).statusCode
       }
       await app.ready()
       t.equal(await post(), 200)
       await until(async () => (await app.bitrix24.health()).queue?.active === 1, 'it runs')
-      return { app, given, database, seen, post, handler, request }
+      return { app, logs, given, database, seen, post, handler, request }
     }
 
     t.test('handlers end before anything is closed that they use; what is under way is stored', async t => {
@@ -69,6 +70,25 @@ for (const { storage, options } of STORAGES) {
       handler.open()
       await closing
       t.match(seen, [/the signal quiet$/])
+    })
+
+    t.test('a handler that never began has not failed', async t => {
+      const { app, seen, post, handler, logs } = await worldOf(t, { closeTimeoutMs: 100 })
+      const began: string[] = []
+      app.bitrix24.on('onCrmLeadAdd', async (_event, { signal }) => {
+        began.push('first')
+        await once(signal, 'abort')
+      })
+      app.bitrix24.on('onCrmLeadAdd', async () => { began.push('second') })
+      app.bitrix24.on('onCrmLeadAdd', async () => { began.push('third') })
+      t.equal(await post({}, 'ONCRMLEADADD'), 200)
+      await until(() => began.length === 1, 'it runs')
+      handler.open()
+      await app.close()
+      t.strictSame(began, ['first'])
+      t.strictSame(seen, ['the database is open, the signal quiet'], 'and no hook was told')
+      t.strictSame(logs.filter(line => /handler failed/.test(line)), [])
+      t.match(await app.bitrix24.health(), { events: { failedAttempts: 0, handled: 1, dead: 0 } })
     })
 
     t.test('no limit of Fastify is no limit here', async t => {
