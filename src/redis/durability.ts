@@ -15,16 +15,24 @@ interface Durability {
 }
 
 /**
- * Says in one sentence why a server may lose what it was given; `undefined` when it keeps it, and when it does not tell.
+ * Says why a server may lose what it was given; `undefined` when it keeps it, and when it does not tell.
  * Never rejects.
  */
 export async function checkDurability (server: AskableServer): Promise<string | undefined> {
   const found = await fromConfig(server).catch(() => fromInfo(server)).catch(() => undefined)
   if (found === undefined) return undefined
-  const { appends, snapshots, evicts } = found
-  if (!appends && snapshots === false) return 'Redis keeps nothing on disk: what waits is lost when it restarts; set appendonly to yes'
-  if (evicts !== undefined) return `Redis drops keys when its memory is full (${evicts}), and events with them; set maxmemory-policy to noeviction`
-  return undefined
+  const problems = [problemOfDisk(found), problemOfMemory(found)].filter(problem => problem !== undefined)
+  return problems.length === 0 ? undefined : problems.join('. ')
+}
+
+function problemOfDisk ({ appends, snapshots }: Durability): string | undefined {
+  if (appends) return undefined
+  if (snapshots === false) return 'Redis keeps nothing on disk: what waits is lost when it restarts; set appendonly to yes'
+  return `Redis takes snapshots${snapshots === undefined ? ' at most' : ''}: what came since the last snapshot is lost when it restarts; set appendonly to yes`
+}
+
+function problemOfMemory ({ evicts }: Durability): string | undefined {
+  return evicts && `Redis drops keys when its memory is full (${evicts}), and events with them; set maxmemory-policy to noeviction`
 }
 
 async function fromConfig (server: AskableServer): Promise<Durability> {

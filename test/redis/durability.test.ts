@@ -8,11 +8,12 @@ const NO_CONFIG = ['--rename-command', 'CONFIG', '']
 const SERVERS: Array<[name: string, args: string[], expected: RegExp | undefined]> = [
   ['a server without any persistence', [], /keeps nothing on disk/],
   ['one that appends', ['--appendonly', 'yes'], undefined],
-  ['one that takes snapshots', ['--save', '60 1'], undefined],
+  ['one that takes snapshots', ['--save', '60 1'], /^Redis takes snapshots: what came since the last snapshot is lost .*appendonly to yes$/],
   ['one that evicts', ['--appendonly', 'yes', '--maxmemory-policy', 'allkeys-lru'], /drops keys .*allkeys-lru/],
   ['one that appends, where CONFIG is forbidden', ['--appendonly', 'yes', ...NO_CONFIG], undefined],
   ['one that evicts, where CONFIG is forbidden', ['--maxmemory-policy', 'volatile-ttl', ...NO_CONFIG], /drops keys .*volatile-ttl/],
-  ['one that does not tell', NO_CONFIG, undefined],
+  ['one that takes snapshots and evicts', ['--save', '60 1', '--maxmemory-policy', 'allkeys-random'], /since the last snapshot.*\. Redis drops keys .*allkeys-random/],
+  ['one that does not append, where CONFIG is forbidden', NO_CONFIG, /^Redis takes snapshots at most: what came since the last snapshot is lost/],
   ['one that tells nothing at all', [...NO_CONFIG, '--rename-command', 'INFO', ''], undefined]
 ]
 
