@@ -1,7 +1,7 @@
 import { check, checkDelivery, completeDelivery, isIntegerIn, type DeliveryOptions, type DeliverySettings } from './delivery/delivery-options.ts'
 import type { InstallStore } from './installs/store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
-import type { RedisOption } from './redis/connect.ts'
+import { lackingVerbs, type RedisOption } from './redis/connect.ts'
 import { MEMBER_ID } from './wire/envelope.ts'
 
 export interface FastifyBitrix24Options {
@@ -95,6 +95,8 @@ export function readOptions (options: FastifyBitrix24Options): Settings {
 function checkSettings (settings: Settings): void {
   const { redis, store } = settings
   check(redis === undefined || isText(redis) || isObject(redis), 'redis must be a URL, options of ioredis or a client')
+  const lacking = redis === undefined ? [] : lackingVerbs(redis)
+  check(lacking.length === 0, `redis must be a client of ioredis; this one has no ${lacking.join(', no ')}`)
   check(store === undefined || (['get', 'swap', 'scan'] as const).every(verb => typeof store?.[verb] === 'function'),
     'store must have get, swap and scan')
   check(isText(settings.dataDir), 'dataDir must be a path')

@@ -6,6 +6,8 @@ export interface RedisClient {
   mget (keys: string[]): Promise<Array<string | null>>
   eval (script: string, numberOfKeys: number, ...keysAndArguments: Array<string | number>): Promise<unknown>
   ping (): Promise<string>
+  /** The queue has connections of its own, to where this one is connected. */
+  duplicate (...args: never[]): unknown
 }
 
 /** What the stores use. Every command is answered in time or rejects with `FST_B24_STORE_UNAVAILABLE`. */

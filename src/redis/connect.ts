@@ -73,8 +73,15 @@ function duplicate (client: Redis | Cluster, options: RedisOptions): Redis {
   return client.duplicate([], { ...OWN, keyPrefix: options.keyPrefix, redisOptions: { ...redisOptions, ...own } } as object) as unknown as Redis
 }
 
+const VERBS = ['mget', 'eval', 'ping', 'duplicate'] as const satisfies Array<keyof RedisClient>
+
 function isClient (option: RedisOption): option is RedisClient {
-  return typeof option === 'object' && 'eval' in option && typeof option.eval === 'function'
+  return typeof option === 'object' && VERBS.some(verb => verb in option)
+}
+
+/** Verbs that an object lacks to be a client; none where it is no client at all but options. */
+export function lackingVerbs (option: RedisOption): string[] {
+  return isClient(option) ? VERBS.filter(verb => typeof option[verb] !== 'function') : []
 }
 
 async function createClient (option: string | RedisOptions, options: RedisOptions = {}): Promise<Redis> {

@@ -89,7 +89,7 @@ t.test('reads of one turn travel in one command, and fail together', async t => 
     if (keys.includes('bad')) throw new Error('down')
     return await raw.mget(keys)
   }
-  const { client } = await connection(t, { mget, eval: async () => null, ping: async () => 'PONG' })
+  const { client } = await connection(t, { mget, eval: async () => null, ping: async () => 'PONG', duplicate: () => raw })
   t.strictSame(await Promise.all(['b', 'none', 'a', 'b'].map(key => client.get(key))), ['of b', null, 'of a', 'of b'])
   t.equal(await client.get('a'), 'of a')
   await Promise.all(['a', 'bad'].map(key => t.rejects(client.get(key), { ...UNAVAILABLE, cause: { message: 'down' } }, key)))
