@@ -18,11 +18,16 @@ export interface LifecycleHooks {
   onUserReady: LifecycleHook<{ portal: Portal, userId?: number | undefined }, HandlerContext>
   /** A post was refused. Nobody waits for it, and it never holds a secret. */
   onReject: LifecycleHook<{ reason: RejectReason, memberId: string, event: string }>
-  /** A handler or a lifecycle hook threw, or ran into its time limit; `event` is there for a handler, `hook` for a hook. */
-  onHandlerError: LifecycleHook<{ error: Error, portal: Portal, event?: Bitrix24Event, hook?: LifecycleHookName }>
+  /** A handler or a lifecycle hook threw, or ran into its time limit. Nobody waits for it. */
+  onHandlerError: LifecycleHook<HandlerFailure>
   /** An event could not be handled, and is kept as a dead letter. Told in the process whose attempt was the last. */
   onDeadLetter: LifecycleHook<{ letter: DeadLetter }>
 }
+
+/** What failed: a handler of `event`, or the lifecycle hook of the name `hook`. */
+export type HandlerFailure = { error: Error, portal: Portal } & (
+  { event: Bitrix24Event, hook?: never } | { hook: Exclude<LifecycleHookName, ToldHookName>, event?: never }
+)
 
 export type LifecycleHook<Fact, Context = LifecycleContext> = (fact: Fact, context: Context) => unknown
 export type LifecycleHookName = keyof LifecycleHooks

@@ -3,7 +3,7 @@ import { baseCode, definitionOf } from './definition-of.ts'
 import type { EventCode, EventName, SuffixedCode } from './event-map.ts'
 import { checkFilter, type EventFilter, type OpenFilter } from './filter.ts'
 import { HandlerIds } from './handler-ids.ts'
-import { checkOptions, registrationsOf, type EventHandler, type Hook, type HookOptions, type Registration } from './registration.ts'
+import { checkOptions, registrationsOf, type EventHandler, type Hook, type HandlerOptions, type Registration } from './registration.ts'
 
 /** Name or code of an event. Any string works; the documented ones are offered and typed. */
 export type AnyEvent = EventName | EventCode | SuffixedCode | (string & {})
@@ -38,10 +38,10 @@ export class EventHooks<Context> {
    *
    * @throws FST_B24_INVALID_HANDLER
    */
-  on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>, options?: HookOptions): void
+  on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>, options?: HandlerOptions): void
   /** Calls the handler for those events only whose decoded data meets the filter. */
   on<Event extends AnyEvent> (
-    names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>, options?: HookOptions
+    names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>, options?: HandlerOptions
   ): void
 
   on (names: string | readonly string[], ...rest: unknown[]): void {
@@ -58,7 +58,7 @@ export class EventHooks<Context> {
    *
    * @throws FST_B24_INVALID_HANDLER
    */
-  onAny (handler: EventHandler<string, Context>, options?: HookOptions): void {
+  onAny (handler: EventHandler<string, Context>, options?: HandlerOptions): void {
     this.#add([undefined], undefined, handler, options)
   }
 

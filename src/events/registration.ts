@@ -9,7 +9,7 @@ export type EventHandler<Event extends string, Context> = (
   event: Event extends string ? Bitrix24Event<NameOf<Event>> : never, context: Context
 ) => unknown
 
-export interface HookOptions {
+export interface HandlerOptions {
   /**
    * `false`: the handler wants each delivery of these events for itself, so that waiting repeats of one item are not made
    * one, for no handler of the event and whatever the filter.
@@ -67,7 +67,7 @@ const ID = /^[0-9A-Za-z_.:-]{1,64}$/
  *
  * @throws FST_B24_INVALID_HANDLER
  */
-export function checkOptions (options: unknown = {}): HookOptions {
+export function checkOptions (options: unknown = {}): HandlerOptions {
   if (!isTree(options)) throw new FST_B24_INVALID_HANDLER('the options of a handler must be an object')
   const { coalesce, id, ...others } = options
   const [unknown] = Object.keys(others)
