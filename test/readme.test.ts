@@ -70,7 +70,7 @@ t.test('every snippet runs', async t => {
 })
 
 for (const { runs, title } of programs.filter(({ code }) => isServer(code))) {
-  t.test(`the server starts, answers GET, and refuses a forged event: ${title}`, async t => await serves(t, runs))
+  t.test(`the server starts, answers GET, refuses a forged event, and closes: ${title}`, async t => await serves(t, runs))
 }
 
 t.test('the worker starts, and ends when it is told to', async t => {
@@ -90,12 +90,14 @@ async function serves (t: Test, file: string): Promise<void> {
     cwd: temporaryFolder(t),
     env: { PORT: String(port), B24_CLIENT_ID: 'local.readme', B24_CLIENT_SECRET: 'made up' }
   })
-  t.teardown(() => child.kill())
+  t.teardown(() => child.kill('SIGKILL'))
   await untilPrinted(child, /Server listening/)
   const url = `http://127.0.0.1:${port}/bitrix24/events`
   t.equal((await fetch(url)).status, 200)
   const forged = new URLSearchParams({ event: 'ONCRMDEALADD', 'auth[member_id]': 'a', 'auth[application_token]': 'b' })
   t.equal((await fetch(url, { method: 'POST', body: forged })).status, 403)
+  child.kill('SIGTERM')
+  t.equal(await new Promise(resolve => child.once('exit', resolve)), 0, 'and closes when it is told to')
 }
 
 t.test('every error has its row, with its status, and every row its error', async t => {

@@ -48,7 +48,7 @@ export interface DeliveryOptions {
    * @default true
    */
   coalesce?: boolean | undefined
-  /** How long and how many dead letters are kept; the oldest go first. */
+  /** How long and how many dead letters are kept. Looked at when another one comes, in the embedded store also at the start. */
   deadLetters?: {
     /**
      * ms
