@@ -73,7 +73,7 @@ for (const { storage, options } of STORAGES) {
       t.equal(await sendDeal(), 200)
       await untilIdle(bitrix24)
       t.strictSame(went, ['1 begins', '1 ends, aborted', '2 begins', '2 ends, in time'])
-      t.match(await bitrix24.health(), { events: { retried: 1, dead: 0 } }, 'it counts as failed all the same')
+      t.match(await bitrix24.health(), { events: { failedAttempts: 1, dead: 0 } }, 'it counts as failed all the same')
     })
 
     t.test('a handler that never ends is given up after twice its time limit', async t => {
