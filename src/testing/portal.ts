@@ -1,10 +1,20 @@
 import { hash, randomBytes } from 'node:crypto'
+import { Bindings } from './bindings.ts'
 import { burst, type BurstOptions } from './burst.ts'
-import { deliver, type Delivery, type Parcel } from './deliver.ts'
-import { eventTree, fullAuth, minimalAuth, type SendOverrides } from './envelope.ts'
-import { encodeForm } from './form.ts'
+import { type BucketOptions, LeakyBucket } from './bucket.ts'
+import { deliver, type Delivery } from './deliver.ts'
+import type { SendOverrides } from './envelope.ts'
+import { type Cause, EventBus } from './event-bus.ts'
+import { type Fault, FaultList } from './faults.ts'
+import { type Change, eventsOf, Items, type RaisedEvent } from './items.ts'
 import { describePair } from './oauth-answers.ts'
-import type { PortalState, SimulatedPair, TokenBook } from './tokens.ts'
+import { OfflineEvents } from './offline-queue.ts'
+import { OperatingTime } from './operating-time.ts'
+import type { RestRecord } from './rest-record.ts'
+import type { Row } from './row-query.ts'
+import { type Identity, type PortalSurroundings, Sender } from './sender.ts'
+import type { PortalState, SimulatedPair } from './tokens.ts'
+import { ADMIN, type SimulatedUser, SYSTEM_USER, Users } from './users.ts'
 
 /** One event for `sendMany`. */
 export interface EventToSend {
@@ -19,53 +29,61 @@ export interface SimulatedWebhook {
   send (name: string, data?: unknown, overrides?: SendOverrides): Promise<Delivery>
 }
 
-/** What the portals of one simulator share. */
-export interface PortalSurroundings {
-  book: TokenBook
-  clientId: string
-  /** Origin of the OAuth server. */
-  origin: string
-}
-
-interface Sender {
-  token: string
-  /** `false`: `auth` has no OAuth tokens, whoever acts. */
-  brings: boolean
-  /** Tells bindings of one event apart: each has a handler id of its own. */
-  binding: string
-}
-
-const ADMIN = 1
-const SYSTEM_USER = 1000
-
 /** A portal that sends what Bitrix24 sends, as it sends it: never twice, and without waiting for the one before. */
 export class SimulatedPortal implements PortalState {
   /** Stays when the portal is renamed; the same for one domain in every simulator, so that a test finds its records again. */
   readonly memberId: string
-  /** Set another to rename the portal. */
+  /** Set another to rename the portal; `rename` leaves a redirect behind. */
   domain: string
   scope = ['crm', 'task', 'user']
   status = 'F'
   version = 1
   paid = true
   deleted = false
+  /** `false` until an app with an install page is finished with it: the portal sends nothing and queues nothing. */
+  installed = true
   readonly removedApps = new Set<string>()
+  /** What the portal's plan has, as `feature.get` tells. */
+  readonly features = new Set(['rest_offline_extended', 'rest_auth_connector'])
   /** Where the portal sends events; set by `install`. */
   eventsUrl: string | undefined
   /** The pair that the newest install or update brought. */
   installer: SimulatedPair | undefined
   /** The pair of the system user that the newest ONAPPUSERREADY brought. */
   systemUser: SimulatedPair | undefined
+  /** What REST was asked, in order; holds no secret. */
+  readonly calls: RestRecord[] = []
+  readonly bindings = new Bindings()
+  readonly offlineEvents = new OfflineEvents()
+  readonly items = new Items()
+  readonly operating = new OperatingTime()
+  /** How many calls REST bears. */
+  bucket: LeakyBucket
+  readonly faults = new FaultList<string>()
+  /** Domains before the renames. */
+  readonly formerDomains = new Set<string>()
   #applicationToken: string
   readonly #around: PortalSurroundings
-  readonly #handlerIds = new Map<string, number>()
-  readonly #eventPairs = new Map<number, SimulatedPair>()
+  readonly #users = new Users()
+  readonly #sender: Sender
+  readonly #bus: EventBus
 
   constructor (domain: string, around: PortalSurroundings) {
     this.domain = domain
     this.memberId = hash('md5', domain)
     this.#around = around
     this.#applicationToken = around.book.keepSecret(randomBytes(16).toString('hex'))
+    this.bucket = new LeakyBucket(around.limits)
+    this.#sender = new Sender(this, around)
+    this.#bus = new EventBus({
+      clientId: around.clientId,
+      bindings: this.bindings,
+      queue: this.offlineEvents,
+      delivers: () => this.installed && this.paid && !this.deleted && !this.removedApps.has(around.clientId),
+      send: async ({ handler, userId }, { code, data }, user) => await this.#sender.send({
+        name: code, data, overrides: { url: handler, user }, identity: this.#app({ binding: `${handler} ${userId}` })
+      })
+    })
   }
 
   /** Proves the portal's events. Set another to see a token change, as after the app was deleted and added again. */
@@ -77,14 +95,15 @@ export class SimulatedPortal implements PortalState {
     this.#applicationToken = this.#around.book.keepSecret(token)
   }
 
-  /** REST base of the portal. */
+  /** REST base of the portal, at the simulator: an app that calls it must allow private networks. */
   get clientEndpoint (): string {
-    return `https://${this.domain}/rest/`
+    return `${this.#around.origin}/portals/${this.domain}/rest/`
   }
 
   /** Installs the app, again if it is there already, and sends ONAPPINSTALL. */
   async install (eventsUrl: string, overrides: SendOverrides = {}): Promise<Delivery> {
     this.eventsUrl = eventsUrl
+    this.installed = true
     this.removedApps.delete(this.#around.clientId)
     const data = { VERSION: String(this.version), ACTIVE: 'Y', INSTALLED: 'Y', LANGUAGE_ID: 'en' }
     return await this.#sendAsInstaller('ONAPPINSTALL', data, overrides)
@@ -105,38 +124,96 @@ export class SimulatedPortal implements PortalState {
   /** Makes the app's system user and sends ONAPPUSERREADY: his pair is in `data`, the installer's in `auth`. */
   async userReady (overrides: SendOverrides = {}): Promise<Delivery> {
     const { origin, clientId } = this.#around
-    this.systemUser = this.#aged(this.issue({ userId: SYSTEM_USER }), overrides)
+    this.systemUser = this.#sender.issueAged(SYSTEM_USER, overrides)
     const { expires: _, ...pair } = describePair(this.systemUser, origin)
     return await this.#sendAsInstaller('ONAPPUSERREADY', { ...pair, client_id: clientId, LANGUAGE_ID: 'en' }, overrides)
   }
 
-  /** Uninstalls the app, so that all its tokens of this portal die, and sends ONAPPUNINSTALL. */
+  /** Uninstalls the app, so that all its tokens, bindings and waiting changes of this portal go, and sends ONAPPUNINSTALL. */
   async uninstall ({ clean = false, ...overrides }: SendOverrides & { clean?: boolean } = {}): Promise<Delivery> {
     const { book, clientId } = this.#around
     this.removedApps.add(clientId)
     for (const pair of book.pairsOf(this, clientId)) pair.alive = false
-    const data = { LANGUAGE_ID: 'en', CLEAN: clean ? 1 : 0 }
-    return await deliver(this.#pack('ONAPPUNINSTALL', data, overrides, this.#app({ brings: false })))
+    this.bindings.remove({ clientId })
+    this.offlineEvents.forget(clientId)
+    return await this.#send('ONAPPUNINSTALL', { LANGUAGE_ID: 'en', CLEAN: clean ? 1 : 0 }, overrides, this.#app({ brings: false }))
   }
 
-  /** Sends an event, named in any case. What `data` holds goes out as PHP writes it. */
+  /** Sends an event to the app, bound or not, named in any case. What `data` holds goes out as PHP writes it. */
   async send (name: string, data?: unknown, overrides: SendOverrides = {}): Promise<Delivery> {
-    return await deliver(this.#pack(name, data, overrides, this.#app()))
+    return await this.#send(name, data, overrides, this.#app())
   }
 
   /** Sends many events at once; with copies and out of order on request. */
   async sendMany (events: Iterable<EventToSend>, options?: BurstOptions): Promise<Delivery[]> {
-    const parcels = Array.from(events, ({ name, data, overrides = {} }) => this.#pack(name, data, overrides, this.#app()))
+    const identity = this.#app()
+    const parcels = Array.from(events, ({ name, data, overrides = {} }) => this.#sender.pack({ name, data, overrides: this.#addressed(overrides), identity }))
     return await burst(parcels, deliver, options)
   }
 
   /** Adds an outgoing webhook. */
   webhook (url: string, applicationToken = randomWebhookToken()): SimulatedWebhook {
-    const sender = { token: this.#around.book.keepSecret(applicationToken), brings: false, binding: url }
+    const identity = { token: this.#around.book.keepSecret(applicationToken), brings: false, binding: url }
     return {
       applicationToken,
-      send: async (name, data, overrides = {}) => await deliver(this.#pack(name, data, { url, ...overrides }, sender))
+      send: async (name, data, overrides = {}) => await this.#send(name, data, { url, ...overrides }, identity)
     }
+  }
+
+  /**
+   * Changes an item, which is made first when it is not there, and takes the event of the change to whatever is bound.
+   *
+   * @returns the deliveries, once all handlers have answered
+   */
+  async change (entityTypeId: number, id: number, fields: Row = {}, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
+    this.items.put(entityTypeId, id, fields)
+    return await this.tell(entityTypeId, id, 'UPDATE', cause)
+  }
+
+  /** Takes the events of a change to whatever is bound. */
+  async tell (entityTypeId: number, id: number, change: Change, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
+    const deliveries = await Promise.all(eventsOf(entityTypeId, id, change).map(async event => await this.raise(event, cause)))
+    return deliveries.flat()
+  }
+
+  /** Takes an event to whatever is bound. */
+  async raise (event: RaisedEvent, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
+    return await this.#bus.raise(event, cause)
+  }
+
+  /** Resolves when no event of a binding is on its way. */
+  async settled (): Promise<void> {
+    await this.#bus.settled()
+  }
+
+  /** A user of the portal, changed as told: `portal.user(2, { admin: true })`. */
+  user (id: number, changes?: Partial<Omit<SimulatedUser, 'id'>>): SimulatedUser {
+    return this.#users.get(id, changes)
+  }
+
+  /** Gives the portal another address; the old one redirects there. Tokens and `memberId` stay. */
+  rename (domain: string): void {
+    this.formerDomains.add(this.domain)
+    this.domain = domain
+  }
+
+  /**
+   * Makes a REST method misbehave.
+   *
+   * @returns a function that lifts the fault
+   */
+  fault (method: string, fault: Fault): () => void {
+    return this.faults.add(method.toLowerCase(), fault)
+  }
+
+  /** Bears so many calls from now on. */
+  limit (options: BucketOptions): void {
+    this.bucket = new LeakyBucket(options)
+  }
+
+  /** Books operating time of a method of the app: over 480 seconds it is refused, until `resetMs` have passed. */
+  spend (method: string, seconds: number, resetMs?: number): void {
+    this.operating.spend(this.#around.clientId, method.toLowerCase(), seconds, resetMs)
   }
 
   /** Makes a token pair at the OAuth server, such as one of another app or user. */
@@ -149,64 +226,30 @@ export class SimulatedPortal implements PortalState {
     for (const pair of this.#around.book.pairsOf(this)) pair.expiresAt = Date.now() - 1
   }
 
-  #app ({ brings = true } = {}): Sender {
-    return { token: this.applicationToken, brings, binding: '' }
+  #app ({ brings = true, binding = '' } = {}): Identity {
+    return { token: this.applicationToken, brings, binding }
   }
 
   /** They lie in the queue for a second, so that an uninstall right after is a later one: `ts` counts whole seconds. */
-  async #sendAsInstaller (code: string, data: object, sent: SendOverrides): Promise<Delivery> {
+  async #sendAsInstaller (name: string, data: object, sent: SendOverrides): Promise<Delivery> {
     const overrides = { lateSeconds: 1, ...sent }
-    const pair = this.#aged(this.issue(overrides.user == null ? {} : { userId: overrides.user }), overrides)
+    const pair = this.#sender.issueAged(overrides.user ?? ADMIN, overrides)
     this.installer = pair
-    return await deliver(this.#pack(code, data, overrides, this.#app(), pair))
+    return await this.#sender.send({ name, data, overrides: this.#addressed(overrides), identity: this.#app(), pair })
   }
 
-  #pack (name: string, data: unknown, overrides: SendOverrides, sender: Sender, pair = this.#pairFor(overrides, sender)): Parcel {
-    const url = this.#urlOf(overrides)
-    const { origin } = this.#around
-    const code = name.toUpperCase()
-    const tree = eventTree({
-      code,
-      data,
-      handlerId: this.#handlerIdOf(code, sender.binding),
-      ts: pair === undefined ? secondsAgo(overrides) : Math.floor(pair.expiresAt / 1000) - 3600,
-      auth: pair === undefined ? minimalAuth(this, origin, sender.token) : fullAuth(code, pair, origin, sender.token)
-    }, overrides)
-    return { url, body: overrides.body ?? encodeForm(tree), headers: overrides.headers ?? {} }
+  async #send (name: string, data: unknown, overrides: SendOverrides, identity: Identity): Promise<Delivery> {
+    return await this.#sender.send({ name, data, overrides: this.#addressed(overrides), identity })
   }
 
-  /** Deliveries of one user within a second share a token, so that a burst does not fill the memory. */
-  #pairFor (overrides: SendOverrides, { brings }: Sender): SimulatedPair | undefined {
-    const { user = ADMIN, lateSeconds } = overrides
-    if (!brings || user === null) return undefined
-    if (lateSeconds !== undefined) return this.#aged(this.issue({ userId: user }), overrides)
-    const known = this.#eventPairs.get(user)
-    if (known?.alive === true && Math.floor(known.expiresAt / 1000) - 3600 === secondsAgo({})) return known
-    const pair = this.issue({ userId: user })
-    this.#eventPairs.set(user, pair)
-    return pair
-  }
-
-  #aged (pair: SimulatedPair, { lateSeconds = 0 }: SendOverrides): SimulatedPair {
-    pair.expiresAt -= lateSeconds * 1000
-    return pair
-  }
-
-  #handlerIdOf (code: string, binding: string): number {
-    const key = `${code} ${binding}`
-    const id = this.#handlerIds.get(key) ?? this.#handlerIds.size * 2 + 58
-    this.#handlerIds.set(key, id)
-    return id
+  #addressed (overrides: SendOverrides): SendOverrides & { url: string } {
+    return { ...overrides, url: this.#urlOf(overrides) }
   }
 
   #urlOf ({ url = this.eventsUrl }: SendOverrides): string {
     if (url === undefined) throw new Error(`${this.domain} has no events URL: call install() first, or pass { url }`)
     return url
   }
-}
-
-function secondsAgo ({ lateSeconds = 0 }: SendOverrides): number {
-  return Math.floor(Date.now() / 1000) - lateSeconds
 }
 
 /** 32 letters and digits, which need not be hex. */
