@@ -1,5 +1,6 @@
 import { rotateToken } from './application-token.ts'
 import type { Install, SealedPair, TokenDigest } from './install.ts'
+import { isNewer, keepPair, reactivate } from './kept-pair.ts'
 
 /** What an OAuth server vouched for, beside the token that came with it. */
 export interface VerifiedInstall {
@@ -81,7 +82,7 @@ function applyInstall (known: Install | undefined, fact: VerifiedInstall, versio
   if (known === undefined) return { outcome: 'installed', install: newInstall(fact, version, ts, now) }
   if (known.state === 'uninstalled') {
     // Whatever the clocks say: the OAuth server has just confirmed the pair, and it refuses those of a removed app.
-    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now), installedAt: known.installedAt } }
+    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, known.generation), installedAt: known.installedAt } }
   }
   if (ts < known.ts) return { outcome: 'stale', install: known }
   if (ts === known.ts && fact.tokenDigest === known.token) return repeatInstall(known, fact, now)
@@ -106,7 +107,7 @@ function applyUpdate (known: Install | undefined, fact: UpdatedFact, ts: number,
 function applyUserReady (known: Install | undefined, fact: UserReadyFact, now: number): Transition {
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'unknown', install: known }
   if (!isNewer(fact.pair, known.systemUser)) return { outcome: 'repeated', install: known }
-  return { outcome: 'user-ready', install: { ...known, systemUser: fact.pair, updatedAt: now } }
+  return { outcome: 'user-ready', install: keepPair(known, 'systemUser', fact.pair, now) }
 }
 
 function applyUninstall (known: Install | undefined, ts: number, now: number): Transition {
@@ -115,51 +116,48 @@ function applyUninstall (known: Install | undefined, ts: number, now: number): T
   // In the same second the install wins: a script reinstalls that fast, and a wrong delete costs more than a late one.
   if (ts <= known.ts) return { outcome: 'stale', install: known }
   // The digests stay, so that a repeated uninstall is known as one.
-  const { installer, systemUser, ...rest } = known
+  const { installer, systemUser, suspension, ...rest } = known
   return { outcome: 'uninstalled', install: { ...rest, state: 'uninstalled', ts, updatedAt: now } }
 }
 
-function newInstall (fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Install {
-  return {
+function newInstall (fact: VerifiedInstall, version: string | undefined, ts: number, now: number, generation = 0): Install {
+  const install: Install = {
     memberId: fact.memberId,
     state: 'active',
     ...addresses(fact),
     token: fact.tokenDigest,
-    installer: fact.pair,
     ...(version === undefined ? {} : { version }),
+    generation,
     ts,
     installedAt: now,
     updatedAt: now
   }
+  return keepPair(install, 'installer', fact.pair, now)
 }
 
 function renew (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Install {
-  return {
+  const renewed: Install = {
     ...rotateToken(known, fact.tokenDigest, now),
-    state: 'active',
     ...addresses(fact),
-    ...(mayReplaceInstaller(known, fact) && { installer: fact.pair }),
     ...(version === undefined ? {} : { version }),
     ts,
     updatedAt: now
   }
+  return mayReplaceInstaller(known, fact) ? keepPair(renewed, 'installer', fact.pair, now) : reactivate(renewed)
 }
 
 /** The OAuth server confirms a user, not that he is an admin: one who does not know the token must not put his pair in the place of a good one. */
 function mayReplaceInstaller (known: Install, fact: VerifiedInstall): boolean {
-  return known.state !== 'active' || fact.tokenDigest === known.token || fact.pair.userId === known.installer?.userId
+  if (known.state === 'reauth_required' || known.installer === undefined || known.installer.isDead === true) return true
+  return fact.tokenDigest === known.token || fact.pair.userId === known.installer.userId
 }
 
 function repeatInstall (known: Install, fact: VerifiedInstall, now: number): Transition {
   if (!isNewer(fact.pair, known.installer)) return { outcome: 'repeated', install: known }
-  return { outcome: 'repeated', install: { ...known, state: 'active', installer: fact.pair, updatedAt: now } }
+  return { outcome: 'repeated', install: keepPair(known, 'installer', fact.pair, now) }
 }
 
 function addresses (fact: VerifiedInstall): Pick<Install, 'domain' | 'clientEndpoint' | 'oauthServer' | 'scope' | 'status'> {
   const { domain, clientEndpoint, oauthServer, scope, status } = fact
   return { domain, clientEndpoint, oauthServer, scope, ...(status === undefined ? {} : { status }) }
-}
-
-function isNewer (pair: SealedPair, known: SealedPair | undefined): boolean {
-  return known === undefined || pair.expiresAt > known.expiresAt
 }
