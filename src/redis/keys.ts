@@ -16,6 +16,8 @@ export interface AppKeys {
   claims: string
   /** Who holds a lock. */
   lock (name: string): string
+  /** Hash: what a portal still takes. */
+  limits (memberId: string): string
 }
 
 /** Short digest of a `client_id` (16 hex characters): safe in a key and as the name of a folder on any file system. */
@@ -33,7 +35,8 @@ export function appKeys (app: string): AppKeys {
     busy: `${tag}:busy`,
     repeats: `${tag}:repeats`,
     claims: `${tag}:claims`,
-    lock: (name) => `${tag}:lock:${name}`
+    lock: (name) => `${tag}:lock:${name}`,
+    limits: (memberId) => `${tag}:limits:${memberId}`
   }
 }
 
