@@ -51,8 +51,8 @@ t.test('says whom an access token belongs to', async t => {
           version: 1,
           status: 'F',
           domain: 'acme.bitrix24.com',
-          uri: 'https://acme.bitrix24.com',
-          client_endpoint: 'https://acme.bitrix24.com/rest/',
+          uri: b24.oauthServer,
+          client_endpoint: `${b24.oauthServer}/portals/acme.bitrix24.com/rest/`,
           member_id: portal.memberId
         },
         user_id: 7
@@ -80,7 +80,7 @@ t.test('trades a refresh token once, and the old pair dies', async t => {
     refresh_token: /^[0-9a-f]{70}$/,
     expires: Number,
     expires_in: 3600,
-    client_endpoint: 'https://acme.bitrix24.com/rest/',
+    client_endpoint: `${b24.oauthServer}/portals/acme.bitrix24.com/rest/`,
     server_endpoint: `${b24.oauthServer}/rest/`,
     domain: new URL(b24.oauthServer).host,
     member_id: portal.memberId,
