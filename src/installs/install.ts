@@ -65,6 +65,8 @@ export interface Install {
   version?: string
   /** Portal's time of the newest lifecycle event that was applied, Unix seconds. */
   ts: number
+  /** When an install page last told of an install or an update, Unix seconds. */
+  pageTs?: number
   /** First verified install, ms since the epoch. */
   installedAt: number
   /** Last change of this record, ms since the epoch. */
