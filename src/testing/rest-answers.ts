@@ -1,5 +1,5 @@
 import type { Answer } from './oauth-answers.ts'
-import type { SimulatedPortal } from './portal.ts'
+import type { RestPortal } from './rest-portal.ts'
 import { type MethodTable, type Outcome, RestCall } from './rest-call.ts'
 import { RestError } from './rest-error.ts'
 import { commandsOf, runBatch } from './rest-methods/batch.ts'
@@ -19,7 +19,7 @@ export interface RestRequest {
 const METHODS: MethodTable = { ...systemMethods, ...eventMethods, ...offlineMethods, ...crmMethods }
 
 /** Answers a REST request of a portal. */
-export async function answerRest (portal: SimulatedPortal, book: TokenBook, request: RestRequest): Promise<Answer> {
+export async function answerRest (portal: RestPortal, book: TokenBook, request: RestRequest): Promise<Answer> {
   const { method, params, token } = request
   try {
     if (!portal.bucket.take()) throw new RestError(503, 'QUERY_LIMIT_EXCEEDED', 'Too many requests')
@@ -32,7 +32,7 @@ export async function answerRest (portal: SimulatedPortal, book: TokenBook, requ
   }
 }
 
-function authorize (portal: SimulatedPortal, book: TokenBook, token: string | undefined): SimulatedPair {
+function authorize (portal: RestPortal, book: TokenBook, token: string | undefined): SimulatedPair {
   if (portal.deleted) throw new RestError(403, 'PORTAL_DELETED', 'Portal was deleted')
   const pair = token === undefined ? undefined : book.byAccess(token)
   if (pair === undefined || pair.portal !== portal) throw new RestError(401, 'NO_AUTH_FOUND', 'Wrong authorization data')

@@ -1,6 +1,6 @@
 import type { Cause } from './event-bus.ts'
 import type { QueueName } from './offline-queue.ts'
-import type { SimulatedPortal } from './portal.ts'
+import type { RestPortal } from './rest-portal.ts'
 import { accessDenied, wrongArgument } from './rest-error.ts'
 import type { Row } from './row-query.ts'
 import type { SimulatedPair } from './tokens.ts'
@@ -25,12 +25,12 @@ export type MethodTable = Readonly<Record<string, RestMethod>>
 
 /** A call whose token is good: who calls, and the parameters, whose names have no case and whose values may be text. */
 export class RestCall {
-  readonly portal: SimulatedPortal
+  readonly portal: RestPortal
   readonly pair: SimulatedPair
   readonly params: Row
   readonly #byName: ReadonlyMap<string, unknown>
 
-  constructor (portal: SimulatedPortal, pair: SimulatedPair, params: Row) {
+  constructor (portal: RestPortal, pair: SimulatedPair, params: Row) {
     this.portal = portal
     this.pair = pair
     this.params = params

@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import type { BucketOptions } from './bucket.ts'
 import { FaultList, type Fault, type FaultPoint } from './faults.ts'
+import { addFrameRoutes } from './frame-server.ts'
 import { addOAuthRoutes, originOf, type OAuthRequest } from './oauth-server.ts'
 import { SimulatedPortal } from './portal.ts'
 import { addRestRoutes } from './rest-server.ts'
@@ -53,6 +54,7 @@ export async function createSimulator ({ clientId, clientSecret, port = 0, limit
   const find = (domain: string) => [...portals].find(portal => portal.domain === domain)
   const findRenamed = (domain: string) => [...portals].find(({ formerDomains }) => formerDomains.has(domain))
   await server.register(async scope => await addRestRoutes(scope, { book, find: domain => find(domain) ?? findRenamed(domain) }))
+  await addFrameRoutes(server, { find })
   book.addApp(clientId, clientSecret)
   await server.listen({ port, host: '127.0.0.1' })
   const origin = originOf(server)
