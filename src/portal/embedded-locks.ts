@@ -39,13 +39,16 @@ export class EmbeddedLocks implements Locks {
     if (!isTaken) return undefined
     // What the holder reads next must not be as it was before: a read of LMDB may be a millisecond old.
     await sleep(1)
-    const ifMine = async (work: () => void) => await this.#transact(() => {
-      if (this.#db.get(name)?.holder !== holder) return false
-      work()
-      return true
+    const ifMine = async (work: (held: Held) => boolean) => await this.#transact(() => {
+      const held = this.#db.get(name)
+      return held?.holder === holder && work(held)
     })
     return {
-      renew: async ttlMs => await ifMine(() => put(ttlMs)),
+      renew: async ttlMs => await ifMine((held) => {
+        if (!isHeld(held)) return false
+        put(ttlMs)
+        return true
+      }),
       release: async () => { await ifMine(() => this.#db.removeSync(name)).catch(() => {}) }
     }
   }
