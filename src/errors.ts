@@ -21,6 +21,11 @@ export const FST_B24_NOT_AN_EVENT = createError('FST_B24_NOT_AN_EVENT', 'This po
 /** Unknown portal, wrong token or unproven install: one answer for all, so that nothing can be learned from it. */
 export const FST_B24_FORBIDDEN = createError('FST_B24_FORBIDDEN', 'The sender is not a portal that installed this app', 403)
 
+/** A user opened the install page who may not install apps. */
+export const FST_B24_NOT_ADMIN = createError('FST_B24_NOT_ADMIN', 'Only an administrator of the portal can install the app', 403)
+/** The install is stored, and no worker has handled it yet. */
+export const FST_B24_INSTALL_PENDING = createError('FST_B24_INSTALL_PENDING', 'The install takes longer than usual', 503)
+
 /** A handler or a lifecycle hook failed before the answer. */
 export const FST_B24_HANDLER_FAILED = createError('FST_B24_HANDLER_FAILED', 'A handler failed', 500)
 /** A handler ran longer than `delivery.handlerTimeoutMs`. */

@@ -45,7 +45,7 @@ export class LifecycleRun {
   /** @throws FST_B24_STORE_UNAVAILABLE */
   async run (run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined): Promise<Outcome> {
     const progress: Progress = { ...run.progress as Progress | undefined }
-    const isStranger = progress.facts === undefined && !wasKnown(post, stored)
+    const isStranger = (progress.facts ?? post.facts) === undefined && !wasKnown(post, stored)
     if (isStranger && this.#strangers >= this.#parts.mostStrangers) return { status: 'later', delayMs: TURN_MS * (1 + Math.random()) }
     const settled = await this.#settle(isStranger, run, event, post, stored, progress)
     if ('delayMs' in settled || 'error' in settled) return settled
@@ -80,7 +80,7 @@ export class LifecycleRun {
   }
 
   async #tell (
-    run: Run, { id, receivedAt }: QueuedEvent, { envelope }: Post, { portal, announcements }: Settled & { status: 'accepted' }, progress: Progress
+    run: Run, { id, receivedAt }: QueuedEvent, { envelope, facts }: Post, { portal, announcements }: Settled & { status: 'accepted' }, progress: Progress
   ): Promise<Outcome> {
     const { dispatcher, log, counts } = this.#parts
     const done = [...progress.done ?? []]
@@ -97,7 +97,7 @@ export class LifecycleRun {
     }
     const errors: Error[] = []
     for (const announcement of announcements as Announcement[]) errors.push(...await dispatcher.announce(announcement, pass))
-    errors.push(...await dispatcher.dispatch(envelope, { ...pass, hasFailed: errors.length > 0 }))
+    if (facts === undefined) errors.push(...await dispatcher.dispatch(envelope, { ...pass, hasFailed: errors.length > 0 }))
     if (errors.length > 0) return { status: 'failed', error: failureOf(errors) }
     counts.handled++
     return { status: 'done' }

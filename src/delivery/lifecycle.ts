@@ -51,7 +51,7 @@ export class Lifecycle {
    * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY
    */
   async settle (post: Post, stored: StoredInstall | undefined, progress: LifecycleProgress = {}, save: SaveProgress = async () => {}): Promise<Settled> {
-    const facts = progress.facts ?? await this.#prove(post, stored, save)
+    const facts = progress.facts ?? post.facts ?? await this.#prove(post, stored, save)
     if (!Array.isArray(facts)) return facts
     const { announcements = [], applied = 0 } = progress
     const known = { facts, announcements: [...announcements], applied }

@@ -29,10 +29,11 @@ export interface InstalledFact extends Timed, VerifiedInstall {
   version?: string | undefined
 }
 
-/** The install page, opened by an admin, verified. The same post comes whenever anybody opens the app, and tells no time. */
+/** The install page, opened by an admin, verified. The same post comes whenever anybody opens the app. */
 export interface OpenedFact extends VerifiedInstall {
   type: 'opened'
-  ts?: never
+  /** When it was opened, by the app's clock, Unix seconds. */
+  ts: number
   version?: string | undefined
   /** `false` until the page has called `installFinish`, once after an install and once after an update. */
   isFinished: boolean
@@ -85,7 +86,7 @@ export function applyFact (install: Install | undefined, fact: InstallFact, now:
   const ts = Math.min(fact.ts ?? second, second)
   switch (fact.type) {
     case 'installed': return applyInstall(install, fact, fact.version, ts, now)
-    case 'opened': return applyOpened(install, fact, second, now)
+    case 'opened': return applyOpened(install, fact, ts, now)
     case 'updated': return applyUpdate(install, fact, ts, now)
     case 'userReady': return applyUserReady(install, fact, now)
     case 'uninstalled': return applyUninstall(install, ts, now)
@@ -110,15 +111,15 @@ function applyInstall (known: Install | undefined, fact: VerifiedInstall, versio
  * An install of which ONAPPINSTALL may tell too, before or after. So a portal that is known is never installed again by its
  * page; but an update may show nowhere else.
  */
-function applyOpened (known: Install | undefined, fact: OpenedFact, second: number, now: number): Transition {
+function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, now: number): Transition {
   const { version } = fact
-  if (known === undefined) return { outcome: 'installed', install: { ...newInstall(fact, version, second, now), pageTs: second } }
+  if (known === undefined) return { outcome: 'installed', install: { ...newInstall(fact, version, ts, now), pageTs: ts } }
   if (known.state === 'uninstalled') {
     const { installedAt, generation } = known
-    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(second, known.ts), now, generation), installedAt, pageTs: second } }
+    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, generation), installedAt, pageTs: ts } }
   }
   const isUpdate = !fact.isFinished && isLater(version, known.version)
-  const opened: Install = { ...rotateToken(known, fact.tokenDigest, now), ...addresses(fact), ...(isUpdate && { version: version as string, pageTs: second }) }
+  const opened: Install = { ...rotateToken(known, fact.tokenDigest, now), ...addresses(fact), ...(isUpdate && { version: version as string, pageTs: ts }) }
   // Another admin who only opens the app leaves the pair of him who installed it.
   const isTaken = !hasPair(known) || ((!fact.isFinished || isOfInstaller(fact, known)) && isNewer(fact.pair, known.installer))
   const install = isTaken ? keepPair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
