@@ -43,13 +43,12 @@ function get (call: RestCall): object {
   const limit = call.integer('limit') ?? 50
   if (limit <= 0) throw wrongArgument('limit', 'must be positive')
   const batch = { filter: filterOf(call, FIELDS), order: orderOf(call, 'TIMESTAMP_X'), limit, error: call.text('error') === '1' }
-  const given = call.text('process_id') ?? ''
-  const processId = given === '' && !batch.error ? offlineEvents.reserve(queueName, batch) : given
+  const given = call.text('process_id')?.trim()
+  const processId = given ?? offlineEvents.reserve(queueName, batch)
   const events = offlineEvents.read(queueName, processId, batch)
-  if (!clears) return { process_id: processId, events }
-  // The whole batch goes, also what is beyond the limit. Error rows have the empty process id of all that waits.
-  if (events.length > 0) offlineEvents.clear(queueName, processId, batch.error ? { ids: events.map(({ ID }) => String(ID)) } : {})
-  return { process_id: null, events }
+  // The whole batch goes, also what is beyond the limit.
+  if (clears && events.length > 0) offlineEvents.clear(queueName, processId)
+  return { process_id: clears && given === undefined ? null : processId, events }
 }
 
 /** An empty one is taken, and means what is not reserved. */
