@@ -51,10 +51,6 @@ export class RestCall {
     return { clientId: this.pair.clientId, connector: this.text('auth_connector') ?? '' }
   }
 
-  has (name: string): boolean {
-    return this.#byName.has(name)
-  }
-
   text (name: string): string | undefined {
     const value = this.#byName.get(name)
     return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined

@@ -15,8 +15,8 @@ interface Place { Params: { domain: string, method: string } }
 /** Adds the REST side of every portal: `/portals/<domain>/rest/<method>`, by POST and by GET. */
 export async function addRestRoutes (scope: FastifyInstance, { book, find }: { book: TokenBook, find: PortalFinder }): Promise<void> {
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => done(null, text === '' ? {} : JSON.parse(text as string)))
-  scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, text, done) => done(null, decodeForm(text as string)))
+  scope.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, text: string) => JSON.parse(text))
+  scope.addContentTypeParser('*', { parseAs: 'string' }, async (_request: unknown, text: string) => decodeForm(text))
   scope.route<Place>({
     method: ['GET', 'POST'],
     url: '/portals/:domain/rest/:method',
