@@ -2,6 +2,7 @@ import { FST_B24_NO_PUBLIC_URL } from '../errors.ts'
 import type { InstallStore } from '../installs/store.ts'
 import { type ChangeOutcome, makeChanges, type Refusal } from './bind-batch.ts'
 import { type BindingChange, diffBindings, type Difference, isForeignName, type PortalBinding, readBindings } from './binding-diff.ts'
+import { type Reason, reasonOf } from './reason-of.ts'
 import type { Rest } from './rest.ts'
 import type { WantedEvent } from './wanted-events.ts'
 
@@ -33,8 +34,8 @@ export interface SyncReport {
   unchanged: number
   /** What the portal does not do: `ERROR_EVENT_NOT_FOUND` for an event that is none, or is outside of the app's scope. */
   refused: Refusal[]
-  /** Why the sync ended before its end; `code` is Bitrix24's own where it has one. */
-  error?: { code: string, message: string }
+  /** Why the sync ended before its end. */
+  error?: Reason
 }
 
 /** Keeps the bindings of portals as the app's hooks need them. */
@@ -104,10 +105,4 @@ function plan (report: SyncReport, { binds, unbinds }: Difference): void {
 
 function labelOf ({ event, offline }: BindingChange): string {
   return offline ? `${event} (offline)` : event
-}
-
-/** Names why a portal could not be worked on. */
-export function reasonOf (error: unknown): { code: string, message: string } {
-  const { portalCode, code, message } = error as { portalCode?: string, code?: string, message?: string }
-  return { code: portalCode ?? code ?? 'FST_B24_INTERNAL', message: String(message) }
 }
