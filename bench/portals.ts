@@ -19,7 +19,7 @@ export class Portals {
   readonly #simulator: Simulator
 
   private constructor (redisUrl: string, simulator: Simulator, keys: { clientId: string, clientSecret: string }) {
-    const common = { ...keys, oauthServers: [simulator.oauthServer] }
+    const common = { ...keys, oauthServers: [simulator.oauthServer], allowPrivateNetworks: true }
     this.#apps = { Redis: new App({ ...common, redis: redisUrl }), embedded: new App(common) }
     this.#keys = appKeys(appId(keys.clientId))
     this.#redis = new Redis(redisUrl)

@@ -16,5 +16,5 @@ export const settings: FastifyBitrix24Options = {
   webhooks: B24_MEMBER_ID !== undefined && B24_APPLICATION_TOKEN !== undefined
     ? [{ memberId: B24_MEMBER_ID, applicationToken: B24_APPLICATION_TOKEN }]
     : [],
-  ...(isSimulated && { oauthServers: [`http://127.0.0.1:${simulatorPort}`] })
+  ...(isSimulated && { oauthServers: [`http://127.0.0.1:${simulatorPort}`], allowPrivateNetworks: true })
 }

@@ -23,14 +23,35 @@ export const FST_B24_NOT_AN_EVENT = createError('FST_B24_NOT_AN_EVENT', 'This po
 /** Unknown portal, wrong token or unproven install: one answer for all, so that nothing can be learned from it. */
 export const FST_B24_FORBIDDEN = createError('FST_B24_FORBIDDEN', 'The sender is not a portal that installed this app', 403)
 
+/** A user opened the install page who may not install apps. */
+export const FST_B24_NOT_ADMIN = createError('FST_B24_NOT_ADMIN', 'Only an administrator of the portal can install the app', 403)
+/** The install is stored, and no worker has handled it yet. */
+export const FST_B24_INSTALL_PENDING = createError('FST_B24_INSTALL_PENDING', 'The install takes longer than usual', 503)
+
 /** A handler or a lifecycle hook failed before the answer. */
 export const FST_B24_HANDLER_FAILED = createError('FST_B24_HANDLER_FAILED', 'A handler failed', 500)
 /** A handler ran longer than `delivery.handlerTimeoutMs`. */
 export const FST_B24_HANDLER_TIMEOUT = createError('FST_B24_HANDLER_TIMEOUT', 'A handler ran longer than %s ms', 500)
 /** What was found in the queue is no event of this plugin, or of a version that this one cannot read. */
 export const FST_B24_FOREIGN_JOB = createError('FST_B24_FOREIGN_JOB', 'This is no event that this version of the plugin queued', 500)
-/** The portal of a stored event is not known any more, or has removed the app. */
-export const FST_B24_PORTAL_GONE = createError('FST_B24_PORTAL_GONE', 'The portal of this event is gone', 410)
+/** The portal is not known any more, or has removed the app. */
+export const FST_B24_PORTAL_GONE = createError('FST_B24_PORTAL_GONE', 'The portal is gone, or has removed the app', 410)
+/** No token of the portal is good any more, or there never was one. */
+export const FST_B24_REAUTH_REQUIRED = createError('FST_B24_REAUTH_REQUIRED', 'There is no token for portal %s: %s', 401)
+/** The portal has to pay before the app may act on it. */
+export const FST_B24_PORTAL_SUSPENDED = createError('FST_B24_PORTAL_SUSPENDED', 'Portal %s has to pay first', 402)
+/** The OAuth server refuses the app itself: its `clientId`, its `clientSecret` or its scope. */
+export const FST_B24_APP_KEYS = createError('FST_B24_APP_KEYS', 'The app gets no tokens as it is configured: %s', 500)
+/** The portal answered a call with an error; `portalCode` is its own code, `statusCode` its status. */
+export const FST_B24_PORTAL_CALL = createError('FST_B24_PORTAL_CALL', '%s: %s', 502)
+/** The portal takes no more calls for now; `retryAfterMs` says for how long. */
+export const FST_B24_PORTAL_LIMIT = createError('FST_B24_PORTAL_LIMIT', '%s: %s', 429)
+/** The portal gave no usable answer: network, time, a broken server. */
+export const FST_B24_PORTAL_UNAVAILABLE = createError('FST_B24_PORTAL_UNAVAILABLE', 'The portal cannot be reached: %s', 503)
+/** The portal's address is inside the server's own networks. */
+export const FST_B24_PRIVATE_ADDRESS = createError('FST_B24_PRIVATE_ADDRESS', 'The address of portal %s is a private one', 403)
+/** Something needs to be told where Bitrix24 reaches this server. */
+export const FST_B24_NO_PUBLIC_URL = createError('FST_B24_NO_PUBLIC_URL', 'The option publicUrl is missing: %s', 500)
 /** An install can never be confirmed any more, or an event was kept for such a one. */
 export const FST_B24_INSTALL_LOST = createError('FST_B24_INSTALL_LOST', 'The install cannot be confirmed any more: %s', 410)
 /** A cursor that no list of this storage has given. */
@@ -39,7 +60,7 @@ export const FST_B24_INVALID_CURSOR = createError('FST_B24_INVALID_CURSOR', 'Thi
 export const FST_B24_NO_DEAD_LETTER = createError('FST_B24_NO_DEAD_LETTER', "There is no dead letter '%s'", 404)
 /** The store cannot answer now. */
 export const FST_B24_STORE_UNAVAILABLE = createError('FST_B24_STORE_UNAVAILABLE', 'The store cannot be reached', 503)
-/** The OAuth server cannot confirm an install now. */
+/** The OAuth server cannot be asked now, be it to confirm an install or for a new token. */
 export const FST_B24_OAUTH_UNAVAILABLE = createError('FST_B24_OAUTH_UNAVAILABLE', 'The OAuth server cannot be asked now', 503)
 /** More installs are waiting for their check than the server takes. */
 export const FST_B24_INSTALL_BUSY = createError('FST_B24_INSTALL_BUSY', 'Too many installs are being checked', 503)

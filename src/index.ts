@@ -18,6 +18,7 @@ export type { EventCounts } from './delivery/event-counts.ts'
 export type { HandlerContext } from './delivery/handler-context.ts'
 export type { HandlerFailure, LifecycleContext, LifecycleHook, LifecycleHookName, LifecycleHooks } from './delivery/lifecycle-hooks.ts'
 export type { RejectReason } from './delivery/reject-reason.ts'
+export type { InstallPageFacts, InstallPageOptions } from './routes/install-page-options.ts'
 export type { Portal } from './portal/portal.ts'
 
 export type { Install, InstallState, SealedPair, TokenDigest } from './installs/install.ts'

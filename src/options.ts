@@ -2,6 +2,7 @@ import { check, checkDelivery, completeDelivery, isIntegerIn, type DeliveryOptio
 import type { InstallStore } from './installs/store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
 import { lackingVerbs, type RedisOption } from './redis/connect.ts'
+import type { InstallPageOptions } from './routes/install-page-options.ts'
 import { MEMBER_ID } from './wire/envelope.ts'
 
 export interface FastifyBitrix24Options {
@@ -48,6 +49,11 @@ export interface FastifyBitrix24Options {
    */
   allowPrivateNetworks?: boolean | undefined
   /**
+   * What users see where Bitrix24 opens `POST {prefix}/install` in a frame; `false`: nothing, the post is answered 400.
+   * @default the plugin's own page
+   */
+  installPage?: InstallPageOptions | false | undefined
+  /**
    * Largest body in bytes; a larger one is answered 413.
    * @default 262144
    */
@@ -65,6 +71,7 @@ export interface Settings extends Omit<FastifyBitrix24Options, 'delivery'> {
   webhooks: ReadonlyArray<{ memberId: string, applicationToken: string }>
   delivery: DeliverySettings
   allowPrivateNetworks: boolean
+  installPage: InstallPageOptions | false
   bodyLimit: number
 }
 
@@ -86,6 +93,7 @@ export function readOptions (options: FastifyBitrix24Options): Settings {
     webhooks: options.webhooks ?? [],
     delivery: completeDelivery(delivery),
     allowPrivateNetworks: options.allowPrivateNetworks ?? false,
+    installPage: options.installPage ?? {},
     bodyLimit: options.bodyLimit ?? 262_144
   }
   checkSettings(settings)
@@ -107,6 +115,7 @@ function checkSettings (settings: Settings): void {
   check(isList(settings.webhooks, isWebhook), 'webhooks must be a list of { memberId, applicationToken }')
   checkDelivery(settings.delivery)
   check(typeof settings.allowPrivateNetworks === 'boolean', 'allowPrivateNetworks must be true or false')
+  check(settings.installPage === false || isInstallPage(settings.installPage), 'installPage must be false or { html: a function, bx24Url: an https URL }')
   check(isIntegerIn(settings.bodyLimit, 1024, Number.MAX_SAFE_INTEGER), 'bodyLimit must be a number of bytes, 1024 or more')
 }
 
@@ -127,6 +136,13 @@ function isOrigin (value: unknown): boolean {
   const { protocol, hostname, origin } = new URL(value)
   const isSecure = protocol === 'https:' || (protocol === 'http:' && /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/.test(hostname))
   return isSecure && origin === value
+}
+
+function isInstallPage (value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { html, bx24Url } = value as { html?: unknown, bx24Url?: unknown }
+  const isUrl = bx24Url === undefined || (isText(bx24Url) && URL.canParse(bx24Url) && isOrigin(new URL(bx24Url).origin))
+  return isUrl && (html === undefined || typeof html === 'function')
 }
 
 function isKey (value: unknown): boolean {

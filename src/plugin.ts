@@ -14,6 +14,7 @@ import { WebhookTokens } from './installs/webhook-tokens.ts'
 import { createCheckQueue } from './oauth/check-queue.ts'
 import { createSealer } from './oauth/seal.ts'
 import { readOptions, type FastifyBitrix24Options } from './options.ts'
+import { createAskOpener } from './portal/opener.ts'
 import type { Portal } from './portal/portal.ts'
 import { Abort } from './queue/abort.ts'
 import { settlesWithin } from './queue/settles-within.ts'
@@ -50,6 +51,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const hooks = new EventHooks<HandlerContext>({ warn: (message, details) => log.warn(details, message) })
   const lifecycleHooks = new LifecycleHookList()
   const sealer = createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId)
+  const checks = createCheckQueue()
   const closing = new Abort()
   const closed = new AbortController()
   fastify.addHook('preClose', async () => {
@@ -68,7 +70,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     sealer,
     webhooks: new WebhookTokens(settings.webhooks),
     pairs: new PairCheck({
-      queue: createCheckQueue(),
+      queue: checks,
       sealer,
       oauth: {
         allowedServers: settings.oauthServers,
@@ -79,6 +81,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
       },
       allowPrivateNetworks: settings.allowPrivateNetworks
     }),
+    page: settings.installPage === false ? undefined : { checks, askOpener: createAskOpener(settings) },
     log,
     closing
   })
@@ -93,7 +96,12 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     queueCounts: delivery.queueCounts,
     count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits() })
   }))
-  await fastify.register(eventRoutes, { prefix: settings.prefix, receiver: delivery.receiver, bodyLimit: settings.bodyLimit })
+  await fastify.register(eventRoutes, {
+    prefix: settings.prefix,
+    receiver: delivery.receiver,
+    bodyLimit: settings.bodyLimit,
+    page: delivery.pages === undefined ? undefined : { pages: delivery.pages, options: settings.installPage || {} }
+  })
 }
 
 /** Time that a hook may take, ms: after its `pluginTimeout` Fastify would fail to close. */

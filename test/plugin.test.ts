@@ -130,7 +130,7 @@ t.test('several apps live in one server', async t => {
     const own = { clientId: `local.${namespace}`, clientSecret: secret() }
     const b24 = await createSimulator(own)
     t.teardown(async () => { b24.secrets().forEach(remember); await b24.close() })
-    await app.register(fastifyBitrix24, { ...own, namespace, dataDir, oauthServers: [b24.oauthServer] })
+    await app.register(fastifyBitrix24, { ...own, namespace, dataDir, oauthServers: [b24.oauthServer], allowPrivateNetworks: true })
     worlds.push({ namespace, portal: b24.portal('acme.bitrix24.com') })
   }
   await app.listen({ port: 0, host: '127.0.0.1' })
@@ -189,7 +189,7 @@ t.test('lives beside a host that parses forms, coerces and removes', async t => 
   await app.register(swagger, { openapi: {} })
   app.addHook('onRoute', route => { route.schema = { ...route.schema, headers: { type: 'object', properties: { 'x-of-the-host': { type: 'string' } } } } })
   app.post('/own', async request => request.body)
-  await app.register(fastifyBitrix24, { ...own, dataDir: temporaryFolder(t), oauthServers: [b24.oauthServer], prefix: '/b24' })
+  await app.register(fastifyBitrix24, { ...own, dataDir: temporaryFolder(t), oauthServers: [b24.oauthServer], allowPrivateNetworks: true, prefix: '/b24' })
   const heard: unknown[] = []
   app.bitrix24.onAny(event => { heard.push(event.code, event.data) })
   await app.listen({ port: 0, host: '127.0.0.1' })

@@ -43,7 +43,7 @@ export class InlineIntake implements Intake {
     const pass = { portal: judged.portal, log, run: closing }
     const errors: Error[] = []
     for (const announcement of judged.status === 'accepted' ? judged.announcements : []) errors.push(...await dispatcher.announce(announcement, pass))
-    errors.push(...await dispatcher.dispatch(post.envelope, pass))
+    if (post.facts === undefined) errors.push(...await dispatcher.dispatch(post.envelope, pass))
     const interrupted = errors.find(error => error instanceof FST_B24_CLOSING)
     if (interrupted !== undefined) throw interrupted
     if (errors.length > 0) throw new FST_B24_HANDLER_FAILED({ cause: failureOf(errors) })

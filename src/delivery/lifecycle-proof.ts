@@ -123,7 +123,7 @@ function proved (...facts: InstallFact[]): Proof & { status: 'proved' } {
   return { status: 'proved', facts }
 }
 
-function installOf (memberId: string, tokenDigest: TokenDigest, { grant, pair }: VerifiedPair): VerifiedInstall {
+export function installOf (memberId: string, tokenDigest: TokenDigest, { grant, pair }: VerifiedPair): VerifiedInstall {
   const { domain, clientEndpoint, oauthServer, scope, status } = grant
   return { memberId, domain, clientEndpoint, oauthServer, scope, status, pair, tokenDigest }
 }

@@ -48,7 +48,7 @@ export class LifecycleRun {
   /** @throws FST_B24_STORE_UNAVAILABLE */
   async run (run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined): Promise<Outcome> {
     const progress: Progress = { ...run.progress as Progress | undefined }
-    const stranger = progress.facts === undefined && !wasKnown(post, stored) ? sourceOf(post.ip) : undefined
+    const stranger = (progress.facts ?? post.facts) === undefined && !wasKnown(post, stored) ? sourceOf(post.ip) : undefined
     if (stranger !== undefined && !this.#turns.enter(stranger)) return { status: 'later', delayMs: TURN_MS * (1 + Math.random()) }
     const settled = await this.#settle(stranger, run, event, post, stored, progress)
     if ('delayMs' in settled || 'error' in settled) return settled
@@ -83,7 +83,7 @@ export class LifecycleRun {
   }
 
   async #tell (
-    run: Run, { id, receivedAt }: QueuedEvent, { envelope }: Post, { portal, announcements }: Settled & { status: 'accepted' }, progress: Progress
+    run: Run, { id, receivedAt }: QueuedEvent, { envelope, facts }: Post, { portal, announcements }: Settled & { status: 'accepted' }, progress: Progress
   ): Promise<Outcome> {
     const { dispatcher, log, counts } = this.#parts
     const done = [...progress.done ?? []]
@@ -100,7 +100,7 @@ export class LifecycleRun {
     }
     const errors: Error[] = []
     for (const announcement of announcements as Announcement[]) errors.push(...await dispatcher.announce(announcement, pass))
-    errors.push(...await dispatcher.dispatch(envelope, { ...pass, hasFailed: errors.length > 0 }))
+    if (facts === undefined) errors.push(...await dispatcher.dispatch(envelope, { ...pass, hasFailed: errors.length > 0 }))
     if (errors.length > 0) return { status: 'failed', error: failureOf(errors) }
     counts.handled++
     return { status: 'done' }

@@ -17,6 +17,7 @@ import { Lifecycle } from './lifecycle.ts'
 import type { LifecycleHookList } from './lifecycle-hooks.ts'
 import { LifecycleProof } from './lifecycle-proof.ts'
 import { LifecycleRun } from './lifecycle-run.ts'
+import { PageInstall, type PageInstallParts } from './page-install.ts'
 import type { PairCheck } from './pair-check.ts'
 import { Processor } from './processor.ts'
 import { QueueIntake } from './queue-intake.ts'
@@ -34,6 +35,8 @@ export interface DeliveryParts {
   log: FastifyBaseLogger
   /** Aborts when the app begins to close. */
   closing: Aborting
+  /** What an install page needs beside; without it, there is none. */
+  page?: Pick<PageInstallParts, 'checks' | 'askOpener'> | undefined
   /** Where events wait; without it, they are handled before the answer. */
   storage?: { queue: EventQueue, claims: Claims } | undefined
 }
@@ -41,6 +44,8 @@ export interface DeliveryParts {
 /** Everything between the routes and the handlers. */
 export interface Delivery {
   receiver: Receiver
+  /** Takes the posts of the install page. */
+  pages: PageInstall | undefined
   deadLetters: DeadLetters
   counts: EventCounts
   misfits (): Record<string, number>
@@ -75,6 +80,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
     : new QueueIntake({ ...common, ...storage, coalesce: settings.coalesce })
   return {
     receiver: new Receiver({ store, intake, rejections, counts }),
+    pages: parts.page === undefined ? undefined : new PageInstall({ ...common, ...parts.page, intake }),
     deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks, code => proof.knows(code)),
     counts,
     misfits: () => dispatcher.misfits,

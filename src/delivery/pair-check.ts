@@ -18,7 +18,7 @@ export interface CheckSource {
   ip: string
   isProven: boolean
   /** See `VerifyOptions`. */
-  beforeRefresh: BeforeRefresh | undefined
+  beforeRefresh?: BeforeRefresh | undefined
 }
 
 export type BeforeRefresh = NonNullable<VerifyOptions['beforeRefresh']>

@@ -1,6 +1,7 @@
 import { digestOfPosted } from '../installs/application-token.ts'
 import type { Claim } from '../installs/claims.ts'
 import type { TokenDigest } from '../installs/install.ts'
+import type { InstallFact } from '../installs/transitions.ts'
 import type { Envelope } from '../wire/envelope.ts'
 
 /** What was posted: the body, the digest of its `application_token`, and the IP address it came from. */
@@ -8,6 +9,8 @@ export interface Post {
   envelope: Envelope
   token: TokenDigest | undefined
   ip: string
+  /** What was proved already: the post is that of an install page, and its event is told to nobody. */
+  facts?: InstallFact[]
 }
 
 export function postOf (envelope: Envelope, ip: string): Post {

@@ -44,6 +44,7 @@ export class QueueIntake implements Intake {
   /** @throws FST_B24_STORE_UNAVAILABLE, FST_B24_INSTALL_BUSY, FST_B24_CLOSING: nothing was stored */
   async take (post: Post, stored: StoredInstall | undefined, _log: FastifyBaseLogger): Promise<Receipt> {
     const { gate, proof } = this.#parts
+    if (post.facts !== undefined) return await this.#keep(post, { lifecycle: true }, { status: 'accepted' })
     const isLifecycle = proof.knows(post.envelope.event.toUpperCase())
     const refused = isLifecycle ? proof.refuse(post, stored) : undefined
     if (refused !== undefined) return refused

@@ -1,5 +1,6 @@
 import { definitionOf } from '../events/definition-of.ts'
 import type { TokenDigest } from '../installs/install.ts'
+import type { InstallFact } from '../installs/transitions.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { QueuedEvent } from '../queue/queue.ts'
 import type { Envelope } from '../wire/envelope.ts'
@@ -20,6 +21,8 @@ export interface QueuedPayload {
   token?: TokenDigest
   /** Nothing proves the post yet but a claim that is open. */
   held?: true
+  /** What an install page proved; its pair is sealed. */
+  facts?: InstallFact[]
   /** Sender's address, where a check is to come. */
   ip?: string
 }
@@ -37,7 +40,7 @@ export interface Keeping {
 }
 
 /** Makes of a post what the queue keeps. */
-export function stow ({ envelope, token, ip }: Post, sealer: Sealer, { id, receivedAt, turn, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
+export function stow ({ envelope, token, ip, facts }: Post, sealer: Sealer, { id, receivedAt, turn, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
   const memberId = envelope.auth.member_id
   const { rest, secrets } = takeSecrets(envelope)
   const kept = secrets.filter(([path]) => isWanted(path, lifecycle))
@@ -46,7 +49,8 @@ export function stow ({ envelope, token, ip }: Post, sealer: Sealer, { id, recei
     envelope: rest,
     ...(kept.length > 0 && { sealed: sealer.sealText(JSON.stringify(kept), memberId) }),
     ...((lifecycle || held) && { ip, ...(token !== undefined && { token }) }),
-    ...(held && { held })
+    ...(held && { held }),
+    ...(facts !== undefined && { facts })
   }
   return {
     id,
@@ -69,12 +73,13 @@ function isWanted (path: string[], lifecycle: boolean): boolean {
  * Makes the post again.
  * @throws FST_B24_SEAL_UNREADABLE
  */
-export function unstow ({ memberId }: QueuedEvent, { envelope, sealed, token, ip = '' }: QueuedPayload, sealer: Sealer): Post {
-  if (sealed === undefined) return { envelope, token, ip }
+export function unstow ({ memberId }: QueuedEvent, { envelope, sealed, token, ip = '', facts }: QueuedPayload, sealer: Sealer): Post {
+  const known = { token, ip, ...(facts !== undefined && { facts }) }
+  if (sealed === undefined) return { envelope, ...known }
   // What was found is written back as it is when the event is put off: it must never hold what was sealed.
   const opened = structuredClone(envelope)
   putSecrets(opened, JSON.parse(sealer.openText(sealed, memberId)) as Secret[])
-  return { envelope: opened, token, ip }
+  return { envelope: opened, ...known }
 }
 
 /** Payload of what was found in the queue, or `undefined` when this version cannot have written it. */

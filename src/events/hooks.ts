@@ -83,6 +83,11 @@ export class EventHooks<Context> {
     this.#set(this.#hooks.filter(hook => hook.handler !== own || hook.code === undefined || !codes.includes(hook.code)))
   }
 
+  /** Codes that `on` names, in capitals; `onAny` names none. */
+  get codes (): readonly string[] {
+    return [...new Set(this.#hooks.flatMap(({ code }) => code ?? []))]
+  }
+
   /** Handlers that may want an event of this code, in the order of registration. The list never changes. */
   match (code: string): ReadonlyArray<Registration<Context>> {
     return this.#entry(code).registrations

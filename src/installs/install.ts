@@ -8,9 +8,31 @@ export interface SealedPair {
   userId?: number
   /** End of the access token, ms since the epoch. */
   expiresAt: number
+  /** The number that this pair got when it was kept; see `Install.generation`. Absent: 0. */
+  generation?: number
+  /** When it was kept, ms since the epoch. */
+  refreshedAt?: number
+  /** The OAuth server takes its refresh token no more. */
+  isDead?: true
 }
 
-/** `suspended` and `reauth_required` are for calls to a portal that fail; nothing sets them yet. */
+/** Whose pair it is: that of who installed, or that of the portal's system user. */
+export type PairOwner = 'installer' | 'systemUser'
+
+/** Why a portal is `suspended`, and when its OAuth server may be asked again. */
+export interface Suspension {
+  /** `payment_required`: the portal must pay first. `uninstalled`: the OAuth server says that the app or the portal is gone. */
+  reason: 'payment_required' | 'uninstalled'
+  /** ms since the epoch. */
+  retryAt: number
+}
+
+/**
+ * - `active`: the app may act on the portal
+ * - `suspended`: not now; it is `active` again as soon as a refresh succeeds
+ * - `reauth_required`: no token is good any more; a verified install, update or system user ends it
+ * - `uninstalled`: the portal said so
+ */
 export type InstallState = 'active' | 'suspended' | 'reauth_required' | 'uninstalled'
 
 /** What is known of one portal that installed the app. One record per (app, portal); plain JSON. */
@@ -32,6 +54,10 @@ export interface Install {
   installer?: SealedPair
   /** Pair of the portal's system user (ONAPPUSERREADY), where there is one. */
   systemUser?: SealedPair
+  /** Number of the newest pair of this portal, whosever it is: one more at each, and never less, so that a late answer is known as one. */
+  generation?: number
+  /** Only where the state is `suspended`. */
+  suspension?: Suspension
   scope: string[]
   /** `L` local, `F` free, `S` subscription, `D` demo, `T` trial, `P` paid; others may come. */
   status?: string
@@ -39,6 +65,8 @@ export interface Install {
   version?: string
   /** Portal's time of the newest lifecycle event that was applied, Unix seconds. */
   ts: number
+  /** When an install page last told of an install or an update, Unix seconds. */
+  pageTs?: number
   /** First verified install, ms since the epoch. */
   installedAt: number
   /** Last change of this record, ms since the epoch. */

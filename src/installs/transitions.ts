@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import { rotateToken } from './application-token.ts'
 import type { Install, SealedPair, TokenDigest } from './install.ts'
+import { isNewer, keepPair, reactivate } from './kept-pair.ts'
 
 /** What an OAuth server vouched for, beside the token that came with it. */
 export interface VerifiedInstall {
@@ -13,15 +15,28 @@ export interface VerifiedInstall {
   status?: string | undefined
 }
 
+/** Time between the post of an install page and the ONAPPINSTALL of the same install, seconds. */
+const PAGE_WINDOW_S = 3600
+
 interface Timed {
   /** Portal's time, Unix seconds; absent: now. */
   ts?: number | undefined
 }
 
-/** ONAPPINSTALL or the install page, verified. */
+/** ONAPPINSTALL, verified. */
 export interface InstalledFact extends Timed, VerifiedInstall {
   type: 'installed'
   version?: string | undefined
+}
+
+/** The install page, opened by an admin, verified. The same post comes whenever anybody opens the app. */
+export interface OpenedFact extends VerifiedInstall {
+  type: 'opened'
+  /** When it was opened, by the app's clock, Unix seconds. */
+  ts: number
+  version?: string | undefined
+  /** `false` until the page has called `installFinish`, once after an install and once after an update. */
+  isFinished: boolean
 }
 
 /** ONAPPUPDATE. Without `verified` it only says which version runs. */
@@ -42,7 +57,7 @@ export interface UninstalledFact extends Timed {
   type: 'uninstalled'
 }
 
-export type InstallFact = InstalledFact | UpdatedFact | UserReadyFact | UninstalledFact
+export type InstallFact = InstalledFact | OpenedFact | UpdatedFact | UserReadyFact | UninstalledFact
 
 /**
  * - `installed`: the portal is new
@@ -71,6 +86,7 @@ export function applyFact (install: Install | undefined, fact: InstallFact, now:
   const ts = Math.min(fact.ts ?? second, second)
   switch (fact.type) {
     case 'installed': return applyInstall(install, fact, fact.version, ts, now)
+    case 'opened': return applyOpened(install, fact, ts, now)
     case 'updated': return applyUpdate(install, fact, ts, now)
     case 'userReady': return applyUserReady(install, fact, now)
     case 'uninstalled': return applyUninstall(install, ts, now)
@@ -81,13 +97,45 @@ function applyInstall (known: Install | undefined, fact: VerifiedInstall, versio
   if (known === undefined) return { outcome: 'installed', install: newInstall(fact, version, ts, now) }
   if (known.state === 'uninstalled') {
     // Whatever the clocks say: the OAuth server has just confirmed the pair, and it refuses those of a removed app.
-    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now), installedAt: known.installedAt } }
+    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, known.generation), installedAt: known.installedAt } }
   }
+  if (followsPage(known, fact, version, ts)) return applyAfterPage(known, fact, version, ts, now)
   if (ts < known.ts) return { outcome: 'stale', install: known }
   if (ts === known.ts && fact.tokenDigest === known.token) return repeatInstall(known, fact, now)
   // Not every system sends ONAPPUPDATE: there an update shows as an install of another version.
   const outcome = version !== undefined && known.version !== undefined && version !== known.version ? 'updated' : 'reinstalled'
   return { outcome, install: renew(known, fact, version, ts, now) }
+}
+
+/**
+ * An install of which ONAPPINSTALL may tell too, before or after. So a portal that is known is never installed again by its
+ * page; but an update may show nowhere else.
+ */
+function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, now: number): Transition {
+  const { version } = fact
+  if (known === undefined) return { outcome: 'installed', install: { ...newInstall(fact, version, ts, now), pageTs: ts } }
+  if (known.state === 'uninstalled') {
+    const { installedAt, generation } = known
+    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, generation), installedAt, pageTs: ts } }
+  }
+  const isUpdate = !fact.isFinished && isLater(version, known.version)
+  const opened: Install = { ...rotateToken(known, fact.tokenDigest, now), ...addresses(fact), ...(isUpdate && { version: version as string, pageTs: ts }) }
+  // Another admin who only opens the app leaves the pair of him who installed it.
+  const isTaken = !hasPair(known) || ((!fact.isFinished || isOfInstaller(fact, known)) && isNewer(fact.pair, known.installer))
+  const install = isTaken ? keepPair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
+  return { outcome: isUpdate ? 'updated' : 'repeated', install }
+}
+
+/** ONAPPINSTALL of an install that its page has told already. Their clocks may differ, and users may take their time with the page. */
+function followsPage (known: Install, { tokenDigest }: VerifiedInstall, version: string | undefined, ts: number): boolean {
+  if (known.pageTs === undefined || tokenDigest !== known.token || isLater(version, known.version)) return false
+  return Math.abs(ts - known.pageTs) <= PAGE_WINDOW_S
+}
+
+function applyAfterPage (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Transition {
+  const told = changed(known, { ...known, ...(version !== undefined && { version }), ts: Math.max(ts, known.ts) }, now)
+  // Who opened the page was known to be an admin, which nothing says of who sent this.
+  return isOfInstaller(fact, known) || !hasPair(known) ? repeatInstall(told, fact, now) : { outcome: 'repeated', install: told }
 }
 
 function applyUpdate (known: Install | undefined, fact: UpdatedFact, ts: number, now: number): Transition {
@@ -106,7 +154,7 @@ function applyUpdate (known: Install | undefined, fact: UpdatedFact, ts: number,
 function applyUserReady (known: Install | undefined, fact: UserReadyFact, now: number): Transition {
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'unknown', install: known }
   if (!isNewer(fact.pair, known.systemUser)) return { outcome: 'repeated', install: known }
-  return { outcome: 'user-ready', install: { ...known, systemUser: fact.pair, updatedAt: now } }
+  return { outcome: 'user-ready', install: keepPair(known, 'systemUser', fact.pair, now) }
 }
 
 function applyUninstall (known: Install | undefined, ts: number, now: number): Transition {
@@ -115,44 +163,53 @@ function applyUninstall (known: Install | undefined, ts: number, now: number): T
   // In the same second the install wins: a script reinstalls that fast, and a wrong delete costs more than a late one.
   if (ts <= known.ts) return { outcome: 'stale', install: known }
   // The digests stay, so that a repeated uninstall is known as one.
-  const { installer, systemUser, ...rest } = known
+  const { installer, systemUser, suspension, ...rest } = known
   return { outcome: 'uninstalled', install: { ...rest, state: 'uninstalled', ts, updatedAt: now } }
 }
 
-function newInstall (fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Install {
-  return {
+function newInstall (fact: VerifiedInstall, version: string | undefined, ts: number, now: number, generation = 0): Install {
+  const install: Install = {
     memberId: fact.memberId,
     state: 'active',
     ...addresses(fact),
     token: fact.tokenDigest,
-    installer: fact.pair,
     ...(version === undefined ? {} : { version }),
+    generation,
     ts,
     installedAt: now,
     updatedAt: now
   }
+  return keepPair(install, 'installer', fact.pair, now)
 }
 
 function renew (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Install {
-  return {
+  const renewed: Install = {
     ...rotateToken(known, fact.tokenDigest, now),
-    state: 'active',
     ...addresses(fact),
-    ...(mayReplaceInstaller(known, fact) && { installer: fact.pair }),
     ...(version === undefined ? {} : { version }),
     ts,
     updatedAt: now
   }
+  return mayReplaceInstaller(known, fact) ? keepPair(renewed, 'installer', fact.pair, now) : reactivate(renewed)
 }
 
 /** The OAuth server confirms a user, not that he is an admin: one who does not know the token must not put his pair in the place of a good one. */
 function mayReplaceInstaller (known: Install, fact: VerifiedInstall): boolean {
-  return known.state !== 'active' || fact.tokenDigest === known.token || fact.pair.userId === known.installer?.userId
+  return !hasPair(known) || fact.tokenDigest === known.token || isOfInstaller(fact, known)
+}
+
+/** Tells whether there is a pair of the installer that may be good. */
+function hasPair ({ state, installer }: Install): boolean {
+  return state !== 'reauth_required' && installer !== undefined && installer.isDead !== true
+}
+
+function isOfInstaller ({ pair }: VerifiedInstall, { installer }: Install): boolean {
+  return pair.userId === installer?.userId
 }
 
 function repeatInstall (known: Install, fact: VerifiedInstall, now: number): Transition {
   if (!isNewer(fact.pair, known.installer)) return { outcome: 'repeated', install: known }
-  return { outcome: 'repeated', install: { ...known, state: 'active', installer: fact.pair, updatedAt: now } }
+  return { outcome: 'repeated', install: keepPair(known, 'installer', fact.pair, now) }
 }
 
 function addresses (fact: VerifiedInstall): Pick<Install, 'domain' | 'clientEndpoint' | 'oauthServer' | 'scope' | 'status'> {
@@ -160,6 +217,12 @@ function addresses (fact: VerifiedInstall): Pick<Install, 'domain' | 'clientEndp
   return { domain, clientEndpoint, oauthServer, scope, ...(status === undefined ? {} : { status }) }
 }
 
-function isNewer (pair: SealedPair, known: SealedPair | undefined): boolean {
-  return known === undefined || pair.expiresAt > known.expiresAt
+/** `known` itself where nothing is new in `next`. */
+function changed (known: Install, next: Install, now: number): Install {
+  return isDeepStrictEqual(known, next) ? known : { ...next, updatedAt: now }
+}
+
+/** Versions of the Market are whole numbers; of others, and of two ways to write one, nothing can be said. */
+function isLater (version: string | undefined, than: string | undefined): boolean {
+  return [version, than].every(each => each !== undefined && /^\d+$/.test(each)) && Number(version) > Number(than)
 }

@@ -14,6 +14,10 @@ export interface AppKeys {
   repeats: string
   /** Hash of the installs that are being verified. */
   claims: string
+  /** Who holds a lock. */
+  lock (name: string): string
+  /** Hash: what a portal still takes. */
+  limits (memberId: string): string
 }
 
 /** Short digest of a `client_id` (16 hex characters): safe in a key and as the name of a folder on any file system. */
@@ -30,7 +34,9 @@ export function appKeys (app: string): AppKeys {
     turn: `${tag}:turn`,
     busy: `${tag}:busy`,
     repeats: `${tag}:repeats`,
-    claims: `${tag}:claims`
+    claims: `${tag}:claims`,
+    lock: (name) => `${tag}:lock:${name}`,
+    limits: (memberId) => `${tag}:limits:${memberId}`
   }
 }
 

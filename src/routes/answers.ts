@@ -15,13 +15,28 @@ export const ErrorSchema = Type.Object({
 /** Where these come from, more is known of them. */
 const LOGGED_ALREADY = new Set(['FST_B24_FORBIDDEN', 'FST_B24_HANDLER_FAILED'])
 
+type AnsweredError = FastifyError & { headers?: Record<string, string> }
+
+export interface ToldError {
+  statusCode: number
+  code: string
+  message: string
+  headers: Record<string, string>
+}
+
 /** Answers every error with its code; what has none of ours, and is not the sender's fault, is told to the log alone. */
-export function answerError (error: FastifyError & { headers?: Record<string, string> }, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+export function answerError (error: AnsweredError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { statusCode, code, message, headers } = tellError(error, request, reply)
+  return reply.code(statusCode).headers(headers).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
+}
+
+/** Writes an error to the log, and says what may be answered of it. */
+export function tellError (error: AnsweredError, { log }: FastifyRequest, reply: FastifyReply): ToldError {
   const statusCode = error.statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
   const isTold = statusCode < 500 || String(error.code).startsWith('FST_')
   const { code, message } = isTold ? error : new FST_B24_INTERNAL()
-  if (LOGGED_ALREADY.has(code)) request.log.debug({ code, statusCode }, 'post answered')
-  else if (statusCode < 500) request.log.info({ code, statusCode }, 'post refused')
-  else request.log.error({ err: error }, 'event not taken')
-  return reply.code(statusCode).headers(error.headers ?? {}).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
+  if (LOGGED_ALREADY.has(code)) log.debug({ code, statusCode }, 'post answered')
+  else if (statusCode < 500) log.info({ code, statusCode }, 'post refused')
+  else log.error({ err: error }, 'event not taken')
+  return { statusCode, code, message, headers: error.headers ?? {} }
 }

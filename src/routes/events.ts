@@ -1,14 +1,11 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Receiver } from '../delivery/receiver.ts'
-import { FST_B24_ENVELOPE, FST_B24_FORBIDDEN, FST_B24_NOT_AN_EVENT } from '../errors.ts'
-import { nameOfCallback } from '../wire/callbacks.ts'
+import { FST_B24_FORBIDDEN } from '../errors.ts'
 import { EnvelopeSchema, type Envelope } from '../wire/envelope.ts'
 import { AcceptedSchema, answerError, ErrorSchema, ReadySchema } from './answers.ts'
 import { useBodyParsers } from './body-parsers.ts'
-
-type EnvelopeCheck = typeof import('../wire/envelope-check.ts')
-
-let check: EnvelopeCheck | undefined
+import { loadCheck, validateEnvelope } from './envelope-body.ts'
+import { installPage, type PageParts } from './install-page.ts'
 
 const ACCEPTED = { status: 'accepted' }
 const READY = { status: 'ready' }
@@ -24,15 +21,18 @@ const readySchema = { summary: 'Tells that the route is there', response: { 200:
 export interface EventRoutesOptions {
   receiver: Receiver
   bodyLimit: number
+  /** What makes the install page; without it, its post is answered 400 like that of any other page. */
+  page?: PageParts | undefined
 }
 
 /**
- * `POST /events`, and `POST /install` for the ONAPPINSTALL that Bitrix24 sends to the install URL of an app without a page.
+ * `POST /events`, and `POST /install`: for the ONAPPINSTALL that Bitrix24 sends to the install URL of an app without a page,
+ * and for what a user's browser posts there.
  * GET answers 200 on both: Bitrix24 asks that handlers be reachable by GET too.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/events/test-handler.md
  */
-export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit }: EventRoutesOptions): Promise<void> {
+export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit, page }: EventRoutesOptions): Promise<void> {
   await useBodyParsers(scope)
   scope.setErrorHandler(answerError)
   // The host's ajv may coerce, default and remove; a body from the wire must reach us as it came.
@@ -40,29 +40,15 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit
   scope.setValidatorCompiler(({ httpPart }) => httpPart === 'body' ? validateEnvelope : () => true)
   scope.setSerializerCompiler(() => JSON.stringify)
 
-  for (const path of ['/events', '/install']) {
-    scope.post(path, { bodyLimit, schema: eventSchema, preValidation: loadCheck }, async (request: FastifyRequest) => {
-      const receipt = await receiver.receive(request.body as Envelope, request)
-      if (receipt.status === 'rejected') throw new FST_B24_FORBIDDEN()
-      request.portal = receipt.portal ?? null
-      return ACCEPTED
-    })
-    scope.get(path, { schema: readySchema }, async () => READY)
+  const route = { bodyLimit, schema: eventSchema, preValidation: loadCheck }
+  const receive = async (request: FastifyRequest): Promise<object> => {
+    const receipt = await receiver.receive(request.body as Envelope, request)
+    if (receipt.status === 'rejected') throw new FST_B24_FORBIDDEN()
+    request.portal = receipt.portal ?? null
+    return ACCEPTED
   }
-}
-
-/** Loads the check with the first post: at the start it would cost every app ten milliseconds. */
-function loadCheck (_request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
-  if (check !== undefined) return done()
-  import('../wire/envelope-check.ts').then((loaded) => {
-    check = loaded
-    done()
-  }, done)
-}
-
-function validateEnvelope (body: unknown): true | { error: Error } {
-  const { checkEnvelope, envelopeProblem } = check as EnvelopeCheck
-  const callback = nameOfCallback(body)
-  if (callback === undefined && checkEnvelope(body)) return true
-  return { error: callback === undefined ? new FST_B24_ENVELOPE(envelopeProblem(body)) : new FST_B24_NOT_AN_EVENT(callback) }
+  scope.post('/events', route, receive)
+  if (page === undefined) scope.post('/install', route, receive)
+  else await scope.register(installPage, { page, route, receive })
+  for (const path of ['/events', '/install']) scope.get(path, { schema: readySchema }, async () => READY)
 }

@@ -1,15 +1,18 @@
 /** The two things an OAuth server is asked. */
 export type FaultPoint = 'app.info' | 'token'
 
-/** How the OAuth server misbehaves. With `delayMs` alone the answer is right, but late. */
+/** How a server misbehaves. With a delay alone the answer is right, but late. */
 export interface Fault {
   /** @default 200 when there is a body, else the right answer's */
   status?: number
   /** Text goes out as it is, all else as JSON. */
   body?: unknown
   headers?: Record<string, string>
+  /** Late before the server has worked. Who has hung up by then is not served: as if the request had never arrived. */
   delayMs?: number
-  /** Never answers; the connection stays open until the caller or the simulator closes it. */
+  /** Late after the server has worked: tokens are traded, rows are deleted, only the answer is not there yet. */
+  answerDelayMs?: number
+  /** Never answers and does no work; the connection stays open until the caller or the simulator closes it. */
   hang?: boolean
   /**
    * Requests it hits.
@@ -19,18 +22,18 @@ export interface Fault {
 }
 
 /** The faults in force, each until it has hit `times` requests or is lifted. */
-export class FaultList {
-  readonly #faults: Array<{ point: FaultPoint, fault: Fault, left: number }> = []
+export class FaultList<Point extends string = FaultPoint> {
+  readonly #faults: Array<{ point: Point, fault: Fault, left: number }> = []
 
   /** @returns a function that lifts the fault */
-  add (point: FaultPoint, fault: Fault): () => void {
+  add (point: Point, fault: Fault): () => void {
     const entry = { point, fault, left: fault.times ?? Infinity }
     this.#faults.push(entry)
     return () => { entry.left = 0 }
   }
 
   /** The oldest fault in force at a point; counts as one hit. */
-  take (point: FaultPoint): Fault | undefined {
+  take (point: Point): Fault | undefined {
     const entry = this.#faults.find(entry => entry.point === point && entry.left > 0)
     if (entry === undefined) return undefined
     entry.left--

@@ -59,7 +59,7 @@ function describeToken ({ portal, clientId, userId, expiresAt }: SimulatedPair):
 
 function describeInstall (portal: PortalState, scope: string): object {
   return {
-    installed: true,
+    installed: portal.installed,
     version: portal.version,
     status: portal.status,
     scope,

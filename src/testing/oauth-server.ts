@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Answer, answerAppInfo, answerToken } from './oauth-answers.ts'
-import type { Fault, FaultList, FaultPoint } from './faults.ts'
+import { answerWith } from './faulty-answer.ts'
+import type { FaultList, FaultPoint } from './faults.ts'
 import type { TokenBook } from './tokens.ts'
 
 /** What the OAuth server was asked: names of parameters only, so it can be printed. */
@@ -37,10 +37,7 @@ export function addOAuthRoutes (server: FastifyInstance, { book, faults, request
         url,
         handler: async (request, reply) => {
           requests.push(describe(request))
-          const fault = faults.take(point)
-          if (fault?.hang === true) return reply.hijack()
-          if (fault?.delayMs !== undefined) await sleep(fault.delayMs, undefined, { ref: false })
-          return send(reply.headers(fault?.headers ?? {}), faulty(fault) ?? answer(fieldsOf(request)))
+          return await answerWith(reply, faults.take(point), () => answer(fieldsOf(request)))
         }
       })
     }
@@ -67,13 +64,4 @@ function describe (request: FastifyRequest): OAuthRequest {
     inUrl: Object.keys(request.query as Fields),
     ...(grantType !== undefined && { grantType })
   }
-}
-
-function faulty ({ status, body }: Fault = {}): Answer | undefined {
-  return status === undefined && body === undefined ? undefined : [status ?? 200, body ?? '']
-}
-
-function send (reply: FastifyReply, [status, body]: Answer): FastifyReply {
-  const text = typeof body === 'string' ? body : JSON.stringify(body)
-  return reply.code(status).type(typeof body === 'string' ? 'text/html' : 'application/json').send(text)
 }

@@ -1,7 +1,10 @@
 import Fastify from 'fastify'
+import type { BucketOptions } from './bucket.ts'
 import { FaultList, type Fault, type FaultPoint } from './faults.ts'
+import { addFrameRoutes } from './frame-server.ts'
 import { addOAuthRoutes, originOf, type OAuthRequest } from './oauth-server.ts'
 import { SimulatedPortal } from './portal.ts'
+import { addRestRoutes } from './rest-server.ts'
 import { TokenBook } from './tokens.ts'
 
 export interface SimulatorOptions {
@@ -12,9 +15,11 @@ export interface SimulatorOptions {
    * @default a free one
    */
   port?: number
+  /** Calls that each portal's REST bears. */
+  limits?: BucketOptions
 }
 
-/** A Bitrix24 on loopback: its OAuth server, and portals that send events. */
+/** A Bitrix24 on loopback: its OAuth server, and portals that send events and answer REST. */
 export interface Simulator {
   /** Origin of the OAuth server, for the option `oauthServers`. */
   readonly oauthServer: string
@@ -39,19 +44,22 @@ export interface Simulator {
 }
 
 /** Starts a simulator. */
-export async function createSimulator ({ clientId, clientSecret, port = 0 }: SimulatorOptions): Promise<Simulator> {
+export async function createSimulator ({ clientId, clientSecret, port = 0, limits }: SimulatorOptions): Promise<Simulator> {
   const book = new TokenBook()
   const faults = new FaultList()
   const requests: OAuthRequest[] = []
   const portals = new Set<SimulatedPortal>()
   const server = Fastify({ forceCloseConnections: true })
   addOAuthRoutes(server, { book, faults, requests })
+  const find = (domain: string) => [...portals].find(portal => portal.domain === domain)
+  const findRenamed = (domain: string) => [...portals].find(({ formerDomains }) => formerDomains.has(domain))
+  await server.register(async scope => await addRestRoutes(scope, { book, find: domain => find(domain) ?? findRenamed(domain) }))
+  await addFrameRoutes(server, { find })
   book.addApp(clientId, clientSecret)
   await server.listen({ port, host: '127.0.0.1' })
   const origin = originOf(server)
-  const find = (domain: string) => [...portals].find(portal => portal.domain === domain)
   const add = (domain: string) => {
-    const portal = new SimulatedPortal(domain, { book, clientId, origin })
+    const portal = new SimulatedPortal(domain, { book, clientId, origin, limits })
     portals.add(portal)
     return portal
   }

@@ -10,6 +10,8 @@ export interface PortalState {
   readonly version: number
   /** `false`: the OAuth server answers `PAYMENT_REQUIRED`. */
   readonly paid: boolean
+  /** `false` until an app with an install page is finished with it. */
+  readonly installed: boolean
   /** `true`: the OAuth server answers `PORTAL_DELETED`. */
   readonly deleted: boolean
   /** Client ids of the apps that were uninstalled: the OAuth server answers `NOT_INSTALLED`. */

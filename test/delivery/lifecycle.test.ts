@@ -207,9 +207,10 @@ t.test('the system user may be ready before the install arrives', async t => {
 
 t.test('a portal on a private address is refused unless allowed', async t => {
   const world = await watchedWorld(t, { allowPrivateNetworks: false })
-  const portal = world.b24.portal('192.168.7.7')
-  t.equal((await portal.install(world.eventsUrl)).statusCode, 403)
+  t.equal((await world.portal.install(world.eventsUrl)).statusCode, 403)
   t.match(world.calls, [['onReject', { reason: 'private_address' }]])
+  const install = { client_endpoint: 'https://acme.bitrix24.com/rest/', member_id: world.portal.memberId }
+  world.b24.fault('app.info', { body: { result: { client_id: world.clientId, install } } })
   t.equal((await world.portal.install(world.eventsUrl)).statusCode, 200, 'a public one is not')
 })
 

@@ -40,6 +40,7 @@ const active: Install = {
 const { installer: _installer, systemUser: _systemUser, ...rest } = active
 const gone: Install = { ...rest, state: 'uninstalled' }
 const needsReauth: Install = { ...active, state: 'reauth_required' }
+const suspended: Install = { ...active, state: 'suspended', suspension: { reason: 'payment_required', retryAt: NOW + 1 } }
 const { version: _version, ...noVersion } = active
 
 const taken = { domain: 'new.example', clientEndpoint: 'https://new.example/rest/', scope: ['crm'], status: 'F', installer: pair('new', 2) }
@@ -75,8 +76,23 @@ t.test('a record and a fact make an outcome and the next record', async t => {
     ['a later install, the version before unknown', noVersion, { ...installed, ts: 101 }, 'reinstalled', { ...taken, version: '2', ts: 101 }],
     ['a later install without version and status', active, omit({ ...installed, ts: 101 }, 'version', 'status'), 'reinstalled',
       { ...taken, status: 'L', ts: 101 }],
-    ['a later install, where access was lost', { ...active, state: 'suspended' }, { ...installed, ts: 101 }, 'updated',
+    ['a later install, where the portal had not paid', suspended, { ...installed, ts: 101 }, 'updated',
       { ...taken, state: 'active', version: '2', ts: 101 }],
+    ['an install by another user with another token, where the portal had not paid', suspended,
+      { ...installed, version: '1', tokenDigest: 'T2', pair: pair('other', 2, 2), ts: 101 }, 'reinstalled',
+      { ...taken, state: 'active', installer: pair('old', 2), token: 'T2', previousToken: { digest: 'T1', expiresAt: NOW + TOKEN_GRACE_MS }, ts: 101 }],
+    ['an install by another user with another token, where the pair is dead', { ...active, installer: { ...pair('old', 2), isDead: true } },
+      { ...installed, version: '1', tokenDigest: 'T2', pair: pair('other', 2, 2), ts: 101 }, 'reinstalled',
+      { ...taken, installer: pair('other', 2, 2), token: 'T2', previousToken: { digest: 'T1', expiresAt: NOW + TOKEN_GRACE_MS }, ts: 101 }],
+    ['an install by another user with another token, where there is no pair', omit(active, 'installer'),
+      { ...installed, version: '1', tokenDigest: 'T2', pair: pair('other', 2, 2), ts: 101 }, 'reinstalled',
+      { ...taken, installer: pair('other', 2, 2), token: 'T2', previousToken: { digest: 'T1', expiresAt: NOW + TOKEN_GRACE_MS }, ts: 101 }],
+    ['the same install again, where the pair is dead', { ...active, installer: { ...pair('old', 2), isDead: true } },
+      { ...installed, pair: pair('new', 2), ts: 100 }, 'repeated', { installer: pair('new', 2) }],
+    ['a later install, pairs counted', { ...active, generation: 7, installer: { ...pair('old', 2), generation: 7, refreshedAt: 5 } },
+      { ...installed, version: '1', ts: 101 }, 'reinstalled', { ...taken, ts: 101 }],
+    ['an install after an uninstall, pairs counted', { ...gone, generation: 7 }, { ...installed, ts: 101 }, 'reinstalled',
+      { state: 'active', ...taken, version: '2', ts: 101 }],
 
     ['an update of an unknown portal', undefined, { type: 'updated', version: '2', ts: 101 }, 'unknown', 'nothing'],
     ['an update of a portal that is gone', gone, { type: 'updated', version: '2', ts: 101 }, 'unknown', 'nothing'],
@@ -98,10 +114,15 @@ t.test('a record and a fact make an outcome and the next record', async t => {
     ['a first system user', omit(active, 'systemUser'), { type: 'userReady', pair: pair('user', 3), ts: 101 }, 'user-ready', { systemUser: pair('user', 3) }],
     ['a system user with a newer pair', active, { type: 'userReady', pair: pair('user', 3), ts: 101 }, 'user-ready', { systemUser: pair('user', 3) }],
     ['a system user that overtook the install', active, { type: 'userReady', pair: pair('user', 3), ts: 99 }, 'user-ready', { systemUser: pair('user', 3) }],
+    ['a system user, where no pair was good', needsReauth, { type: 'userReady', pair: pair('user', 3), ts: 101 }, 'user-ready',
+      { state: 'active', systemUser: pair('user', 3) }],
+    ['a system user, where the portal had not paid', suspended, { type: 'userReady', pair: pair('user', 3), ts: 101 }, 'user-ready',
+      { state: 'active', systemUser: pair('user', 3) }],
     ['the same system user again', active, { type: 'userReady', pair: pair('system', 2), ts: 101 }, 'repeated', 'nothing'],
 
     ['an uninstall of an unknown portal', undefined, { type: 'uninstalled', ts: 101 }, 'unknown', 'nothing'],
     ['an uninstall', active, { type: 'uninstalled', ts: 101 }, 'uninstalled', { state: 'uninstalled', ts: 101 }],
+    ['an uninstall, where the portal had not paid', { ...suspended, generation: 7 }, { type: 'uninstalled', ts: 101 }, 'uninstalled', { state: 'uninstalled', ts: 101 }],
     ['an uninstall that tells no time', active, { type: 'uninstalled' }, 'uninstalled', { state: 'uninstalled', ts: SECOND }],
     ['an uninstall from the future', active, { type: 'uninstalled', ts: SECOND + 1e9 }, 'uninstalled', { state: 'uninstalled', ts: SECOND }],
     ['an uninstall in the second of the install', active, { type: 'uninstalled', ts: 100 }, 'stale', 'nothing'],
@@ -160,10 +181,17 @@ function bringsPair (fact: InstallFact): boolean {
   return fact.type === 'installed' || fact.type === 'userReady' || (fact.type === 'updated' && fact.verified !== undefined)
 }
 
-/** The record with the changes, as `applyFact` must have written it. */
+/** The record with the changes, as `applyFact` must have written it: another pair gets the next number. */
 function expected (known: Install, changes: Partial<Install>): Install {
   const next: Install = { ...known, updatedAt: NOW, ...changes }
-  return next.state === 'uninstalled' ? omit(next, 'installer', 'systemUser') : next
+  for (const owner of ['installer', 'systemUser'] as const) {
+    const change = changes[owner]
+    if (change === undefined || change.sealed === known[owner]?.sealed) continue
+    const generation = (known.generation ?? 0) + 1
+    Object.assign(next, { generation, [owner]: { ...change, generation, refreshedAt: NOW } })
+  }
+  if (next.state === 'uninstalled') return omit(next, 'installer', 'systemUser', 'suspension')
+  return next.state === 'suspended' ? next : omit(next, 'suspension')
 }
 
 function omit<T extends object, K extends keyof T> (value: T, ...keys: K[]): T {

@@ -51,8 +51,8 @@ t.test('says whom an access token belongs to', async t => {
           version: 1,
           status: 'F',
           domain: 'acme.bitrix24.com',
-          uri: 'https://acme.bitrix24.com',
-          client_endpoint: 'https://acme.bitrix24.com/rest/',
+          uri: b24.oauthServer,
+          client_endpoint: `${b24.oauthServer}/portals/acme.bitrix24.com/rest/`,
           member_id: portal.memberId
         },
         user_id: 7
@@ -80,7 +80,7 @@ t.test('trades a refresh token once, and the old pair dies', async t => {
     refresh_token: /^[0-9a-f]{70}$/,
     expires: Number,
     expires_in: 3600,
-    client_endpoint: 'https://acme.bitrix24.com/rest/',
+    client_endpoint: `${b24.oauthServer}/portals/acme.bitrix24.com/rest/`,
     server_endpoint: `${b24.oauthServer}/rest/`,
     domain: new URL(b24.oauthServer).host,
     member_id: portal.memberId,
@@ -165,6 +165,25 @@ t.test('misbehaves on request, in the order of the requests, until it is lifted'
   t.equal((await info()).status, 200)
   b24.fault('app.info', { hang: true })
   await t.rejects(fetch(`${b24.oauthServer}/rest/app.info/`, { signal: AbortSignal.timeout(30) }), { name: 'TimeoutError' })
+})
+
+t.test('late before it has worked, it trades no token of who has hung up; late after, it has', async t => {
+  const { b24, portal, clientSecret } = await buildWorld(t)
+  const trade = async (refreshToken: string) => await fetch(`${b24.oauthServer}/oauth/token/`, {
+    method: 'POST',
+    body: new URLSearchParams({ grant_type: 'refresh_token', client_id: CLIENT_ID, client_secret: clientSecret, refresh_token: refreshToken }),
+    signal: AbortSignal.timeout(40)
+  })
+  const kept = portal.issue()
+  const lift = b24.fault('token', { delayMs: 100 })
+  await t.rejects(trade(kept.refreshToken), { name: 'TimeoutError' })
+  await new Promise(resolve => setTimeout(resolve, 150))
+  t.ok(kept.alive)
+  lift()
+  const lost = portal.issue()
+  b24.fault('token', { answerDelayMs: 100 })
+  await t.rejects(trade(lost.refreshToken), { name: 'TimeoutError' })
+  t.notOk(lost.alive, 'the pair is dead, and the new one nobody has')
 })
 
 t.test('closes with requests still hanging, and as a disposable', async t => {

@@ -81,7 +81,7 @@ t.test('sends ONAPPINSTALL as Bitrix24 does', async t => {
   t.match(Object.fromEntries(post.body), {
     'auth[domain]': 'acme.bitrix24.com',
     'auth[server_endpoint]': `${world.b24.oauthServer}/rest/`,
-    'auth[client_endpoint]': 'https://acme.bitrix24.com/rest/',
+    'auth[client_endpoint]': `${world.b24.oauthServer}/portals/acme.bitrix24.com/rest/`,
     'auth[member_id]': /^[0-9a-f]{32}$/,
     'auth[application_token]': /^[0-9a-f]{32}$/,
     'auth[access_token]': portal.installer?.accessToken,

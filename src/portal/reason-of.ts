@@ -1,0 +1,11 @@
+/** Why a portal could not be worked on. */
+export interface Reason {
+  /** Bitrix24's own where it has one. */
+  code: string
+  message: string
+}
+
+export function reasonOf (error: unknown): Reason {
+  const { portalCode, code, message } = error as { portalCode?: string, code?: string, message?: string }
+  return { code: portalCode ?? code ?? 'FST_B24_INTERNAL', message: String(message) }
+}

@@ -1,0 +1,188 @@
+import type { B24OAuth, B24OAuthParams, CustomRefreshAuth } from '@bitrix24/b24jssdk'
+import type { PortalAccess } from './portal-access.ts'
+import type { PortalCalls } from './portal-calls.ts'
+import { type AjaxConfig, type Sdk, UNRESTRICTED } from './sdk.ts'
+import type { Tokens } from './tokens.ts'
+
+/** What a call brings along on its way through the SDK. */
+export interface CallContext {
+  signal: AbortSignal | undefined
+  /** Token that was read for the call just now; the first request takes it. */
+  access?: PortalAccess | undefined
+  /** Why the call failed, as the SDK knows it only in its own words. */
+  failure?: unknown
+}
+
+export interface SdkClientParts {
+  sdk: Sdk
+  calls: Pick<PortalCalls, 'make'>
+  tokens: Pick<Tokens, 'access' | 'renew'>
+}
+
+/** Holds the context of a call in its parameters: the SDK copies them, and serialises nothing under a symbol. */
+export const kContext = Symbol('fastify-bitrix24.call')
+
+/** Stands for secrets that the SDK does not need: it never refreshes a token itself. */
+const KEPT = 'kept by fastify-bitrix24'
+/** Bitrix24 breaks a request off after 60 s. */
+const TIMEOUT_MS = 65_000
+
+/**
+ * A client of the SDK for one portal. Whatever it requests, through whichever of its doors, goes to the portal with the token
+ * that is kept at that moment, within the limits of the portal.
+ */
+export class SdkClient {
+  readonly b24: B24OAuth
+  readonly #parts: SdkClientParts
+  /** Contexts of batches, whose parameters the SDK makes itself. */
+  readonly #contexts = new Map<string, CallContext>()
+  readonly #origin: string
+  #bound: PortalAccess
+  #next: PortalAccess | undefined
+
+  constructor (access: PortalAccess, parts: SdkClientParts) {
+    const { sdk } = parts
+    this.#parts = parts
+    this.#bound = access
+    this.#origin = access.clientEndpoint
+    const secrets = { clientId: KEPT, clientSecret: KEPT }
+    this.b24 = new sdk.B24OAuth(paramsOf(access), secrets, { restrictionParams: UNRESTRICTED })
+    this.b24.offClientSideWarning()
+    this.b24.setCustomRefreshAuth(() => this.#refresh())
+    this.#address()
+    for (const [version, folder] of [[sdk.ApiVersion.v2, ''], [sdk.ApiVersion.v3, 'api/']] as const) {
+      const { defaults } = this.b24.getHttpClient(version).ajaxClient
+      defaults.timeout = TIMEOUT_MS
+      defaults.transformRequest = [params => params]
+      defaults.transformResponse = [body => body]
+      defaults.adapter = async config => await this.#answer(config, folder)
+    }
+  }
+
+  /** Whether the SDK would first ask for a token. */
+  get isStale (): boolean {
+    return this.#bound.expiresAt <= Date.now()
+  }
+
+  /** Whether the portal has moved, which the SDK cannot be told of in all its parts. */
+  get isOutdated (): boolean {
+    return this.#bound.clientEndpoint !== this.#origin
+  }
+
+  /** Tells the SDK the token that is kept now; nothing is refreshed. */
+  async bind (access: PortalAccess): Promise<void> {
+    const { accessToken, clientEndpoint } = this.#bound
+    if (access.accessToken === accessToken && access.clientEndpoint === clientEndpoint) return
+    this.#next = access
+    await this.b24.auth.refreshAuth()
+  }
+
+  /** Runs `work`, whose only request has this id, in a context. */
+  async within<T> (requestId: string, context: CallContext, work: () => Promise<T>): Promise<T> {
+    this.#contexts.set(requestId, context)
+    try {
+      return await work()
+    } finally {
+      this.#contexts.delete(requestId)
+    }
+  }
+
+  // Up to the first await it runs at once, so that it takes what `bind` has just put there.
+  async #refresh (): ReturnType<CustomRefreshAuth> {
+    const next = this.#next
+    this.#next = undefined
+    const { memberId } = this.#bound
+    this.#bound = next ?? await (this.isStale ? this.#parts.tokens.access(memberId) : this.#parts.tokens.renew(this.#bound))
+    this.#address()
+    return authOf(this.#bound)
+  }
+
+  /** The SDK would keep the address that it was made with, and puts two slashes behind it. */
+  #address (): void {
+    const { ApiVersion } = this.#parts.sdk
+    const { clientEndpoint } = this.#bound
+    const bases = this.b24.getTargetOriginWithPath()
+    bases.set(ApiVersion.v2, clientEndpoint.replace(/\/$/, ''))
+    bases.set(ApiVersion.v3, `${clientEndpoint}api`)
+  }
+
+  /** Does the work of axios' adapter. */
+  async #answer (config: AjaxConfig, folder: string) {
+    const { auth: _, [kContext]: given, ...params } = config.data as Record<string | symbol, unknown>
+    const { method, query } = targetOf(config.url as string)
+    const context = given as CallContext | undefined ?? this.#contexts.get(new URLSearchParams(query).get('bx24_request_id') ?? '')
+    const access = context?.access
+    if (context !== undefined) context.access = undefined
+    try {
+      const { answer, access: used } = await this.#parts.calls.make({
+        memberId: this.#bound.memberId,
+        method: decodeURIComponent(method),
+        path: `${folder}${method}${query}`,
+        params,
+        timeoutMs: config.timeout as number,
+        signal: context?.signal ?? config.signal as AbortSignal | undefined,
+        access
+      })
+      await this.bind(used)
+      return { status: answer.status, statusText: '', headers: {}, config, data: answer.body }
+    } catch (error) {
+      if (context !== undefined) context.failure = error
+      throw this.#sdkError(error, decodeURIComponent(method))
+    }
+  }
+
+  /** The error as users of the SDK know it. */
+  #sdkError (failure: unknown, method: string): Error {
+    const { message, code, portalCode = code, description = message, statusCode = 0 } = failure as {
+      message?: string, code?: string, portalCode?: string, description?: string, statusCode?: number
+    }
+    return new this.#parts.sdk.AjaxError({
+      code: portalCode ?? 'JSSDK_UNKNOWN_ERROR',
+      description: description ?? 'Broken off',
+      status: statusCode,
+      requestInfo: { method },
+      originalError: failure
+    })
+  }
+}
+
+/** The method at the end of a URL of the SDK, which escapes slashes in all that follows, and the query with its `?`. */
+function targetOf (url: string): { method: string, query: string } {
+  const [method = '', query] = url.slice(url.lastIndexOf('/') + 1).split('?')
+  return { method, query: query === undefined ? '' : `?${query}` }
+}
+
+function paramsOf (access: PortalAccess): B24OAuthParams {
+  const { memberId, domain, clientEndpoint, oauthServer, accessToken, expiresAt, userId = 0 } = access
+  return {
+    applicationToken: KEPT,
+    refreshToken: KEPT,
+    memberId,
+    domain,
+    clientEndpoint,
+    serverEndpoint: `${oauthServer}/rest/`,
+    accessToken,
+    expires: Math.floor(expiresAt / 1000),
+    expiresIn: 3600,
+    userId,
+    scope: '',
+    status: 'F' as B24OAuthParams['status'],
+    issuer: 'store'
+  }
+}
+
+function authOf (access: PortalAccess): Awaited<ReturnType<CustomRefreshAuth>> {
+  const { memberId, domain, clientEndpoint, oauthServer, accessToken, expiresAt } = access
+  return {
+    access_token: accessToken,
+    refresh_token: KEPT,
+    expires: String(Math.floor(expiresAt / 1000)),
+    expires_in: '3600',
+    client_endpoint: clientEndpoint,
+    server_endpoint: `${oauthServer}/rest/`,
+    member_id: memberId,
+    domain,
+    scope: '',
+    status: 'F'
+  }
+}

@@ -1,0 +1,79 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
+import type { PageInstall } from '../delivery/page-install.ts'
+import type { Rejection } from '../delivery/receipt.ts'
+import { FST_B24_ENVELOPE, FST_B24_FORBIDDEN, FST_B24_NOT_ADMIN, FST_B24_PORTAL_SUSPENDED } from '../errors.ts'
+import { isPagePost, readPagePost } from '../wire/page-post.ts'
+import { answerError, tellError } from './answers.ts'
+import { validateEnvelope } from './envelope-body.ts'
+import { FramePage, isFromBrowser, type PageContent } from './frame-page.ts'
+import type { InstallPageOptions } from './install-page-options.ts'
+import { withoutQuery } from './url-serializer.ts'
+
+/** What subscribing a portal came to, as far as its user is told. */
+export interface InstallReport {
+  refused: ReadonlyArray<{ event: string }>
+  error?: { code: string } | undefined
+}
+
+export interface PageParts {
+  pages: PageInstall
+  options: InstallPageOptions
+  /** Subscribes the portal to what the app listens to; `undefined` where the app subscribes to nothing. */
+  afterInstall?: ((memberId: string, signal: AbortSignal) => Promise<InstallReport | undefined>) | undefined
+}
+
+export interface InstallPageRoute {
+  page: PageParts
+  /** The route of events at the same path. */
+  route: RouteShorthandOptions
+  receive: (request: FastifyRequest) => Promise<object>
+}
+
+/** Longest time that subscribing may take, ms: a user waits. */
+const SUBSCRIBE_MS = 45_000
+
+/** `POST /install`: events as before, and what a user's browser posts into the frame of the app. */
+export async function installPage (scope: FastifyInstance, { page, route, receive }: InstallPageRoute): Promise<void> {
+  const frame = new FramePage(page.options)
+  scope.addContentTypeParser('multipart/form-data', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+    const { decodeMultipart } = await import('../wire/multipart.ts')
+    return await decodeMultipart(request.headers['content-type'] as string, body)
+  })
+  scope.setValidatorCompiler(({ httpPart }) => httpPart === 'body' ? body => isPagePost(body) || validateEnvelope(body) : () => true)
+  scope.setErrorHandler(async (error: FastifyError, request, reply) => {
+    return isFromBrowser(request) ? await frame.show(tell(error, request, reply), request, reply) : answerError(error, request, reply)
+  })
+  scope.post('/install', { ...route, logSerializers: withoutQuery(scope.log) }, async (request, reply) => {
+    if (!isPagePost(request.body)) return await receive(request)
+    return await frame.show(await contentOf(request.body, page, request, reply), request, reply)
+  })
+}
+
+async function contentOf (body: Record<string, unknown>, { pages, afterInstall }: PageParts, request: FastifyRequest, reply: FastifyReply): Promise<PageContent> {
+  const post = readPagePost(body)
+  if (post === undefined) throw new FST_B24_ENVELOPE('member_id is missing')
+  const outcome = await pages.take(post, request)
+  if (outcome.status === 'rejected') return tell(errorOf(outcome, post.memberId), request, reply)
+  const { clientEndpoint } = outcome
+  if (outcome.status === 'not_admin') return { ...tell(new FST_B24_NOT_ADMIN(), request, reply), clientEndpoint }
+  const { portal } = outcome
+  request.portal = portal
+  if (outcome.status === 'open') return { status: 'installed', portal, clientEndpoint }
+  const report = await afterInstall?.(portal.memberId, AbortSignal.timeout(SUBSCRIBE_MS))
+  if (report?.error !== undefined) {
+    request.log.error({ portal, code: report.error.code }, 'portal not subscribed')
+    return { status: 'error', error: { code: report.error.code, statusCode: 503 }, portal, clientEndpoint }
+  }
+  const details = { isSubscribed: report !== undefined, refused: report?.refused.map(({ event }) => event) ?? [] }
+  return { status: outcome.isFinished ? 'installed' : 'installing', portal, clientEndpoint, details }
+}
+
+/** What the user may know of why nothing was proved: no more than that, but where paying would help. */
+function errorOf ({ reason }: Rejection, memberId: string): FastifyError {
+  return reason === 'payment_required' ? new FST_B24_PORTAL_SUSPENDED(memberId) : new FST_B24_FORBIDDEN()
+}
+
+function tell (error: FastifyError, request: FastifyRequest, reply: FastifyReply): PageContent {
+  const { code, statusCode } = tellError(error, request, reply)
+  return { status: 'error', error: { code, statusCode } }
+}

@@ -1,0 +1,121 @@
+import { hash, randomBytes } from 'node:crypto'
+import { meets, type Row, sorted } from './row-query.ts'
+
+/** Which queue: an app has one without a name, and one for each connector. */
+export interface QueueName {
+  clientId: string
+  connector: string
+}
+
+/** A change that waits until the app fetches it. */
+export interface QueuedChange extends QueueName {
+  id: number
+  /** Counts every change, so that the order within a second is known. */
+  turn: number
+  timestamp: number
+  event: string
+  data: unknown
+  userId: number
+  messageId: string
+  /** Empty until the row is reserved. */
+  processId: string
+  error: boolean
+}
+
+export interface Batch {
+  filter: Row
+  order: Row
+  limit: number
+  error: boolean
+}
+
+/**
+ * The offline events of one portal, with the traps of Bitrix24's own: a repeat refreshes the row that waits, also when
+ * that is an error row and thus invisible; an empty list of ids means all; an empty process id means what is not reserved.
+ */
+export class OfflineEvents {
+  #rows: QueuedChange[] = []
+  #lastId = 0
+  #turn = 0
+
+  /** Every row, oldest first. */
+  get rows (): readonly QueuedChange[] {
+    return this.#rows
+  }
+
+  put (name: QueueName, event: string, data: unknown, userId: number): void {
+    const messageId = hash('md5', `${event}|${JSON.stringify(data)}`)
+    const seen = { turn: ++this.#turn, timestamp: Date.now(), data, userId }
+    const waiting = this.#rows.find(row => isIn(row, name) && row.messageId === messageId && row.processId === '')
+    if (waiting !== undefined) Object.assign(waiting, seen)
+    else this.#rows.push({ ...name, ...seen, id: ++this.#lastId, event, messageId, processId: '', error: false })
+  }
+
+  /** Gives the first rows that are not reserved a process id of their own. */
+  reserve (name: QueueName, batch: Batch): string {
+    const processId = randomBytes(16).toString('hex')
+    for (const row of this.#select(name, '', batch)) row.processId = processId
+    return processId
+  }
+
+  /** Rows of a batch as REST shows them. */
+  read (name: QueueName, processId: string, batch: Batch): Row[] {
+    return this.#select(name, processId, batch).map(showChange)
+  }
+
+  /** Rows of a queue in any state, as `event.offline.list` shows them. */
+  list (name: QueueName, filter: Row, order: Row): Row[] {
+    const rows = this.#rows.filter(row => isIn(row, name)).map(showAll)
+    return sorted(rows.filter(row => meets(row, filter)), order)
+  }
+
+  /** Deletes a batch, or of it only what is named. */
+  clear (name: QueueName, processId: string, named: { ids?: readonly string[], messageIds?: readonly string[] } = {}): void {
+    const { ids = [], messageIds = [] } = named
+    this.#rows = this.#rows.filter(row => {
+      if (!isIn(row, name) || row.processId !== processId) return true
+      if (messageIds.length > 0) return !messageIds.includes(row.messageId)
+      return ids.length > 0 && !ids.includes(String(row.id))
+    })
+  }
+
+  /** Turns rows of a batch into error rows; named rows that are in another batch are deleted. */
+  markErrors (name: QueueName, processId: string, messageIds: readonly string[]): void {
+    const named = this.#rows.filter(row => isIn(row, name) && messageIds.includes(row.messageId) && !row.error)
+    const marked = named.filter(row => row.processId === processId)
+    for (const row of marked) Object.assign(row, { error: true, processId: '' })
+    const gone = new Set(named.filter(row => !marked.includes(row)))
+    this.#rows = this.#rows.filter(row => !gone.has(row))
+  }
+
+  /** Forgets all that waits for an app, as when it is deleted. */
+  forget (clientId: string): void {
+    this.#rows = this.#rows.filter(row => row.clientId !== clientId)
+  }
+
+  #select (name: QueueName, processId: string, { filter, order, limit, error }: Batch): QueuedChange[] {
+    const rows = this.#rows.filter(row => isIn(row, name) && row.processId === processId && row.error === error)
+    const met = rows.map(row => ({ ...showAll(row), row })).filter(shown => meets(shown, filter))
+    // The queue is in the order of time, of which a second may hold many.
+    return sorted(met.map(shown => ({ ...shown, TIMESTAMP_X: shown.row.turn })), order).slice(0, limit).map(({ row }) => row)
+  }
+}
+
+function isIn (row: QueuedChange, { clientId, connector }: QueueName): boolean {
+  return row.clientId === clientId && row.connector === connector
+}
+
+function showChange (row: QueuedChange): Row {
+  return {
+    ID: String(row.id),
+    TIMESTAMP_X: new Date(row.timestamp).toISOString().replace(/\.\d+Z$/, '+00:00'),
+    EVENT_NAME: row.event,
+    EVENT_DATA: row.data ?? false,
+    EVENT_ADDITIONAL: { user_id: String(row.userId) },
+    MESSAGE_ID: row.messageId
+  }
+}
+
+function showAll (row: QueuedChange): Row {
+  return { ...showChange(row), PROCESS_ID: row.processId, ERROR: row.error ? '1' : '0' }
+}

@@ -1,0 +1,38 @@
+import type { MethodTable } from '../rest-call.ts'
+
+const LANGUAGE = 'en'
+const LICENSE = 'en_business'
+
+/** Who calls, what the portal is, and what the app may do. */
+export const systemMethods: MethodTable = {
+  'app.info': {
+    run: ({ portal, pair }) => ({
+      result: {
+        ID: 42,
+        CODE: pair.clientId,
+        VERSION: portal.version,
+        STATUS: portal.status,
+        INSTALLED: portal.installed,
+        PAYMENT_EXPIRED: portal.paid ? 'N' : 'Y',
+        DAYS: null,
+        LANGUAGE_ID: LANGUAGE,
+        LICENSE,
+        LICENSE_TYPE: LICENSE,
+        LICENSE_FAMILY: 'en'
+      }
+    })
+  },
+  profile: {
+    run: ({ user }) => ({
+      result: { ID: String(user.id), ADMIN: user.admin, NAME: user.name, LAST_NAME: '', PERSONAL_GENDER: '', PERSONAL_PHOTO: '', TIME_ZONE: '', TIME_ZONE_OFFSET: 0 }
+    })
+  },
+  'user.current': {
+    scope: 'user',
+    run: ({ user }) => ({ result: { ID: String(user.id), ACTIVE: user.active, NAME: user.name, LAST_NAME: '', USER_TYPE: 'employee' } })
+  },
+  'user.admin': { run: ({ user }) => ({ result: user.admin }) },
+  scope: { run: ({ portal }) => ({ result: [...portal.scope] }) },
+  'server.time': { run: () => ({ result: new Date().toISOString().replace(/\.\d+Z$/, '+00:00') }) },
+  'feature.get': { run: call => ({ result: { value: call.portal.features.has(call.needText('code')) ? 'Y' : 'N' } }) }
+}

@@ -1,0 +1,165 @@
+import { appendFileSync } from 'node:fs'
+import type { Test } from 'tap'
+import { digestToken } from '../../src/installs/application-token.ts'
+import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
+import type { Install, PairOwner, SealedPair } from '../../src/installs/install.ts'
+import { RedisInstallStore } from '../../src/installs/redis-store.ts'
+import type { InstallStore } from '../../src/installs/store.ts'
+import { applyFact } from '../../src/installs/transitions.ts'
+import { createSealer, type Sealer } from '../../src/oauth/seal.ts'
+import { EmbeddedLocks } from '../../src/portal/embedded-locks.ts'
+import type { Locks } from '../../src/portal/locks.ts'
+import { RedisLocks } from '../../src/portal/redis-locks.ts'
+import { Tokens, type TokensParts, type TokenTimes } from '../../src/portal/tokens.ts'
+import { connectRedis } from '../../src/redis/connect.ts'
+import { appId } from '../../src/redis/keys.ts'
+import { createSimulator, type SimulatedPair, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
+import { forgetApp } from './redis-keys.ts'
+import { remember, secret } from './secrets.ts'
+
+/** What a process needs to find the tokens of an app. */
+export interface TokenSettings {
+  storage: { redis: string } | { dataDir: string }
+  clientId: string
+  clientSecret: string
+  oauthServer: string
+  times?: Partial<TokenTimes>
+}
+
+export interface TokenPlace {
+  store: InstallStore
+  locks: Locks
+  close (): Promise<void>
+}
+
+export async function openPlace ({ storage, clientId }: TokenSettings): Promise<TokenPlace> {
+  const app = appId(clientId)
+  if ('redis' in storage) {
+    const { client, close } = await connectRedis(storage.redis, () => {})
+    return { store: new RedisInstallStore(client, app), locks: new RedisLocks(client, app), close }
+  }
+  const [store, locks] = [await EmbeddedInstallStore.open(storage.dataDir, app), await EmbeddedLocks.open(storage.dataDir, app)]
+  return { store, locks, close: async () => { await Promise.all([store.close(), locks.end()]) } }
+}
+
+/** Logs where the suite looks for secrets. */
+export function logTo (lines: unknown[]): TokensParts['log'] {
+  const write = (level: string) => (...line: unknown[]) => {
+    lines.push([level, ...line])
+    const file = process.env['B24_TEST_LOGS']
+    if (file !== undefined) appendFileSync(file, `${JSON.stringify(line)}\n`)
+  }
+  return { info: write('info'), warn: write('warn'), error: write('error') } as TokensParts['log']
+}
+
+/** An app whose tokens are asked for, at a simulated Bitrix24. */
+export class TokenWorld {
+  readonly b24: Simulator
+  readonly settings: TokenSettings
+  readonly place: TokenPlace
+  readonly sealer: Sealer
+  readonly told: unknown[][] = []
+  readonly logs: unknown[] = []
+  /** Added to the clock. */
+  aheadMs = 0
+
+  private constructor (b24: Simulator, settings: TokenSettings, place: TokenPlace) {
+    this.b24 = b24
+    this.settings = settings
+    this.place = place
+    this.sealer = createSealer([], settings.clientSecret, settings.clientId)
+  }
+
+  static async open (t: Test, storage: TokenSettings['storage']): Promise<TokenWorld> {
+    const keys = { clientId: `local.${secret().slice(1, 20)}`, clientSecret: secret() }
+    const b24 = await createSimulator(keys)
+    const settings = { storage, ...keys, oauthServer: b24.oauthServer }
+    if ('redis' in storage) forgetApp(t, keys.clientId)
+    const place = await openPlace(settings)
+    t.teardown(async () => {
+      for (const value of b24.secrets()) remember(value)
+      await b24.close()
+      await place.close()
+    })
+    return new TokenWorld(b24, settings, place)
+  }
+
+  now = (): number => Date.now() + this.aheadMs
+
+  /** Another process, as it were: only store and locks are shared. */
+  tokens (t: Test, { oauth, ...over }: Partial<Omit<TokensParts, 'oauth'>> & { oauth?: Partial<TokensParts['oauth']> } = {}): Tokens {
+    const { clientId, clientSecret, oauthServer, times } = this.settings
+    const tokens = new Tokens({
+      ...this.place,
+      sealer: this.sealer,
+      oauth: { clientId, clientSecret, allowedServers: [oauthServer], ...oauth },
+      told: {
+        reauthRequired: memberId => this.told.push(['reauthRequired', memberId]),
+        renamed: (...names) => this.told.push(['renamed', ...names]),
+        suspended: memberId => this.told.push(['suspended', memberId])
+      },
+      log: logTo(this.logs),
+      now: this.now,
+      times,
+      ...over
+    })
+    t.teardown(() => tokens.close(0))
+    return tokens
+  }
+
+  /** Writes the record that a verified install makes, again where there is one; the token's hour is over unless `expired` says no. */
+  async install (portal: SimulatedPortal, { systemUser = false, expired = true } = {}): Promise<Install> {
+    const { memberId, domain, clientEndpoint, scope } = portal
+    const { oauthServer } = this.settings
+    const verified = { memberId, domain, clientEndpoint, oauthServer, tokenDigest: digestToken(portal.applicationToken), scope, pair: this.#sealed(portal.issue()) }
+    await this.#apply(memberId, install => applyFact(install, { type: 'installed', ...verified }, this.now()).install)
+    if (systemUser) {
+      const pair = this.#sealed(portal.issue({ userId: 1000 }))
+      await this.#apply(memberId, install => applyFact(install, { type: 'userReady', pair }, this.now()).install)
+    }
+    if (expired) await this.expire(portal)
+    return await this.record(portal)
+  }
+
+  /** Ends the hour of all kept access tokens. */
+  async expire (portal: SimulatedPortal): Promise<void> {
+    portal.expireTokens()
+    await this.change(portal, ({ installer, systemUser }) => ({
+      ...(installer !== undefined && { installer: { ...installer, expiresAt: this.now() - 1 } }),
+      ...(systemUser !== undefined && { systemUser: { ...systemUser, expiresAt: this.now() - 1 } })
+    }))
+  }
+
+  async change (portal: SimulatedPortal, change: (install: Install) => Partial<Install>): Promise<void> {
+    await this.#apply(portal.memberId, install => ({ ...install as Install, ...change(install as Install) }))
+  }
+
+  async record ({ memberId }: SimulatedPortal): Promise<Install> {
+    return (await this.place.store.get(memberId))?.install as Install
+  }
+
+  /** The access token that is kept. */
+  async keptToken (portal: SimulatedPortal, owner: PairOwner = 'installer'): Promise<string> {
+    return this.sealer.open((await this.record(portal))[owner]!.sealed, portal.memberId).accessToken
+  }
+
+  /** How often a pair was to be traded. */
+  get refreshes (): number {
+    return this.b24.requests.filter(({ grantType }) => grantType === 'refresh_token').length
+  }
+
+  get questions (): number {
+    return this.b24.requests.filter(({ path }) => path.startsWith('/rest/app.info')).length
+  }
+
+  #sealed ({ accessToken, refreshToken, expiresAt, userId, portal }: SimulatedPair): SealedPair {
+    return { sealed: this.sealer.seal({ accessToken, refreshToken, expiresAt }, portal.memberId), expiresAt, userId }
+  }
+
+  async #apply (memberId: string, next: (install: Install | undefined) => Install | undefined): Promise<void> {
+    for (;;) {
+      const stored = await this.place.store.get(memberId)
+      if (await this.place.store.swap(memberId, stored?.version ?? 0, next(stored?.install) as Install)) return
+    }
+  }
+}
