@@ -5,7 +5,8 @@ import type { LifecycleHookList, LifecycleHookName, LifecycleHooks } from './del
 import type { EventHooks } from './events/hooks.ts'
 import type { EventHandler as HandlerOf } from './events/registration.ts'
 import type { InstallStore } from './installs/store.ts'
-import { portalOf, type Portal } from './portal/portal.ts'
+import type { FleetReport, FleetSyncOptions } from './portal/fleet-sync.ts'
+import type { Portal, Portals } from './portal/portal.ts'
 import type { QueueCounts } from './queue/queue.ts'
 
 /** No portal has this `member_id`; asking for it shows that the store answers. */
@@ -29,6 +30,8 @@ export interface Bitrix24Parts {
   hooks: EventHooks<HandlerContext>
   lifecycle: LifecycleHookList
   store: InstallStore
+  portals: Portals
+  syncFleet: (options?: FleetSyncOptions) => Promise<FleetReport>
   deadLetters: DeadLetters
   queueCounts: () => Promise<QueueCounts>
   count: () => Pick<Health, 'events' | 'misfits'>
@@ -80,7 +83,7 @@ export class Bitrix24 {
    */
   async portal (memberId: string): Promise<Portal | undefined> {
     const stored = await this.#parts.store.get(memberId)
-    return stored === undefined ? undefined : portalOf(stored.install)
+    return stored === undefined ? undefined : this.#parts.portals.of(stored.install)
   }
 
   /**
@@ -92,9 +95,19 @@ export class Bitrix24 {
     let cursor: string | undefined
     do {
       const page = await this.#parts.store.scan(cursor)
-      yield * page.installs.map(portalOf)
+      yield * page.installs.map(install => this.#parts.portals.of(install))
       cursor = page.cursor
     } while (cursor !== undefined)
+  }
+
+  /**
+   * Brings the subscriptions of every portal in order: what the app's hooks name is bound, what no hook names any more is unbound. What
+   * goes wrong on one portal stands in its report.
+   *
+   * @throws FST_B24_NO_PUBLIC_URL, FST_B24_STORE_UNAVAILABLE, or the reason of `signal`
+   */
+  async syncSubscriptions (options?: FleetSyncOptions): Promise<FleetReport> {
+    return await this.#parts.syncFleet(options)
   }
 
   /** How the app is, for monitoring. Answers within a second, and never rejects, whatever the storage does. */

@@ -1,6 +1,7 @@
 import { check, checkDelivery, completeDelivery, isIntegerIn, type DeliveryOptions, type DeliverySettings } from './delivery/delivery-options.ts'
 import type { InstallStore } from './installs/store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
+import { checkSubscriptions, type SubscriptionOptions } from './portal/wanted-events.ts'
 import { lackingVerbs, type RedisOption } from './redis/connect.ts'
 import type { InstallPageOptions } from './routes/install-page-options.ts'
 import { MEMBER_ID } from './wire/envelope.ts'
@@ -49,6 +50,13 @@ export interface FastifyBitrix24Options {
    */
   allowPrivateNetworks?: boolean | undefined
   /**
+   * Where Bitrix24 reaches this server, such as `https://app.example`; the path of the routes comes behind it. With it, each portal is
+   * subscribed to what the app's hooks name as soon as it has installed the app.
+   */
+  publicUrl?: string | undefined
+  /** How portals are subscribed to events. */
+  subscriptions?: SubscriptionOptions | undefined
+  /**
    * What users see where Bitrix24 opens `POST {prefix}/install` in a frame; `false`: nothing, the post is answered 400.
    * @default the plugin's own page
    */
@@ -72,6 +80,8 @@ export interface Settings extends Omit<FastifyBitrix24Options, 'delivery'> {
   delivery: DeliverySettings
   allowPrivateNetworks: boolean
   installPage: InstallPageOptions | false
+  publicUrl: string | undefined
+  subscriptions: SubscriptionOptions
   bodyLimit: number
 }
 
@@ -94,6 +104,8 @@ export function readOptions (options: FastifyBitrix24Options): Settings {
     delivery: completeDelivery(delivery),
     allowPrivateNetworks: options.allowPrivateNetworks ?? false,
     installPage: options.installPage ?? {},
+    publicUrl: options.publicUrl,
+    subscriptions: options.subscriptions ?? {},
     bodyLimit: options.bodyLimit ?? 262_144
   }
   checkSettings(settings)
@@ -114,6 +126,8 @@ function checkSettings (settings: Settings): void {
   check(isList(settings.encryptionKeys, isKey), 'encryptionKeys must be strings of 32 characters or buffers of 32 bytes, or longer')
   check(isList(settings.webhooks, isWebhook), 'webhooks must be a list of { memberId, applicationToken }')
   checkDelivery(settings.delivery)
+  checkSubscriptions(settings.subscriptions)
+  check(settings.delivery.mode === 'queue' || !settings.subscriptions.offline, "subscriptions.offline needs delivery.mode 'queue'")
   check(typeof settings.allowPrivateNetworks === 'boolean', 'allowPrivateNetworks must be true or false')
   check(settings.installPage === false || isInstallPage(settings.installPage), 'installPage must be false or { html: a function, bx24Url: an https URL }')
   check(isIntegerIn(settings.bodyLimit, 1024, Number.MAX_SAFE_INTEGER), 'bodyLimit must be a number of bytes, 1024 or more')

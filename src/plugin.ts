@@ -7,6 +7,8 @@ import { PairCheck } from './delivery/pair-check.ts'
 import { openDelivery } from './delivery/open-delivery.ts'
 import { LONGEST_TIMEOUT_MS } from './delivery/delivery-options.ts'
 import { openEventStorage } from './delivery/event-storage.ts'
+import { openOffline } from './delivery/open-offline.ts'
+import { portalNews } from './delivery/portal-news.ts'
 import { FST_B24_CLOSING, FST_B24_INVALID_OPTIONS } from './errors.ts'
 import { EventHooks } from './events/hooks.ts'
 import { openInstallStore } from './installs/open-store.ts'
@@ -15,13 +17,17 @@ import { createCheckQueue } from './oauth/check-queue.ts'
 import { createSealer } from './oauth/seal.ts'
 import { readOptions, type FastifyBitrix24Options } from './options.ts'
 import { createAskOpener } from './portal/opener.ts'
-import type { Portal } from './portal/portal.ts'
+import { openActing } from './portal/open-acting.ts'
+import { Portals, type Portal } from './portal/portal.ts'
 import { Abort } from './queue/abort.ts'
 import { settlesWithin } from './queue/settles-within.ts'
 import { eventRoutes } from './routes/events.ts'
 
 /** Part of Fastify's `pluginTimeout` that is left to it, ms. */
 const HOOK_RESERVE_MS = 500
+
+/** Where handlers run before the answer. */
+const NO_QUEUE = { add: async () => { throw new FST_B24_INVALID_OPTIONS("events of a portal's own queue need delivery.mode 'queue'") } }
 
 const kPortal = Symbol('fastify-bitrix24.portal')
 
@@ -57,16 +63,25 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   fastify.addHook('preClose', async () => {
     closing.abort(new FST_B24_CLOSING())
     setTimeout(() => closed.abort(new FST_B24_CLOSING()), settings.delivery.closeTimeoutMs).unref()
+    await offline.close()
     // Before any plugin is closed that the handlers use. Posts that are under way are still taken in.
     const stopped = storage?.queue.stopWorking(settings.delivery.closeTimeoutMs)
     if (stopped !== undefined) await settlesWithin(stopped, longestHook(fastify))
   })
+  const acting = await openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
+    store, sealer, hooks, told: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
+  }, client)
+  fastify.addHook('onClose', async () => await acting.close())
+  const { coalesce } = settings.delivery
+  const offline = openOffline({ ...acting, store, queue: storage?.queue ?? NO_QUEUE, sealer, hooks, coalesce, options: settings.subscriptions, log })
+  const portals = new Portals({ rest: acting.rest, subscriptions: acting.subscribing.subscriptions, offline: offline.queue })
   const delivery = openDelivery({
     settings: settings.delivery,
     store,
     storage,
     hooks,
     lifecycleHooks,
+    portals,
     sealer,
     webhooks: new WebhookTokens(settings.webhooks),
     pairs: new PairCheck({
@@ -86,12 +101,20 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     closing
   })
   // Not before every handler is there: an event that none listens to counts as handled.
-  fastify.addHook('onReady', async () => delivery.start())
+  fastify.addHook('onReady', async () => {
+    if (settings.publicUrl !== undefined) for (const hook of ['onInstall', 'onUpdate'] as const) lifecycleHooks.add(hook, acting.subscribing.subscribe)
+    delivery.start()
+    if (!settings.delivery.worker) return
+    acting.start()
+    offline.start()
+  })
 
   decorate(fastify, settings.namespace, new Bitrix24({
     hooks,
     lifecycle: lifecycleHooks,
     store,
+    portals,
+    syncFleet: acting.subscribing.syncFleet,
     deadLetters: delivery.deadLetters,
     queueCounts: delivery.queueCounts,
     count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits() })

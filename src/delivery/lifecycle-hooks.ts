@@ -20,6 +20,12 @@ export interface LifecycleHooks {
   onReject: LifecycleHook<{ reason: RejectReason, memberId: string, event: string }>
   /** A handler or a lifecycle hook threw, or ran into its time limit. Nobody waits for it. */
   onHandlerError: LifecycleHook<HandlerFailure>
+  /** No token of the portal is good any more: one of its admins has to open or install the app again. */
+  onReauthRequired: LifecycleHook<{ portal: Portal }>
+  /** The portal has to pay, or is gone: the app cannot act on it until it is back. */
+  onSuspended: LifecycleHook<{ portal: Portal }>
+  /** The portal has another address; its `memberId` stays. */
+  onPortalRenamed: LifecycleHook<{ portal: Portal, from: string, to: string }>
   /** An event could not be handled, and is kept as a dead letter. Told in the process whose attempt was the last. */
   onDeadLetter: LifecycleHook<{ letter: DeadLetter }>
 }
@@ -32,7 +38,7 @@ export type HandlerFailure = { error: Error, portal: Portal } & (
 export type LifecycleHook<Fact, Context = LifecycleContext> = (fact: Fact, context: Context) => unknown
 export type LifecycleHookName = keyof LifecycleHooks
 /** Hooks that hear of what is decided already. */
-type ToldHookName = 'onReject' | 'onHandlerError' | 'onDeadLetter'
+type ToldHookName = 'onReject' | 'onHandlerError' | 'onReauthRequired' | 'onSuspended' | 'onPortalRenamed' | 'onDeadLetter'
 export type LifecycleFact<N extends LifecycleHookName> = Parameters<LifecycleHooks[N]>[0]
 
 export interface LifecycleContext {
@@ -40,7 +46,8 @@ export interface LifecycleContext {
 }
 
 const NAMES: readonly string[] = [
-  'onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject', 'onHandlerError', 'onDeadLetter'
+  'onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject', 'onHandlerError', 'onReauthRequired', 'onSuspended', 'onPortalRenamed',
+  'onDeadLetter'
 ] satisfies LifecycleHookName[]
 
 /** The functions registered by `addHook`, in the order of registration. */

@@ -1,7 +1,7 @@
 import { FST_B24_INSTALL_LOST, FST_B24_STORE_UNAVAILABLE } from '../errors.ts'
 import type { InstallStore, StoredInstall } from '../installs/store.ts'
 import { applyFact, type InstallFact } from '../installs/transitions.ts'
-import { portalOf, type Portal } from '../portal/portal.ts'
+import type { Portal, Portals } from '../portal/portal.ts'
 import { announcementOf } from './announcement-of.ts'
 import { readLifecycleData } from './lifecycle-data.ts'
 import type { LifecycleProof } from './lifecycle-proof.ts'
@@ -41,8 +41,10 @@ const MOST_SWAPS = 50
 export class Lifecycle {
   readonly #store: InstallStore
   readonly #proof: LifecycleProof
+  readonly #portals: Portals
 
-  constructor (store: InstallStore, proof: LifecycleProof) {
+  constructor (store: InstallStore, proof: LifecycleProof, portals: Portals) {
+    this.#portals = portals
     this.#store = store
     this.#proof = proof
   }
@@ -58,7 +60,7 @@ export class Lifecycle {
     if (!Array.isArray(facts)) return facts
     const { announcements = [], applied = 0 } = progress
     const known = { facts, announcements: [...announcements], applied }
-    let portal = stored === undefined ? undefined : portalOf(stored.install)
+    let portal = stored === undefined ? undefined : this.#portals.of(stored.install)
     for (const fact of facts.slice(applied)) {
       const outcome = await this.#apply(fact, post, known, save)
       if (outcome.status !== 'accepted') return outcome
@@ -86,7 +88,7 @@ export class Lifecycle {
       const stored = await this.#store.get(envelope.auth.member_id)
       const { outcome, install } = applyFact(stored?.install, fact, Date.now())
       if (install === undefined) return rejected('unknown_portal')
-      const portal = portalOf(install)
+      const portal = this.#portals.of(install)
       const isNew = install !== stored?.install
       // What an earlier attempt applied without saying so looks old or repeated now, and is still to be told.
       if (!isNew && saved === null && outcome !== 'repeated') return outcome === 'stale' ? { status: 'stale', portal } : rejected('uninstalled')

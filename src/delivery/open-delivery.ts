@@ -4,6 +4,7 @@ import type { Claims } from '../installs/claims.ts'
 import type { InstallStore } from '../installs/store.ts'
 import type { WebhookTokens } from '../installs/webhook-tokens.ts'
 import type { Sealer } from '../oauth/seal.ts'
+import type { Portals } from '../portal/portal.ts'
 import type { Aborting } from '../queue/abort.ts'
 import type { DeadLetterBox, EventQueue, QueueCounts } from '../queue/queue.ts'
 import { DeadLetters, shown } from './dead-letters.ts'
@@ -28,6 +29,7 @@ export interface DeliveryParts {
   settings: DeliverySettings
   store: InstallStore
   webhooks: WebhookTokens
+  portals: Portals
   hooks: EventHooks<HandlerContext>
   lifecycleHooks: LifecycleHookList
   sealer: Sealer
@@ -72,9 +74,9 @@ export function openDelivery (parts: DeliveryParts): Delivery {
   const limits = { handlerTimeoutMs, graceMs: storage === undefined ? 0 : handlerTimeoutMs }
   const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, limits })
   const rejections = new Rejections(lifecycleHooks, counts)
-  const gate = new Gate(webhooks)
+  const gate = new Gate(webhooks, parts.portals)
   const proof = new LifecycleProof(parts.pairs)
-  const common = { ...parts, gate, proof, dispatcher, rejections, counts, lifecycle: new Lifecycle(store, proof) }
+  const common = { ...parts, gate, proof, dispatcher, rejections, counts, lifecycle: new Lifecycle(store, proof, parts.portals) }
   const intake: Intake = storage === undefined
     ? new InlineIntake(common)
     : new QueueIntake({ ...common, ...storage, coalesce: settings.coalesce })

@@ -6,7 +6,7 @@ import type { InstallStore, StoredInstall } from '../installs/store.ts'
 import { applyFact, type OpenedFact } from '../installs/transitions.ts'
 import type { CheckQueue } from '../oauth/check-queue.ts'
 import type { AskOpener, Opener } from '../portal/opener.ts'
-import { portalOf, type Portal } from '../portal/portal.ts'
+import type { Portal, Portals } from '../portal/portal.ts'
 import type { Aborting } from '../queue/abort.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import type { PagePost } from '../wire/page-post.ts'
@@ -20,6 +20,7 @@ import type { Rejections } from './rejections.ts'
 
 export interface PageInstallParts {
   store: InstallStore
+  portals: Portals
   intake: Intake
   rejections: Rejections
   counts: EventCounts
@@ -80,7 +81,7 @@ export class PageInstall {
     const { isAdmin, isInstalled = grant.installed === true } = await this.#ask(verified, page.memberId, source)
     const { clientEndpoint } = grant
     const isOpen = isInstalled && isActive(stored)
-    if (!isAdmin) return isOpen ? { status: 'open', portal: portalOf(stored.install), clientEndpoint } : { status: 'not_admin', clientEndpoint }
+    if (!isAdmin) return isOpen ? { status: 'open', portal: this.#parts.portals.of(stored.install), clientEndpoint } : { status: 'not_admin', clientEndpoint }
     const fact: OpenedFact = {
       type: 'opened', ts: Math.floor(Date.now() / 1000), version: grant.version, isFinished: isInstalled, ...installOf(page.memberId, token, verified)
     }
@@ -97,10 +98,10 @@ export class PageInstall {
   /** Gives the install to whoever handles lifecycle events, so that its hooks are told as those of an event are. */
   async #apply (post: Post, fact: OpenedFact, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<Portal> {
     const { intake, counts } = this.#parts
-    if (stored !== undefined && applyFact(stored.install, fact, Date.now()).install === stored.install) return portalOf(stored.install)
+    if (stored !== undefined && applyFact(stored.install, fact, Date.now()).install === stored.install) return this.#parts.portals.of(stored.install)
     await intake.take(post, stored, log)
     counts.accepted++
-    return isActive(stored) ? portalOf(stored.install) : await this.#untilActive(fact.memberId)
+    return isActive(stored) ? this.#parts.portals.of(stored.install) : await this.#untilActive(fact.memberId)
   }
 
   async #untilActive (memberId: string): Promise<Portal> {
@@ -108,7 +109,7 @@ export class PageInstall {
     const end = performance.now() + mostWaitMs
     for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       const stored = await store.get(memberId)
-      if (isActive(stored)) return portalOf(stored.install)
+      if (isActive(stored)) return this.#parts.portals.of(stored.install)
       if (performance.now() > end) throw new FST_B24_INSTALL_PENDING()
       await sleep(pause, undefined, { signal, ref: false }).catch(() => { throw new FST_B24_CLOSING() })
     }

@@ -14,6 +14,7 @@ import type { InstallStore } from '../../src/installs/store.ts'
 import { WebhookTokens } from '../../src/installs/webhook-tokens.ts'
 import { createCheckQueue } from '../../src/oauth/check-queue.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
+import { Portals } from '../../src/portal/portal.ts'
 import { Abort } from '../../src/queue/abort.ts'
 import type { DeadLetter, EventQueue, Process, QueuedEvent, Run } from '../../src/queue/queue.ts'
 import { createSimulator, type Simulator } from '../../src/testing/index.ts'
@@ -69,6 +70,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     settings: completeDelivery({ concurrency: 4 }),
     store,
     webhooks: new WebhookTokens(webhooks),
+    portals: new Portals({} as never),
     hooks,
     lifecycleHooks,
     sealer,

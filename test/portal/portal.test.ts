@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Install } from '../../src/index.ts'
 import { isPrivateAddress } from '../../src/portal/private-address.ts'
-import { portalOf } from '../../src/portal/portal.ts'
+import { Portals } from '../../src/portal/portal.ts'
 
 t.test('tells addresses inside the own networks from public ones', t => {
   const cases: Array<[host: string, isPrivate: boolean]> = [
@@ -53,7 +53,7 @@ t.test('a portal as JSON holds no secret and no address of its REST API', t => {
     installedAt: 2,
     updatedAt: 3
   }
-  const portal = portalOf(install)
+  const portal = new Portals({} as never).of(install)
   t.strictSame(JSON.parse(JSON.stringify(portal)), { memberId: 'm', domain: 'acme.bitrix24.com', state: 'active', scope: ['crm'] })
   t.match(portal, { userId: 7, installedAt: 2, clientEndpoint: 'https://acme.bitrix24.com/rest/', version: undefined })
   t.end()
