@@ -4,6 +4,7 @@ import type { InstallStore } from '../installs/store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Locks } from '../portal/locks.ts'
 import { OfflineQueue } from '../portal/offline.ts'
+import type { OfflineTimes } from '../portal/offline-drain.ts'
 import { OfflineWatch, type WatchTimes } from '../portal/offline-watch.ts'
 import type { Rest } from '../portal/rest.ts'
 import { BELL, type SubscriptionOptions, wantedEvents } from '../portal/wanted-events.ts'
@@ -23,7 +24,7 @@ export interface OfflineParts {
   coalesce: boolean
   options: SubscriptionOptions
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
-  times?: Partial<WatchTimes> | undefined
+  times?: Partial<WatchTimes & OfflineTimes> | undefined
 }
 
 export interface OpenedOffline {
@@ -38,7 +39,7 @@ export interface OpenedOffline {
 /** Puts the parts of the catch-up together. */
 export function openOffline ({ rest, locks, store, queue, sealer, hooks, coalesce, options, log, times }: OfflineParts): OpenedOffline {
   const intake = new OfflineIntake({ queue, sealer, hooks, coalesce })
-  const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector })
+  const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector, times })
   const wants = () => wantedEvents(hooks.codes, options).some(event => event.offline === true)
   const watch = new OfflineWatch({ queue: offline, store, locks, wants, log, times })
   return {

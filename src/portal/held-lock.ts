@@ -35,7 +35,8 @@ export async function underLock<T> (locks: Locks, { name, lockMs, waitMs, signal
   }
 }
 
-async function holding<T> (lock: Lock, lockMs: number, work: () => Promise<T>): Promise<T> {
+/** Runs `work`, and renews the lock until it ends. */
+export async function holding<T> (lock: Lock, lockMs: number, work: () => Promise<T>): Promise<T> {
   // It lapses all the same while this process stands still, or the store is away: who works must reckon with that.
   const timer = setInterval(() => { lock.renew(lockMs).catch(() => {}) }, lockMs / 3).unref()
   try {

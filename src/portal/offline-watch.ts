@@ -96,7 +96,9 @@ export class OfflineWatch {
       const page = await store.scan(cursor)
       await this.#polled.map(page.installs.filter(({ state }) => state === 'active'), async ({ memberId }) => {
         if (this.#closing.signal.aborted || !await this.#isDue(memberId, isFirst)) return
-        await this.#drain(memberId, false)
+        const isBusy = await this.#drain(memberId, false)
+        // Who has the lock may have died with it.
+        if (isBusy && isFirst) this.ring(memberId)
       })
       cursor = page.cursor
     } while (cursor !== undefined && !this.#closing.signal.aborted)
@@ -109,27 +111,32 @@ export class OfflineWatch {
   }
 
   async #answer (memberId: string): Promise<void> {
+    const drain = async () => await this.#belled(async () => await this.#drain(memberId, true))
     try {
-      await this.#belled(async () => await this.#drain(memberId, true))
+      await drain()
       while (this.#bells.get(memberId)?.rangAgain === true) {
         this.#bells.set(memberId, { rangAgain: false })
         await this.#wait(this.#times.echoMs)
         if (this.#closing.signal.aborted) return
-        await this.#belled(async () => await this.#drain(memberId, true))
+        // Another may have looked before what this bell is about was there.
+        if (await drain()) this.ring(memberId)
       }
     } finally {
       this.#bells.delete(memberId)
     }
   }
 
-  /** Never rejects. */
-  async #drain (memberId: string, isBell: boolean): Promise<void> {
+  /** Never rejects. @returns whether another drains the queue */
+  async #drain (memberId: string, isBell: boolean): Promise<boolean> {
     const { queue } = this.#parts
     const { signal } = this.#closing
     try {
-      this.#tell(await (isBell ? queue.drainQuickly(memberId, { signal }) : queue.drain(memberId, { signal })))
+      const report = await (isBell ? queue.drainQuickly(memberId, { signal }) : queue.drain(memberId, { signal }))
+      this.#tell(report)
+      return report.busy
     } catch (error) {
       if (!signal.aborted) this.#tell({ memberId, reserved: 0, stored: 0, error: reasonOf(error) })
+      return false
     }
   }
 

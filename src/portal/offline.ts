@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { DrainReport } from './drain-report.ts'
+import { holding } from './held-lock.ts'
 import type { Locks } from './locks.ts'
 import { LockLost, OfflineDrain, type OfflineTimes } from './offline-drain.ts'
 import type { OfflineEvent } from './offline-event.ts'
@@ -24,7 +25,7 @@ export interface DrainOptions {
   signal?: AbortSignal | undefined
 }
 
-const TIMES: OfflineTimes = { lockMs: 120_000, patienceMs: 60_000 }
+const TIMES: OfflineTimes = { lockMs: 30_000, patienceMs: 60_000 }
 
 /**
  * The queues in which portals keep events until they are fetched. Belongs to the plugin alone: what others reserve in a queue of this
@@ -61,7 +62,7 @@ export class OfflineQueue {
       if (lock === undefined) return { ...report, busy: true }
       const order = { memberId, connector, lock, report, isQuick: isQuick && this.#known.has(name), signal }
       this.#known.delete(name)
-      await new OfflineDrain({ ...this.#parts, times: this.#times }, order).run().finally(async () => await lock.release())
+      await holding(lock, this.#times.lockMs, async () => await new OfflineDrain({ ...this.#parts, times: this.#times }, order).run())
       this.#known.add(name)
     } catch (error) {
       signal?.throwIfAborted()
