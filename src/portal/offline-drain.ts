@@ -149,37 +149,40 @@ export class OfflineDrain {
     this.#order.report.cleared += rows.length
   }
 
+  /** Tries for long: nobody else has this event any more. */
   async #storeSurely (event: OfflineEvent): Promise<void> {
-    const { store, log, times: { patienceMs } } = this.#parts
-    const end = performance.now() + patienceMs
-    for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
-      try {
-        await store(event)
-        this.#order.report.stored++
-        return
-      } catch (error) {
-        if (performance.now() >= end || (error as { code?: string }).code === 'FST_B24_CLOSING') {
-          const { memberId, code, messageId, data } = event
-          log.error({ err: error, memberId, code, messageId, data: redact(data) }, 'an event that waited in a portal is lost: the portal deleted it, and it cannot be stored')
-          throw error
-        }
-        await sleep(pauseMs)
-      }
+    const end = performance.now() + this.#parts.times.patienceMs
+    let pauseMs = 50
+    while (!await this.#isStored(event, end)) {
+      await sleep(pauseMs)
+      pauseMs = Math.min(pauseMs * 2, 1_000)
+    }
+    this.#order.report.stored++
+  }
+
+  async #isStored (event: OfflineEvent, end: number): Promise<boolean> {
+    try {
+      await this.#parts.store(event)
+      return true
+    } catch (error) {
+      if (performance.now() < end && (error as { code?: string }).code !== 'FST_B24_CLOSING') return false
+      const { memberId, code, messageId, data } = event
+      this.#parts.log.error({ err: error, memberId, code, messageId, data: redact(data) }, 'an event that waited in a portal is lost: the portal deleted it, and it cannot be stored')
+      throw error
     }
   }
 
   /** Holds the lock on the way; fails with it, and so asks for nothing while the store is away. */
-  async #call (method: Method, params: object, options: CallOptions = { signal: this.#order.signal }): Promise<unknown> {
+  async #call (method: Method, params: object, options: CallOptions = { signal: this.#order.signal }, waits = 0): Promise<unknown> {
     const { memberId, connector, lock, signal } = this.#order
-    for (let waits = 0; ; waits++) {
-      if (!await lock.renew(this.#parts.times.lockMs)) throw new LockLost()
-      try {
-        return await this.#parts.rest.call(memberId, method, { ...params, ...(connector !== '' && { auth_connector: connector }) }, options)
-      } catch (error) {
-        const { code, retryAfterMs = 0 } = error as { code?: string, retryAfterMs?: number }
-        if (code !== 'FST_B24_PORTAL_LIMIT' || retryAfterMs > LONGEST_WAIT_MS || waits === MOST_WAITS) throw error
-        await pause(retryAfterMs, signal)
-      }
+    if (!await lock.renew(this.#parts.times.lockMs)) throw new LockLost()
+    try {
+      return await this.#parts.rest.call(memberId, method, { ...params, ...(connector !== '' && { auth_connector: connector }) }, options)
+    } catch (error) {
+      const { code, retryAfterMs = 0 } = error as { code?: string, retryAfterMs?: number }
+      if (code !== 'FST_B24_PORTAL_LIMIT' || retryAfterMs > LONGEST_WAIT_MS || waits === MOST_WAITS) throw error
+      await pause(retryAfterMs, signal)
+      return await this.#call(method, params, options, waits + 1)
     }
   }
 }
