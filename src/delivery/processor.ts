@@ -15,6 +15,7 @@ import type { LifecycleProof } from './lifecycle-proof.ts'
 import type { LifecycleRun } from './lifecycle-run.ts'
 import { claimOf, type Post } from './post.ts'
 import { payloadOf, unstow, type QueuedPayload } from './queued-post.ts'
+import { RecentInstalls } from './recent-installs.ts'
 import type { RejectReason } from './reject-reason.ts'
 import type { Rejections } from './rejections.ts'
 
@@ -51,11 +52,13 @@ const LONGEST_AWAY_MS = 10_000
 /** Takes one attempt from the queue to the handlers. */
 export class Processor {
   readonly #parts: ProcessorParts
+  readonly #recent: RecentInstalls
   /** Once for each cause, until it stays away for a while: a store may fail for one portal alone, and for ever. */
   readonly #tellAway = once(error => this.#parts.log.warn({ err: error }, 'the store is away: events wait for it'))
 
   constructor (parts: ProcessorParts) {
     this.#parts = parts
+    this.#recent = new RecentInstalls(parts.store)
   }
 
   /** The `Process` of the queue. Never rejects. */
@@ -82,7 +85,8 @@ export class Processor {
     const { member_id: memberId } = post.envelope.auth
     // Asked before the install is read: a claim is closed only after its install is written.
     const claim = payload.held === true ? await claims.stateOf(claimOf(post)) : 'closed'
-    const stored = await store.get(memberId)
+    const isOrdinary = payload.held !== true && !proof.knows(event.code)
+    const stored = await (isOrdinary ? this.#recent : store).get(memberId)
     if (payload.held === true) {
       const proved = gate.prove(post, stored)
       if (proved.status === 'rejected') {

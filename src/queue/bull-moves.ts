@@ -5,7 +5,7 @@ import type { BullScripts } from './bull-scripts.ts'
 import { ledgerFunctions, type Holder, type ItemLedger } from './item-ledger.ts'
 
 /** Most jobs that are moved with one command. */
-const MOST_MOVES = 4
+const MOST_MOVES = 8
 
 /** How BullMQ calls a script that moves jobs. */
 interface Shape {

@@ -57,7 +57,7 @@ t.test('an own store that fails for one portal is told once, and its events wait
     swap: async (memberId, version, install) => records.set(memberId, { version: version + 1, install }).size > 0,
     scan: async () => ({ installs: [] })
   }
-  const { app: { bitrix24 }, b24, eventsUrl, logs } = await buildWorld(t, { store, dataDir: temporaryFolder(t), delivery: { attempts: 2, backoffMs: 1 } })
+  const { app: { bitrix24 }, b24, eventsUrl, logs } = await buildWorld(t, { store, dataDir: temporaryFolder(t), delivery: { attempts: 2, backoffMs: 400 } })
   const portal = b24.portal('acme.bitrix24.com')
   await portal.install(eventsUrl)
   await untilIdle(bitrix24)
