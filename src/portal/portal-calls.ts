@@ -112,7 +112,9 @@ export class PortalCalls {
         return
       }
       case 'locate': {
-        course.access = await unlessAborted(tokens.locate(access), signal)
+        // The OAuth server answers no token whose hour is over; with a new one, it tells the address too.
+        const located = tokens.locate(access).catch(async () => await tokens.renew(access))
+        course.access = await unlessAborted(located, signal)
         if (before > 0 || course.access.clientEndpoint === access.clientEndpoint) throw remedy.error
         return
       }

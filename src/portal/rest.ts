@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { B24OAuth, CallBatchResult } from '@bitrix24/b24jssdk'
 import type { Resolve } from './address-guard.ts'
+import { CallContext } from './call-context.ts'
 import { callError } from './call-error.ts'
 import { PortalCalls } from './portal-calls.ts'
 import type { PortalLimits } from './portal-limits.ts'
 import { RestTransport } from './rest-transport.ts'
 import { loadSdk } from './sdk.ts'
-import { type CallContext, kContext, SdkClient } from './sdk-client.ts'
+import { SdkClient } from './sdk-client.ts'
 import type { Tokens } from './tokens.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
@@ -82,7 +83,7 @@ export class PortalRest implements Rest {
   async call<T = unknown> (memberId: string, method: string, params: object = {}, { signal }: CallOptions = {}): Promise<T> {
     const { client, context } = await this.#way(memberId, signal)
     return await failingAs(context, method, async () => {
-      const result = await client.b24.actions.v2.call.make<T>({ method, params: { ...params, [kContext]: context } })
+      const result = await client.b24.actions.v2.call.make<T>({ method, params: context.among(params) })
       // Some errors are no errors to the SDK.
       if (context.failure !== undefined) throw context.failure
       return result.getData()?.result as T
@@ -99,7 +100,7 @@ export class PortalRest implements Rest {
 
   async * list<T = unknown> (memberId: string, method: string, params: object = {}, { signal, ...options }: ListOptions = {}): AsyncGenerator<T[], void, undefined> {
     const { client, context } = await this.#way(memberId, signal)
-    const pages = client.b24.actions.v2.fetchList.make<T>({ method, params: { ...params, [kContext]: context }, ...options })
+    const pages = client.b24.actions.v2.fetchList.make<T>({ method, params: context.among(params), ...options })
     for (;;) {
       const { done, value } = await failingAs(context, method, async () => await pages.next())
       if (done === true) return
@@ -109,7 +110,7 @@ export class PortalRest implements Rest {
 
   async client (memberId: string): Promise<B24OAuth> {
     const { client, context } = await this.#way(memberId, undefined)
-    await client.bind(context.access ?? await this.#tokens.access(memberId))
+    await client.bind(context.takeAccess() ?? await this.#tokens.access(memberId))
     return client.isOutdated ? await this.client(memberId) : client.b24
   }
 
@@ -123,12 +124,12 @@ export class PortalRest implements Rest {
     signal?.throwIfAborted()
     const known = this.#clients.get(memberId)
     const isGood = known !== undefined && !known.isOutdated
-    if (isGood && !known.isStale) return { client: this.#keep(memberId, known), context: { signal } }
+    if (isGood && !known.isStale) return { client: this.#keep(memberId, known), context: new CallContext(signal) }
     const [access, sdk] = await unlessAborted(Promise.all([this.#tokens.access(memberId), loadSdk()]), signal)
     if (isGood) await known.bind(access)
     const client = isGood ? known : new SdkClient(access, { sdk, calls: this.#calls, tokens: this.#tokens })
     this.#transport.use(client.b24.getHttpClient(sdk.ApiVersion.v2).ajaxClient)
-    return { client: this.#keep(memberId, client), context: { signal, access } }
+    return { client: this.#keep(memberId, client), context: new CallContext(signal, access) }
   }
 
   #keep (memberId: string, client: SdkClient): SdkClient {

@@ -1,26 +1,15 @@
 import type { B24OAuth, B24OAuthParams, CustomRefreshAuth } from '@bitrix24/b24jssdk'
+import { type CallContext, contextIn } from './call-context.ts'
 import type { PortalAccess } from './portal-access.ts'
 import type { PortalCalls } from './portal-calls.ts'
 import { type AjaxConfig, type Sdk, UNRESTRICTED } from './sdk.ts'
 import type { Tokens } from './tokens.ts'
-
-/** What a call brings along on its way through the SDK. */
-export interface CallContext {
-  signal: AbortSignal | undefined
-  /** Token that was read for the call just now; the first request takes it. */
-  access?: PortalAccess | undefined
-  /** Why the call failed, as the SDK knows it only in its own words. */
-  failure?: unknown
-}
 
 export interface SdkClientParts {
   sdk: Sdk
   calls: Pick<PortalCalls, 'make'>
   tokens: Pick<Tokens, 'access' | 'renew'>
 }
-
-/** Holds the context of a call in its parameters: the SDK copies them, and serialises nothing under a symbol. */
-export const kContext = Symbol('fastify-bitrix24.call')
 
 /** Stands for secrets that the SDK does not need: it never refreshes a token itself. */
 const KEPT = 'kept by fastify-bitrix24'
@@ -61,7 +50,7 @@ export class SdkClient {
 
   /** Whether the SDK would first ask for a token. */
   get isStale (): boolean {
-    return this.#bound.expiresAt <= Date.now()
+    return secondsOf(this.#bound) * 1000 <= Date.now()
   }
 
   /** Whether the portal has moved, which the SDK cannot be told of in all its parts. */
@@ -71,8 +60,8 @@ export class SdkClient {
 
   /** Tells the SDK the token that is kept now; nothing is refreshed. */
   async bind (access: PortalAccess): Promise<void> {
-    const { accessToken, clientEndpoint } = this.#bound
-    if (access.accessToken === accessToken && access.clientEndpoint === clientEndpoint) return
+    const isSame = (['accessToken', 'expiresAt', 'clientEndpoint'] as const).every(name => access[name] === this.#bound[name])
+    if (isSame) return
     this.#next = access
     await this.b24.auth.refreshAuth()
   }
@@ -108,11 +97,9 @@ export class SdkClient {
 
   /** Does the work of axios' adapter. */
   async #answer (config: AjaxConfig, folder: string) {
-    const { auth: _, [kContext]: given, ...params } = config.data as Record<string | symbol, unknown>
+    const { context: given, params } = contextIn(config.data)
     const { method, query } = targetOf(config.url as string)
-    const context = given as CallContext | undefined ?? this.#contexts.get(new URLSearchParams(query).get('bx24_request_id') ?? '')
-    const access = context?.access
-    if (context !== undefined) context.access = undefined
+    const context = given ?? this.#contexts.get(new URLSearchParams(query).get('bx24_request_id') ?? '')
     try {
       const { answer, access: used } = await this.#parts.calls.make({
         memberId: this.#bound.memberId,
@@ -121,12 +108,12 @@ export class SdkClient {
         params,
         timeoutMs: config.timeout as number,
         signal: context?.signal ?? config.signal as AbortSignal | undefined,
-        access
+        access: context?.takeAccess()
       })
       await this.bind(used)
       return { status: answer.status, statusText: '', headers: {}, config, data: answer.body }
     } catch (error) {
-      if (context !== undefined) context.failure = error
+      context?.fail(error)
       throw this.#sdkError(error, decodeURIComponent(method))
     }
   }
@@ -152,8 +139,13 @@ function targetOf (url: string): { method: string, query: string } {
   return { method, query: query === undefined ? '' : `?${query}` }
 }
 
+/** End of a token as the SDK counts it. */
+function secondsOf ({ expiresAt }: PortalAccess): number {
+  return Math.floor(expiresAt / 1000)
+}
+
 function paramsOf (access: PortalAccess): B24OAuthParams {
-  const { memberId, domain, clientEndpoint, oauthServer, accessToken, expiresAt, userId = 0 } = access
+  const { memberId, domain, clientEndpoint, oauthServer, accessToken, userId = 0 } = access
   return {
     applicationToken: KEPT,
     refreshToken: KEPT,
@@ -162,7 +154,7 @@ function paramsOf (access: PortalAccess): B24OAuthParams {
     clientEndpoint,
     serverEndpoint: `${oauthServer}/rest/`,
     accessToken,
-    expires: Math.floor(expiresAt / 1000),
+    expires: secondsOf(access),
     expiresIn: 3600,
     userId,
     scope: '',
@@ -172,11 +164,11 @@ function paramsOf (access: PortalAccess): B24OAuthParams {
 }
 
 function authOf (access: PortalAccess): Awaited<ReturnType<CustomRefreshAuth>> {
-  const { memberId, domain, clientEndpoint, oauthServer, accessToken, expiresAt } = access
+  const { memberId, domain, clientEndpoint, oauthServer, accessToken } = access
   return {
     access_token: accessToken,
     refresh_token: KEPT,
-    expires: String(Math.floor(expiresAt / 1000)),
+    expires: String(secondsOf(access)),
     expires_in: '3600',
     client_endpoint: clientEndpoint,
     server_endpoint: `${oauthServer}/rest/`,

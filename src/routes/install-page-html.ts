@@ -12,7 +12,7 @@ export const NO_DETAILS: PageDetails = { isSubscribed: false, refused: [] }
 
 const STYLE = `
 :root { color-scheme: light }
-* { box-sizing: border-box }
+*, ::before, ::after { box-sizing: border-box }
 body { margin: 0; padding: 48px 24px; background: #fff; color: #333; font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif }
 main { max-width: 560px; margin: 0 auto }
 h1 { display: flex; gap: 14px; align-items: center; margin: 0 0 24px; font-size: 24px; font-weight: 600; line-height: 1.25 }
@@ -21,7 +21,7 @@ p { margin: 0 0 16px }
 ul { margin: 0 0 24px; padding: 0; list-style: none }
 li { position: relative; padding: 7px 0 7px 32px }
 li::before { content: ""; position: absolute; left: 3px; top: 11px; width: 16px; height: 16px; border-radius: 50%; background: #7bb31b }
-li::after { content: ""; position: absolute; left: 8px; top: 14px; width: 5px; height: 8px; border: solid #fff; border-width: 0 2px 2px 0; transform: rotate(45deg) }
+li::after { content: ""; position: absolute; left: 8px; top: 14px; width: 6px; height: 9px; border: solid #fff; border-width: 0 2px 2px 0; transform: rotate(45deg) }
 li.note { color: #80868e }
 li.note::before { background: #f0a020 }
 li.note::after { left: 10px; top: 15px; width: 2px; height: 8px; border: 0; background: #fff; transform: none }

@@ -16,9 +16,9 @@ export interface InstallReport {
 }
 
 export interface PageParts {
-  pages: PageInstall
+  pages: Pick<PageInstall, 'take'>
   options: InstallPageOptions
-  /** Subscribes the portal to what the app listens to; `undefined` where the app subscribes to nothing. */
+  /** Subscribes the portal to what the app listens to, or tells why not; `undefined` where the app subscribes to nothing. */
   afterInstall?: ((memberId: string, signal: AbortSignal) => Promise<InstallReport | undefined>) | undefined
 }
 
@@ -59,13 +59,18 @@ async function contentOf (body: Record<string, unknown>, { pages, afterInstall }
   const { portal } = outcome
   request.portal = portal
   if (outcome.status === 'open') return { status: 'installed', portal, clientEndpoint }
-  const report = await afterInstall?.(portal.memberId, AbortSignal.timeout(SUBSCRIBE_MS))
+  const report = await afterInstall?.(portal.memberId, AbortSignal.timeout(SUBSCRIBE_MS)).catch(unsubscribed)
   if (report?.error !== undefined) {
-    request.log.error({ portal, code: report.error.code }, 'portal not subscribed')
+    request.log.error({ portal, code: report.error.code }, 'a portal is not subscribed')
     return { status: 'error', error: { code: report.error.code, statusCode: 503 }, portal, clientEndpoint }
   }
   const details = { isSubscribed: report !== undefined, refused: report?.refused.map(({ event }) => event) ?? [] }
   return { status: outcome.isFinished ? 'installed' : 'installing', portal, clientEndpoint, details }
+}
+
+function unsubscribed (error: { code?: unknown }): InstallReport {
+  const code = typeof error.code === 'string' ? error.code : 'FST_B24_PORTAL_UNAVAILABLE'
+  return { refused: [], error: { code } }
 }
 
 /** What the user may know of why nothing was proved: no more than that, but where paying would help. */

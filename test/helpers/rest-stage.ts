@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto'
+import type { Test } from 'tap'
+import type { Install } from '../../src/installs/install.ts'
+import { RedisInstallStore } from '../../src/installs/redis-store.ts'
+import { createSealer } from '../../src/oauth/seal.ts'
+import type { BucketRates } from '../../src/portal/portal-limits.ts'
+import { RedisLimits } from '../../src/portal/redis-limits.ts'
+import { RedisLocks } from '../../src/portal/redis-locks.ts'
+import { PortalRest, type RestParts } from '../../src/portal/rest.ts'
+import { Tokens } from '../../src/portal/tokens.ts'
+import type { BoundedClient } from '../../src/redis/client.ts'
+import { connectRedis } from '../../src/redis/connect.ts'
+import { appId } from '../../src/redis/keys.ts'
+import { createSimulator, type SimulatedPair, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
+import { forgetApp } from './redis-keys.ts'
+import { remember } from './secrets.ts'
+
+export interface RestStage {
+  b24: Simulator
+  rest: PortalRest
+  tokens: Tokens
+  /** How often Redis was asked. */
+  asked: { get: number, eval: number }
+  /** Another process of the same app. */
+  another (parts?: Partial<RestParts>): PortalRest
+  /** Keeps a portal that installed the app, with a pair of the simulator. */
+  install (portal: SimulatedPortal, changes?: Partial<Install>): Promise<SimulatedPair>
+  /** What Tokens told. */
+  told: string[]
+}
+
+export interface StageOptions extends Partial<RestParts> {
+  rates?: BucketRates
+  limits?: RestParts['limits']
+}
+
+/** Portals of the simulator, their installs in Redis, and REST on them as the plugin makes it. */
+export async function openRestStage (t: Test, options: StageOptions = {}): Promise<RestStage> {
+  const keys = { clientId: `local.${randomBytes(6).toString('hex')}`, clientSecret: remember(randomBytes(20).toString('hex')) }
+  const b24 = await createSimulator(keys)
+  const app = appId(keys.clientId)
+  const sealer = createSealer([], keys.clientSecret, keys.clientId)
+  const asked = { get: 0, eval: 0 }
+  const told: string[] = []
+  forgetApp(t, keys.clientId)
+  const log = { info: () => {}, warn: () => {}, error: () => {} }
+  const oauth = { ...keys, allowedServers: [b24.oauthServer] }
+  const tell = (what: string) => (memberId: string) => told.push(`${what} ${memberId}`)
+  const connection = await connectRedis(process.env['REDIS_URL'] as string, () => {})
+  const client: BoundedClient = {
+    get: async key => { asked.get++; return await connection.client.get(key) },
+    eval: async (...args) => { asked.eval++; return await connection.client.eval(...args) },
+    ping: async () => await connection.client.ping()
+  }
+  const store = new RedisInstallStore(client, app)
+  const { rates = { drainPerSecond: 1_000, burst: 1_000 }, ...given } = options
+  const makeTokens = () => new Tokens({
+    store,
+    locks: new RedisLocks(client, app),
+    sealer,
+    oauth,
+    told: { reauthRequired: tell('reauth'), renamed: tell('renamed'), suspended: tell('suspended') },
+    log
+  })
+  const another = (parts: Partial<RestParts> = {}) => {
+    const rest = new PortalRest({ tokens: makeTokens(), limits: new RedisLimits(client, app, rates), allowPrivateNetworks: true, ...given, ...parts })
+    t.teardown(() => rest.close())
+    return rest
+  }
+  const tokens = makeTokens()
+  t.teardown(async () => {
+    await tokens.close()
+    await connection.close()
+    for (const value of b24.secrets()) remember(value)
+    await b24.close()
+  })
+  return {
+    b24,
+    rest: another({ tokens }),
+    tokens,
+    asked,
+    another,
+    told,
+    install: async (portal, changes = {}) => {
+      const pair = portal.issue()
+      const { memberId, domain, clientEndpoint } = portal
+      const { userId, expiresAt } = pair
+      const installer = { sealed: sealer.seal(pair, memberId), userId, expiresAt }
+      const known = await store.get(memberId)
+      await store.swap(memberId, known?.version ?? 0, {
+        memberId,
+        domain,
+        clientEndpoint,
+        installer,
+        state: 'active',
+        oauthServer: b24.oauthServer,
+        token: 'digest',
+        scope: ['crm'],
+        ts: 1,
+        installedAt: 1,
+        updatedAt: 1,
+        ...changes
+      })
+      return pair
+    }
+  }
+}
