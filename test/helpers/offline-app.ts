@@ -13,6 +13,7 @@ import { createCheckQueue } from '../../src/oauth/check-queue.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
 import { LocalLimits } from '../../src/portal/local-limits.ts'
 import { type OpenedSubscriptions, openSubscriptions } from '../../src/portal/open-subscriptions.ts'
+import { Portals } from '../../src/portal/portal.ts'
 import { PortalRest } from '../../src/portal/rest.ts'
 import { Tokens } from '../../src/portal/tokens.ts'
 import { Abort } from '../../src/queue/abort.ts'
@@ -59,6 +60,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
     lifecycleHooks: new LifecycleHookList(),
     sealer,
     webhooks: new WebhookTokens([]),
+    portals: new Portals({ rest, subscriptions: subscriptions.subscriptions, offline: offline.queue }),
     pairs: new PairCheck({ queue: createCheckQueue(), sealer, oauth, allowPrivateNetworks: true }),
     log,
     closing: new Abort()
@@ -74,7 +76,8 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
     close: async () => {
       await app.close()
       await offline.close()
-      await events.close(5_000)
+      await events.queue.stopWorking(5_000)
+      await events.close()
       rest.close()
       await tokens.close()
       await connection?.close()

@@ -47,7 +47,7 @@ for (const { storage, options } of STORAGES) {
     const portal = b24.portal('acme.bitrix24.com')
     await portal.install(eventsUrl)
     await untilIdle(bitrix24)
-    const bound = [...portal.bindings].filter(({ handler }) => handler === `${PUBLIC}/bitrix24/events`).map(({ event }) => event).sort()
+    const bound = portal.bindings.find({ handler: `${PUBLIC}/bitrix24/events` }).map(({ event }) => event).sort()
     t.strictSame(bound, ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE'])
     t.match(await bitrix24.syncSubscriptions(), { totals: { portals: 1, inOrder: 1, bound: 0, unbound: 0 } })
   })

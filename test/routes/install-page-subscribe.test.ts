@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import type { PageOutcome } from '../../src/delivery/page-install.ts'
 import type { Receiver } from '../../src/delivery/receiver.ts'
 import { FST_B24_NO_PUBLIC_URL } from '../../src/errors.ts'
-import { portalOf } from '../../src/portal/portal.ts'
+import { Portals } from '../../src/portal/portal.ts'
 import { eventRoutes } from '../../src/routes/events.ts'
 import type { PageParts } from '../../src/routes/install-page.ts'
 import { sampleInstall } from '../../src/testing/index.ts'
@@ -13,7 +13,7 @@ const { clientEndpoint } = install
 
 /** Posts the form of a page, of which `outcome` came, to an app that subscribes portals so. */
 async function post (t: Test, afterInstall: PageParts['afterInstall'], outcome: Partial<PageOutcome> = {}) {
-  const taken = { status: 'installed', portal: portalOf(install), clientEndpoint, isFinished: false, ...outcome } as PageOutcome
+  const taken = { status: 'installed', portal: new Portals({} as never).of(install), clientEndpoint, isFinished: false, ...outcome } as PageOutcome
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(eventRoutes, { bodyLimit: 10_000, receiver: {} as Receiver, page: { pages: { take: async () => taken }, options: {}, afterInstall } })
