@@ -7,6 +7,8 @@ import { buildWorld, temporaryFolder } from '../helpers/app.ts'
 import { startRedis } from '../helpers/redis-server.ts'
 import { until } from '../helpers/until.ts'
 
+t.setTimeout(90_000)
+
 for (const owner of ['the plugin', 'the caller'] as const) {
   t.test(`Redis goes and comes back, with a client of ${owner}`, { timeout: 60_000 }, async t => {
     const server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
