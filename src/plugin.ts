@@ -60,6 +60,13 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const checks = createCheckQueue()
   const closing = new Abort()
   const closed = new AbortController()
+  const acting = await openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
+    store, sealer, hooks, told: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
+  }, client)
+  fastify.addHook('onClose', async () => await acting.close())
+  const { coalesce } = settings.delivery
+  const offline = openOffline({ ...acting, store, queue: storage?.queue ?? NO_QUEUE, sealer, hooks, coalesce, options: settings.subscriptions, log })
+  const portals = new Portals({ rest: acting.rest, subscriptions: acting.subscribing.subscriptions, offline: offline.queue })
   fastify.addHook('preClose', async () => {
     closing.abort(new FST_B24_CLOSING())
     setTimeout(() => closed.abort(new FST_B24_CLOSING()), settings.delivery.closeTimeoutMs).unref()
@@ -68,13 +75,6 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     const stopped = storage?.queue.stopWorking(settings.delivery.closeTimeoutMs)
     if (stopped !== undefined) await settlesWithin(stopped, longestHook(fastify))
   })
-  const acting = await openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
-    store, sealer, hooks, told: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
-  }, client)
-  fastify.addHook('onClose', async () => await acting.close())
-  const { coalesce } = settings.delivery
-  const offline = openOffline({ ...acting, store, queue: storage?.queue ?? NO_QUEUE, sealer, hooks, coalesce, options: settings.subscriptions, log })
-  const portals = new Portals({ rest: acting.rest, subscriptions: acting.subscribing.subscriptions, offline: offline.queue })
   const delivery = openDelivery({
     settings: settings.delivery,
     store,
