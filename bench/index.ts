@@ -13,6 +13,7 @@ sections.forEach(printSection)
 const { startRedis } = await import('../test/helpers/redis-server.ts')
 const { measureAccept } = await import('./accept.ts')
 const { measureBacklog } = await import('./backlog.ts')
+const { measureCall } = await import('./call.ts')
 const { measureCoalescing } = await import('./coalescing.ts')
 const { measureFairness } = await import('./fairness.ts')
 const { measureHandled } = await import('./handled.ts')
@@ -35,6 +36,7 @@ const measures: Record<string, () => Promise<Section>> = {
   fairness: () => measureFairness(programs, redis.url),
   coalescing: () => measureCoalescing(programs, redis.url),
   backlog: () => measureBacklog(programs, redis.url),
+  call: () => measureCall(programs, redis.url),
   'start-up': () => measureStartUp(programs, redis.url),
   installs: measureInstalls
 }

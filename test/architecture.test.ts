@@ -41,6 +41,7 @@ t.test('fastify and ioredis are values only where they must be', async t => {
     if (target === 'fastify') t.match(file, WITH_FASTIFY)
     t.not(target, 'ioredis', `${file}: imported when it is needed`)
     t.not(target, 'lmdb', `${file}: imported when it is needed`)
+    t.not(target, '@bitrix24/b24jssdk', `${file}: imported when it is needed`)
   }
 })
 
