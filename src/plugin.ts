@@ -119,11 +119,14 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     queueCounts: delivery.queueCounts,
     count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits() })
   }))
+  const afterInstall = settings.publicUrl === undefined
+    ? undefined
+    : async (memberId: string, signal: AbortSignal) => await acting.subscribing.subscriptions.sync(memberId, { signal })
   await fastify.register(eventRoutes, {
     prefix: settings.prefix,
     receiver: delivery.receiver,
     bodyLimit: settings.bodyLimit,
-    page: delivery.pages === undefined ? undefined : { pages: delivery.pages, options: settings.installPage || {} }
+    page: delivery.pages === undefined ? undefined : { pages: delivery.pages, options: settings.installPage || {}, afterInstall }
   })
 }
 

@@ -61,7 +61,8 @@ const redis = new Redis(redisUrl)
 const { client } = await connectRedis({
   mget: keys => { redisCommands++; return redis.mget(keys) },
   eval: (script, count, ...rest) => { redisCommands++; return redis.eval(script, count, ...rest) },
-  ping: () => redis.ping()
+  ping: () => redis.ping(),
+  duplicate: () => redis.duplicate() as never
 }, () => {})
 const rests = {
   Redis: await restOn(new RedisInstallStore(client, app), new RedisLocks(client, app), new RedisLimits(client, app, RATES)),
