@@ -6,6 +6,8 @@ import { secret } from '../helpers/secrets.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
 
+t.setTimeout(120_000)
+
 const QUICK: DeliveryOptions = { backoffMs: 5, attempts: 3, stalledAfterMs: 2000 }
 const AWAY = { status: 500, body: '{}' }
 

@@ -8,6 +8,8 @@ import { freePort, startRedis } from '../helpers/redis-server.ts'
 import { secret } from '../helpers/secrets.ts'
 import { until } from '../helpers/until.ts'
 
+t.setTimeout(120_000)
+
 /** What the simulated portals do, one after another, as the handlers print it. */
 const DOMAINS = ['acme.bitrix24.com', 'globex.bitrix24.eu', 'initech.bitrix24.de']
 const WORK: ReadonlyArray<(id: number) => string> = [

@@ -10,6 +10,8 @@ import { freePort } from '../helpers/redis-server.ts'
 import { TokenWorld, type TokenSettings } from '../helpers/token-world.ts'
 import { until } from '../helpers/until.ts'
 
+t.setTimeout(180_000)
+
 const STORAGES: ReadonlyArray<[name: string, storage: (t: Test) => TokenSettings['storage']]> = [
   ['embedded', t => ({ dataDir: temporaryFolder(t) })],
   ['Redis', () => ({ redis: process.env['REDIS_URL'] as string })]

@@ -6,6 +6,8 @@ import { secret } from '../helpers/secrets.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
 
+t.setTimeout(120_000)
+
 interface PageWorld extends World {
   portal: SimulatedPortal
   installUrl: string
