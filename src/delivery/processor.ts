@@ -97,7 +97,7 @@ export class Processor {
       }
     }
     if (proof.knows(event.code)) return await lifecycle.run(run, event, post, stored)
-    const portal = gate.portalOf(post, stored)
+    const portal = gate.portalOf(post, stored) ?? gate.portalOf(post, await store.get(memberId))
     return portal === undefined ? { status: 'dead', error: new FST_B24_PORTAL_GONE() } : await this.#dispatch(run, event, post, portal)
   }
 

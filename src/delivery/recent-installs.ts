@@ -5,7 +5,7 @@ const GOOD_FOR_MS = 100
 
 /**
  * Reads installs for handlers, once for the events of a burst: a handler that runs has an install of some milliseconds ago at hand
- * in any case. What is not there is looked for anew.
+ * in any case. Where nothing was there, look anew before you say so.
  */
 export class RecentInstalls {
   readonly #store: Pick<InstallStore, 'get'>
@@ -25,7 +25,7 @@ export class RecentInstalls {
     }
     this.#reads.set(memberId, read)
     setTimeout(forget, GOOD_FOR_MS).unref()
-    read.then(stored => { if (stored === undefined) forget() }, forget)
+    read.catch(forget)
     return read
   }
 }
