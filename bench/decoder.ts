@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { parse as parseFlat } from 'fast-querystring'
 import { parse as parsePico } from 'picoquery'
 import qs from 'qs'
-import { encodeForm } from '../src/testing/form.ts'
+import { encodeForm } from '../src/testing/portal/form.ts'
 import { decodeForm } from '../src/wire/form.ts'
 import { atLeast, median, printSection, type Section } from './table.ts'
 

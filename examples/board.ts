@@ -27,6 +27,8 @@ export async function showBoard (app: FastifyInstance, { redis, password, client
   const { name, prefix } = bullQueueOf(clientId)
   const connection = new Redis(redis, { maxRetriesPerRequest: null })
   const queue = new Queue(name, { prefix, connection })
+  // The plugin tells of an outage. With nobody to hear it, each attempt to connect would print its stack.
+  for (const source of [connection, queue]) source.on('error', (error: Error) => app.log.debug(error, 'the board has no Redis'))
   app.addHook('onClose', async () => {
     await queue.close()
     await connection.quit()

@@ -1,6 +1,7 @@
-// What the app does with events, wherever it runs: the server and each worker add the same handlers.
+// What the app does with events, wherever it runs: the server, the demo and each worker add the same handlers.
 import type { FastifyInstance } from 'fastify'
 import { EntityType } from 'fastify-bitrix24'
+import { changesOf } from './item-changes.ts'
 
 export function addHandlers ({ bitrix24 }: FastifyInstance): void {
   bitrix24.addHook('onInstall', ({ portal, reinstall }) => {
@@ -12,10 +13,15 @@ export function addHandlers ({ bitrix24 }: FastifyInstance): void {
   })
 
   bitrix24.addHook('onDeadLetter', ({ letter }) => {
-    console.log(`${letter.memberId}  ${letter.name} failed ${letter.attempts} times: ${letter.error.message}`)
+    console.log(`${letter.memberId}  ${letter.name} failed ${letter.attempts} times: ${JSON.stringify(letter.error.message)}`)
   })
 
-  bitrix24.on(['onCrmDynamicItemAdd', 'onCrmDynamicItemUpdate', 'onCrmDynamicItemDelete'], (event, { portal }) => {
+  bitrix24.on(['onCrmDynamicItemAdd', 'onCrmDynamicItemUpdate'], async (event, context) => {
+    const { ID, ENTITY_TYPE_ID } = event.data.FIELDS
+    console.log(`${context.portal.domain}  ${event.name}`, { ID, ENTITY_TYPE_ID }, await changesOf(ENTITY_TYPE_ID, ID, context))
+  })
+
+  bitrix24.on('onCrmDynamicItemDelete', (event, { portal }) => {
     const { ID, ENTITY_TYPE_ID } = event.data.FIELDS
     console.log(`${portal.domain}  ${event.name}`, { ID, ENTITY_TYPE_ID })
   })
@@ -25,7 +31,8 @@ export function addHandlers ({ bitrix24 }: FastifyInstance): void {
     console.log(`${portal.domain}  a new invoice: ${event.data.FIELDS.ID}`)
   })
 
-  bitrix24.on(['onCrmDealAdd', 'onCrmDealUpdate'], (event, { portal }) => {
-    console.log(`${portal.domain}  ${event.name}`, { ID: event.data.FIELDS.ID })
+  bitrix24.on(['onCrmDealAdd', 'onCrmDealUpdate'], async (event, context) => {
+    const { ID } = event.data.FIELDS
+    console.log(`${context.portal.domain}  ${event.name}`, { ID }, await changesOf(EntityType.Deal, ID, context))
   })
 }

@@ -8,7 +8,7 @@ import type { Bitrix24Event, Portal } from 'fastify-bitrix24'
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]']
 const TICK_MS = 1_000
-/** Who comes late sees the last of them. */
+/** Late viewers get the most recent ones. */
 const MOST_KEPT = 30
 const MOST_PORTALS = 100
 

@@ -1,8 +1,9 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { connectRedis } from '../src/redis/connect.ts'
 import { findRedisBinary, startRedis } from '../test/helpers/redis-server.ts'
+import { canInstall, installPackages } from './apt.ts'
 
 // Runs a command with a Redis at REDIS_URL: the given one, or an own one for as long as the command runs.
 const POLICY = '/usr/sbin/policy-rc.d'
@@ -54,23 +55,16 @@ function statusOf (signal: NodeJS.Signals): number {
 }
 
 function install (): void {
-  const canInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version')
-  if (!canInstall) fail('no Redis here: install redis-server or valkey-server, or set REDIS_URL to one that runs')
+  if (!canInstall()) fail('no Redis here: install redis-server or valkey-server, or set REDIS_URL to one that runs')
   // The package would start a service of its own; this file forbids it while we install.
   const forbid = !existsSync(POLICY)
   if (forbid) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   try {
-    apt('update')
-    apt('install', '-y', '--no-install-recommends', 'redis-server')
+    installPackages('with-redis', 'redis-server')
   } finally {
     if (forbid) rmSync(POLICY, { force: true })
   }
   if (findRedisBinary() === undefined) fail('apt-get could not install redis-server: install it by hand, or set REDIS_URL')
-}
-
-function apt (...action: string[]): void {
-  if (action[0] === 'install') console.error('with-redis: there is no redis-server here; installing it with apt-get')
-  spawnSync('apt-get', ['-qq', ...action], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
 }
 
 function fail (reason: string): never {

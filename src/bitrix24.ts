@@ -1,13 +1,14 @@
-import type { DeadLetters } from './delivery/dead-letters.ts'
+import type { DeadLetters } from './delivery/dead-letters/dead-letters.ts'
 import type { EventCounts } from './delivery/event-counts.ts'
-import type { HandlerContext } from './delivery/handler-context.ts'
-import type { LifecycleHookList, LifecycleHookName, LifecycleHooks } from './delivery/lifecycle-hooks.ts'
+import type { HandlerContext } from './delivery/handlers/handler-context.ts'
+import type { LifecycleHookList, LifecycleHookName, LifecycleHooks } from './delivery/handlers/lifecycle-hooks.ts'
 import type { EventHooks } from './events/hooks.ts'
 import type { EventHandler as HandlerOf } from './events/registration.ts'
 import type { InstallStore } from './installs/store.ts'
-import type { FleetReport, FleetSyncOptions } from './portal/fleet-sync.ts'
+import type { FleetReport, FleetSyncOptions } from './portal/subscriptions/fleet-sync.ts'
 import type { Portal, Portals } from './portal/portal.ts'
 import type { QueueCounts } from './queue/queue.ts'
+import { pagesOf } from './installs/pages-of.ts'
 
 /** No portal has this `member_id`; asking for it shows that the store answers. */
 const NOBODY = '-'
@@ -92,16 +93,11 @@ export class Bitrix24 {
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   async * portals (): AsyncGenerator<Portal, void, undefined> {
-    let cursor: string | undefined
-    do {
-      const page = await this.#parts.store.scan(cursor)
-      yield * page.installs.map(install => this.#parts.portals.of(install))
-      cursor = page.cursor
-    } while (cursor !== undefined)
+    for await (const installs of pagesOf(this.#parts.store)) yield * installs.map(install => this.#parts.portals.of(install))
   }
 
   /**
-   * Brings the subscriptions of every portal in order: what the app's hooks name is bound, what no hook names any more is unbound. What
+   * Brings the subscriptions of every portal in order: what the app's handlers name is bound, what none names any more is unbound. What
    * goes wrong on one portal stands in its report.
    *
    * @throws FST_B24_NO_PUBLIC_URL, FST_B24_STORE_UNAVAILABLE, or the reason of `signal`

@@ -1,72 +1,104 @@
-import createError from '@fastify/error'
+import createError, { type FastifyErrorConstructor } from '@fastify/error'
+
+/** What a portal says of a call that it refuses. */
+export interface PortalWords {
+  /** Bitrix24's own code, such as `ERROR_METHOD_NOT_FOUND`. */
+  portalCode: string
+  /** HTTP status of the portal's answer, 200 too; `undefined` where the SDK refused the call before it was made. */
+  portalStatus: number | undefined
+  /** What Bitrix24 says beside it; in the portal's words and language. */
+  description: string
+}
+
+/** What is known of a portal that takes no more calls. */
+export interface PortalPause {
+  /** Bitrix24's own code: `QUERY_LIMIT_EXCEEDED` or `OPERATION_TIME_LIMIT`; or what stands for it where no call was made. */
+  portalCode: string
+  /** Time after which the portal may take the call, ms. */
+  retryAfterMs: number
+}
+
+type ErrorClass<Code extends string, Status extends number, Fields = unknown> = FastifyErrorConstructor<{ code: Code, statusCode: Status } & Fields>
+
+/** Makes the class of an error. Its type is named: what the package infers from `createError` is `any` where bundlers resolve modules. */
+function define<Code extends string, Status extends number> (code: Code, message: string, statusCode: Status, Base?: ErrorConstructor): ErrorClass<Code, Status> {
+  return createError(code, message, statusCode, Base)
+}
 
 /** Options are wrong; registration stops. */
-export const FST_B24_INVALID_OPTIONS = createError('FST_B24_INVALID_OPTIONS', 'Invalid options: %s', 500, TypeError)
+export const FST_B24_INVALID_OPTIONS = define('FST_B24_INVALID_OPTIONS', 'Invalid options: %s', 500, TypeError)
 /** `addHook` got a name that is not a lifecycle hook, or something that is not a function. */
-export const FST_B24_HOOK_UNSUPPORTED = createError('FST_B24_HOOK_UNSUPPORTED', 'Unsupported hook: %s', 500, TypeError)
+export const FST_B24_HOOK_UNSUPPORTED = define('FST_B24_HOOK_UNSUPPORTED', 'Unsupported hook: %s', 500, TypeError)
 /** `on`, `onAny` or `off` got a name, a filter or a handler of the wrong kind. */
-export const FST_B24_INVALID_HANDLER = createError('FST_B24_INVALID_HANDLER', 'Invalid handler: %s', 500, TypeError)
+export const FST_B24_INVALID_HANDLER = define('FST_B24_INVALID_HANDLER', 'Invalid handler: %s', 500, TypeError)
 /** `deadLetters` got a filter that may not say what was meant. */
-export const FST_B24_INVALID_FILTER = createError('FST_B24_INVALID_FILTER', 'Invalid filter of dead letters: %s', 500, TypeError)
+export const FST_B24_INVALID_FILTER = define('FST_B24_INVALID_FILTER', 'Invalid filter of dead letters: %s', 500, TypeError)
 
 /** The body has more fields, levels or longer keys than any genuine post. */
-export const FST_B24_FORM_LIMIT = createError('FST_B24_FORM_LIMIT', 'The body is over a limit: %s', 400)
+export const FST_B24_FORM_LIMIT = define('FST_B24_FORM_LIMIT', 'The body is over a limit: %s', 400)
 /** A key that no genuine sender writes: a prototype key, a repeated key, a value where a map is. */
-export const FST_B24_FORM_KEY = createError('FST_B24_FORM_KEY', 'The body has a key that is refused: %s', 400)
+export const FST_B24_FORM_KEY = define('FST_B24_FORM_KEY', 'The body has a key that is refused: %s', 400)
 /** A JSON body that is not JSON. */
-export const FST_B24_JSON = createError('FST_B24_JSON', 'The body is not valid JSON', 400)
+export const FST_B24_JSON = define('FST_B24_JSON', 'The body is not valid JSON', 400)
 /** The body does not meet the schema of the envelope. */
-export const FST_B24_ENVELOPE = createError('FST_B24_ENVELOPE', 'The body is not an event: %s', 400)
+export const FST_B24_ENVELOPE = define('FST_B24_ENVELOPE', 'The body is not an event: %s', 400)
 /** A post from Bitrix24 that is no event: a page, a placement, a robot, a settings form. */
-export const FST_B24_NOT_AN_EVENT = createError('FST_B24_NOT_AN_EVENT', 'This post is not an event but %s', 400)
+export const FST_B24_NOT_AN_EVENT = define('FST_B24_NOT_AN_EVENT', 'This post is not an event but %s', 400)
 
 /** Unknown portal, wrong token or unproven install: one answer for all, so that nothing can be learned from it. */
-export const FST_B24_FORBIDDEN = createError('FST_B24_FORBIDDEN', 'The sender is not a portal that installed this app', 403)
+export const FST_B24_FORBIDDEN = define('FST_B24_FORBIDDEN', 'The sender is not a portal that installed this app', 403)
 
 /** A user opened the install page who may not install apps. */
-export const FST_B24_NOT_ADMIN = createError('FST_B24_NOT_ADMIN', 'Only an administrator of the portal can install the app', 403)
+export const FST_B24_NOT_ADMIN = define('FST_B24_NOT_ADMIN', 'Only an administrator of the portal can install the app', 403)
 /** The install is stored, and no worker has handled it yet. */
-export const FST_B24_INSTALL_PENDING = createError('FST_B24_INSTALL_PENDING', 'The install takes longer than usual', 503)
+export const FST_B24_INSTALL_PENDING = define('FST_B24_INSTALL_PENDING', 'The install takes longer than usual', 503)
 
 /** A handler or a lifecycle hook failed before the answer. */
-export const FST_B24_HANDLER_FAILED = createError('FST_B24_HANDLER_FAILED', 'A handler failed', 500)
+export const FST_B24_HANDLER_FAILED = define('FST_B24_HANDLER_FAILED', 'A handler failed', 500)
 /** A handler ran longer than `delivery.handlerTimeoutMs`. */
-export const FST_B24_HANDLER_TIMEOUT = createError('FST_B24_HANDLER_TIMEOUT', 'A handler ran longer than %s ms', 500)
+export const FST_B24_HANDLER_TIMEOUT = define('FST_B24_HANDLER_TIMEOUT', 'A handler ran longer than %s ms', 500)
 /** What was found in the queue is no event of this plugin, or of a version that this one cannot read. */
-export const FST_B24_FOREIGN_JOB = createError('FST_B24_FOREIGN_JOB', 'This is no event that this version of the plugin queued', 500)
+export const FST_B24_FOREIGN_JOB = define('FST_B24_FOREIGN_JOB', 'This is no event that this version of the plugin queued', 500)
+
+// These may reach the clients of the host. A portal's 401 that is passed on would log them out: hence 502, or 503 where it may pass.
+
 /** The portal is not known any more, or has removed the app. */
-export const FST_B24_PORTAL_GONE = createError('FST_B24_PORTAL_GONE', 'The portal is gone, or has removed the app', 410)
+export const FST_B24_PORTAL_GONE = define('FST_B24_PORTAL_GONE', 'The portal is gone, or has removed the app', 502)
 /** No token of the portal is good any more, or there never was one. */
-export const FST_B24_REAUTH_REQUIRED = createError('FST_B24_REAUTH_REQUIRED', 'There is no token for portal %s: %s', 401)
+export const FST_B24_REAUTH_REQUIRED = define('FST_B24_REAUTH_REQUIRED', 'There is no token for portal %s: %s', 502)
 /** The portal has to pay before the app may act on it. */
-export const FST_B24_PORTAL_SUSPENDED = createError('FST_B24_PORTAL_SUSPENDED', 'Portal %s has to pay first', 402)
+export const FST_B24_PORTAL_SUSPENDED = define('FST_B24_PORTAL_SUSPENDED', 'Portal %s has to pay first', 503)
 /** The OAuth server refuses the app itself: its `clientId`, its `clientSecret` or its scope. */
-export const FST_B24_APP_KEYS = createError('FST_B24_APP_KEYS', 'The app gets no tokens as it is configured: %s', 500)
-/** The portal answered a call with an error; `portalCode` is its own code, `statusCode` its status. */
-export const FST_B24_PORTAL_CALL = createError('FST_B24_PORTAL_CALL', '%s: %s', 502)
+export const FST_B24_APP_KEYS = define('FST_B24_APP_KEYS', 'The app gets no tokens as it is configured: %s', 500)
+/** The portal answered a call with an error; `portalCode` is its own code, `portalStatus` the status of its answer. */
+export const FST_B24_PORTAL_CALL = define('FST_B24_PORTAL_CALL', '%s: %s', 502) as ErrorClass<'FST_B24_PORTAL_CALL', 502, PortalWords>
 /** The portal takes no more calls for now; `retryAfterMs` says for how long. */
-export const FST_B24_PORTAL_LIMIT = createError('FST_B24_PORTAL_LIMIT', '%s: %s', 429)
+export const FST_B24_PORTAL_LIMIT = define('FST_B24_PORTAL_LIMIT', '%s: %s', 503) as ErrorClass<'FST_B24_PORTAL_LIMIT', 503, PortalPause>
 /** The portal gave no usable answer: network, time, a broken server. */
-export const FST_B24_PORTAL_UNAVAILABLE = createError('FST_B24_PORTAL_UNAVAILABLE', 'The portal cannot be reached: %s', 503)
+export const FST_B24_PORTAL_UNAVAILABLE = define('FST_B24_PORTAL_UNAVAILABLE', 'The portal cannot be reached: %s', 503)
 /** The portal's address is inside the server's own networks. */
-export const FST_B24_PRIVATE_ADDRESS = createError('FST_B24_PRIVATE_ADDRESS', 'The address of portal %s is a private one', 403)
+export const FST_B24_PRIVATE_ADDRESS = define('FST_B24_PRIVATE_ADDRESS', 'The address of portal %s is a private one', 502)
+/** A list cannot be walked through by the ids of its items. */
+export const FST_B24_LIST = define('FST_B24_LIST', 'The list %s cannot be walked through: %s', 500)
 /** Something needs to be told where Bitrix24 reaches this server. */
-export const FST_B24_NO_PUBLIC_URL = createError('FST_B24_NO_PUBLIC_URL', 'The option publicUrl is missing: %s', 500)
+export const FST_B24_NO_PUBLIC_URL = define('FST_B24_NO_PUBLIC_URL', 'The option publicUrl is missing: %s', 500)
+/** Events cannot be fetched from a portal where none is stored (`delivery.mode: 'inline'`). */
+export const FST_B24_NO_QUEUE = define('FST_B24_NO_QUEUE', "Events that wait on a portal need delivery.mode 'queue': what is fetched is deleted there, and must be stored here", 500)
 /** An install can never be confirmed any more, or an event was kept for such a one. */
-export const FST_B24_INSTALL_LOST = createError('FST_B24_INSTALL_LOST', 'The install cannot be confirmed any more: %s', 410)
+export const FST_B24_INSTALL_LOST = define('FST_B24_INSTALL_LOST', 'The install cannot be confirmed any more: %s', 410)
 /** A cursor that no list of this storage has given. */
-export const FST_B24_INVALID_CURSOR = createError('FST_B24_INVALID_CURSOR', 'This is no cursor that a list has given', 400)
+export const FST_B24_INVALID_CURSOR = define('FST_B24_INVALID_CURSOR', 'This is no cursor that a list has given', 400)
 /** No dead letter has this id. */
-export const FST_B24_NO_DEAD_LETTER = createError('FST_B24_NO_DEAD_LETTER', "There is no dead letter '%s'", 404)
+export const FST_B24_NO_DEAD_LETTER = define('FST_B24_NO_DEAD_LETTER', "There is no dead letter '%s'", 404)
 /** The store cannot answer now. */
-export const FST_B24_STORE_UNAVAILABLE = createError('FST_B24_STORE_UNAVAILABLE', 'The store cannot be reached', 503)
+export const FST_B24_STORE_UNAVAILABLE = define('FST_B24_STORE_UNAVAILABLE', 'The store cannot be reached', 503)
 /** The OAuth server cannot be asked now, be it to confirm an install or for a new token. */
-export const FST_B24_OAUTH_UNAVAILABLE = createError('FST_B24_OAUTH_UNAVAILABLE', 'The OAuth server cannot be asked now', 503)
+export const FST_B24_OAUTH_UNAVAILABLE = define('FST_B24_OAUTH_UNAVAILABLE', 'The OAuth server cannot be asked now', 503)
 /** More installs are waiting for their check than the server takes. */
-export const FST_B24_INSTALL_BUSY = createError('FST_B24_INSTALL_BUSY', 'Too many installs are being checked', 503)
+export const FST_B24_INSTALL_BUSY = define('FST_B24_INSTALL_BUSY', 'Too many installs are being checked', 503)
 /** The app is closing and takes nothing in. */
-export const FST_B24_CLOSING = createError('FST_B24_CLOSING', 'The server is closing', 503)
+export const FST_B24_CLOSING = define('FST_B24_CLOSING', 'The server is closing', 503)
 /** Sealed tokens cannot be opened with the keys at hand. */
-export const FST_B24_SEAL_UNREADABLE = createError('FST_B24_SEAL_UNREADABLE', 'Sealed tokens cannot be opened: %s', 500)
+export const FST_B24_SEAL_UNREADABLE = define('FST_B24_SEAL_UNREADABLE', 'Sealed tokens cannot be opened: %s', 500)
 /** Something failed that has no code of its own; the log has it. */
-export const FST_B24_INTERNAL = createError('FST_B24_INTERNAL', 'Something went wrong', 500)
+export const FST_B24_INTERNAL = define('FST_B24_INTERNAL', 'Something went wrong', 500)

@@ -1,7 +1,12 @@
-import { check, checkDelivery, completeDelivery, isIntegerIn, type DeliveryOptions, type DeliverySettings } from './delivery/delivery-options.ts'
+import type { RegisterOptions } from 'fastify'
+import { checkDelivery, completeDelivery, type DeliveryOptions, type DeliverySettings } from './delivery/delivery-options.ts'
 import type { InstallStore } from './installs/store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
-import { checkSubscriptions, type SubscriptionOptions } from './portal/wanted-events.ts'
+import { isObject } from './is-object.ts'
+import { check, checkNames, complete, isIntegerIn, isList, isText } from './option-checks.ts'
+import { completePortalLimits, type PortalLimitOptions, type PortalLimitSettings } from './portal/limits/limit-options.ts'
+import { checkPublicUrl } from './portal/subscriptions/public-url.ts'
+import { checkSubscriptions, type SubscriptionOptions } from './portal/subscriptions/wanted-events.ts'
 import { lackingVerbs, type RedisOption } from './redis/connect.ts'
 import type { InstallPageOptions } from './routes/install-page-options.ts'
 import { MEMBER_ID } from './wire/envelope.ts'
@@ -29,7 +34,7 @@ export interface FastifyBitrix24Options {
    * Start of the paths `POST {prefix}/events` and `POST {prefix}/install`.
    * @default '/bitrix24', with a namespace `/bitrix24/<namespace>`
    */
-  prefix?: string
+  prefix?: string // and not undefined: Fastify's own option of this name may not be that
   /**
    * Origins of the OAuth servers that may vouch for an install, `https` unless on loopback. No other server is ever asked.
    * @default both genuine ones
@@ -50,12 +55,14 @@ export interface FastifyBitrix24Options {
    */
   allowPrivateNetworks?: boolean | undefined
   /**
-   * Where Bitrix24 reaches this server, such as `https://app.example`; the path of the routes comes behind it. With it, each portal is
-   * subscribed to what the app's hooks name as soon as it has installed the app.
+   * Where Bitrix24 reaches this server, such as `https://app.example`; the path of the routes comes behind it. `http`, loopback and private
+   * addresses need `allowPrivateNetworks`. With it, each portal is subscribed to what the app's handlers name as soon as it has installed the app.
    */
   publicUrl?: string | undefined
-  /** How portals are subscribed to events. */
+  /** How portals are subscribed to events; `offline` needs `publicUrl`. */
   subscriptions?: SubscriptionOptions | undefined
+  /** How many calls each portal takes; all processes on one Redis count together. A portal that takes fewer says so, and is waited for. */
+  portalLimits?: PortalLimitOptions | undefined
   /**
    * What users see where Bitrix24 opens `POST {prefix}/install` in a frame; `false`: nothing, the post is answered 400.
    * @default the plugin's own page
@@ -69,7 +76,7 @@ export interface FastifyBitrix24Options {
 }
 
 /** The options, checked and complete. */
-export interface Settings extends Omit<FastifyBitrix24Options, 'delivery'> {
+export interface Settings extends Omit<FastifyBitrix24Options, 'delivery' | 'portalLimits'> {
   clientId: string
   clientSecret: string
   dataDir: string
@@ -82,33 +89,52 @@ export interface Settings extends Omit<FastifyBitrix24Options, 'delivery'> {
   installPage: InstallPageOptions | false
   publicUrl: string | undefined
   subscriptions: SubscriptionOptions
+  portalLimits: PortalLimitSettings
   bodyLimit: number
 }
 
-/** @throws FST_B24_INVALID_OPTIONS with the name of the option; never with a value that may be secret */
-export function readOptions (options: FastifyBitrix24Options): Settings {
-  const { namespace, delivery = {} } = options
+const DEFAULTS: Required<Omit<FastifyBitrix24Options, 'prefix'>> & { prefix: string | undefined } = {
+  clientId: undefined,
+  clientSecret: undefined,
+  redis: undefined,
+  dataDir: './.bitrix24',
+  store: undefined,
+  namespace: undefined,
+  prefix: undefined,
+  oauthServers: GENUINE_OAUTH_SERVERS,
+  encryptionKeys: [],
+  webhooks: [],
+  delivery: {},
+  allowPrivateNetworks: false,
+  publicUrl: undefined,
+  subscriptions: {},
+  portalLimits: {},
+  installPage: {},
+  bodyLimit: 262_144
+}
+
+/**
+ * @param scope path of the scope that the plugin is registered in
+ * @throws FST_B24_INVALID_OPTIONS with the name of the option; never with a value that may be secret
+ */
+export function readOptions (given: FastifyBitrix24Options & RegisterOptions, scope = ''): Settings {
+  // Fastify takes these for itself, and hands them on all the same.
+  const { logLevel, logSerializers, ...own } = given
+  const options = complete('fastify-bitrix24', DEFAULTS, own)
+  const { namespace, delivery, portalLimits } = options
   check(isText(options.clientId), 'clientId must be a string that is not empty')
   check(isText(options.clientSecret), 'clientSecret must be a string that is not empty')
-  check(namespace === undefined || /^[A-Za-z]\w*$/.test(namespace), 'namespace must be letters, digits and underscores')
+  check(namespace === undefined || (isText(namespace) && /^[A-Za-z]\w*$/.test(namespace)), 'namespace must be letters, digits and underscores')
   check(isObject(delivery) && (delivery.deadLetters === undefined || isObject(delivery.deadLetters)), 'delivery and delivery.deadLetters must be objects')
-  const settings: Settings = {
+  check(isObject(portalLimits), 'portalLimits must be an object')
+  const settings = {
     ...options,
-    clientId: options.clientId as string,
-    clientSecret: options.clientSecret as string,
-    dataDir: options.dataDir ?? './.bitrix24',
     prefix: options.prefix ?? (namespace === undefined ? '/bitrix24' : `/bitrix24/${namespace}`),
-    oauthServers: options.oauthServers ?? GENUINE_OAUTH_SERVERS,
-    encryptionKeys: options.encryptionKeys ?? [],
-    webhooks: options.webhooks ?? [],
     delivery: completeDelivery(delivery),
-    allowPrivateNetworks: options.allowPrivateNetworks ?? false,
-    installPage: options.installPage ?? {},
-    publicUrl: options.publicUrl,
-    subscriptions: options.subscriptions ?? {},
-    bodyLimit: options.bodyLimit ?? 262_144
-  }
+    portalLimits: completePortalLimits(portalLimits)
+  } as Settings
   checkSettings(settings)
+  checkReach(settings, scope + settings.prefix)
   return settings
 }
 
@@ -123,26 +149,22 @@ function checkSettings (settings: Settings): void {
   check(/^(\/[^\s?#]*[^\s?#/])?$/.test(settings.prefix), "prefix must start with '/' and not end with it")
   check(isList(settings.oauthServers, isOrigin) && settings.oauthServers.length > 0,
     "oauthServers must be a list of origins such as 'https://oauth.bitrix24.tech'")
-  check(isList(settings.encryptionKeys, isKey), 'encryptionKeys must be strings of 32 characters or buffers of 32 bytes, or longer')
+  check(isList(settings.encryptionKeys, isKey), 'encryptionKeys must be a list of strings of 32 characters or buffers of 32 bytes, or longer')
   check(isList(settings.webhooks, isWebhook), 'webhooks must be a list of { memberId, applicationToken }')
+  for (const [i, webhook] of settings.webhooks.entries()) checkNames(`webhooks[${i}]`, webhook, ['memberId', 'applicationToken'])
   checkDelivery(settings.delivery)
   checkSubscriptions(settings.subscriptions)
   check(settings.delivery.mode === 'queue' || !settings.subscriptions.offline, "subscriptions.offline needs delivery.mode 'queue'")
   check(typeof settings.allowPrivateNetworks === 'boolean', 'allowPrivateNetworks must be true or false')
   check(settings.installPage === false || isInstallPage(settings.installPage), 'installPage must be false or { html: a function, bx24Url: an https URL }')
+  checkNames('installPage', settings.installPage || {}, ['html', 'bx24Url'] satisfies Array<keyof InstallPageOptions>)
   check(isIntegerIn(settings.bodyLimit, 1024, Number.MAX_SAFE_INTEGER), 'bodyLimit must be a number of bytes, 1024 or more')
 }
 
-function isObject (value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isText (value: unknown): value is string {
-  return typeof value === 'string' && value !== ''
-}
-
-function isList<T> (value: unknown, isItem: (item: T) => boolean): boolean {
-  return Array.isArray(value) && value.every(isItem)
+/** Whether what is to be subscribed can reach this server. */
+function checkReach ({ publicUrl, subscriptions: { offline = false }, allowPrivateNetworks }: Settings, prefix: string): void {
+  if (publicUrl !== undefined) checkPublicUrl(publicUrl, prefix, allowPrivateNetworks)
+  check(publicUrl !== undefined || offline === false, 'subscriptions.offline needs publicUrl: without it no portal is subscribed')
 }
 
 function isOrigin (value: unknown): boolean {
@@ -154,7 +176,7 @@ function isOrigin (value: unknown): boolean {
 
 function isInstallPage (value: unknown): boolean {
   if (!isObject(value)) return false
-  const { html, bx24Url } = value as { html?: unknown, bx24Url?: unknown }
+  const { html, bx24Url } = value
   const isUrl = bx24Url === undefined || (isText(bx24Url) && URL.canParse(bx24Url) && isOrigin(new URL(bx24Url).origin))
   return isUrl && (html === undefined || typeof html === 'function')
 }
@@ -164,6 +186,7 @@ function isKey (value: unknown): boolean {
 }
 
 function isWebhook (value: unknown): boolean {
-  const webhook = value as { memberId?: unknown, applicationToken?: unknown } | null
-  return isObject(webhook) && isText(webhook.memberId) && MEMBER_ID.test(webhook.memberId) && isText(webhook.applicationToken)
+  if (!isObject(value)) return false
+  const { memberId, applicationToken } = value
+  return isText(memberId) && MEMBER_ID.test(memberId) && isText(applicationToken)
 }

@@ -1,42 +1,47 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Bitrix24 } from './bitrix24.ts'
-import type { HandlerContext } from './delivery/handler-context.ts'
-import { LifecycleHookList } from './delivery/lifecycle-hooks.ts'
-import { PairCheck } from './delivery/pair-check.ts'
+import type { HandlerContext } from './delivery/handlers/handler-context.ts'
+import { HOOK_NAMES, LifecycleHookList } from './delivery/handlers/lifecycle-hooks.ts'
+import { PairCheck } from './delivery/lifecycle/pair-check.ts'
 import { openDelivery } from './delivery/open-delivery.ts'
 import { LONGEST_TIMEOUT_MS } from './delivery/delivery-options.ts'
 import { openEventStorage } from './delivery/event-storage.ts'
 import { openOffline } from './delivery/open-offline.ts'
-import { portalNews } from './delivery/portal-news.ts'
-import { FST_B24_CLOSING, FST_B24_INVALID_OPTIONS } from './errors.ts'
+import { portalNews } from './delivery/handlers/portal-news.ts'
+import { FST_B24_CLOSING } from './errors.ts'
 import { EventHooks } from './events/hooks.ts'
 import { openInstallStore } from './installs/open-store.ts'
 import { WebhookTokens } from './installs/webhook-tokens.ts'
-import { createCheckQueue } from './oauth/check-queue.ts'
+import { createCheckQueue } from './delivery/lifecycle/check-queue.ts'
 import { createSealer } from './oauth/seal.ts'
-import { readOptions, type FastifyBitrix24Options } from './options.ts'
-import { createAskOpener } from './portal/opener.ts'
+import { check } from './option-checks.ts'
+import { readOptions, type FastifyBitrix24Options, type Settings } from './options.ts'
 import { openActing } from './portal/open-acting.ts'
 import { Portals, type Portal } from './portal/portal.ts'
-import { Abort } from './queue/abort.ts'
-import { settlesWithin } from './queue/settles-within.ts'
+import { Abort } from './time/abort.ts'
+import { settlesWithin } from './time/settles-within.ts'
+import { OutageLog } from './redis/outage-log.ts'
 import { eventRoutes } from './routes/events.ts'
 
 /** Part of Fastify's `pluginTimeout` that is left to it, ms. */
 const HOOK_RESERVE_MS = 500
 
-/** Where handlers run before the answer. */
-const NO_QUEUE = { add: async () => { throw new FST_B24_INVALID_OPTIONS("events of a portal's own queue need delivery.mode 'queue'") } }
+/** Another process may be there, or come; only the operator knows. */
+const NO_WORKER = 'delivery.worker is false, so that this process only stores events, in dataDir: if no other process of this machine works on ' +
+  'that folder, nobody handles them; leave delivery.worker out, or start one'
 
 const kPortal = Symbol('fastify-bitrix24.portal')
 
-/** Apps by `namespace`; extend it to have `app.bitrix24.<namespace>` typed. */
+/** Client ids of the apps of each server, in whatever scope they are registered. */
+const clientIds = new WeakMap<object, Set<string>>()
+
+/** Apps by `namespace`; extend it to have `app.bitrix24.<namespace>` typed, in place of the one app without a namespace. */
 export interface Bitrix24Namespaces {}
 
 declare module 'fastify' {
   interface FastifyInstance {
-    bitrix24: Bitrix24 & Bitrix24Namespaces
+    bitrix24: [keyof Bitrix24Namespaces] extends [never] ? Bitrix24 : Bitrix24Namespaces
   }
   interface FastifyRequest {
     /** The portal that an accepted event came from; `null` on every other request. */
@@ -45,35 +50,36 @@ declare module 'fastify' {
 }
 
 async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix24Options): Promise<void> {
-  const settings = readOptions(options)
-  claimNamespace(fastify, settings.namespace)
+  const settings = readOptions(options, fastify.prefix)
+  checkApart(fastify, settings)
   const log = fastify.log.child({ plugin: 'fastify-bitrix24' })
-  const { store, client, close } = await openInstallStore(settings, error => log.warn({ err: error }, 'redis is away'))
+  const told = new OutageLog(log)
+  const { store, client, close } = await openInstallStore(settings, told.failed, told.ready)
   fastify.addHook('onClose', close)
-  const storage = settings.delivery.mode === 'inline' ? undefined : await openEventStorage(settings, client, log)
+  const storage = settings.delivery.mode === 'inline' ? undefined : await openEventStorage(settings, client, log, told)
   // Runs before the store is closed: the last hook added is the first run.
   fastify.addHook('onClose', async () => await storage?.close())
 
-  const hooks = new EventHooks<HandlerContext>({ warn: (message, details) => log.warn(details, message) })
+  const hooks = new EventHooks<HandlerContext>({ warn: (message, details) => log.warn(details, message), hookNames: HOOK_NAMES })
   const lifecycleHooks = new LifecycleHookList()
   const sealer = createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId)
   const checks = createCheckQueue()
   const closing = new Abort()
   const closed = new AbortController()
   const acting = await openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
-    store, sealer, hooks, told: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
+    store, sealer, hooks, news: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
   }, client)
   fastify.addHook('onClose', async () => await acting.close())
+  const { subscribe, subscriptions, syncFleet } = acting.subscribing
   const { coalesce } = settings.delivery
-  const offline = openOffline({ ...acting, store, queue: storage?.queue ?? NO_QUEUE, sealer, hooks, coalesce, options: settings.subscriptions, log })
-  const portals = new Portals({ rest: acting.rest, subscriptions: acting.subscribing.subscriptions, offline: offline.queue })
+  const offline = openOffline({ ...acting, store, queue: storage?.queue, sealer, hooks, coalesce, options: settings.subscriptions, log })
+  const portals = new Portals({ rest: acting.rest, subscriptions, offline: offline.queue })
   fastify.addHook('preClose', async () => {
     closing.abort(new FST_B24_CLOSING())
     setTimeout(() => closed.abort(new FST_B24_CLOSING()), settings.delivery.closeTimeoutMs).unref()
-    await offline.close()
-    // Before any plugin is closed that the handlers use. Posts that are under way are still taken in.
-    const stopped = storage?.queue.stopWorking(settings.delivery.closeTimeoutMs)
-    if (stopped !== undefined) await settlesWithin(stopped, longestHook(fastify))
+    // Before any plugin is closed that the handlers use. Posts that are under way are still taken in, and what portals had kept.
+    const ends = [offline.close(), storage?.queue.stopWorking(settings.delivery.closeTimeoutMs)]
+    await settlesWithin(Promise.allSettled(ends), longestHook(fastify))
   })
   const delivery = openDelivery({
     settings: settings.delivery,
@@ -96,36 +102,38 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
       },
       allowPrivateNetworks: settings.allowPrivateNetworks
     }),
-    page: settings.installPage === false ? undefined : { checks, askOpener: createAskOpener(settings) },
+    page: settings.installPage === false ? undefined : { checks, askOpener: acting.askOpener },
     log,
     closing
   })
   // Not before every handler is there: an event that none listens to counts as handled.
   fastify.addHook('onReady', async () => {
-    if (settings.publicUrl !== undefined) for (const hook of ['onInstall', 'onUpdate'] as const) lifecycleHooks.add(hook, acting.subscribing.subscribe)
+    if (subscribe !== undefined) for (const hook of ['onInstall', 'onUpdate'] as const) lifecycleHooks.add(hook, subscribe, 'plugin subscribe')
     delivery.start()
-    if (!settings.delivery.worker) return
+    if (!settings.delivery.worker) {
+      if (settings.redis === undefined) log.warn({ dataDir: settings.dataDir }, NO_WORKER)
+      return
+    }
     acting.start()
     offline.start()
   })
 
-  decorate(fastify, settings.namespace, new Bitrix24({
+  decorate(fastify, settings, new Bitrix24({
     hooks,
     lifecycle: lifecycleHooks,
     store,
     portals,
-    syncFleet: acting.subscribing.syncFleet,
+    syncFleet,
     deadLetters: delivery.deadLetters,
     queueCounts: delivery.queueCounts,
     count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits() })
   }))
-  const afterInstall = settings.publicUrl === undefined
-    ? undefined
-    : async (memberId: string, signal: AbortSignal) => await acting.subscribing.subscriptions.sync(memberId, { signal })
+  const afterInstall = subscribe && (async (memberId: string, signal: AbortSignal) => await subscriptions.sync(memberId, { signal }))
   await fastify.register(eventRoutes, {
     prefix: settings.prefix,
     receiver: delivery.receiver,
     bodyLimit: settings.bodyLimit,
+    closeTimeoutMs: Math.min(settings.delivery.closeTimeoutMs, longestHook(fastify)),
     page: delivery.pages === undefined ? undefined : { pages: delivery.pages, options: settings.installPage || {}, afterInstall }
   })
 }
@@ -135,16 +143,24 @@ function longestHook ({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInst
   return pluginTimeout === 0 ? LONGEST_TIMEOUT_MS : Math.max(pluginTimeout - HOOK_RESERVE_MS, 0)
 }
 
-/** Fails before anything is opened. Without a namespace, `decorate` itself does. */
-function claimNamespace (fastify: FastifyInstance, namespace: string | undefined): void {
-  if (namespace === undefined || !fastify.hasDecorator('bitrix24')) return
-  if (fastify.bitrix24 instanceof Bitrix24) throw new FST_B24_INVALID_OPTIONS('an app without a namespace is registered already')
-  if (namespace in fastify.bitrix24) throw new FST_B24_INVALID_OPTIONS(`namespace '${namespace}' is taken`)
+/**
+ * Before anything is opened: tells whether the app can live beside those that are registered already.
+ *
+ * @throws FST_B24_INVALID_OPTIONS
+ */
+function checkApart (fastify: FastifyInstance, { clientId, namespace }: Settings): void {
+  // They would have one queue and one store, and each would take events of the other.
+  check(clientIds.get(fastify.server)?.has(clientId) !== true, `clientId '${clientId}' is registered already, and one server has an app once`)
+  if (!fastify.hasDecorator('bitrix24')) return
+  const others: object = fastify.bitrix24
+  check(namespace !== undefined && !(others instanceof Bitrix24), 'app.bitrix24 is taken: where one server has several apps, give each a namespace')
+  check(!(namespace in others), `namespace '${namespace}' is taken: give each app its own`)
 }
 
-function decorate (fastify: FastifyInstance, namespace: string | undefined, bitrix24: Bitrix24): void {
+function decorate (fastify: FastifyInstance, { clientId, namespace }: Settings, bitrix24: Bitrix24): void {
+  clientIds.set(fastify.server, (clientIds.get(fastify.server) ?? new Set()).add(clientId))
   if (namespace === undefined) {
-    fastify.decorate('bitrix24', bitrix24 as FastifyInstance['bitrix24'])
+    fastify.decorate('bitrix24', bitrix24)
   } else {
     if (!fastify.hasDecorator('bitrix24')) fastify.decorate('bitrix24', Object.create(null))
     Object.assign(fastify.bitrix24, { [namespace]: bitrix24 })

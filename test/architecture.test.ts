@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
 /** From the ground up: a room imports from rooms before it, and from itself. Rooms in one line do not know each other. */
-const FLOORS = [['errors'], ['redis'], ['embedded'], ['wire', 'oauth', 'queue'], ['events', 'installs'], ['portal'], ['delivery'], ['routes'], ['options', 'bitrix24'], ['plugin'], ['index']]
+const FLOORS = [['errors', 'is-object', 'nearest-name'], ['option-checks', 'store-failure'], ['time'], ['redis'], ['embedded'], ['wire', 'oauth', 'queue'], ['events', 'installs'], ['portal'], ['delivery'], ['routes'], ['options', 'bitrix24'], ['plugin'], ['index']]
 /** Built on the house, and not part of it. */
 const OUTSIDE = ['testing']
 const WITH_FASTIFY = /^(plugin\.ts|routes\/|testing\/)/
@@ -21,6 +21,16 @@ t.test('every room imports only from rooms nearer the ground', async t => {
     if (OUTSIDE.includes(from)) t.ok(floorOf(to) < floorOf('routes'), `${file} -> ${target}`)
     else t.ok(floorOf(to) !== -1 && floorOf(to) < floorOf(from), `${file} -> ${target}`)
   }
+})
+
+t.test('folders in a room do not lean on each other', async t => {
+  const pairs = imports.filter(({ target }) => target.startsWith('.')).flatMap(({ file, target }) => {
+    const [from, to] = [dirname(file), dirname(normalize(join(dirname(file), target)))]
+    // A room's own files are its contracts, below its folders, and what puts the folders together, above them.
+    return dirname(from) === dirname(to) && from !== to && roomOf(file) !== from ? [`${from} -> ${to}`] : []
+  })
+  t.ok(pairs.length > 0)
+  for (const pair of new Set(pairs)) t.notOk(pairs.includes(pair.split(' -> ').reverse().join(' -> ')), pair)
 })
 
 t.test('no file imports itself by a detour', async t => {

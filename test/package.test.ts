@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
+import ts from 'typescript'
 import { temporaryFolder } from './helpers/app.ts'
 import { runCommand } from './helpers/program.ts'
 
@@ -52,6 +53,32 @@ for (const [what, file, text, manifest] of consumers) {
     t.match(stdout, /^200$/m, stderr)
   })
 }
+
+t.test('a project that a bundler resolves gets types too, and errors that narrow', async t => {
+  const folder = consumer('bundled', { type: 'module' })
+  writeFileSync(join(folder, 'app.ts'), `
+    import fastifyBitrix24, { errors, type FastifyBitrix24Options } from 'fastify-bitrix24'
+    import { createSimulator } from 'fastify-bitrix24/testing'
+
+    export const options: FastifyBitrix24Options = { clientId: 'local.consumer', clientSecret: 'made up' }
+    export const made = [fastifyBitrix24, createSimulator]
+    export function tell (error: unknown): [string, number | undefined, string] | number | undefined {
+      if (error instanceof errors.FST_B24_PORTAL_CALL) return [error.portalCode, error.portalStatus, error.description]
+      if (error instanceof errors.FST_B24_PORTAL_LIMIT) return error.retryAfterMs
+      // @ts-expect-error others have none
+      if (error instanceof errors.FST_B24_CLOSING) return error.retryAfterMs
+      return undefined
+    }
+    // @ts-expect-error what is not there is not of any type
+    errors.FST_B24_TEAPOT`)
+  const { ESNext } = ts.ModuleKind
+  const program = ts.createProgram([join(folder, 'app.ts')], { strict: true, module: ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler, target: ts.ScriptTarget.ES2022, skipLibCheck: false, noEmit: true })
+  // All of ours, and of the packages that it is built on none: they would take half a minute.
+  const own = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(folder))
+  t.ok(own.some(({ fileName }) => fileName.endsWith('dist/errors.d.ts')))
+  const mistakes = own.flatMap(file => [...ts.getPreEmitDiagnostics(program, file)])
+  t.strictSame(mistakes.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [])
+})
 
 /** A project that has the packed package, and the project's own packages beside it as if they were installed. */
 function consumer (name: string, manifest: object): string {

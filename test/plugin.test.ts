@@ -1,20 +1,37 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import formbody from '@fastify/formbody'
 import swagger from '@fastify/swagger'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import fastifyBitrix24, { type Bitrix24, type FastifyBitrix24Options } from '../src/index.ts'
 import { createSimulator, untilIdle } from '../src/testing/index.ts'
 import { buildApp, buildWorld, temporaryFolder } from './helpers/app.ts'
+import { endSimulator } from './helpers/end-simulator.ts'
 import { freePort, startRedis } from './helpers/redis-server.ts'
 import { until } from './helpers/until.ts'
-import { remember, secret } from './helpers/secrets.ts'
+import { secret } from './helpers/secrets.ts'
 
 const keys = () => ({ clientId: 'local.plugin-test', clientSecret: secret() })
 
+const MISSPELT: Array<[options: object, message: RegExp]> = [
+  [{ publicURL: 'https://app.example.com' }, /fastify-bitrix24 has no option 'publicURL'; did you mean 'publicUrl'\?$/],
+  [{ redisUrl: 'redis://127.0.0.1' }, /'redisUrl'; did you mean 'redis'\?$/],
+  [{ clientSecret: undefined, clientSecrt: 'a' }, /'clientSecrt'; did you mean 'clientSecret'\?$/],
+  [{ teapot: undefined }, /no option 'teapot'$/],
+  [{ toString: 5 }, /'toString'/],
+  [{ subscriptions: { ofline: true } }, /subscriptions has no option 'ofline'; did you mean 'offline'\?$/],
+  [{ installPage: { bx24url: 'https://api.bitrix24.com/api/v1/' } }, /installPage has no option 'bx24url'; did you mean 'bx24Url'\?$/],
+  [{ portalLimits: { bursts: 5 } }, /portalLimits has no option 'bursts'; did you mean 'burst'\?$/],
+  [{ delivery: { attempt: 5 } }, /delivery has no option 'attempt'; did you mean 'attempts'\?$/],
+  [{ delivery: { deadLetters: { maxAge: 5 } } }, /delivery\.deadLetters has no option 'maxAge'; did you mean 'maxAgeMs'\?$/],
+  [{ webhooks: [{ memberId: 'a', applicationToken: 'b' }, { memberId: 'c', applicationToken: 'd', token: 'e' }] }, /webhooks\[1\] has no option 'token'$/]
+]
+
 t.test('wrong options stop the registration, and the error names the option', async t => {
-  const cases: Array<[options: Partial<Record<keyof FastifyBitrix24Options, unknown>>, message: RegExp]> = [
+  const cases: Array<[options: object, message: RegExp]> = [
     [{ clientId: undefined }, /clientId/],
     [{ clientId: '' }, /clientId/],
     [{ clientSecret: undefined }, /clientSecret/],
@@ -35,6 +52,7 @@ t.test('wrong options stop the registration, and the error names the option', as
     [{ oauthServers: ['http://oauth.bitrix.info'] }, /oauthServers/],
     [{ encryptionKeys: ['short'] }, /encryptionKeys/],
     [{ encryptionKeys: [7] }, /encryptionKeys/],
+    [{ encryptionKeys: 'x'.repeat(32) }, /encryptionKeys must be a list of strings/],
     [{ webhooks: [{ memberId: 'a' }] }, /webhooks/],
     [{ webhooks: [null] }, /webhooks/],
     [{ webhooks: [{ memberId: ' a ', applicationToken: 'b' }] }, /webhooks/],
@@ -43,7 +61,18 @@ t.test('wrong options stop the registration, and the error names the option', as
     [{ delivery: { handlerTimeoutMs: 1.5 } }, /handlerTimeoutMs/],
     [{ delivery: { handlerTimeoutMs: 2 ** 40 } }, /handlerTimeoutMs/],
     [{ allowPrivateNetworks: 'yes' }, /allowPrivateNetworks/],
-    [{ bodyLimit: 10 }, /bodyLimit/]
+    [{ portalLimits: 5 as never }, /portalLimits must be an object/],
+    [{ portalLimits: { burst: 0 } }, /portalLimits\.burst must be a number from 1 to 100000/],
+    [{ portalLimits: { drainPerSecond: Number.NaN } }, /portalLimits\.drainPerSecond/],
+    [{ portalLimits: { waitMs: '5' as never } }, /portalLimits\.waitMs/],
+    [{ portalLimits: { rate: 5 } as never }, /portalLimits has no option 'rate'/],
+    [{ bodyLimit: 10 }, /bodyLimit/],
+    [{ namespace: null }, /namespace/],
+    [{ publicUrl: 'http://app.example.com' }, /publicUrl must be an https address/],
+    [{ publicUrl: 'https://app.example.com/own', prefix: '/own' }, /give 'https:\/\/app\.example\.com'/],
+    [{ subscriptions: { offline: true } }, /subscriptions\.offline needs publicUrl/],
+    [{ subscriptions: { offline: ['onTaskAdd'] } }, /subscriptions\.offline needs publicUrl/],
+    ...MISSPELT
   ]
   for (const [change, message] of cases) {
     const app = Fastify()
@@ -51,6 +80,13 @@ t.test('wrong options stop the registration, and the error names the option', as
     await t.rejects(async () => await app.register(fastifyBitrix24, options), { code: 'FST_B24_INVALID_OPTIONS', message }, String(message))
     await app.close()
   }
+})
+
+t.test("what Fastify takes of the options is none of the plugin's business", async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifyBitrix24, { ...keys(), dataDir: temporaryFolder(t), prefix: '/own', logLevel: 'warn', logSerializers: { id: String } })
+  t.equal((await app.inject('/own/events')).statusCode, 200)
 })
 
 t.test('keeps installs in Redis where it is given a URL or a client', async t => {
@@ -77,6 +113,22 @@ t.test('warns when Redis would lose what it stores', async t => {
   t.teardown(() => server.stop())
   const { logs } = await buildApp(t, { ...keys(), redis: server.url })
   await until(() => logs.some(line => /"level":40.*keeps nothing on disk/.test(line)), 'the warning')
+})
+
+t.test('warns where events are stored in a folder that this process does not work on', async t => {
+  const cases: Array<[options: Partial<FastifyBitrix24Options>, warns: boolean]> = [
+    [{ delivery: { worker: false } }, true],
+    [{}, false],
+    [{ delivery: { mode: 'inline' } }, false],
+    [{ redis: process.env['REDIS_URL'], delivery: { worker: false } }, false]
+  ]
+  for (const [options, warns] of cases) {
+    const { app, logs } = await buildApp(t, { ...keys(), ...options })
+    await app.ready()
+    const warnings = logs.map(line => JSON.parse(line)).filter(({ level, msg }) => level === 40 && /nobody handles them/.test(msg))
+    t.equal(warnings.length, warns ? 1 : 0, JSON.stringify(options.delivery))
+    if (warns) t.ok(existsSync(warnings[0].dataDir), 'and names it')
+  }
 })
 
 t.test('does not start without its store', async t => {
@@ -129,7 +181,7 @@ t.test('several apps live in one server', async t => {
   for (const namespace of ['sales', 'support']) {
     const own = { clientId: `local.${namespace}`, clientSecret: secret() }
     const b24 = await createSimulator(own)
-    t.teardown(async () => { b24.secrets().forEach(remember); await b24.close() })
+    t.teardown(() => endSimulator(b24))
     await app.register(fastifyBitrix24, { ...own, namespace, dataDir, oauthServers: [b24.oauthServer], allowPrivateNetworks: true })
     worlds.push({ namespace, portal: b24.portal('acme.bitrix24.com') })
   }
@@ -152,18 +204,35 @@ t.test('several apps live in one server', async t => {
 t.test('a namespace and the plain decorator are taken once each, and exclude each other', async t => {
   const dataDir = temporaryFolder(t)
   const named = { namespace: 'sales' }
-  const cases: Array<[first: object, second: object, code: string]> = [
-    [named, named, 'FST_B24_INVALID_OPTIONS'],
-    [named, {}, 'FST_ERR_DEC_ALREADY_PRESENT'],
-    [{}, named, 'FST_B24_INVALID_OPTIONS'],
-    [{}, {}, 'FST_ERR_DEC_ALREADY_PRESENT']
+  const cases: Array<[first: object, second: object, message: RegExp]> = [
+    [named, named, /namespace 'sales' is taken/],
+    [named, {}, /give each a namespace/],
+    [{}, named, /give each a namespace/],
+    [{}, {}, /give each a namespace/]
   ]
-  for (const [first, second, code] of cases) {
-    const { app } = await buildApp(t, { ...keys(), ...first, dataDir })
-    await t.rejects(async () => await app.register(fastifyBitrix24, { ...keys(), ...second, dataDir }), { code })
+  for (const [first, second, message] of cases) {
+    const { app } = await buildApp(t, { ...keys(), clientId: 'local.first', ...first, dataDir })
+    const unopened = join(dataDir, 'unopened')
+    await t.rejects(async () => await app.register(fastifyBitrix24, { ...keys(), ...second, dataDir: unopened }), { code: 'FST_B24_INVALID_OPTIONS', message })
+    t.notOk(existsSync(unopened), 'and nothing is opened')
   }
   const { app } = await buildApp(t, { ...keys(), namespace: 'toString', dataDir })
   t.ok('toString' in app.bitrix24, 'any word will do')
+})
+
+t.test('one server has an app once, as two of one clientId would share a queue', async t => {
+  const own = keys()
+  const dataDir = temporaryFolder(t)
+  const again = { code: 'FST_B24_INVALID_OPTIONS', message: /clientId 'local\.plugin-test' is registered already/ }
+  const beside = async (scope: FastifyInstance) => { await scope.register(fastifyBitrix24, { ...own, namespace: 'support', dataDir }) }
+  for (const where of [beside, fp(beside)]) {
+    const { app } = await buildApp(t, { ...own, namespace: 'sales', dataDir })
+    await t.rejects(async () => await app.register(where, { prefix: '/deep' }), again)
+  }
+  const apart = Fastify()
+  t.teardown(() => apart.close())
+  await t.resolves(async () => await apart.register(async scope => { await scope.register(fastifyBitrix24, { ...own, dataDir }) }, { prefix: '/deep' }), 'another server may have it')
+  await t.rejects(async () => await apart.register(beside), again, 'and of its scopes, one')
 })
 
 t.test('a host that has its own request.portal is told', async t => {
@@ -182,7 +251,7 @@ t.test('adds its prefix to that of the scope it is registered in', async t => {
 t.test('lives beside a host that parses forms, coerces and removes', async t => {
   const own = keys()
   const b24 = await createSimulator(own)
-  t.teardown(async () => { b24.secrets().forEach(remember); await b24.close() })
+  t.teardown(() => endSimulator(b24))
   const app = Fastify({ ajv: { customOptions: { removeAdditional: 'all', coerceTypes: 'array', useDefaults: true } } })
   t.teardown(() => app.close())
   await app.register(formbody)
@@ -213,6 +282,8 @@ t.test('refuses hooks and handlers that cannot work', async t => {
   const { app } = await buildApp(t, keys())
   const { bitrix24 } = app
   t.throws(() => bitrix24.addHook('onTeapot' as 'onInstall', () => {}), { code: 'FST_B24_HOOK_UNSUPPORTED' })
+  t.throws(() => bitrix24.addHook('onCrmDealAdd' as 'onInstall', () => {}), { code: 'FST_B24_HOOK_UNSUPPORTED', message: /for events there is on\('onCrmDealAdd', …\)$/ })
+  t.throws(() => bitrix24.addHook('onInstalled' as 'onInstall', () => {}), { code: 'FST_B24_HOOK_UNSUPPORTED', message: /did you mean 'onInstall'\?$/ })
   t.throws(() => bitrix24.addHook('onInstall', 'f' as never), { code: 'FST_B24_HOOK_UNSUPPORTED' })
   t.throws(() => bitrix24.on('onCrmDealAdd', 'f' as never), { code: 'FST_B24_INVALID_HANDLER' })
   t.throws(() => bitrix24.offAny('f' as never), { code: 'FST_B24_INVALID_HANDLER' })
@@ -220,8 +291,14 @@ t.test('refuses hooks and handlers that cannot work', async t => {
 
 t.test('warns of an event that no page documents, and takes it', async t => {
   const { app, logs } = await buildApp(t, keys())
-  app.bitrix24.on('onTeapotBoiled', () => {})
-  t.match(logs.map(line => JSON.parse(line)).find(line => line.event === 'ONTEAPOTBOILED'), { level: 40, plugin: 'fastify-bitrix24' })
+  app.bitrix24.on(['onTeapotBoiled', 'onTaskAdd', 'onCrmDealUpdated', 'onInstall'], () => {})
+  const warnings = logs.map(line => JSON.parse(line)).filter(({ event }) => event !== undefined)
+  t.match(warnings, [
+    { level: 40, plugin: 'fastify-bitrix24', event: 'onTeapotBoiled', msg: /is named 'onTeapotBoiled', and its data stays as it comes$/ },
+    { event: 'onCrmDealUpdated', msg: /did you mean 'onCrmDealUpdate'\?$/ },
+    { event: 'onInstall', msg: /use addHook\('onInstall', …\)$/ }
+  ])
+  t.equal(warnings.length, 3)
 })
 
 t.test('makes its folder for the owner alone', async t => {

@@ -31,12 +31,14 @@ const [salesId, salesSecret, supportId, supportSecret] = ['local.1', 'made up', 
 const app = Fastify()
 process.chdir(process.env.DATA_DIR!)
 `
-const REGISTERED = "await app.register(fastifyBitrix24, { clientId: 'local.readme', clientSecret: 'made up' })\n"
+const REGISTERED = "await app.register(fastifyBitrix24, { clientId: 'local.readme', clientSecret: 'made up', publicUrl: 'https://app.example' })\n"
 const CLOSED = '\nawait app.close()\nexport { openMyStore, salesId, salesSecret, supportId, supportSecret }\n'
 
-const isServer = (code: string) => code.includes('logger: true')
 const isWorker = (code: string) => code.startsWith('// worker.ts')
+const isServer = (code: string) => code.includes('logger: true') && !isWorker(code)
+const needsRedis = (code: string) => code.includes('Set REDIS_URL')
 const isProgram = (code: string) => code.includes('const app =')
+const isNamespaced = (code: string) => code.includes('interface Bitrix24Namespaces')
 const registers = (code: string) => code.includes('app.register(')
 const programs = snippets.map((code, i) => ({
   file: join(folder, `snippet-${i}.ts`),
@@ -49,29 +51,54 @@ const programs = snippets.map((code, i) => ({
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
 for (const { file, text } of programs) writeFileSync(file, text)
-const compiled = bundle(programs.map(({ file }) => file), folder)
+const commonJs = /^```js\n(.*?)^```$/ms.exec(readme)?.[1] ?? ''
+writeFileSync(join(folder, 'common.cjs'), commonJs.replace("require('fastify-bitrix24')", "require('./index.mjs')"))
+writeFileSync(join(folder, 'index.ts'), "export * from 'fastify-bitrix24'\n")
+const compiled = bundle([...programs.map(({ file }) => file), join(folder, 'index.ts')], folder)
 const twoAtATime = pLimit(2)
 t.setTimeout(120_000)
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
 t.test('every snippet compiles', async t => {
   t.ok(snippets.length > 8)
-  t.strictSame(mistakesIn(programs.map(({ file }) => file), { noUnusedLocals: false, declaration: false }), [])
+  // Names of namespaces change what `app.bitrix24` is, for the whole project.
+  for (const namespaced of [true, false]) {
+    const files = programs.filter(({ code }) => isNamespaced(code) === namespaced).map(({ file }) => file)
+    t.ok(files.length > 0)
+    t.strictSame(mistakesIn(files, { noUnusedLocals: false, declaration: false }), [])
+  }
 })
 
 t.test('every snippet runs', async t => {
   await compiled
   const ending = programs.filter(({ code }) => !isServer(code) && !isWorker(code))
   await Promise.all(ending.map(({ runs, code, title }) => twoAtATime(async () => {
-    const { status, stderr, stdout } = await runProgram(runs, { env: { DATA_DIR: temporaryFolder(t) } })
+    const { status, stderr, stdout } = await runProgram(runs, { env: { DATA_DIR: temporaryFolder(t), TMPDIR: temporaryFolder(t), TEST_PORT: String(await freePort()) } })
     t.equal(status, 0, `${title}\n${stderr}\n${stdout.match(/^not ok.*$/gm) ?? ''}`)
-    if (code.includes('createSimulator')) t.match(stdout, /^200$/m)
+    if (code.includes('delivery.statusCode')) t.match(stdout, /^200$/m)
   })))
 })
 
 for (const { runs, title } of programs.filter(({ code }) => isServer(code))) {
   t.test(`the server starts, answers GET, refuses a forged event, and closes: ${title}`, async t => await serves(t, runs))
 }
+
+t.test('the CommonJS app starts, answers GET, refuses a forged event, and closes', async t => {
+  t.match(commonJs, /require\('fastify-bitrix24'\)/)
+  await compiled
+  await serves(t, join(folder, 'common.cjs'))
+})
+
+t.test('receiver and worker say that they need Redis', async t => {
+  await compiled
+  const needing = programs.filter(({ code }) => needsRedis(code))
+  t.equal(needing.length, 2)
+  for (const { runs } of needing) {
+    const { status, stderr } = await runProgram(runs, { cwd: temporaryFolder(t), env: { REDIS_URL: undefined, B24_CLIENT_ID: 'local.readme', B24_CLIENT_SECRET: 'made up' } })
+    t.equal(status, 1)
+    t.match(stderr, 'Error: Set REDIS_URL')
+  }
+})
 
 t.test('the worker starts, and ends when it is told to', async t => {
   const [program] = programs.filter(({ code }) => isWorker(code))
@@ -106,9 +133,18 @@ t.test('every error has its row, with its status, and every row its error', asyn
   t.strictSame(rows.sort(), made.sort())
 })
 
+t.test('the table of reasons has each reason why a post is refused', async t => {
+  const types = ['src/oauth/verify.ts', 'src/delivery/reject-reason.ts'].map(file => /export type RejectReason =(.*?)(\n\n|$)/s.exec(readFileSync(file, 'utf8'))?.[1] ?? '')
+  const reasons = types.flatMap(type => [...type.matchAll(/'(\w+)'/g)].map(([, reason]) => reason))
+  const table = readme.slice(readme.indexOf('#### Reasons'), readme.indexOf('## Lifecycle hooks'))
+  const told = [...table.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) => [...cell!.matchAll(/`(\w+)`/g)].map(([, reason]) => reason))
+  t.strictSame(told.filter(reason => reason !== 'reason').sort(), reasons.sort())
+})
+
 t.test('the options table names every option', async t => {
   const options = readFileSync('src/options.ts', 'utf8').match(/interface FastifyBitrix24Options \{(.*?)\n\}/s)?.[1] ?? ''
-  for (const [, name] of options.matchAll(/^ {2}(\w+)\??:/gm)) t.match(readme, new RegExp(`^\\| .*\`${name}(\\.\\w+)?\``, 'm'), name!)
+  const table = readme.slice(readme.indexOf('## All options'), readme.indexOf('## Errors'))
+  for (const [, name] of options.matchAll(/^ {2}(\w+)\??:/gm)) t.match(table, new RegExp(`^\\| .*\`${name}(\\.\\w+)?\``, 'm'), name!)
 })
 
 t.test('the options table tells what delivery has, and its defaults', async t => {

@@ -1,4 +1,4 @@
-import { encodeForm } from '../../src/testing/form.ts'
+import { encodeForm } from '../../src/testing/portal/form.ts'
 
 /** Who sends an event. */
 export interface Sender {

@@ -8,15 +8,16 @@ import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import { RedisInstallStore } from '../../src/installs/redis-store.ts'
 import type { InstallStore } from '../../src/installs/store.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
-import { EmbeddedLocks } from '../../src/portal/embedded-locks.ts'
-import { LocalLimits } from '../../src/portal/local-limits.ts'
-import type { Locks } from '../../src/portal/locks.ts'
-import type { PortalLimits } from '../../src/portal/portal-limits.ts'
-import { RedisLimits } from '../../src/portal/redis-limits.ts'
-import { RedisLocks } from '../../src/portal/redis-locks.ts'
-import { PortalRest } from '../../src/portal/rest.ts'
-import { UNRESTRICTED } from '../../src/portal/sdk.ts'
-import { Tokens } from '../../src/portal/tokens.ts'
+import { EmbeddedLocks } from '../../src/portal/locks/embedded-locks.ts'
+import { LocalLimits } from '../../src/portal/limits/local-limits.ts'
+import type { Locks } from '../../src/portal/locks/locks.ts'
+import type { PortalLimits } from '../../src/portal/limits/portal-limits.ts'
+import { RedisLimits } from '../../src/portal/limits/redis-limits.ts'
+import { RedisLocks } from '../../src/portal/locks/redis-locks.ts'
+import { PortalRest } from '../../src/portal/rest/rest.ts'
+import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
+import { UNRESTRICTED } from '../../src/portal/rest/sdk.ts'
+import { Tokens } from '../../src/portal/tokens/tokens.ts'
 import { connectRedis } from '../../src/redis/connect.ts'
 import { appId } from '../../src/redis/keys.ts'
 import { readSettings, serveParent } from '../common/parent.ts'
@@ -128,8 +129,8 @@ async function restOn (store: InstallStore, locks: Locks, limits: PortalLimits):
     locks,
     sealer,
     oauth: { ...keys, allowedServers: ['https://oauth.bitrix.info'] },
-    told: { reauthRequired: nobody, renamed: nobody, suspended: nobody },
+    news: { reauthRequired: nobody, renamed: nobody, suspended: nobody },
     log: { info: nobody, warn: nobody, error: nobody }
   })
-  return new PortalRest({ tokens, limits, allowPrivateNetworks: true })
+  return new PortalRest({ tokens, limits, transport: new RestTransport({ allowPrivateNetworks: true }) })
 }

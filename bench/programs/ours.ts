@@ -35,10 +35,13 @@ let lastPostAt = 0
 
 if (watch) app.addHook('preValidation', async () => { lastPostAt = now() })
 await app.register(fastifyBitrix24, plugin)
-app.bitrix24.on('onCrmDynamicItemUpdate', async ({ coalesced }, { portal, signal }) => {
-  runs.add(portal.memberId, coalesced)
-  if (handlerMs > 0) await pause(handlerMs, undefined, { signal })
-})
+// An empty handler reads nothing: the signal is made for who reads it.
+app.bitrix24.on('onCrmDynamicItemUpdate', handlerMs === 0
+  ? ({ coalesced }, { portal }) => runs.add(portal.memberId, coalesced)
+  : async ({ coalesced }, { portal, signal }) => {
+    runs.add(portal.memberId, coalesced)
+    await pause(handlerMs, undefined, { signal })
+  })
 
 const origin = await app.listen({ port: 0, host: '127.0.0.1' })
 serveParent({ origin }, async ({ collect = false, close = false }: OursQuestion): Promise<OursReport> => {

@@ -1,4 +1,4 @@
-import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
+import { check, complete, isIntegerIn } from '../option-checks.ts'
 
 export interface DeliveryOptions {
   /**
@@ -94,22 +94,13 @@ const DEFAULTS: DeliverySettings = {
 /**
  * Puts the defaults in.
  *
- * @throws FST_B24_INVALID_OPTIONS for an option that there is not
+ * @throws FST_B24_INVALID_OPTIONS for an unknown option
  */
 export function completeDelivery ({ deadLetters = {}, ...given }: DeliveryOptions): DeliverySettings {
   return {
     ...complete('delivery', DEFAULTS, given),
     deadLetters: complete('delivery.deadLetters', DEFAULTS.deadLetters, deadLetters)
   }
-}
-
-function complete<T extends object> (name: string, defaults: T, given: { [K in keyof T]?: unknown }): T {
-  const settings = { ...defaults }
-  for (const [key, value] of Object.entries(given)) {
-    check(Object.hasOwn(defaults, key), `${name} has no option '${key}'`)
-    if (value !== undefined) settings[key as keyof T] = value as T[keyof T]
-  }
-  return settings
 }
 
 /** Least and most of each number. */
@@ -133,13 +124,4 @@ export function checkDelivery (delivery: DeliverySettings): void {
   for (const [name, unit, least, most, of] of NUMBERS) {
     check(isIntegerIn(of(delivery), least, most), `delivery.${name} must be a whole number of ${unit} from ${least} to ${most}`)
   }
-}
-
-/** @throws FST_B24_INVALID_OPTIONS */
-export function check (holds: boolean, message: string): void {
-  if (!holds) throw new FST_B24_INVALID_OPTIONS(message)
-}
-
-export function isIntegerIn (value: unknown, least: number, most: number): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
 }

@@ -7,6 +7,7 @@ import type { EventQueue } from '../queue/queue.ts'
 import type { BoundedClient } from '../redis/client.ts'
 import type { RedisOption } from '../redis/connect.ts'
 import { appId } from '../redis/keys.ts'
+import { OutageLog } from '../redis/outage-log.ts'
 import type { DeliverySettings } from './delivery-options.ts'
 
 export interface StorageChoice {
@@ -28,19 +29,19 @@ export interface EventStorage {
  *
  * @throws FST_B24_STORE_UNAVAILABLE
  */
-export async function openEventStorage ({ clientId, redis, dataDir, delivery }: StorageChoice, client: BoundedClient | undefined, log: FastifyBaseLogger): Promise<EventStorage> {
+export async function openEventStorage ({ clientId, redis, dataDir, delivery }: StorageChoice, client: BoundedClient | undefined, log: FastifyBaseLogger, told = new OutageLog(log)): Promise<EventStorage> {
   const app = appId(clientId)
-  const onError = (error: Error): void => log.warn({ err: error }, 'queue is away')
-  const queue = await openQueue({ redis, dataDir, app }, { ...delivery, onError, onWarning: problem => log.warn(problem) })
+  const news = redis === undefined
+    ? { onError: (error: Error) => log.warn({ err: error }, 'the folder of the events cannot be used') }
+    : { onError: told.failed, onReady: told.ready }
+  const queue = await openQueue({ redis, dataDir, app }, { ...delivery, ...news, onWarning: problem => log.warn(problem) })
   const close = async (): Promise<void> => await queue.close(0)
   if (client !== undefined) return { queue, claims: new RedisClaims(client, app), close }
-  const claims = await EmbeddedClaims.open(dataDir, app)
-  return {
-    queue,
-    claims,
-    close: async () => {
-      await close()
-      await claims.end()
-    }
+  try {
+    const claims = await EmbeddedClaims.open(dataDir, app)
+    return { queue, claims, close: async () => await close().finally(() => claims.end()) }
+  } catch (error) {
+    await close()
+    throw error
   }
 }

@@ -5,24 +5,24 @@ import type { InstallStore } from '../installs/store.ts'
 import type { WebhookTokens } from '../installs/webhook-tokens.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portals } from '../portal/portal.ts'
-import type { Aborting } from '../queue/abort.ts'
+import type { Aborting } from '../time/abort.ts'
 import type { DeadLetterBox, EventQueue, QueueCounts } from '../queue/queue.ts'
-import { DeadLetters, shown } from './dead-letters.ts'
+import { DeadLetters, shown } from './dead-letters/dead-letters.ts'
 import type { DeliverySettings } from './delivery-options.ts'
-import { Dispatcher } from './dispatcher.ts'
+import { Dispatcher } from './handlers/dispatcher.ts'
 import { newEventCounts, type EventCounts } from './event-counts.ts'
-import { Gate } from './gate.ts'
-import type { HandlerContext } from './handler-context.ts'
-import { InlineIntake } from './inline-intake.ts'
-import { Lifecycle } from './lifecycle.ts'
-import type { LifecycleHookList } from './lifecycle-hooks.ts'
-import { LifecycleProof } from './lifecycle-proof.ts'
-import { LifecycleRun } from './lifecycle-run.ts'
-import { PageInstall, type PageInstallParts } from './page-install.ts'
-import type { PairCheck } from './pair-check.ts'
+import { Gate } from './intake/gate.ts'
+import type { HandlerContext } from './handlers/handler-context.ts'
+import { InlineIntake } from './intake/inline-intake.ts'
+import { Lifecycle } from './lifecycle/lifecycle.ts'
+import type { LifecycleHookList } from './handlers/lifecycle-hooks.ts'
+import { LifecycleProof } from './lifecycle/lifecycle-proof.ts'
+import { LifecycleRun } from './lifecycle/lifecycle-run.ts'
+import { PageInstall, type PageInstallParts } from './intake/page-install.ts'
+import type { PairCheck } from './lifecycle/pair-check.ts'
 import { Processor } from './processor.ts'
-import { QueueIntake } from './queue-intake.ts'
-import { Receiver, type Intake } from './receiver.ts'
+import { QueueIntake } from './intake/queue-intake.ts'
+import { Receiver, type Intake } from './intake/receiver.ts'
 import { Rejections } from './rejections.ts'
 
 export interface DeliveryParts {
@@ -72,7 +72,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
   const { handlerTimeoutMs } = settings
   // Nothing is tried again where nothing is stored, and the sender waits.
   const limits = { handlerTimeoutMs, graceMs: storage === undefined ? 0 : handlerTimeoutMs }
-  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, limits })
+  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, limits, retries: storage === undefined ? undefined : settings })
   const rejections = new Rejections(lifecycleHooks, counts)
   const gate = new Gate(webhooks, parts.portals)
   const proof = new LifecycleProof(parts.pairs)

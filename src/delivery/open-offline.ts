@@ -1,23 +1,24 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { FST_B24_NO_QUEUE } from '../errors.ts'
 import type { EventHooks } from '../events/hooks.ts'
 import type { InstallStore } from '../installs/store.ts'
 import type { Sealer } from '../oauth/seal.ts'
-import type { Locks } from '../portal/locks.ts'
-import { OfflineQueue } from '../portal/offline.ts'
-import type { OfflineTimes } from '../portal/offline-drain.ts'
-import { OfflineWatch, type WatchTimes } from '../portal/offline-watch.ts'
-import type { Rest } from '../portal/rest.ts'
-import { BELL, type SubscriptionOptions, wantedEvents } from '../portal/wanted-events.ts'
+import type { Locks } from '../portal/locks/locks.ts'
+import { OfflineQueue } from '../portal/offline/offline.ts'
+import type { OfflineTimes } from '../portal/offline/offline-drain.ts'
+import { OfflineWatch, type WatchTimes } from '../portal/offline/offline-watch.ts'
+import type { Rest } from '../portal/rest/rest.ts'
+import { BELL, type SubscriptionOptions, wantedEvents } from '../portal/subscriptions/wanted-events.ts'
 import type { EventQueue } from '../queue/queue.ts'
-import type { HandlerContext } from './handler-context.ts'
-import { OfflineIntake } from './offline-intake.ts'
+import type { HandlerContext } from './handlers/handler-context.ts'
+import { OfflineIntake } from './intake/offline-intake.ts'
 
 export interface OfflineParts {
   rest: Pick<Rest, 'call'>
   locks: Locks
   store: Pick<InstallStore, 'scan'>
-  /** Where events are kept until they are handled. */
-  queue: Pick<EventQueue, 'add'>
+  /** Where events are kept until they are handled; without it, no portal is asked for any. */
+  queue: Pick<EventQueue, 'add'> | undefined
   sealer: Sealer
   hooks: EventHooks<HandlerContext>
   /** As `delivery.coalesce`. */
@@ -29,15 +30,23 @@ export interface OfflineParts {
 
 export interface OpenedOffline {
   /** For `portal.offline.drain()`, in any process. */
-  queue: OfflineQueue
+  queue: Pick<OfflineQueue, 'drain'>
   /** Begins to drain portals, in a process that works, once its handlers are there. Does nothing where no event is to wait. */
   start: () => void
   /** To be awaited before the queue is closed. */
   close: () => Promise<void>
 }
 
+/** Nothing is asked of a portal before it is sure that what it gives can be stored: it may delete that. */
+const NOTHING_STORED: OpenedOffline = {
+  queue: { drain: async () => { throw new FST_B24_NO_QUEUE() } },
+  start: () => {},
+  close: async () => {}
+}
+
 /** Puts the parts of the catch-up together. */
 export function openOffline ({ rest, locks, store, queue, sealer, hooks, coalesce, options, log, times }: OfflineParts): OpenedOffline {
+  if (queue === undefined) return NOTHING_STORED
   const intake = new OfflineIntake({ queue, sealer, hooks, coalesce })
   const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector, times })
   const wants = () => wantedEvents(hooks.codes, options).some(event => event.offline === true)

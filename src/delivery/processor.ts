@@ -4,20 +4,21 @@ import { INSTALL_PATIENCE_MS, type Claims, type ClaimState } from '../installs/c
 import type { InstallStore } from '../installs/store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portal } from '../portal/portal.ts'
-import { once } from '../queue/once-per-outage.ts'
+import { once } from '../time/once-per-outage.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
-import { bareError } from '../redis/deadline.ts'
-import type { Dispatcher } from './dispatcher.ts'
+import { bareError } from '../store-failure.ts'
+import { passOf, type Dispatcher } from './handlers/dispatcher.ts'
 import type { EventCounts } from './event-counts.ts'
-import { failureOf } from './failure.ts'
-import type { Gate } from './gate.ts'
-import type { LifecycleProof } from './lifecycle-proof.ts'
-import type { LifecycleRun } from './lifecycle-run.ts'
+import { setbackOf } from './handlers/failure.ts'
+import type { Gate } from './intake/gate.ts'
+import type { LifecycleProof } from './lifecycle/lifecycle-proof.ts'
+import type { LifecycleRun } from './lifecycle/lifecycle-run.ts'
 import { claimOf, type Post } from './post.ts'
 import { payloadOf, unstow, type QueuedPayload } from './queued-post.ts'
-import { RecentInstalls } from './recent-installs.ts'
+import { RecentInstalls } from './lifecycle/recent-installs.ts'
 import type { RejectReason } from './reject-reason.ts'
 import type { Rejections } from './rejections.ts'
+import { waitByAge } from './wait-by-age.ts'
 
 export interface ProcessorParts {
   store: InstallStore
@@ -77,7 +78,7 @@ export class Processor {
     if (error.code !== 'FST_B24_STORE_UNAVAILABLE') return { status: error.code === 'FST_B24_SEAL_UNREADABLE' ? 'dead' : 'failed', error }
     const { memberId, receivedAt } = event as QueuedEvent
     this.#tellAway(Object.assign(bareError(error.cause ?? error), { portal: memberId }))
-    return { status: 'later', delayMs: clamp(Date.now() - receivedAt, SHORTEST_AWAY_MS, LONGEST_AWAY_MS) }
+    return { status: 'later', delayMs: waitByAge(receivedAt, SHORTEST_AWAY_MS, LONGEST_AWAY_MS) }
   }
 
   async #handle (run: Run, event: QueuedEvent, payload: QueuedPayload, post: Post): Promise<Outcome> {
@@ -105,29 +106,17 @@ export class Processor {
   #judge (run: Run, { code, receivedAt }: QueuedEvent, post: Post, claim: ClaimState, reason: RejectReason): Outcome | undefined {
     // The token may have changed since; what was proved once is as good as what was proved before the answer.
     if (progressOf(run)?.proved === true) return reason === 'wrong_token' || this.#parts.proof.knows(code) ? undefined : { status: 'dead', error: new FST_B24_PORTAL_GONE() }
-    const age = Date.now() - receivedAt
-    if (claim === 'open') return { status: 'later', delayMs: clamp(age, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
+    if (claim === 'open') return { status: 'later', delayMs: waitByAge(receivedAt, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
     // Of a claim that is forgotten nobody knows whether it was refused.
-    if (claim === 'lost' || age >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
-    this.#parts.rejections.tell(reason, post.envelope, this.#parts.log)
+    if (claim === 'lost' || Date.now() - receivedAt >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
+    this.#parts.rejections.drop(reason, post.envelope, this.#parts.log)
     return { status: 'done' }
   }
 
-  async #dispatch (run: Run, { id, receivedAt }: QueuedEvent, { envelope }: Post, portal: Portal): Promise<Outcome> {
+  async #dispatch (run: Run, event: QueuedEvent, { envelope }: Post, portal: Portal): Promise<Outcome> {
     const { dispatcher, log, counts } = this.#parts
-    const done = [...progressOf(run)?.done ?? []]
-    const errors = await dispatcher.dispatch(envelope, {
-      portal,
-      log,
-      done,
-      facts: { id, receivedAt, attempt: run.attempt, coalesced: run.coalesced },
-      run,
-      succeeded: async (handler) => {
-        done.push(handler)
-        await run.save({ ...progressOf(run), done } satisfies HandlerProgress)
-      }
-    })
-    if (errors.length > 0) return { status: 'failed', error: failureOf(errors) }
+    const errors = await dispatcher.dispatch(envelope, passOf(run, event, portal, log, progressOf(run)))
+    if (errors.length > 0) return setbackOf(errors, event.receivedAt)
     counts.handled++
     return { status: 'done' }
   }
@@ -141,8 +130,4 @@ export class Processor {
 
 function progressOf ({ progress }: Run): HandlerProgress | undefined {
   return progress as HandlerProgress | undefined
-}
-
-function clamp (value: number, least: number, most: number): number {
-  return Math.min(Math.max(value, least), most)
 }

@@ -1,5 +1,5 @@
 import type { Portal } from '../portal/portal.ts'
-import type { LifecycleFact } from './lifecycle-hooks.ts'
+import type { LifecycleFact } from './handlers/lifecycle-hooks.ts'
 import type { RejectReason } from './reject-reason.ts'
 
 /** A lifecycle hook to run, and what to tell it beside the portal. Plain JSON. */

@@ -1,8 +1,14 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Envelope } from '../wire/envelope.ts'
 import type { EventCounts } from './event-counts.ts'
-import type { LifecycleHookList } from './lifecycle-hooks.ts'
+import type { LifecycleHookList } from './handlers/lifecycle-hooks.ts'
 import type { RejectReason } from './reject-reason.ts'
+
+/** Options that would have let a genuine install in. */
+const ADVICE: Partial<Record<RejectReason, string>> = {
+  private_address: 'the portal is in a private network: set allowPrivateNetworks to take it',
+  server_not_allowed: 'it names an OAuth server that is not in the option oauthServers'
+}
 
 /** Counts the posts that proved nothing, and tells the log and `onReject` why. */
 export class Rejections {
@@ -14,10 +20,26 @@ export class Rejections {
     this.#counts = counts
   }
 
-  tell (reason: RejectReason, { event, auth }: Envelope, log: FastifyBaseLogger): void {
+  /** Of a post that is refused at once: its sender reads the 403. Whoever knows the URL can send such, so it is no warning. */
+  tell (reason: RejectReason, envelope: Envelope, log: FastifyBaseLogger): void {
+    this.#tell(reason, envelope, log, 'info')
+  }
+
+  /** Of a post that was answered 200 before it could be judged: nobody but the log learns that it is dropped. */
+  drop (reason: RejectReason, envelope: Envelope, log: FastifyBaseLogger): void {
+    this.#tell(reason, envelope, log, isInstall(envelope) ? 'warn' : 'info')
+  }
+
+  #tell (reason: RejectReason, envelope: Envelope, log: FastifyBaseLogger, level: 'warn' | 'info'): void {
+    const { event, auth } = envelope
     const fact = { reason, memberId: auth.member_id, event }
+    const advice = isInstall(envelope) ? ADVICE[reason] : undefined
     this.#counts.rejected++
-    log.info(fact, 'sender not proved')
+    log[level](fact, `${level === 'warn' ? 'install refused' : 'sender not proved'}${advice === undefined ? '' : `: ${advice}`}`)
     this.#hooks.tell('onReject', fact, { log })
   }
+}
+
+function isInstall ({ event }: Envelope): boolean {
+  return event.toUpperCase() === 'ONAPPINSTALL'
 }

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { RootDatabase, RootDatabaseOptionsWithPath } from 'lmdb'
-import { storeUnavailable } from '../redis/deadline.ts'
+import { storeUnavailable } from '../store-failure.ts'
 
 /**
  * Opens `<dataDir>/<app>/<name>`, and makes what is missing of it for the owner's eyes alone (0700). A write of it resolves

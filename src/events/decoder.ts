@@ -1,7 +1,8 @@
 import type { TSchema } from 'typebox'
 import { isSecretKey } from '../wire/redact.ts'
 import { decodeBoolean, decodeFalse, decodeInteger, decodeNumber, decodeString } from './scalars.ts'
-import { copyTree, isTree, misfit, put, type Tally, type Tree } from './tree.ts'
+import { isObject } from '../is-object.ts'
+import { copyTree, misfit, put, type Tally, type Tree } from './tree.ts'
 
 /** Takes a value of the wire to its documented type. `undefined` says that nothing was sent. */
 export type Decode = (value: unknown, tally: Tally) => unknown
@@ -75,7 +76,7 @@ function fieldsOf ({ properties = {}, required = [] }: Schema): Map<string, Fiel
 function objectOf (schema: Schema): Decode {
   const fields = fieldsOf(schema)
   return (value, tally) => {
-    if (!isTree(value)) return isEmptyList(value) ? undefined : misfit(value, tally)
+    if (!isObject(value)) return isEmptyList(value) ? undefined : misfit(value, tally)
     const object: Tree = {}
     for (const key of Object.keys(value)) {
       const field = fields.get(key)
@@ -110,7 +111,7 @@ function listOf ({ items = {}, loneItem }: Schema): Decode {
   const decode = decoderOf(items)
   return (value, tally) => {
     if (Array.isArray(value)) return value.map(item => decode(item, tally))
-    if (isTree(value) && Object.keys(value).every(key => INDEX.test(key))) {
+    if (isObject(value) && Object.keys(value).every(key => INDEX.test(key))) {
       return Object.values(value).map(item => decode(item, tally))
     }
     return loneItem === true && value !== null ? [decode(value, tally)] : misfit(value, tally)

@@ -2,7 +2,7 @@
  * Numbers of the CRM types that have one, as in `ENTITY_TYPE_ID`. Smart processes have numbers of their own: 128 to 191,
  * and the even ones from 1030; in the recycle bin 192 to 255, and the odd ones.
  *
- * @see https://github.com/bitrix24/b24restdocs/blob/main/api-reference/crm/data-types.md
+ * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/crm/data-types.md
  */
 export const EntityType = {
   Lead: 1,

@@ -44,7 +44,7 @@ export function createEvent (envelope: Envelope, facts: EventFacts = {}): { even
   const definition = definitionOf(envelope.event)
   const { data, misfits } = decodeData(definition, envelope.data)
   const event = new ReceivedEvent(envelope, definition?.name, data, facts)
-  return { event: event as unknown as Bitrix24Event, misfits }
+  return { event, misfits }
 }
 
 class ReceivedEvent implements Bitrix24Event {

@@ -1,6 +1,7 @@
 import { FST_B24_INVALID_HANDLER } from '../errors.ts'
 import type { EventData } from './event-map.ts'
-import { isTree, type Tree } from './tree.ts'
+import { isObject } from '../is-object.ts'
+import type { Tree } from './tree.ts'
 
 type Scalar = string | number | boolean
 
@@ -27,15 +28,15 @@ export type EventFilter<Event extends string> = Event extends string ? FilterOf<
 
 /** Tells whether decoded data has every value that the filter waits for. */
 export function matchesFilter (filter: OpenFilter, data: unknown): boolean {
-  if (!isTree(data)) return false
-  return meets(filter, isTree(data['FIELDS']) ? data['FIELDS'] : data)
+  if (!isObject(data)) return false
+  return meets(filter, isObject(data['FIELDS']) ? data['FIELDS'] : data)
 }
 
 function meets (filter: OpenFilter, subject: Tree): boolean {
   return Object.entries(filter).every(([key, wanted]) => {
     const value = Object.hasOwn(subject, key) ? subject[key] : undefined
     if (Array.isArray(wanted)) return wanted.includes(value)
-    return isTree(wanted) ? isTree(value) && meets(wanted as OpenFilter, value) : value === wanted
+    return isObject(wanted) ? isObject(value) && meets(wanted as OpenFilter, value) : value === wanted
   })
 }
 
@@ -46,10 +47,10 @@ function meets (filter: OpenFilter, subject: Tree): boolean {
  * @throws FST_B24_INVALID_HANDLER
  */
 export function checkFilter (filter: unknown): OpenFilter {
-  if (!isTree(filter)) throw new FST_B24_INVALID_HANDLER('a handler must be a function, and a filter before it an object')
+  if (!isObject(filter)) throw new FST_B24_INVALID_HANDLER('a handler must be a function, and a filter before it an object')
   for (const [key, value] of Object.entries(filter)) {
     if (Array.isArray(value) ? value.length > 0 && value.every(isScalar) : isScalar(value)) continue
-    if (!isTree(value)) throw new FST_B24_INVALID_HANDLER(`the filter '${key}' must be a value or a list of values`)
+    if (!isObject(value)) throw new FST_B24_INVALID_HANDLER(`the filter '${key}' must be a value or a list of values`)
     checkFilter(value)
   }
   return filter as OpenFilter

@@ -4,6 +4,7 @@ import type { EventCode, EventName, SuffixedCode } from './event-map.ts'
 import { checkFilter, type EventFilter, type OpenFilter } from './filter.ts'
 import { HandlerIds } from './handler-ids.ts'
 import { checkOptions, registrationsOf, type EventHandler, type Hook, type HandlerOptions, type Registration } from './registration.ts'
+import { unknownEvent } from './unknown-event.ts'
 
 /** Name or code of an event. Any string works; the documented ones are offered and typed. */
 export type AnyEvent = EventName | EventCode | SuffixedCode | (string & {})
@@ -24,12 +25,15 @@ const ANY = ''
 /** The app's event handlers. The lookup costs the same however many there are: lists are made when hooks change. */
 export class EventHooks<Context> {
   readonly #warn: Warn
+  readonly #hookNames: readonly string[]
   readonly #ids = new HandlerIds()
   #hooks: ReadonlyArray<Hook<Context>> = []
   #index: Index<Context> | undefined
 
-  constructor ({ warn }: { warn: Warn }) {
+  /** @param parts `hookNames`: what `addHook` of the app takes, and no event is */
+  constructor ({ warn, hookNames = [] }: { warn: Warn, hookNames?: readonly string[] }) {
     this.#warn = warn
+    this.#hookNames = hookNames
   }
 
   /**
@@ -48,8 +52,8 @@ export class EventHooks<Context> {
     const [filter, handler, options] = typeof rest[0] === 'function' ? [undefined, ...rest] : [checkFilter(rest[0]), ...rest.slice(1)]
     const codes = codesOf(names)
     this.#add(codes, filter, handler, options)
-    for (const code of codes) {
-      if (definitionOf(code) === undefined) this.#warn('no documented event has this name; its data stays as it comes', { event: code })
+    for (const name of [names].flat() as string[]) {
+      if (definitionOf(name) === undefined) this.#warn(unknownEvent(name, this.#hookNames), { event: name })
     }
   }
 

@@ -1,5 +1,5 @@
 import type { EventDefinition } from './catalogue/definition.ts'
-import { isTree } from './tree.ts'
+import { isObject } from '../is-object.ts'
 
 /** Numbers, codes of currencies, uids. */
 const ID = /^[0-9A-Za-z_.-]{1,64}$/
@@ -32,7 +32,7 @@ function idOf (data: unknown, places: ReadonlyArray<readonly string[]>): string 
 function valueAt (data: unknown, place: readonly string[]): unknown {
   let value = data
   for (const key of place) {
-    if (!isTree(value) || !Object.hasOwn(value, key)) return undefined
+    if (!isObject(value) || !Object.hasOwn(value, key)) return undefined
     value = value[key]
   }
   return value

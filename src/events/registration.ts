@@ -2,7 +2,7 @@ import { FST_B24_INVALID_HANDLER } from '../errors.ts'
 import type { Bitrix24Event } from './event.ts'
 import type { NameOf } from './event-map.ts'
 import { matchesFilter, type OpenFilter } from './filter.ts'
-import { isTree } from './tree.ts'
+import { isObject } from '../is-object.ts'
 
 /** Called with an event and the handler's context; the event counts as handled when it returns or its promise resolves. */
 export type EventHandler<Event extends string, Context> = (
@@ -68,7 +68,7 @@ const ID = /^[0-9A-Za-z_.:-]{1,64}$/
  * @throws FST_B24_INVALID_HANDLER
  */
 export function checkOptions (options: unknown = {}): HandlerOptions {
-  if (!isTree(options)) throw new FST_B24_INVALID_HANDLER('the options of a handler must be an object')
+  if (!isObject(options)) throw new FST_B24_INVALID_HANDLER('the options of a handler must be an object')
   const { coalesce, id, ...others } = options
   const [unknown] = Object.keys(others)
   if (unknown !== undefined) throw new FST_B24_INVALID_HANDLER(`a handler has no option '${unknown}'; a filter stands before it`)

@@ -8,10 +8,6 @@ export type Tree = Record<string, unknown>
 /** Twice what `wire/` lets in. What lies deeper is left out: it can be no part of an event. */
 const MAX_DEPTH = 32
 
-export function isTree (value: unknown): value is Tree {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 /**
  * Sets a key. A secret can be read by its name but is not enumerable: loggers, `JSON.stringify` and spread do not see it.
  * The one key that would change the prototype is left out.

@@ -1,7 +1,7 @@
 import type { Install, PairOwner, SealedPair, Suspension } from './install.ts'
-import { keepPair } from './kept-pair.ts'
+import { keepPair, reactivate } from './kept-pair.ts'
 
-/** The pair that the OAuth server was asked about. What it answers counts only while that pair is still kept. */
+/** The pair that the OAuth server was asked about, or the portal with. What is answered counts only while that pair is still kept. */
 interface Asked {
   owner: PairOwner
   generation: number
@@ -18,15 +18,20 @@ export interface RefreshedFact extends Asked {
   status?: string | undefined
 }
 
-/** The refresh token of a pair is no good. */
+/** The refresh token of a pair is no good, or the portal refuses its user. */
 export interface RevokedFact extends Asked {
   type: 'revoked'
 }
 
-/** The OAuth server makes no tokens for the portal. */
+/** The OAuth server refuses to issue tokens for the portal, or the portal takes none. */
 export interface RefusedFact extends Asked {
   type: 'refused'
   suspension: Suspension
+}
+
+/** The portal took a token. */
+export interface AnsweredFact extends Asked {
+  type: 'answered'
 }
 
 /** The OAuth server named the address of the portal. */
@@ -36,16 +41,17 @@ export interface LocatedFact {
   domain: string
 }
 
-/** What an OAuth server answered to the app, and not to a post. */
-export type AccessFact = RefreshedFact | RevokedFact | RefusedFact | LocatedFact
+/** What an OAuth server or a portal answered to the app, and not to a post. */
+export type AccessFact = RefreshedFact | RevokedFact | RefusedFact | AnsweredFact | LocatedFact
 
 /**
  * - `refreshed`, `suspended`, `still-suspended`, `located`: as the fact says
+ * - `resumed`: the portal had refused the app, and does so no more
  * - `revoked`: the portal has another pair, which may be good
  * - `reauth-required`: it has none
  * - `stale`: it is about a pair that is kept no more, or there is nothing new in it
  */
-export type AccessOutcome = 'refreshed' | 'revoked' | 'reauth-required' | 'suspended' | 'still-suspended' | 'located' | 'stale'
+export type AccessOutcome = 'refreshed' | 'revoked' | 'reauth-required' | 'suspended' | 'still-suspended' | 'resumed' | 'located' | 'stale'
 
 export interface AccessTransition {
   outcome: AccessOutcome
@@ -53,20 +59,26 @@ export interface AccessTransition {
   install: Install | undefined
 }
 
-/** Applies what an OAuth server answered to what is known of a portal. No I/O, no clock: `now` is ms since the epoch. */
+/** Applies what an OAuth server or the portal answered to what is known of a portal. No I/O, no clock: `now` is ms since the epoch. */
 export function applyAccessFact (known: Install | undefined, fact: AccessFact, now: number): AccessTransition {
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'stale', install: known }
   if (fact.type === 'located') return applyLocated(known, fact, now)
   const pair = known[fact.owner]
   if (pair === undefined || (pair.generation ?? 0) !== fact.generation) return { outcome: 'stale', install: known }
+  if (fact.type === 'refreshed') return { outcome: 'refreshed', install: applyRefreshed(known, fact, now) }
+  if (pair.isDead === true) return { outcome: 'stale', install: known }
   switch (fact.type) {
-    case 'refreshed': return { outcome: 'refreshed', install: keepPair({ ...known, ...newsOf(known, fact) }, fact.owner, fact.pair, now) }
     case 'revoked': return applyRevoked(known, fact.owner, pair, now)
-    case 'refused': return {
-      outcome: known.state === 'suspended' ? 'still-suspended' : 'suspended',
-      install: { ...known, state: 'suspended', suspension: fact.suspension, updatedAt: now }
-    }
+    case 'refused': return applyRefused(known, fact.suspension, now)
+    case 'answered': return applyAnswered(known, now)
   }
+}
+
+/** A portal that refuses the app does so whatever tokens it is shown. */
+function applyRefreshed (known: Install, fact: RefreshedFact, now: number): Install {
+  const { suspension } = known
+  const install = keepPair({ ...known, ...newsOf(known, fact) }, fact.owner, fact.pair, now)
+  return suspension?.by === 'portal' ? { ...install, state: 'suspended', suspension } : install
 }
 
 /** A refresh of an older system may name no scope. */
@@ -79,12 +91,23 @@ function newsOf (known: Install, { clientEndpoint, domain, scope, status }: Refr
 }
 
 function applyRevoked (known: Install, owner: PairOwner, pair: SealedPair, now: number): AccessTransition {
-  if (pair.isDead === true) return { outcome: 'stale', install: known }
   const other = known[owner === 'installer' ? 'systemUser' : 'installer']
   const install: Install = { ...known, [owner]: { ...pair, isDead: true }, updatedAt: now }
   if (other !== undefined && other.isDead !== true) return { outcome: 'revoked', install }
   const { suspension, ...rest } = install
   return { outcome: 'reauth-required', install: { ...rest, state: 'reauth_required' } }
+}
+
+function applyRefused (known: Install, suspension: Suspension, now: number): AccessTransition {
+  const { state, suspension: before } = known
+  // Of many calls that get the same answer at once, one is enough to write it.
+  if (before?.reason === suspension.reason && now < before.retryAt) return { outcome: 'still-suspended', install: known }
+  return { outcome: state === 'suspended' ? 'still-suspended' : 'suspended', install: { ...known, state: 'suspended', suspension, updatedAt: now } }
+}
+
+function applyAnswered (known: Install, now: number): AccessTransition {
+  if (known.suspension?.by !== 'portal') return { outcome: 'stale', install: known }
+  return { outcome: 'resumed', install: { ...reactivate(known), updatedAt: now } }
 }
 
 function applyLocated (known: Install, { clientEndpoint, domain }: LocatedFact, now: number): AccessTransition {

@@ -1,14 +1,11 @@
 import { hash, timingSafeEqual } from 'node:crypto'
-import type { Install, InstallState, TokenDigest } from './install.ts'
+import type { Install, TokenDigest } from './install.ts'
 
 /**
  * Time that a token stays good after a newer one, ms: a day, because events that the portal made before the change may
  * still be on their way, and Bitrix24 never sends them twice.
  */
 export const TOKEN_GRACE_MS = 24 * 60 * 60 * 1000
-
-/** An install whose token proves events. */
-export type ProvingInstall = Install & { state: Exclude<InstallState, 'uninstalled'> }
 
 /** Stand in where nothing is stored or sent, so that an unknown portal costs the same work. No token has them: they are no digests. */
 const NOTHING_STORED = '-'.repeat(43)
@@ -30,7 +27,7 @@ export function digestOfPosted (token: string | undefined): TokenDigest | undefi
  *
  * A portal that has uninstalled proves nothing; see `provesUninstall`.
  */
-export function provesToken (install: Install | undefined, token: TokenDigest | undefined, now: number): install is ProvingInstall {
+export function provesToken (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {
   return matches(install?.state === 'uninstalled' ? undefined : install, token, now)
 }
 

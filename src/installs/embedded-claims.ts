@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RootDatabase } from 'lmdb'
 import { openLmdb, settle } from '../embedded/lmdb.ts'
-import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
+import { storeUnavailable } from '../store-failure.ts'
+import { withinDeadline } from '../time/within-deadline.ts'
 import { CLAIM_LIFE_MS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, mostOfSource, type Claim, type Claims, type ClaimState } from './claims.ts'
 
 interface ClaimRecord {
@@ -19,6 +20,7 @@ interface ClaimRecord {
 export class EmbeddedClaims implements Claims {
   readonly #db: RootDatabase<ClaimRecord, string>
   readonly #lifeMs: number
+  #closed = false
 
   private constructor (db: RootDatabase<ClaimRecord, string>, lifeMs: number) {
     this.#db = db
@@ -76,10 +78,12 @@ export class EmbeddedClaims implements Claims {
 
   /** Ends the use of the folder; what is open stays open. */
   async end (): Promise<void> {
+    this.#closed = true
     await this.#db.close()
   }
 
   #find (claim: Claim): ClaimRecord | undefined {
+    if (this.#closed) throw storeUnavailable(new Error('The store is closed'))
     const known = this.#db.get(keyOf(claim))
     return known !== undefined && known.endsAt > Date.now() ? known : undefined
   }

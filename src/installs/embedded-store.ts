@@ -2,7 +2,10 @@ import type { RootDatabase } from 'lmdb'
 import type { Install } from './install.ts'
 import type { InstallPage, InstallStore, StoredInstall } from './store.ts'
 import { openLmdb, settle } from '../embedded/lmdb.ts'
-import { storeUnavailable, withinDeadline } from '../redis/deadline.ts'
+import { SameFile } from '../embedded/same-file.ts'
+import { storeUnavailable } from '../store-failure.ts'
+import { withinDeadline } from '../time/within-deadline.ts'
+import { ReadRecords } from './read-records.ts'
 import { parseInstall } from './record.ts'
 
 const PAGE = 100
@@ -13,10 +16,13 @@ const PAGE = 100
  */
 export class EmbeddedInstallStore implements InstallStore {
   readonly #db: RootDatabase<string, string>
+  readonly #file: SameFile
+  readonly #records = new ReadRecords(parseInstall)
   #closed = false
 
-  private constructor (db: RootDatabase<string, string>) {
+  private constructor (db: RootDatabase<string, string>, file: SameFile) {
     this.#db = db
+    this.#file = file
   }
 
   /**
@@ -24,14 +30,19 @@ export class EmbeddedInstallStore implements InstallStore {
    * @throws FST_B24_STORE_UNAVAILABLE when the folder cannot be made or written
    */
   static async open (dataDir: string, app: string): Promise<EmbeddedInstallStore> {
-    return new EmbeddedInstallStore(await openLmdb(dataDir, app, 'installs', { encoding: 'string', useVersions: true }))
+    const db = await openLmdb<string>(dataDir, app, 'installs', { encoding: 'string', useVersions: true })
+    return new EmbeddedInstallStore(db, new SameFile(dataDir, app, 'installs'))
   }
 
   async get (memberId: string): Promise<StoredInstall | undefined> {
-    const entry = this.#use(() => this.#db.getEntry(memberId))
+    const entry = this.#use(() => {
+      // Else it may be a millisecond old: who has just got a lock from another process must see what that one wrote.
+      this.#db.resetReadTxn()
+      return this.#db.getEntry(memberId)
+    })
     if (entry === undefined) return undefined
     // Every entry is written with a version.
-    return { version: entry.version as number, install: parseInstall(memberId, entry.value) }
+    return { version: entry.version as number, install: this.#records.of(memberId, entry.value) }
   }
 
   async swap (memberId: string, version: number, next: Install): Promise<boolean> {
@@ -57,6 +68,7 @@ export class EmbeddedInstallStore implements InstallStore {
     // A read while lmdb closes would throw again later, from a timer where nobody can catch it.
     if (this.#closed) throw storeUnavailable(new Error('The store is closed'))
     try {
+      this.#file.assertThere()
       return use()
     } catch (error) {
       throw storeUnavailable(error)

@@ -19,17 +19,19 @@ export interface SealedPair {
 /** Whose pair it is: that of who installed, or that of the portal's system user. */
 export type PairOwner = 'installer' | 'systemUser'
 
-/** Why a portal is `suspended`, and when its OAuth server may be asked again. */
+/** Why a portal is `suspended`, and when it may be tried again. */
 export interface Suspension {
-  /** `payment_required`: the portal must pay first. `uninstalled`: the OAuth server says that the app or the portal is gone. */
+  /** `payment_required`: the portal must pay first. `uninstalled`: the app or the portal is gone. */
   reason: 'payment_required' | 'uninstalled'
   /** ms since the epoch. */
   retryAt: number
+  /** Set where the portal itself says so, whose OAuth server may well make tokens: then only an answer of the portal ends it. */
+  by?: 'portal'
 }
 
 /**
  * - `active`: the app may act on the portal
- * - `suspended`: not now; it is `active` again as soon as a refresh succeeds
+ * - `suspended`: not now; it is `active` again as soon as a refresh succeeds, or a call where the portal itself had refused the app
  * - `reauth_required`: no token is good any more; a verified install, update or system user ends it
  * - `uninstalled`: the portal said so
  */

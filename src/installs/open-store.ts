@@ -1,6 +1,6 @@
 import type { BoundedClient } from '../redis/client.ts'
 import { connectRedis, type RedisOption } from '../redis/connect.ts'
-import { withinDeadline } from '../redis/deadline.ts'
+import { withinDeadline } from '../time/within-deadline.ts'
 import { appId } from '../redis/keys.ts'
 import { EmbeddedInstallStore } from './embedded-store.ts'
 import { RedisInstallStore } from './redis-store.ts'
@@ -19,15 +19,15 @@ export interface StoreChoice {
  *
  * @throws FST_B24_STORE_UNAVAILABLE when it does not answer
  */
-export async function openInstallStore ({ clientId, store, redis, dataDir }: StoreChoice, onError: (error: Error) => void): Promise<OpenedStore & { client?: BoundedClient }> {
+export async function openInstallStore ({ clientId, store, redis, dataDir }: StoreChoice, onError: (error: Error) => void, onReady?: () => void): Promise<OpenedStore & { client?: BoundedClient }> {
   if (store !== undefined) {
     const own = bounded(store)
     await own.get('-')
-    const connection = redis === undefined ? undefined : await connectRedis(redis, onError)
+    const connection = redis === undefined ? undefined : await connectRedis(redis, onError, undefined, onReady)
     return { store: own, ...(connection && { client: connection.client }), close: async () => await connection?.close() }
   }
   if (redis !== undefined) {
-    const connection = await connectRedis(redis, onError)
+    const connection = await connectRedis(redis, onError, undefined, onReady)
     return { store: new RedisInstallStore(connection.client, appId(clientId)), client: connection.client, close: () => connection.close() }
   }
   const embedded = await EmbeddedInstallStore.open(dataDir, appId(clientId))

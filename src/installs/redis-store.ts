@@ -2,6 +2,7 @@ import type { Install } from './install.ts'
 import type { InstallPage, InstallStore, StoredInstall } from './store.ts'
 import type { BoundedClient } from '../redis/client.ts'
 import { type AppKeys, appKeys } from '../redis/keys.ts'
+import { ReadRecords } from './read-records.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 
 const PAGE = 100
@@ -30,6 +31,7 @@ const PAGE_OF_IDS = "return redis.call('ZRANGE', KEYS[1], ARGV[1], '+', 'BYLEX',
 export class RedisInstallStore implements InstallStore {
   readonly #client: BoundedClient
   readonly #keys: AppKeys
+  readonly #records = new ReadRecords(decodeRecord)
 
   /** `client` is that of `connectRedis()`, which bounds each command; `app` is an `appId()`. */
   constructor (client: BoundedClient, app: string) {
@@ -39,7 +41,7 @@ export class RedisInstallStore implements InstallStore {
 
   async get (memberId: string): Promise<StoredInstall | undefined> {
     const value = await this.#client.get(this.#keys.install(memberId))
-    return value === null ? undefined : decodeRecord(memberId, value)
+    return value === null ? undefined : this.#records.of(memberId, value)
   }
 
   async swap (memberId: string, version: number, next: Install): Promise<boolean> {

@@ -120,7 +120,7 @@ function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, 
   }
   const isUpdate = !fact.isFinished && isLater(version, known.version)
   const opened: Install = { ...rotateToken(known, fact.tokenDigest, now), ...addresses(fact), ...(isUpdate && { version: version as string, pageTs: ts }) }
-  // Another admin who only opens the app leaves the pair of him who installed it.
+  // Another admin who only opens the app leaves the pair of the one who installed it.
   const isTaken = !hasPair(known) || ((!fact.isFinished || isOfInstaller(fact, known)) && isNewer(fact.pair, known.installer))
   const install = isTaken ? keepPair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
   return { outcome: isUpdate ? 'updated' : 'repeated', install }
@@ -193,7 +193,7 @@ function renew (known: Install, fact: VerifiedInstall, version: string | undefin
   return mayReplaceInstaller(known, fact) ? keepPair(renewed, 'installer', fact.pair, now) : reactivate(renewed)
 }
 
-/** The OAuth server confirms a user, not that he is an admin: one who does not know the token must not put his pair in the place of a good one. */
+/** The OAuth server confirms a user, not that they are an admin: one who does not know the token must not put their pair in the place of a good one. */
 function mayReplaceInstaller (known: Install, fact: VerifiedInstall): boolean {
   return !hasPair(known) || fact.tokenDigest === known.token || isOfInstaller(fact, known)
 }

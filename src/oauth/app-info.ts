@@ -1,6 +1,8 @@
 import { endpointOf, nonsense, readRefusal, scopeOf, textOf, userIdOf } from './answer.ts'
 import type { OAuthRefusal } from './error-class.ts'
-import { isObject, type OAuthAnswer, postForm, type RequestLimits } from './request.ts'
+import { isObject } from '../is-object.ts'
+import { type OAuthAnswer, postForm } from './request.ts'
+import type { RequestLimits } from '../time/within-limits.ts'
 
 /** What the OAuth server says of an access token and of the portal that it was made for. */
 export interface AppInfo {

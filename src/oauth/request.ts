@@ -1,15 +1,6 @@
-import { setMaxListeners } from 'node:events'
 import { FST_B24_OAUTH_UNAVAILABLE } from '../errors.ts'
-
-export interface RequestLimits {
-  /**
-   * Longest wait for the whole answer, in ms.
-   * @default 5000
-   */
-  timeoutMs?: number | undefined
-  /** Gives up when it aborts. */
-  signal?: AbortSignal | undefined
-}
+import { withinLimits, type RequestLimits } from '../time/within-limits.ts'
+import { isObject } from '../is-object.ts'
 
 export interface OAuthAnswer {
   status: number
@@ -39,29 +30,6 @@ export async function postForm (url: string, fields: Record<string, string>, lim
 /** Makes the error for a server that cannot tell now; `reason` must hold no secret. */
 export function unavailable (reason: string): Error {
   return new FST_B24_OAUTH_UNAVAILABLE({ cause: new Error(reason) })
-}
-
-/**
- * Runs `request` with a signal that aborts at the limits. `AbortSignal.any` would do, were it not that Node 20 keeps a
- * reference to each of its signals on the one it follows, for as long as that lives.
- */
-async function withinLimits<T> (limits: RequestLimits, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const { timeoutMs = 5000, signal } = limits
-  const controller = new AbortController()
-  const timer = setTimeout(() => controller.abort(new DOMException('No answer in time', 'TimeoutError')), timeoutMs).unref()
-  const follow = () => controller.abort(signal?.reason)
-  if (signal !== undefined) {
-    // As many listeners as requests under way are no leak, of which Node would warn from the eleventh on.
-    setMaxListeners(0, signal)
-    signal.addEventListener('abort', follow)
-    if (signal.aborted) follow()
-  }
-  try {
-    return await request(controller.signal)
-  } finally {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', follow)
-  }
 }
 
 async function exchange (url: string, init: RequestInit): Promise<{ status: number, text: string | undefined }> {
@@ -100,9 +68,4 @@ function parseObject (text: string): Record<string, unknown> {
   }
   if (!isObject(value)) throw unavailable('no JSON object')
   return value
-}
-
-/** Tells a JSON object from every other JSON value. */
-export function isObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -20,6 +20,7 @@ interface SealKey {
 }
 
 const PURPOSE = 'fastify-bitrix24 token seal v1'
+const NO_KEY = 'no key fits; if clientSecret or encryptionKeys changed, add the former one to encryptionKeys, or install the app on that portal again'
 const CIPHER = 'aes-256-gcm'
 const IV_BYTES = 12
 const TAG_BYTES = 16
@@ -41,7 +42,7 @@ export function createSealer (keys: ReadonlyArray<string | Buffer>, clientSecret
   const openText = (sealed: string, memberId: string): string => {
     const [id, text = ''] = sealed.split('.', 2)
     const key = ring.find(key => key.id === id)
-    if (key === undefined) throw new FST_B24_SEAL_UNREADABLE('unknown key')
+    if (key === undefined) throw new FST_B24_SEAL_UNREADABLE(NO_KEY)
     return decrypt(key.secret, Buffer.from(text, 'base64url'), boundTo(clientId, memberId))
   }
   return {

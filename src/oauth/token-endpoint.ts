@@ -1,6 +1,7 @@
 import { endpointOf, nonsense, readRefusal, scopeOf, textOf, userIdOf } from './answer.ts'
 import type { OAuthRefusal } from './error-class.ts'
-import { type OAuthAnswer, postForm, type RequestLimits } from './request.ts'
+import { type OAuthAnswer, postForm } from './request.ts'
+import type { RequestLimits } from '../time/within-limits.ts'
 import type { TokenPair } from './token-pair.ts'
 
 export interface RefreshRequest extends RequestLimits {

@@ -3,16 +3,20 @@ import type { InstallStore } from '../installs/store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { BoundedClient } from '../redis/client.ts'
 import { appId } from '../redis/keys.ts'
-import { EmbeddedLocks } from './embedded-locks.ts'
-import { LocalLimits } from './local-limits.ts'
-import type { Locks } from './locks.ts'
-import { openSubscriptions, type OpenedSubscriptions } from './open-subscriptions.ts'
-import { RedisLimits } from './redis-limits.ts'
-import { RedisLocks } from './redis-locks.ts'
-import { PortalRest } from './rest.ts'
-import type { Told } from './token-refresh.ts'
-import { Tokens } from './tokens.ts'
-import type { SubscriptionOptions } from './wanted-events.ts'
+import { EmbeddedLocks } from './locks/embedded-locks.ts'
+import type { PortalLimitSettings } from './limits/limit-options.ts'
+import { LocalLimits } from './limits/local-limits.ts'
+import type { Locks } from './locks/locks.ts'
+import { openSubscriptions, type OpenedSubscriptions } from './subscriptions/open-subscriptions.ts'
+import { RedisLimits } from './limits/redis-limits.ts'
+import { RedisLocks } from './locks/redis-locks.ts'
+import { createAskOpener, type AskOpener } from './rest/opener.ts'
+import { PortalRest } from './rest/rest.ts'
+import { RestTransport } from './rest/rest-transport.ts'
+import { KeepAlive } from './tokens/keep-alive.ts'
+import type { PortalNews } from './tokens/portal-news.ts'
+import { Tokens } from './tokens/tokens.ts'
+import type { SubscriptionOptions } from './subscriptions/wanted-events.ts'
 
 export interface ActingChoice {
   clientId: string
@@ -24,14 +28,15 @@ export interface ActingChoice {
   /** Path of the routes, that of the scope before it. */
   prefix: string
   subscriptions: SubscriptionOptions
+  portalLimits: PortalLimitSettings
 }
 
 export interface ActingParts {
   store: InstallStore
   sealer: Sealer
-  /** Codes that the app's hooks name. */
+  /** Codes that the app's handlers name. */
   hooks: { readonly codes: readonly string[] }
-  told: Told
+  news: PortalNews
   log: FastifyBaseLogger
   /** Ends the keep-alive. */
   signal: AbortSignal
@@ -41,6 +46,7 @@ export interface ActingParts {
 export interface Acting {
   tokens: Tokens
   rest: PortalRest
+  askOpener: AskOpener
   locks: Locks
   subscribing: OpenedSubscriptions
   /** Begins to keep tokens alive, in a process that works. */
@@ -48,35 +54,32 @@ export interface Acting {
   close (): Promise<void>
 }
 
-/** Between two looks for tokens that nobody has used for months, ms. */
-const KEEP_ALIVE_MS = 6 * 60 * 60 * 1000
-
 /**
  * Puts together what acts on portals: in Redis, or in the folder, is what all processes of the app have to agree on.
  *
- * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_INVALID_OPTIONS
+ * @throws FST_B24_STORE_UNAVAILABLE
  */
-export async function openActing (choice: ActingChoice, { store, sealer, hooks, told, log, signal }: ActingParts, client: BoundedClient | undefined): Promise<Acting> {
-  const { clientId, clientSecret, dataDir, oauthServers, allowPrivateNetworks, publicUrl, prefix, subscriptions: options } = choice
+export async function openActing (choice: ActingChoice, { store, sealer, hooks, news, log, signal }: ActingParts, client: BoundedClient | undefined): Promise<Acting> {
+  const { clientId, clientSecret, dataDir, oauthServers, allowPrivateNetworks, publicUrl, prefix, subscriptions: options, portalLimits } = choice
   const app = appId(clientId)
   const embedded = client === undefined ? await EmbeddedLocks.open(dataDir, app) : undefined
   const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
-  const limits = client === undefined ? new LocalLimits() : new RedisLimits(client, app)
-  const tokens = new Tokens({ store, locks, sealer, oauth: { clientId, clientSecret, allowedServers: oauthServers, signal }, told, log })
-  const rest = new PortalRest({ tokens, limits, allowPrivateNetworks })
-  let timer: NodeJS.Timeout | undefined
+  const limits = client === undefined ? new LocalLimits(portalLimits) : new RedisLimits(client, app, portalLimits)
+  const tokens = new Tokens({ store, locks, sealer, oauth: { clientId, clientSecret, allowedServers: oauthServers }, news, log })
+  const transport = new RestTransport({ allowPrivateNetworks })
+  const rest = new PortalRest({ tokens, limits, transport, mostWaitMs: portalLimits.waitMs })
+  const keepAlive = new KeepAlive({ store, tokens, log, signal })
   return {
     tokens,
     rest,
+    askOpener: createAskOpener({ transport }),
     locks,
     subscribing: openSubscriptions({ rest, store, hooks, publicUrl, prefix, options, log }),
-    start: () => {
-      timer ??= setInterval(async () => await tokens.keepAlive(), KEEP_ALIVE_MS).unref()
-    },
+    start: () => keepAlive.start(),
     close: async () => {
-      clearInterval(timer)
+      keepAlive.stop()
       await tokens.close()
-      rest.close()
+      await transport.close()
       await embedded?.end()
     }
   }

@@ -1,10 +1,10 @@
 import type { B24OAuth, CallBatchResult } from '@bitrix24/b24jssdk'
 import type { Install, InstallState } from '../installs/install.ts'
-import type { DrainReport } from './drain-report.ts'
+import type { DrainReport } from './offline/drain-report.ts'
 import { readInstallation, type Installation } from './installation.ts'
-import type { DrainOptions, OfflineQueue } from './offline.ts'
-import type { BatchCalls, BatchOptions, CallOptions, ListOptions, Rest } from './rest.ts'
-import type { Subscriptions, SyncOptions, SyncReport } from './subscriptions.ts'
+import type { DrainOptions, OfflineQueue } from './offline/offline.ts'
+import type { BatchCalls, BatchOptions, CallOptions, ListOptions, Rest } from './rest/rest.ts'
+import type { Subscriptions, SyncOptions, SyncReport } from './subscriptions/subscriptions.ts'
 
 /** A portal as the app sees it: what is known of it, and what can be done on it. Holds no secret. */
 export interface Portal {
@@ -35,21 +35,29 @@ export interface Portal {
   call<T = unknown> (method: string, params?: object, options?: CallOptions): Promise<T>
   /** Calls up to 50 methods at once; the errors of single calls are in the result, as the SDK gives it. */
   batch<T = unknown> (calls: BatchCalls, options?: BatchOptions): Promise<CallBatchResult<T>>
-  /** Walks through a list, by pages of 50, without counting it. */
+  /**
+   * Walks through a list by the ids of its items, without counting it; yields pages of 1 to 50 items. Takes a `filter` of one's own, but no
+   * `order` and no `start`.
+   *
+   * @throws as `call`, and FST_B24_LIST for a method whose answers cannot be walked through like that
+   */
   list<T = unknown> (method: string, params?: object, options?: ListOptions): AsyncGenerator<T[], void, undefined>
-  /** The official client of `@bitrix24/b24jssdk`, with the stored tokens. Ask for it when it is needed: it is not for keeps. */
+  /** The official client of `@bitrix24/b24jssdk`, with the stored tokens. Do not keep it: ask for a new one for each use. */
   client (): Promise<B24OAuth>
   /** Asks the portal whether the install is finished: until it is, Bitrix24 sends nothing. */
   installation (options?: CallOptions): Promise<Installation>
   readonly subscriptions: {
     /**
-     * Binds what the app's hooks name and the portal does not send yet, and unbinds what no hook names any more.
+     * Binds what the app's handlers name and the portal does not send yet, and unbinds what none names any more.
      * @throws FST_B24_NO_PUBLIC_URL
      */
     sync (options?: SyncOptions): Promise<SyncReport>
   }
   readonly offline: {
-    /** Fetches what waits in the portal's own queue, and hands it to the hooks as if it had been posted. */
+    /**
+     * Fetches what waits in the portal's own queue, and hands it to the handlers as if it had been posted.
+     * @throws FST_B24_NO_QUEUE where `delivery.mode` is `inline`
+     */
     drain (options?: DrainOptions): Promise<DrainReport>
   }
 }

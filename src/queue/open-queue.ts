@@ -1,6 +1,6 @@
 import type { RedisOption } from '../redis/connect.ts'
-import { openBullQueue } from './bull-queue.ts'
-import { openEmbeddedQueue } from './embedded-queue.ts'
+import { openBullQueue } from './bull/bull-queue.ts'
+import { openEmbeddedQueue } from './embedded/embedded-queue.ts'
 import type { EventQueue, QueueSettings } from './queue.ts'
 
 export interface QueueChoice {

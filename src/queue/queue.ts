@@ -1,4 +1,4 @@
-import type { Aborting } from './abort.ts'
+import type { Aborting } from '../time/abort.ts'
 
 /** One event as it waits. Plain JSON, without any secret that is not sealed; the queue reads only what stands here. */
 export interface QueuedEvent {
@@ -113,6 +113,8 @@ export interface QueueSettings {
   deadLetters: { maxAgeMs: number, maxCount: number }
   /** Told of each kind of failure once per outage; the queue recovers by itself. No secret stands in it. */
   onError: (error: Error) => void
+  /** Told each time that the storage is there again. */
+  onReady?: () => void
   /** Told once, after the start, when the storage would lose events. */
   onWarning?: (problem: string) => void
 }

@@ -2,7 +2,8 @@ import { createRequire } from 'node:module'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { BoundedClient, RedisClient } from './client.ts'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
-import { bareError, storeUnavailable, withinDeadline } from './deadline.ts'
+import { bareError, storeUnavailable } from '../store-failure.ts'
+import { withinDeadline } from '../time/within-deadline.ts'
 import { TurnBatch } from './turn-batch.ts'
 
 /** Time that Redis has to answer for the first time, ms. */
@@ -39,17 +40,17 @@ export interface RedisConnection {
 /**
  * Connects to Redis and waits until it answers, `deadlineMs` at most. An own client comes back by itself after a failure.
  *
- * `log` gets each new kind of connection error once per outage, without credentials.
+ * `log` gets a connection error when it is another than the last one, without credentials; `onReady` hears each time that it answers again.
  * @throws FST_B24_STORE_UNAVAILABLE with the last error as its cause
  * @throws FST_B24_INVALID_OPTIONS for a string that is no URL of Redis
  */
-export async function connectRedis (option: RedisOption, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS): Promise<RedisConnection> {
+export async function connectRedis (option: RedisOption, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS, onReady = () => {}): Promise<RedisConnection> {
   if (isClient(option)) {
     await withinDeadline(option.ping(), deadlineMs)
     return { client: bounded(option), owned: false, close: async () => {} }
   }
   const client = await createClient(option)
-  await ready(client, log, deadlineMs)
+  await ready(client, log, deadlineMs, onReady)
   return { client: bounded(client), owned: true, close: () => quit(client) }
 }
 
@@ -60,9 +61,9 @@ export async function connectRedis (option: RedisOption, log: (error: Error) => 
  * @returns a `Cluster` beside one, which has the same commands
  * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_INVALID_OPTIONS
  */
-export async function openIoredis (option: RedisOption, options: RedisOptions, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS): Promise<Redis> {
+export async function openIoredis (option: RedisOption, options: RedisOptions, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS, onReady = () => {}): Promise<Redis> {
   const client = isClient(option) ? duplicate(option as unknown as Redis | Cluster, options) : await createClient(option, options)
-  await ready(client, log, deadlineMs)
+  await ready(client, log, deadlineMs, onReady)
   return client
 }
 
@@ -90,12 +91,12 @@ async function createClient (option: string | RedisOptions, options: RedisOption
   if (typeof option !== 'string') return new Redis({ ...FAIL_FAST, ...option, ...options, ...OWN })
   // ioredis takes any other string for the path of a socket, and its errors would show it with the password.
   if (!/^rediss?:\/\//i.test(option) || !URL.canParse(option)) {
-    throw FST_B24_INVALID_OPTIONS('redis must be a URL that starts with redis:// or rediss://')
+    throw new FST_B24_INVALID_OPTIONS('redis must be a URL that starts with redis:// or rediss://')
   }
   return new Redis(option, { ...FAIL_FAST, ...options, ...OWN })
 }
 
-async function ready (client: Redis, log: (error: Error) => void, deadlineMs: number): Promise<void> {
+async function ready (client: Redis, log: (error: Error) => void, deadlineMs: number, onReady: () => void): Promise<void> {
   let last: Error | undefined
   client.on('error', (error: Error) => {
     if (error.message !== last?.message) log(bareError(error))
@@ -104,6 +105,7 @@ async function ready (client: Redis, log: (error: Error) => void, deadlineMs: nu
   const up = new Promise<void>((resolve) => {
     client.on('ready', () => {
       last = undefined
+      onReady()
       resolve()
     })
   })
@@ -118,7 +120,7 @@ async function ready (client: Redis, log: (error: Error) => void, deadlineMs: nu
 }
 
 function bounded (client: RedisClient): BoundedClient {
-  const reads = new TurnBatch((keys: string[]) => withinDeadline(client.mget(keys)), MOST_KEYS)
+  const reads = new TurnBatch((keys: string[]) => withinDeadline(client.mget(keys)), MOST_KEYS, { eager: true })
   return {
     get: (key) => reads.ask(key),
     eval: (script, numberOfKeys, ...rest) => withinDeadline(client.eval(script, numberOfKeys, ...rest)),

@@ -25,7 +25,7 @@ export function appId (clientId: string): string {
   return hash('sha256', clientId).slice(0, 16)
 }
 
-/** Builds the keys of an app; no other place does. `app` is an `appId()`. */
+/** Builds the keys of an app; but for those who wait for an item, which a script keeps beside `busy`. `app` is an `appId()`. */
 export function appKeys (app: string): AppKeys {
   const tag = `b24:{${app}}`
   return {

@@ -12,15 +12,23 @@ interface Open<Question, Answer> {
 export class TurnBatch<Question, Answer> {
   readonly #ask: (questions: Question[]) => Promise<Answer[]>
   readonly #most: number
+  readonly #isEager: boolean
   #open: Open<Question, Answer> | undefined
+  #underWay = 0
 
-  /** `ask` resolves with the answers in the order of the questions. */
-  constructor (ask: (questions: Question[]) => Promise<Answer[]>, most: number) {
+  /**
+   * `ask` resolves with the answers in the order of the questions.
+   *
+   * An `eager` one sends a question at once while no other is under way: who asks may have work to do in this turn meanwhile.
+   */
+  constructor (ask: (questions: Question[]) => Promise<Answer[]>, most: number, { eager = false } = {}) {
     this.#ask = ask
     this.#most = most
+    this.#isEager = eager
   }
 
   async ask (question: Question): Promise<Answer> {
+    if (this.#isEager && this.#underWay === 0 && this.#open === undefined) return (await this.#send([question]))[0] as Answer
     const { questions, answers, send } = this.#open ??= this.#begin()
     const index = questions.push(question) - 1
     if (questions.length === this.#most) send()
@@ -34,10 +42,19 @@ export class TurnBatch<Question, Answer> {
       send = () => {
         if (this.#open?.questions !== questions) return
         this.#open = undefined
-        resolve(this.#ask(questions))
+        resolve(this.#send(questions))
       }
     })
     setImmediate(send)
     return { questions, answers, send }
+  }
+
+  async #send (questions: Question[]): Promise<Answer[]> {
+    this.#underWay++
+    try {
+      return await this.#ask(questions)
+    } finally {
+      this.#underWay--
+    }
   }
 }

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import * as Type from 'typebox'
 import { FST_B24_INTERNAL } from '../errors.ts'
+import { EVENT_CODE, MEMBER_ID } from '../wire/envelope.ts'
 
 export const AcceptedSchema = Type.Object({ status: Type.Literal('accepted') }, { description: 'The event is stored; with `delivery.mode: inline`, handled' })
 export const ReadySchema = Type.Object({ status: Type.Literal('ready') }, { description: 'The route is there; events come by POST' })
@@ -12,7 +13,7 @@ export const ErrorSchema = Type.Object({
   message: Type.String()
 })
 
-/** Where these come from, more is known of them. */
+/** Already logged, with more detail, where they are thrown. */
 const LOGGED_ALREADY = new Set(['FST_B24_FORBIDDEN', 'FST_B24_HANDLER_FAILED'])
 
 type AnsweredError = FastifyError & { headers?: Record<string, string> }
@@ -31,12 +32,28 @@ export function answerError (error: AnsweredError, request: FastifyRequest, repl
 }
 
 /** Writes an error to the log, and says what may be answered of it. */
-export function tellError (error: AnsweredError, { log }: FastifyRequest, reply: FastifyReply): ToldError {
+export function tellError (error: AnsweredError, { log, body }: FastifyRequest, reply: FastifyReply): ToldError {
   const statusCode = error.statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
   const isTold = statusCode < 500 || String(error.code).startsWith('FST_')
   const { code, message } = isTold ? error : new FST_B24_INTERNAL()
   if (LOGGED_ALREADY.has(code)) log.debug({ code, statusCode }, 'post answered')
   else if (statusCode < 500) log.info({ code, statusCode }, 'post refused')
-  else log.error({ err: error }, 'event not taken')
+  else log.error({ err: error, ...claimsOf(body) }, 'event not taken')
   return { statusCode, code, message, headers: error.headers ?? {} }
+}
+
+interface Claims {
+  event?: string
+  memberId?: string
+  isVerified?: false
+}
+
+/** Which event it was and of which portal, as the sender says: whoever looks for what is missing has no other trace. */
+function claimsOf (body: unknown): Claims {
+  const { event, auth, member_id: ofPage } = (body ?? {}) as { event?: unknown, auth?: { member_id?: unknown }, member_id?: unknown }
+  const memberId = auth?.member_id ?? ofPage
+  const claims: Claims = {}
+  if (typeof event === 'string' && EVENT_CODE.test(event)) claims.event = event
+  if (typeof memberId === 'string' && MEMBER_ID.test(memberId)) claims.memberId = memberId
+  return Object.keys(claims).length === 0 ? {} : { ...claims, isVerified: false }
 }

@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Receiver } from '../delivery/receiver.ts'
+import type { Receiver } from '../delivery/intake/receiver.ts'
 import { FST_B24_FORBIDDEN } from '../errors.ts'
 import { EnvelopeSchema, type Envelope } from '../wire/envelope.ts'
 import { AcceptedSchema, answerError, ErrorSchema, ReadySchema } from './answers.ts'
 import { useBodyParsers } from './body-parsers.ts'
+import { closeAfterAnswers } from './close-after-answers.ts'
 import { loadCheck, validateEnvelope } from './envelope-body.ts'
 import { installPage, type PageParts } from './install-page.ts'
 
@@ -16,6 +17,7 @@ const eventSchema = {
   body: EnvelopeSchema,
   response: { 200: AcceptedSchema, '4xx': ErrorSchema, '5xx': ErrorSchema }
 }
+const installSchema = { ...eventSchema, summary: 'The install page, and Bitrix24 events', consumes: [...eventSchema.consumes, 'multipart/form-data'] }
 const readySchema = { summary: 'Tells that the route is there', response: { 200: ReadySchema } }
 
 export interface EventRoutesOptions {
@@ -23,6 +25,8 @@ export interface EventRoutesOptions {
   bodyLimit: number
   /** What makes the install page; without it, its post is answered 400 like that of any other page. */
   page?: PageParts | undefined
+  /** Longest time that closing waits for answers that are under way, ms. */
+  closeTimeoutMs: number
 }
 
 /**
@@ -32,7 +36,8 @@ export interface EventRoutesOptions {
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/events/test-handler.md
  */
-export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit, page }: EventRoutesOptions): Promise<void> {
+export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit, page, closeTimeoutMs }: EventRoutesOptions): Promise<void> {
+  closeAfterAnswers(scope, closeTimeoutMs)
   await useBodyParsers(scope)
   scope.setErrorHandler(answerError)
   // The host's ajv may coerce, default and remove; a body from the wire must reach us as it came.
@@ -49,6 +54,6 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit
   }
   scope.post('/events', route, receive)
   if (page === undefined) scope.post('/install', route, receive)
-  else await scope.register(installPage, { page, route, receive })
+  else await scope.register(installPage, { page, route: { ...route, schema: installSchema }, receive })
   for (const path of ['/events', '/install']) scope.get(path, { schema: readySchema }, async () => READY)
 }

@@ -81,9 +81,13 @@ export function textsOf (lang: string): { code: 'en' | 'ru', texts: PageTexts } 
   return lang === 'ru' ? { code: 'ru', texts: ru } : { code: 'en', texts: en }
 }
 
+/** What a portal refuses, it refuses again. */
+const REFUSED = ['FST_B24_REAUTH_REQUIRED', 'FST_B24_PORTAL_GONE', 'FST_B24_PORTAL_CALL']
+
 /** What to tell of an error. */
 export function errorText (texts: PageTexts, { error, portal }: InstallPageFacts): ErrorText {
   const { code, statusCode } = error as NonNullable<typeof error>
   if (portal !== undefined) return texts.unsubscribed
-  return texts.errors[code] ?? (statusCode < 500 && statusCode !== 429 ? texts.refusedPage : texts.failed)
+  const isRefused = REFUSED.includes(code) || (statusCode < 500 && statusCode !== 429)
+  return texts.errors[code] ?? (isRefused ? texts.refusedPage : texts.failed)
 }

@@ -1,7 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
-import type { PageInstall } from '../delivery/page-install.ts'
+import type { PageInstall } from '../delivery/intake/page-install.ts'
 import type { Rejection } from '../delivery/receipt.ts'
 import { FST_B24_ENVELOPE, FST_B24_FORBIDDEN, FST_B24_NOT_ADMIN, FST_B24_PORTAL_SUSPENDED } from '../errors.ts'
+import type { Portal } from '../portal/portal.ts'
 import { isPagePost, readPagePost } from '../wire/page-post.ts'
 import { answerError, tellError } from './answers.ts'
 import { validateEnvelope } from './envelope-body.ts'
@@ -29,6 +30,7 @@ export interface InstallPageRoute {
   receive: (request: FastifyRequest) => Promise<object>
 }
 
+const NOT_SUBSCRIBED = 'a portal is not subscribed'
 /** Longest time that subscribing may take, ms: a user waits. */
 const SUBSCRIBE_MS = 45_000
 
@@ -59,18 +61,29 @@ async function contentOf (body: Record<string, unknown>, { pages, afterInstall }
   const { portal } = outcome
   request.portal = portal
   if (outcome.status === 'open') return { status: 'installed', portal, clientEndpoint }
-  const report = await afterInstall?.(portal.memberId, AbortSignal.timeout(SUBSCRIBE_MS)).catch(unsubscribed)
+  const report = await subscribe(portal, afterInstall, request)
   if (report?.error !== undefined) {
-    request.log.error({ portal, code: report.error.code }, 'a portal is not subscribed')
-    return { status: 'error', error: { code: report.error.code, statusCode: 503 }, portal, clientEndpoint }
+    return { status: 'error', error: { code: plainCode(report.error.code), statusCode: 503 }, portal, clientEndpoint }
   }
   const details = { isSubscribed: report !== undefined, refused: report?.refused.map(({ event }) => event) ?? [] }
   return { status: outcome.isFinished ? 'installed' : 'installing', portal, clientEndpoint, details }
 }
 
-function unsubscribed (error: { code?: unknown }): InstallReport {
-  const code = typeof error.code === 'string' ? error.code : 'FST_B24_PORTAL_UNAVAILABLE'
-  return { refused: [], error: { code } }
+/** A code of the portal may be shown, but not any text that it calls so: a page of one's own may forget to escape it. */
+function plainCode (code: string): string {
+  return /^\w{1,64}$/.test(code) ? code : 'FST_B24_PORTAL_CALL'
+}
+
+async function subscribe (portal: Portal, afterInstall: PageParts['afterInstall'], { log }: FastifyRequest): Promise<InstallReport | undefined> {
+  try {
+    const report = await afterInstall?.(portal.memberId, AbortSignal.timeout(SUBSCRIBE_MS))
+    if (report?.error !== undefined) log.error({ portal, reason: report.error }, NOT_SUBSCRIBED)
+    return report
+  } catch (error) {
+    log.error({ portal, err: error }, NOT_SUBSCRIBED)
+    const { code } = error as { code?: unknown }
+    return { refused: [], error: { code: typeof code === 'string' ? code : 'FST_B24_PORTAL_UNAVAILABLE' } }
+  }
 }
 
 /** What the user may know of why nothing was proved: no more than that, but where paying would help. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
 import type { Fault } from './faults.ts'
-import type { Answer } from './oauth-answers.ts'
+import type { Answer } from './oauth/oauth-answers.ts'
 
 /** Answers as `work` says, or as a fault has it. */
 export async function answerWith (reply: FastifyReply, fault: Fault = {}, work: () => Answer | Promise<Answer>): Promise<FastifyReply> {

@@ -1,10 +1,10 @@
 import Fastify from 'fastify'
-import type { BucketOptions } from './bucket.ts'
+import type { BucketOptions } from './portal/bucket.ts'
 import { FaultList, type Fault, type FaultPoint } from './faults.ts'
-import { addFrameRoutes } from './frame-server.ts'
-import { addOAuthRoutes, originOf, type OAuthRequest } from './oauth-server.ts'
-import { SimulatedPortal } from './portal.ts'
-import { addRestRoutes } from './rest-server.ts'
+import { addFrameRoutes } from './frame/frame-server.ts'
+import { addOAuthRoutes, originOf, type OAuthRequest } from './oauth/oauth-server.ts'
+import { SimulatedPortal } from './portal/portal.ts'
+import { addRestRoutes } from './rest/rest-server.ts'
 import { TokenBook } from './tokens.ts'
 
 export interface SimulatorOptions {

@@ -16,12 +16,15 @@ const PAUSE_MS = 10
  */
 export async function untilIdle (bitrix24: Watched, timeoutMs = 10_000): Promise<void> {
   const end = performance.now() + timeoutMs
-  let left: unknown
+  let left: { waiting: number, active: number } | undefined
   while (performance.now() < end) {
     const { queue } = await bitrix24.health()
     if (queue !== undefined && queue.waiting + queue.active === 0) return
     left = queue
     await sleep(PAUSE_MS)
   }
-  throw new Error(`Not idle within ${timeoutMs} ms: ${JSON.stringify(left)}`)
+  const hint = left !== undefined && left.waiting > 0
+    ? '; waiting events may be waiting for another attempt: see the log, or set delivery.attempts to 1 in tests'
+    : ''
+  throw new Error(`Not idle within ${timeoutMs} ms: ${left === undefined ? 'the queue does not answer' : JSON.stringify(left)}${hint}`)
 }

@@ -6,6 +6,9 @@ const Scalar = (description: string, maxLength = 2048) => Type.Optional(Type.Uni
 /** Shape of a `member_id`: real ones are 32 hex characters, but that is the portal's own matter. */
 export const MEMBER_ID = /^[0-9A-Za-z_.-]{1,64}$/
 
+/** Shape of an event's code on the wire. */
+export const EVENT_CODE = /^[0-9A-Za-z_.]{1,128}$/
+
 const AuthSchema = Type.Object({
   member_id: Type.String({
     pattern: MEMBER_ID.source,
@@ -34,7 +37,7 @@ const AuthSchema = Type.Object({
  */
 export const EnvelopeSchema = Type.Object({
   event: Type.String({
-    pattern: '^[0-9A-Za-z_.]{1,128}$',
+    pattern: EVENT_CODE.source,
     description: 'Code of the event, as ONCRMDYNAMICITEMUPDATE'
   }),
   event_handler_id: Type.Optional(Type.Union([Type.String({ maxLength: 64 }), Type.Integer()], {

@@ -5,6 +5,7 @@ import { FST_B24_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import { digestToken } from '../../src/installs/application-token.ts'
 import { INSTALL_PATIENCE_MS } from '../../src/installs/claims.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
+import { limitError } from '../../src/portal/rest/call-error.ts'
 import type { Outcome, QueuedEvent } from '../../src/queue/queue.ts'
 import { sampleInstall } from '../../src/testing/index.ts'
 import type { Envelope } from '../../src/wire/envelope.ts'
@@ -78,8 +79,31 @@ t.test('a failure that nobody foresaw counts as an attempt', async t => {
   t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), sealer, keeping()), { save })), { status: 'failed', error: { message: 'no room' } })
 })
 
+t.test('an event waits for a portal that takes no more calls, and that is no attempt', async t => {
+  const { process, sealer, store, hooks } = await bench(t)
+  await store.swap('acme', 0, sampleInstall('acme'))
+  let errors: Error[] = []
+  for (const at of [0, 1]) hooks.on('onCrmDealAdd', () => { if (errors[at] !== undefined) throw errors[at] }, { id: `handler-${at}` })
+  const limit = (retryAfterMs: number) => limitError('crm.deal.get', 'OPERATION_TIME_LIMIT', retryAfterMs)
+  const day = 24 * 60 * 60 * 1000
+  const cases: Array<[what: string, errors: Error[], ageMs: number, outcome: Outcome['status'], least?: number]> = [
+    ['one handler', [limit(40_000)], 0, 'later', 40_000],
+    ['two handlers, the longer wait', [limit(3_000), limit(50_000)], 0, 'later', 50_000],
+    ['never at once', [limit(0)], 0, 'later', 1_000],
+    ['no longer than what is left of the day', [limit(day)], day - 60_000, 'later', 59_000],
+    ['another failure beside it', [limit(40_000), new Error('another')], 0, 'failed'],
+    ['for a day, and no longer', [limit(40_000)], day, 'failed']
+  ]
+  for (const [what, thrown, ageMs, status, least = 0] of cases) {
+    errors = thrown
+    const outcome = await process(runOf(stow(postOf(dealOf('acme'), ''), sealer, { ...keeping(), receivedAt: Date.now() - ageMs })))
+    t.equal(outcome.status, status, what)
+    if (outcome.status === 'later') t.ok(outcome.delayMs >= least && outcome.delayMs <= 2 * least, `${what}: in ${outcome.delayMs} ms`)
+  }
+})
+
 t.test('an install that nobody could confirm for a day is dead, and its claim is lost', async t => {
-  const { process, sealer, claims, b24 } = await bench(t)
+  const { process, sealer, claims, b24, warnings } = await bench(t)
   b24.fault('app.info', { status: 500, body: '{}' })
   const [post, portal] = await installOf(b24)
   const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
@@ -89,9 +113,12 @@ t.test('an install that nobody could confirm for a day is dead, and its claim is
   t.equal(outcome.status, 'later')
   t.ok('delayMs' in outcome && outcome.delayMs >= 5_000 && outcome.delayMs <= 60_000, 'it waits the longer the older it is')
   t.equal(await claims.stateOf(claim), 'open')
+  t.strictSame(warnings, ['the OAuth server is away: installs wait for it'])
+  t.match(await process(runOf(young)), { status: 'later' })
   const old = stow(post, sealer, keeping({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
   t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])
   t.equal(await claims.stateOf(claim), 'lost')
+  t.equal(warnings.length, 1, 'told once for the whole outage')
 })
 
 t.test('an install whose refresh got no answer is dead once its pair is refused, and so is what was kept for it', async t => {

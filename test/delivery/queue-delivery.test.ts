@@ -44,6 +44,19 @@ for (const { storage, options } of STORAGES) {
       t.match(await bitrix24.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 }, events: { accepted: 2, handled: 2, unavailable: 0 } })
     })
 
+    t.test('the log of a failure tells how many attempts there are, and when the next one is', async t => {
+      const { bitrix24, sendDeal, logs } = await installedWorld(t)
+      bitrix24.on('onCrmDealUpdate', async () => { throw new Error('never') })
+      t.equal(await sendDeal(), 200)
+      await untilIdle(bitrix24)
+      const told = logs.filter(line => line.includes('handler failed')).map(line => JSON.parse(line)).map(({ attempt, attempts, retryWithinMs }) => ({ attempt, attempts, retryWithinMs }))
+      t.strictSame(told, [
+        { attempt: 1, attempts: 3, retryWithinMs: 5 },
+        { attempt: 2, attempts: 3, retryWithinMs: 10 },
+        { attempt: 3, attempts: 3, retryWithinMs: undefined }
+      ])
+    })
+
     t.test('a retry runs only the handlers that have not succeeded', async t => {
       const { bitrix24, sendDeal } = await installedWorld(t)
       const ran: string[] = []
@@ -151,7 +164,7 @@ for (const { storage, options } of STORAGES) {
       t.equal((await portal.uninstall()).statusCode, 200)
       await untilIdle(bitrix24)
       const [letter] = (await bitrix24.deadLetters.list()).letters
-      await t.rejects(bitrix24.deadLetters.replay(letter!.id), { code: 'FST_B24_PORTAL_GONE', statusCode: 410 })
+      await t.rejects(bitrix24.deadLetters.replay(letter!.id), { code: 'FST_B24_PORTAL_GONE', statusCode: 502 })
       t.equal(await bitrix24.deadLetters.replay({}), 0)
       t.equal(await bitrix24.deadLetters.discard({}), 1)
     })

@@ -61,7 +61,7 @@ t.test('onAny gets every event, documented or not', async t => {
 t.test('a name that is not documented warns, and works', async t => {
   const { hooks, send, logs, warnings } = setup()
   hooks.on(['onTaskAdd', 'onSomethingNew'], logs('new'))
-  t.match(warnings, [{ message: String, event: 'ONSOMETHINGNEW' }])
+  t.match(warnings, [{ message: /'onSomethingNew'/, event: 'onSomethingNew' }])
   t.strictSame(send('ONSOMETHINGNEW'), ['new'])
 })
 

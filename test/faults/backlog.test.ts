@@ -3,7 +3,7 @@ import { FaultRun, PLACES } from '../helpers/fault-run.ts'
 import { now } from '../helpers/journal.ts'
 import { postMany } from '../helpers/load.ts'
 
-const EVENTS = Number(process.env['FAULT_BACKLOG'] ?? 5_000)
+const EVENTS = Number(process.env['FAULT_BACKLOG'] ?? 2_000)
 
 t.jobs = 2
 t.setTimeout(60_000 + EVENTS * 20)

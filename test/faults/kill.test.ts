@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import type { AppProgram } from '../helpers/app-program.ts'
-import { fewLeads, FaultRun, mixedDeals, PLACES } from '../helpers/fault-run.ts'
+import { fewLeads, FaultRun, mixedDeals, PLACES, type StartOptions } from '../helpers/fault-run.ts'
+import { handoversOf } from '../helpers/journal.ts'
 import { between, randomFrom } from '../helpers/random.ts'
+import { freePort } from '../helpers/redis-server.ts'
 import { until } from '../helpers/until.ts'
 
 const ROUNDS = Number(process.env['FAULT_ROUNDS'] ?? 2)
@@ -12,46 +13,59 @@ t.jobs = 2
 t.setTimeout(60_000 + ROUNDS * 30_000)
 
 for (const { name, storage } of PLACES) {
-  t.test(`kill -9 under load loses nothing that was answered 200, ${name}`, { buffered: true }, async t => {
+  t.test(`kill -9 of one of two workers under load loses nothing that was answered 200, ${name}`, { buffered: true }, async t => {
     t.comment(`FAULT_SEED=${seed}`)
     const random = randomFrom(`${seed} ${name}`)
-    const run = await FaultRun.open(t, storage(), { concurrency: 32, stalledAfterMs: 1_000, backoffMs: 50 })
-    let program = await run.startInstalled()
+    // A living worker that waits for the processor is not to be taken for dead.
+    const run = await FaultRun.open(t, storage(), { concurrency: 32, stalledAfterMs: 2_000, backoffMs: 50 })
+    const places: StartOptions[] = [{}, { port: await freePort() }]
+    const programs = await Promise.all([run.startInstalled(places[0]), run.start(places[1])])
     let cutOff = 0
 
-    /** Kills it after a while, and at times what follows it too, while that is still at its start. */
-    const killAndRestart = async (): Promise<AppProgram> => {
-      await sleep(between(random, 100, 1_500))
-      await run.kill(program)
-      const next = await run.start()
-      if (random() < 0.7) return next
-      await sleep(between(random, 0, 300))
-      await run.kill(next)
-      return await run.start()
+    const isBusy = ({ pid }: { pid: number }) => run.runs().filter(({ pid: by, endedAt }) => by === pid && endedAt === undefined).length >= 3
+
+    /** Index of one to kill: in the first round of one that is at work, since only one works on a folder; then of any. */
+    const pick = async (round: number): Promise<number> => {
+      if (round === 1) await until(() => programs.some(isBusy), 'one is at work')
+      const found = [0, 1].filter(at => round > 1 || isBusy(programs[at]!))
+      return found[between(random, 0, found.length - 1)] ?? 0
     }
 
-    const untilTaken = async (first: number) => {
-      const isTaken = () => run.posts.slice(first).filter(({ statusCode }) => statusCode === 200).length >= 20
-      await until(isTaken, 'it takes posts', 30_000)
+    /** Kills one after a while, and at times what follows it too, while that is still at its start; the other lives on. */
+    const killAndRestart = async (round: number): Promise<void> => {
+      await sleep(between(random, 100, 1_500))
+      const at = await pick(round)
+      await run.kill(programs[at]!)
+      programs[at] = await run.start(places[at])
+      if (random() < 0.3) {
+        await sleep(between(random, 0, 300))
+        await run.kill(programs[at])
+        programs[at] = await run.start(places[at])
+      }
+      await run.untilTaken(programs[at])
     }
 
     for (let round = 1; round <= ROUNDS; round++) {
       const first = run.posts.length
       const runs = run.runs().length
       const coalesces = round % 2 === 0
-      const load = run.load(program, { ...(coalesces ? { event: 'onCrmLeadUpdate', orderOf: fewLeads } : { orderOf: mixedDeals }), pauseMs: 20 })
-      await untilTaken(first)
-      program = await killAndRestart()
-      await untilTaken(run.posts.length)
-      await load.stop()
-      await run.untilIdle(program)
+      const what = { ...(coalesces ? { event: 'onCrmLeadUpdate' as const, orderOf: fewLeads } : { orderOf: mixedDeals }), concurrency: 4, pauseMs: 20 }
+      const loads = programs.map(program => run.load(program, what))
+      await until(() => run.posts.slice(first).filter(({ statusCode }) => statusCode === 200).length >= 20, 'they take posts', 30_000)
+      await killAndRestart(round)
+      await sleep(200)
+      await Promise.all(loads.map(load => load.stop()))
+      await run.untilIdle(programs[0])
       const counts = run.judge(`kill -9, ${name}, round ${round}${coalesces ? ', coalescing' : ''}`, first)
       t.ok(counts.answered < counts.sent, 'some posts did not meet the app')
       const ran = run.runs().length - runs
       if (coalesces) t.ok(ran < counts.answered, `${ran} runs for ${counts.answered} posts`)
       cutOff += counts.cutOff
-      t.match(await program.health(), { queue: { waiting: 0, active: 0, dead: 0 } })
+      for (const program of programs) t.match(await program.health(), { queue: { waiting: 0, active: 0, dead: 0 } })
     }
     t.ok(cutOff > 0, `${cutOff} events were being handled when the process was killed`)
+    const handovers = handoversOf(run.runs())
+    t.comment(`kill -9, ${name}: ${handovers} times an item went from one living worker to another`)
+    if (name === 'Redis') t.ok(handovers > 0, 'living workers contend for the items')
   })
 }

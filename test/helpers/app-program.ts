@@ -1,13 +1,12 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { DeadLetterList, Health } from '../../src/index.ts'
 import type { AppSettings } from '../faults/programs/app.ts'
-import { bundle } from './bundle.ts'
+import { compilePrograms } from './bundle.ts'
 import { now } from './journal.ts'
+import { keepOutput } from './kept-logs.ts'
 import { untilPrinted } from './program.ts'
 
 /** A running `test/faults/programs/app.ts`. */
@@ -29,13 +28,9 @@ export interface AppProgram {
   kill (): Promise<number>
 }
 
-/** Compiles the programs into a folder of the test, so that each start costs a fraction of what tsx takes. */
+/** Compiles the programs of the fault tests into a folder of the test. */
 export async function buildPrograms (t: Test): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'b24-programs-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  symlinkSync(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
-  await bundle(['app', 'clock-back'].map(name => join('test/faults/programs', `${name}.ts`)), folder)
-  return folder
+  return await compilePrograms(t, ['app', 'clock-back'].map(name => join('test/faults/programs', `${name}.ts`)))
 }
 
 /** Starts the app of a folder and waits until it listens; it ends with the test at the latest. */
@@ -47,7 +42,7 @@ export async function startApp (t: Test, folder: string, settings: AppSettings, 
   })
   const ended = once(child, 'exit').then(([code, signal]) => code ?? signal)
   t.teardown(async () => await end(child, ended))
-  const log = keepLog(child)
+  const log = keepText(child)
   const origin = /http:\S+/.exec(await untilPrinted(child, /http:\S+\n/, 30_000))![0]
   const ask = async (path: string) => await (await fetch(`${origin}${path}`, { signal: AbortSignal.timeout(5_000) })).json()
   return {
@@ -75,11 +70,10 @@ async function end (child: ChildProcess, ended: Promise<unknown>): Promise<void>
 }
 
 /** Keeps what a program logs, also to be searched for secrets after the suite. */
-function keepLog (child: ChildProcess): () => string {
-  const file = process.env['B24_TEST_LOGS']
+function keepText (child: ChildProcessWithoutNullStreams): () => string {
   let text = ''
-  child.stderr?.on('data', (chunk: Buffer) => {
-    if (file !== undefined) appendFileSync(file, chunk)
+  keepOutput(child.stdout, child.stderr)
+  child.stderr.on('data', (chunk: Buffer) => {
     text = `${text}${chunk.toString()}`.slice(-100_000)
   })
   return () => text

@@ -1,12 +1,14 @@
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import fastifyBitrix24, { type FastifyBitrix24Options } from '../../src/index.ts'
 import { createSimulator, type Simulator } from '../../src/testing/index.ts'
+import { endSimulator } from './end-simulator.ts'
+import { keepAnswers, keepLog } from './kept-logs.ts'
 import { forgetApp } from './redis-keys.ts'
-import { remember, secret } from './secrets.ts'
+import { secret } from './secrets.ts'
 
 export interface World {
   app: FastifyInstance
@@ -31,24 +33,22 @@ export async function buildWorld (t: Test, options: Partial<FastifyBitrix24Optio
   if (options.redis !== undefined) forgetApp(t, clientId)
   const given = { clientId, clientSecret, oauthServers: [b24.oauthServer], allowPrivateNetworks: true, ...options }
   const { app, logs } = await buildApp(t, given, server, prepare)
-  t.teardown(async () => {
-    for (const value of b24.secrets()) remember(value)
-    await b24.close()
-  })
+  t.teardown(() => endSimulator(b24))
   await app.listen({ port: 0, host: '127.0.0.1' })
   return { app, b24, clientId, logs, options: given, eventsUrl: `${app.listeningOrigin}${options.prefix ?? '/bitrix24'}/events` }
 }
 
-/** An app with the plugin, not listening; what it logs is kept and searched for secrets after the suite. */
+/** An app with the plugin, not listening; what it logs and answers is kept and searched for secrets after the suite. */
 export async function buildApp (t: Test, options: FastifyBitrix24Options, server: FastifyServerOptions = {}, prepare: Prepare = () => {}): Promise<{ app: FastifyInstance, logs: string[] }> {
   const logs: string[] = []
   const app = Fastify({
     ...server,
     forceCloseConnections: true,
-    logger: { level: 'trace', stream: { write: line => { logs.push(line); log(line) } } }
+    logger: { level: 'trace', stream: { write: line => { logs.push(line); keepLog(line) } } }
   })
   t.teardown(() => app.close())
   prepare(app)
+  keepAnswers(app)
   const stored = options.redis === undefined ? { dataDir: temporaryFolder(t), ...options } : options
   await app.register(fastifyBitrix24, stored)
   return { app, logs }
@@ -58,9 +58,4 @@ export function temporaryFolder (t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'b24-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   return folder
-}
-
-function log (line: string): void {
-  const file = process.env['B24_TEST_LOGS']
-  if (file !== undefined) appendFileSync(file, line)
 }

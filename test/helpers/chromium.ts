@@ -1,11 +1,10 @@
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium, type BrowserContext, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { temporaryFolder } from './app.ts'
+import { findOnPath } from './find-on-path.ts'
 
-const BINARY = '/usr/bin/chromium'
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 /** Kept to be looked at. */
 const ARTIFACTS = 'test/artifacts'
@@ -19,10 +18,11 @@ export interface Browser {
   keep (name: string): Promise<void>
 }
 
-/** Starts Debian's Chromium with nothing in it; it ends with the test. Installs the package where that can be done. */
+/** Starts Debian's Chromium with nothing in it; it ends with the test. */
 export async function openChromium (t: Test): Promise<Browser> {
-  if (!existsSync(BINARY)) install()
-  const context = await chromium.launchPersistentContext(temporaryFolder(t), { executablePath: BINARY, args: FLAGS, viewport: { width: 1100, height: 760 } })
+  const executablePath = findOnPath(['chromium'])
+  if (executablePath === undefined) throw new Error('no Chromium here: `npm test` installs it, or says what to do')
+  const context = await chromium.launchPersistentContext(temporaryFolder(t), { executablePath, args: FLAGS, viewport: { width: 1100, height: 760 } })
   t.teardown(() => context.close())
   const page = context.pages()[0] ?? await context.newPage()
   const problems: string[] = []
@@ -37,13 +37,4 @@ export async function openChromium (t: Test): Promise<Browser> {
       await page.screenshot({ path: join(ARTIFACTS, `${name}.png`) })
     }
   }
-}
-
-function install (): void {
-  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
-    for (const action of [['update'], ['install', '-y', '--no-install-recommends', 'chromium']]) {
-      spawnSync('apt-get', ['-qq', ...action], { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
-    }
-  }
-  if (!existsSync(BINARY)) throw new Error(`There is no ${BINARY}: install Debian's package chromium (apt-get install chromium)`)
 }

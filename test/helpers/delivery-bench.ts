@@ -2,8 +2,8 @@ import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { openDelivery, type Delivery } from '../../src/delivery/open-delivery.ts'
 import { completeDelivery } from '../../src/delivery/delivery-options.ts'
-import { LifecycleHookList } from '../../src/delivery/lifecycle-hooks.ts'
-import { PairCheck } from '../../src/delivery/pair-check.ts'
+import { LifecycleHookList } from '../../src/delivery/handlers/lifecycle-hooks.ts'
+import { PairCheck } from '../../src/delivery/lifecycle/pair-check.ts'
 import { postOf } from '../../src/delivery/post.ts'
 import type { Keeping } from '../../src/delivery/queued-post.ts'
 import { EventHooks } from '../../src/events/hooks.ts'
@@ -12,15 +12,16 @@ import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
 import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import type { InstallStore } from '../../src/installs/store.ts'
 import { WebhookTokens } from '../../src/installs/webhook-tokens.ts'
-import { createCheckQueue } from '../../src/oauth/check-queue.ts'
+import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
 import { Portals } from '../../src/portal/portal.ts'
-import { Abort } from '../../src/queue/abort.ts'
+import { Abort } from '../../src/time/abort.ts'
 import type { DeadLetter, EventQueue, Process, QueuedEvent, Run } from '../../src/queue/queue.ts'
 import { createSimulator, type Simulator } from '../../src/testing/index.ts'
 import type { Envelope } from '../../src/wire/envelope.ts'
 import { temporaryFolder } from './app.ts'
-import { remember, secret } from './secrets.ts'
+import { endSimulator } from './end-simulator.ts'
+import { secret } from './secrets.ts'
 
 export interface Bench {
   process: Process
@@ -32,6 +33,8 @@ export interface Bench {
   sealer: ReturnType<typeof createSealer>
   dead: unknown[]
   tellDead: (letter: DeadLetter) => void
+  /** Messages of what was logged as a warning or worse. */
+  warnings: string[]
   added: QueuedEvent[]
   queue: EventQueue
 }
@@ -43,12 +46,12 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
   const folder = temporaryFolder(t)
   const embedded = await EmbeddedInstallStore.open(folder, 'app')
   const claims = await EmbeddedClaims.open(folder, 'app')
-  const app = Fastify()
+  const warnings: string[] = []
+  const app = Fastify({ logger: { level: 'warn', stream: { write: line => { warnings.push((JSON.parse(line) as { msg: string }).msg) } } } })
   t.teardown(async () => {
-    b24.secrets().forEach(remember)
-    await b24.close()
     await embedded.close()
     await claims.end()
+    await endSimulator(b24)
   })
   const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
   const lifecycleHooks = new LifecycleHookList()
@@ -80,7 +83,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     storage: { queue, claims }
   })
   delivery.start()
-  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, claims, b24, sealer, dead, added, queue }
+  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, claims, b24, sealer, dead, warnings, added, queue }
 }
 
 export function runOf (event: unknown, more: Partial<Run> = {}): Run {

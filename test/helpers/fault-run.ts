@@ -5,11 +5,12 @@ import { createSimulator, type SimulatedPortal, type Simulator } from '../../src
 import type { Order } from '../faults/programs/app.ts'
 import { temporaryFolder } from './app.ts'
 import { buildPrograms, startApp, type AppProgram } from './app-program.ts'
+import { endSimulator } from './end-simulator.ts'
 import { overlapsOf, readJournal, type HandlerRun } from './journal.ts'
 import { Load, type LoadOptions, type Post } from './load.ts'
 import { freePort } from './redis-server.ts'
 import { forgetApp } from './redis-keys.ts'
-import { remember, secret } from './secrets.ts'
+import { secret } from './secrets.ts'
 import { until } from './until.ts'
 
 export type Storage = { redis: string } | { dataDir: string }
@@ -80,10 +81,7 @@ export class FaultRun {
     const place = storage === 'embedded' ? { dataDir: temporaryFolder(t) } : storage
     if ('redis' in place && place.redis === process.env['REDIS_URL']) forgetApp(t, keys.clientId)
     const b24 = await createSimulator(keys)
-    t.teardown(async () => {
-      for (const value of b24.secrets()) remember(value)
-      await b24.close()
-    })
+    t.teardown(() => endSimulator(b24))
     return new FaultRun(t, b24, await buildPrograms(t), await freePort(), { ...keys, ...place }, delivery)
   }
 

@@ -40,3 +40,17 @@ export function overlapsOf (runs: readonly HandlerRun[], deaths: ReadonlyMap<num
   }
   return overlaps
 }
+
+/** How often an item went from one process to another while the first one lived, as far as its later runs tell. */
+export function handoversOf (runs: readonly HandlerRun[]): number {
+  const sorted = runs.toSorted((a, b) => a.beganAt - b.beganAt)
+  const lastSign = new Map(sorted.map(({ pid, beganAt }) => [pid, beganAt]))
+  const latest = new Map<string, HandlerRun>()
+  let count = 0
+  for (const run of sorted) {
+    const before = latest.get(run.item)
+    if (before !== undefined && before.pid !== run.pid && lastSign.get(before.pid) as number > run.beganAt) count++
+    latest.set(run.item, run)
+  }
+  return count
+}

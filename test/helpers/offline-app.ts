@@ -1,24 +1,26 @@
-import { appendFileSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 import Fastify from 'fastify'
 import { completeDelivery } from '../../src/delivery/delivery-options.ts'
 import { openEventStorage } from '../../src/delivery/event-storage.ts'
-import type { HandlerContext } from '../../src/delivery/handler-context.ts'
-import { LifecycleHookList } from '../../src/delivery/lifecycle-hooks.ts'
+import type { HandlerContext } from '../../src/delivery/handlers/handler-context.ts'
+import { LifecycleHookList } from '../../src/delivery/handlers/lifecycle-hooks.ts'
 import { openDelivery } from '../../src/delivery/open-delivery.ts'
 import { openOffline, type OfflineParts } from '../../src/delivery/open-offline.ts'
-import { PairCheck } from '../../src/delivery/pair-check.ts'
+import { PairCheck } from '../../src/delivery/lifecycle/pair-check.ts'
 import { EventHooks } from '../../src/events/hooks.ts'
 import { WebhookTokens } from '../../src/installs/webhook-tokens.ts'
-import { createCheckQueue } from '../../src/oauth/check-queue.ts'
+import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
-import { LocalLimits } from '../../src/portal/local-limits.ts'
-import { type OpenedSubscriptions, openSubscriptions } from '../../src/portal/open-subscriptions.ts'
+import { LocalLimits } from '../../src/portal/limits/local-limits.ts'
+import { type OpenedSubscriptions, openSubscriptions } from '../../src/portal/subscriptions/open-subscriptions.ts'
 import { Portals } from '../../src/portal/portal.ts'
-import { PortalRest } from '../../src/portal/rest.ts'
-import { Tokens } from '../../src/portal/tokens.ts'
-import { Abort } from '../../src/queue/abort.ts'
+import { PortalRest } from '../../src/portal/rest/rest.ts'
+import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
+import { Tokens } from '../../src/portal/tokens/tokens.ts'
+import { Abort } from '../../src/time/abort.ts'
 import { connectRedis } from '../../src/redis/connect.ts'
 import { eventRoutes } from '../../src/routes/events.ts'
+import { keepAnswers, keepLog } from './kept-logs.ts'
 import { openPlace, type TokenSettings } from './token-world.ts'
 
 // An app whose events wait at the portals, put together from its parts. It runs in a test, and as a program that is to be killed.
@@ -41,14 +43,16 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   const connection = 'redis' in storage ? await connectRedis(storage.redis, () => {}) : undefined
   const app = Fastify({ forceCloseConnections: true, logger: { level: 'warn', stream: { write: keepLog } } })
   const { log } = app
+  keepAnswers(app)
   const delivery = completeDelivery({ stalledAfterMs: 3_000 })
   const events = await openEventStorage({ clientId, dataDir: '', ...storage, delivery }, connection?.client, log)
   const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
   const sealer = createSealer([], clientSecret, clientId)
   const oauth = { clientId, clientSecret, allowedServers: [oauthServer] }
-  const told = { reauthRequired: () => {}, renamed: () => {}, suspended: () => {} }
-  const tokens = new Tokens({ ...place, sealer, oauth, told, log })
-  const rest = new PortalRest({ tokens, limits: new LocalLimits(), allowPrivateNetworks: true })
+  const news = { reauthRequired: () => {}, renamed: () => {}, suspended: () => {} }
+  const tokens = new Tokens({ ...place, sealer, oauth, news, log })
+  const transport = new RestTransport({ allowPrivateNetworks: true })
+  const rest = new PortalRest({ tokens, limits: new LocalLimits(), transport })
   const options = { offline: ['onCrmDealUpdate'] }
   const subscriptions = openSubscriptions({ rest, store: place.store, hooks, publicUrl: `http://127.0.0.1:${port}`, prefix: '/bitrix24', options, log })
   const offline = openOffline({ rest, locks: place.locks, store: place.store, queue: events.queue, sealer, hooks, coalesce: true, options, log, times })
@@ -67,7 +71,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   })
   const file = openSync(journal, 'a')
   hooks.on('onCrmDealUpdate', ({ data }, { portal }) => { writeSync(file, `${portal.memberId} ${data.FIELDS.ID}\n`) })
-  await app.register(eventRoutes, { prefix: '/bitrix24', receiver: opened.receiver, bodyLimit: 262_144 })
+  await app.register(eventRoutes, { prefix: '/bitrix24', receiver: opened.receiver, bodyLimit: 262_144, closeTimeoutMs: 0 })
   await app.listen({ port, host: '127.0.0.1' })
   opened.start()
   offline.start()
@@ -78,7 +82,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
       await offline.close()
       await events.queue.stopWorking(5_000)
       await events.close()
-      rest.close()
+      await transport.close()
       await tokens.close()
       await connection?.close()
       await place.close()
@@ -89,9 +93,4 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
 /** What the handlers of all processes wrote, a line each. */
 export function readLines (journal: string): string[] {
   return existsSync(journal) ? readFileSync(journal, 'utf8').split('\n').slice(0, -1) : []
-}
-
-function keepLog (line: string): void {
-  const file = process.env['B24_TEST_LOGS']
-  if (file !== undefined) appendFileSync(file, line)
 }

@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { LocalLimits } from '../../src/portal/local-limits.ts'
-import type { BucketRates } from '../../src/portal/portal-limits.ts'
-import { PortalRest } from '../../src/portal/rest.ts'
+import { LocalLimits } from '../../src/portal/limits/local-limits.ts'
+import type { BucketRates } from '../../src/portal/limits/portal-limits.ts'
+import { PortalRest } from '../../src/portal/rest/rest.ts'
 import type { SimulatedPortal } from '../../src/testing/index.ts'
 import { TokenWorld, type TokenSettings } from './token-world.ts'
+import { transportOf } from './transport.ts'
 
 /** An app that calls simulated portals, with tokens that are good for an hour. */
 export interface PortalWorld {
@@ -18,8 +19,7 @@ export interface PortalWorld {
 
 export async function openPortalWorld (t: Test, { storage = { dataDir: folderOf(t) }, rates = { drainPerSecond: 1_000, burst: 1_000 } }: { storage?: TokenSettings['storage'], rates?: BucketRates } = {}): Promise<PortalWorld> {
   const world = await TokenWorld.open(t, storage)
-  const rest = new PortalRest({ tokens: world.tokens(t), limits: new LocalLimits(rates), allowPrivateNetworks: true })
-  t.teardown(() => rest.close())
+  const rest = new PortalRest({ tokens: world.tokens(t), limits: new LocalLimits(rates), transport: transportOf(t) })
   let installed = 0
   return {
     world,

@@ -1,5 +1,6 @@
 import { execFile, spawn, spawnSync, type ChildProcess, type ChildProcessWithoutNullStreams, type SpawnSyncReturns } from 'node:child_process'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { keepOutput } from './kept-logs.ts'
 
 export interface ProgramOptions {
   cwd?: string
@@ -27,16 +28,19 @@ export async function runProgram (file: string, options: ProgramOptions = {}): P
   const { cwd, timeoutMs = 60_000 } = options
   const settings = { ...(cwd !== undefined && { cwd }), env: environment(options), timeout: timeoutMs }
   return await new Promise(resolve => {
-    execFile('env', untouched(process.execPath, programArguments(file)), settings, (error, stdout, stderr) => {
+    const child = execFile('env', untouched(process.execPath, programArguments(file)), settings, (error, stdout, stderr) => {
       resolve({ status: error === null ? 0 : error.code as number | undefined, stdout, stderr })
     })
+    keepOutput(child.stdout!, child.stderr!)
   })
 }
 
-/** Starts a program of the project, in any folder: TypeScript, or what was compiled of it. */
+/** Starts a program of the project, in any folder: TypeScript, or what was compiled of it. What it prints is searched for secrets after the suite. */
 export function startProgram (file: string, args: readonly string[], options: ProgramOptions = {}): ChildProcessWithoutNullStreams {
   const { cwd } = options
-  return spawn('env', untouched(process.execPath, [...programArguments(file), ...args]), { ...(cwd !== undefined && { cwd }), env: environment(options) })
+  const child = spawn('env', untouched(process.execPath, [...programArguments(file), ...args]), { ...(cwd !== undefined && { cwd }), env: environment(options) })
+  keepOutput(child.stdout, child.stderr)
+  return child
 }
 
 // tap puts its own loader into the NODE_OPTIONS of every child, whatever environment it is given.
@@ -45,7 +49,7 @@ function untouched (command: string, args: readonly string[]): string[] {
 }
 
 function programArguments (file: string): string[] {
-  const program = join(process.cwd(), file)
+  const program = resolve(file)
   return file.endsWith('.ts') ? ['--import', join(process.cwd(), 'node_modules/tsx/dist/loader.mjs'), program] : [program]
 }
 

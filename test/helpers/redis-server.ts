@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { findOnPath } from './find-on-path.ts'
 
 const BINARIES = ['redis-server', 'valkey-server']
 const START_DEADLINE_MS = 10_000
@@ -23,17 +24,17 @@ export interface RedisServer {
 
 /** Path of the first Redis or Valkey server on the machine, or `undefined`. */
 export function findRedisBinary (): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(delimiter)
-  return BINARIES.flatMap(name => folders.map(folder => join(folder, name))).find(isExecutable)
+  return findOnPath(BINARIES)
 }
 
 /**
  * Starts `redis-server` or `valkey-server` and waits until it answers. It does not outlive this process, however that ends.
+ * What it keeps is in a folder of its own in `parent`.
  */
-export async function startRedis ({ port, args = [] }: { port?: number, args?: string[] } = {}): Promise<RedisServer> {
+export async function startRedis ({ port, args = [], parent = tmpdir() }: { port?: number, args?: string[], parent?: string } = {}): Promise<RedisServer> {
   const binary = findRedisBinary()
   if (binary === undefined) throw new Error(`None of ${BINARIES.join(', ')} is on the PATH`)
-  const folder = mkdtempSync(join(tmpdir(), 'b24-redis-'))
+  const folder = mkdtempSync(join(parent, 'b24-redis-'))
   const at = port ?? await freePort()
   const command = ['--port', String(at), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...args]
   let child: ChildProcess
@@ -117,13 +118,4 @@ function pong (port: number): Promise<boolean> {
     socket.once('error', () => {})
     socket.once('close', () => resolve(false))
   })
-}
-
-function isExecutable (path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -3,17 +3,19 @@ import type { Test } from 'tap'
 import type { Install } from '../../src/installs/install.ts'
 import { RedisInstallStore } from '../../src/installs/redis-store.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
-import type { BucketRates } from '../../src/portal/portal-limits.ts'
-import { RedisLimits } from '../../src/portal/redis-limits.ts'
-import { RedisLocks } from '../../src/portal/redis-locks.ts'
-import { PortalRest, type RestParts } from '../../src/portal/rest.ts'
-import { Tokens } from '../../src/portal/tokens.ts'
+import type { BucketRates } from '../../src/portal/limits/portal-limits.ts'
+import { RedisLimits } from '../../src/portal/limits/redis-limits.ts'
+import { RedisLocks } from '../../src/portal/locks/redis-locks.ts'
+import { PortalRest, type RestParts } from '../../src/portal/rest/rest.ts'
+import { Tokens } from '../../src/portal/tokens/tokens.ts'
 import type { BoundedClient } from '../../src/redis/client.ts'
 import { connectRedis } from '../../src/redis/connect.ts'
 import { appId } from '../../src/redis/keys.ts'
 import { createSimulator, type SimulatedPair, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
+import { endSimulator } from './end-simulator.ts'
 import { forgetApp } from './redis-keys.ts'
 import { remember } from './secrets.ts'
+import { transportOf } from './transport.ts'
 
 export interface RestStage {
   b24: Simulator
@@ -45,7 +47,7 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
   forgetApp(t, keys.clientId)
   const log = { info: () => {}, warn: () => {}, error: () => {} }
   const oauth = { ...keys, allowedServers: [b24.oauthServer] }
-  const tell = (what: string) => (memberId: string) => told.push(`${what} ${memberId}`)
+  const tell = (what: string) => (memberId: string): void => { told.push(`${what} ${memberId}`) }
   const connection = await connectRedis(process.env['REDIS_URL'] as string, () => {})
   const client: BoundedClient = {
     get: async key => { asked.get++; return await connection.client.get(key) },
@@ -59,20 +61,17 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
     locks: new RedisLocks(client, app),
     sealer,
     oauth,
-    told: { reauthRequired: tell('reauth'), renamed: tell('renamed'), suspended: tell('suspended') },
+    news: { reauthRequired: tell('reauth'), renamed: tell('renamed'), suspended: tell('suspended') },
     log
   })
   const another = (parts: Partial<RestParts> = {}) => {
-    const rest = new PortalRest({ tokens: makeTokens(), limits: new RedisLimits(client, app, rates), allowPrivateNetworks: true, ...given, ...parts })
-    t.teardown(() => rest.close())
-    return rest
+    return new PortalRest({ tokens: makeTokens(), limits: new RedisLimits(client, app, rates), transport: transportOf(t), ...given, ...parts })
   }
   const tokens = makeTokens()
   t.teardown(async () => {
     await tokens.close()
     await connection.close()
-    for (const value of b24.secrets()) remember(value)
-    await b24.close()
+    await endSimulator(b24)
   })
   return {
     b24,

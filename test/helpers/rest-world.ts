@@ -3,9 +3,10 @@ import type { Test } from 'tap'
 import { createSimulator, encodeForm, type SimulatedPortal, type Simulator, type SimulatorOptions } from '../../src/testing/index.ts'
 import { remember, secret } from './secrets.ts'
 
-export interface RestAnswer {
+/** What a call is answered; `Result` is what the test expects of it. */
+export interface RestAnswer<Result = unknown> {
   status: number
-  body: { result?: any, error?: string, error_description?: string, total?: number, next?: number, time?: Record<string, unknown> }
+  body: { result?: Result, error?: string, error_description?: string, total?: number, next?: number, time?: Record<string, unknown> }
 }
 
 export interface CallOptions {
@@ -20,7 +21,7 @@ export interface RestWorld {
   b24: Simulator
   portal: SimulatedPortal
   /** Calls a method of the portal's REST. */
-  call (method: string, params?: object, options?: CallOptions): Promise<RestAnswer>
+  call<Result = unknown> (method: string, params?: object, options?: CallOptions): Promise<RestAnswer<Result>>
   /** Where the app takes posts. */
   url: string
   /** Bodies that came there. */
@@ -53,9 +54,9 @@ export async function buildRest (t: Test, options: Partial<SimulatorOptions> = {
     portal,
     posts,
     url: `${app.listeningOrigin}/events`,
-    call: async (method, params = {}, { user = 1, token = tokenOf(user), as = 'json' } = {}) => {
+    call: async <Result>(method: string, params: object = {}, { user = 1, token = tokenOf(user), as = 'json' }: CallOptions = {}) => {
       const response = await fetch(...requestOf(`${portal.clientEndpoint}${method}`, { ...params, auth: token }, as))
-      return { status: response.status, body: await response.json() as RestAnswer['body'] }
+      return { status: response.status, body: await response.json() as RestAnswer<Result>['body'] }
     }
   }
 }

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline'
 import { createSealer } from '../../src/oauth/seal.ts'
-import type { PortalAccess } from '../../src/portal/portal-access.ts'
-import { Tokens } from '../../src/portal/tokens.ts'
+import type { PortalAccess } from '../../src/portal/tokens/portal-access.ts'
+import { Tokens } from '../../src/portal/tokens/tokens.ts'
 import { logTo, openPlace, type TokenSettings } from './token-world.ts'
 
 /** What was asked of it: so many tokens of a portal, all at once. */
@@ -19,7 +19,7 @@ export interface TokenReport {
 }
 
 // A process of the app that needs tokens: says 'ready', takes an order a line, and reports a line of JSON for each; also what is told.
-const settings = JSON.parse(process.env['TOKEN_APP'] as string) as TokenSettings
+const settings = JSON.parse(process.env['APP_SETTINGS'] as string) as TokenSettings
 const { clientId, clientSecret, oauthServer, times } = settings
 const { store, locks } = await openPlace(settings)
 const tokens = new Tokens({
@@ -27,7 +27,7 @@ const tokens = new Tokens({
   locks,
   sealer: createSealer([], clientSecret, clientId),
   oauth: { clientId, clientSecret, allowedServers: [oauthServer] },
-  told: {
+  news: {
     reauthRequired: memberId => say({ told: ['reauthRequired', memberId] }),
     renamed: (...names) => say({ told: ['renamed', ...names] }),
     suspended: memberId => say({ told: ['suspended', memberId] })
@@ -53,7 +53,7 @@ async function work ({ memberId, count }: TokenOrder): Promise<void> {
     errors: [...new Set(errors)],
     succeeded: found.length
   }
-  say({ report })
+  say({ memberId, report })
 }
 
 function say (line: unknown): void {

@@ -1,4 +1,3 @@
-import { appendFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import { digestToken } from '../../src/installs/application-token.ts'
 import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
@@ -7,15 +6,18 @@ import { RedisInstallStore } from '../../src/installs/redis-store.ts'
 import type { InstallStore } from '../../src/installs/store.ts'
 import { applyFact } from '../../src/installs/transitions.ts'
 import { createSealer, type Sealer } from '../../src/oauth/seal.ts'
-import { EmbeddedLocks } from '../../src/portal/embedded-locks.ts'
-import type { Locks } from '../../src/portal/locks.ts'
-import { RedisLocks } from '../../src/portal/redis-locks.ts'
-import { Tokens, type TokensParts, type TokenTimes } from '../../src/portal/tokens.ts'
+import { EmbeddedLocks } from '../../src/portal/locks/embedded-locks.ts'
+import type { Locks } from '../../src/portal/locks/locks.ts'
+import { RedisLocks } from '../../src/portal/locks/redis-locks.ts'
+import { KeepAlive } from '../../src/portal/tokens/keep-alive.ts'
+import { Tokens, type TokensParts, type TokenTimes } from '../../src/portal/tokens/tokens.ts'
 import { connectRedis } from '../../src/redis/connect.ts'
 import { appId } from '../../src/redis/keys.ts'
 import { createSimulator, type SimulatedPair, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
+import { endSimulator } from './end-simulator.ts'
+import { keepLog } from './kept-logs.ts'
 import { forgetApp } from './redis-keys.ts'
-import { remember, secret } from './secrets.ts'
+import { secret } from './secrets.ts'
 
 /** What a process needs to find the tokens of an app. */
 export interface TokenSettings {
@@ -46,10 +48,14 @@ export async function openPlace ({ storage, clientId }: TokenSettings): Promise<
 export function logTo (lines: unknown[]): TokensParts['log'] {
   const write = (level: string) => (...line: unknown[]) => {
     lines.push([level, ...line])
-    const file = process.env['B24_TEST_LOGS']
-    if (file !== undefined) appendFileSync(file, `${JSON.stringify(line)}\n`)
+    keepLog(JSON.stringify(line))
   }
   return { info: write('info'), warn: write('warn'), error: write('error') } as TokensParts['log']
+}
+
+interface KeepAliveSetting extends Pick<Partial<TokensParts>, 'times'> {
+  signal?: AbortSignal
+  scan?: InstallStore['scan']
 }
 
 /** An app whose tokens are asked for, at a simulated Bitrix24. */
@@ -77,9 +83,8 @@ export class TokenWorld {
     if ('redis' in storage) forgetApp(t, keys.clientId)
     const place = await openPlace(settings)
     t.teardown(async () => {
-      for (const value of b24.secrets()) remember(value)
-      await b24.close()
       await place.close()
+      await endSimulator(b24)
     })
     return new TokenWorld(b24, settings, place)
   }
@@ -93,10 +98,10 @@ export class TokenWorld {
       ...this.place,
       sealer: this.sealer,
       oauth: { clientId, clientSecret, allowedServers: [oauthServer], ...oauth },
-      told: {
-        reauthRequired: memberId => this.told.push(['reauthRequired', memberId]),
-        renamed: (...names) => this.told.push(['renamed', ...names]),
-        suspended: memberId => this.told.push(['suspended', memberId])
+      news: {
+        reauthRequired: memberId => { this.told.push(['reauthRequired', memberId]) },
+        renamed: (...names) => { this.told.push(['renamed', ...names]) },
+        suspended: memberId => { this.told.push(['suspended', memberId]) }
       },
       log: logTo(this.logs),
       now: this.now,
@@ -105,6 +110,11 @@ export class TokenWorld {
     })
     t.teardown(() => tokens.close(0))
     return tokens
+  }
+
+  /** What keeps the tokens of another process alive. */
+  keepAlive (t: Test, { signal = new AbortController().signal, scan = this.place.store.scan.bind(this.place.store), ...over }: KeepAliveSetting = {}): KeepAlive {
+    return new KeepAlive({ store: { scan }, tokens: this.tokens(t, over), log: logTo(this.logs), signal, now: this.now })
   }
 
   /** Writes the record that a verified install makes, again where there is one; the token's hour is over unless `expired` says no. */

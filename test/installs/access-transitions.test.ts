@@ -1,6 +1,6 @@
 import t from 'tap'
 import { applyAccessFact, type AccessFact, type AccessOutcome } from '../../src/installs/access-transitions.ts'
-import type { Install, SealedPair } from '../../src/installs/install.ts'
+import type { Install, SealedPair, Suspension } from '../../src/installs/install.ts'
 
 const NOW = 1_000_000_000
 
@@ -27,6 +27,7 @@ const { systemUser: _, ...alone } = active
 const { installer: __, systemUser: ___, ...bare } = active
 const suspension = { reason: 'payment_required' as const, retryAt: NOW + 1 }
 const suspended: Install = { ...active, state: 'suspended', suspension }
+const refusing: Install = { ...suspended, suspension: { ...suspension, by: 'portal' } }
 const lost: Install = { ...active, state: 'reauth_required', installer: dead('installer', 4), systemUser: dead('system', 5) }
 
 const refreshed = {
@@ -41,7 +42,10 @@ const refreshed = {
 } as const satisfies Omit<AccessFact & { type: 'refreshed' }, 'scope'> & { scope: readonly string[] }
 const answer = (over: object = {}) => ({ ...refreshed, ...over }) as unknown as AccessFact
 const revoked = (owner: 'installer' | 'systemUser', generation: number): AccessFact => ({ type: 'revoked', owner, generation })
-const refused = (generation: number): AccessFact => ({ type: 'refused', owner: 'installer', generation, suspension })
+const refused = (generation: number, over: Partial<Suspension> = {}): AccessFact => {
+  return { type: 'refused', owner: 'installer', generation, suspension: { ...suspension, ...over } }
+}
+const answered = (generation: number): AccessFact => ({ type: 'answered', owner: 'installer', generation })
 const located = (domain: string): AccessFact => ({ type: 'located', domain, clientEndpoint: `https://${domain}/rest/` })
 
 const kept = { sealed: 'new', userId: 2, expiresAt: 9, generation: 6, refreshedAt: NOW }
@@ -58,6 +62,7 @@ t.test('a record and an answer make an outcome and the next record', async t => 
     ['a new pair from an address whose host is not the domain', { ...active, domain: 'acme.example' }, answer(), 'refreshed',
       { ...active, ...news, installer: kept, domain: 'acme.example' }],
     ['a new pair where the portal had not paid', suspended, answer(), 'refreshed', { ...active, ...news, installer: kept }],
+    ['a new pair where the portal itself refuses the app', refusing, answer(), 'refreshed', { ...refusing, ...news, installer: kept }],
     ['a new pair of one that was given up', lost, answer(), 'refreshed', { ...lost, state: 'active', ...news, installer: kept }],
     ['a new pair of one from before pairs were counted', { ...alone, installer: { sealed: 'installer', expiresAt: 1 }, generation: undefined as never },
       answer({ generation: 0 }), 'refreshed', { ...alone, ...news, installer: { ...kept, generation: 1 }, generation: 1 }],
@@ -77,7 +82,21 @@ t.test('a record and an answer make an outcome and the next record', async t => 
 
     ['no tokens for the portal', active, refused(4), 'suspended', { ...suspended, updatedAt: NOW }],
     ['no tokens for the portal still', { ...suspended, suspension: { ...suspension, retryAt: 1 } }, refused(4), 'still-suspended', { ...suspended, updatedAt: NOW }],
+    ['no tokens for the portal, as another process has kept already', suspended, refused(4, { retryAt: NOW + 9 }), 'still-suspended', 'nothing'],
+    ['no tokens for the portal, for another reason than before', suspended, refused(4, { reason: 'uninstalled' }), 'still-suspended',
+      { ...suspended, suspension: { ...suspension, reason: 'uninstalled' }, updatedAt: NOW }],
     ['no tokens, as was said before there was a newer pair', active, refused(3), 'stale', 'nothing'],
+    ['no tokens, as was said of a pair that is dead by now', { ...active, installer: dead('installer', 4) }, refused(4), 'stale', 'nothing'],
+    ['no tokens after the uninstall', { ...active, state: 'uninstalled' }, refused(4), 'stale', 'nothing'],
+    ['the portal refuses the app', active, refused(4, { by: 'portal' }), 'suspended', { ...refusing, updatedAt: NOW }],
+    ['the portal refuses the app still', { ...refusing, suspension: { ...suspension, by: 'portal', retryAt: NOW } }, refused(4, { by: 'portal' }), 'still-suspended',
+      { ...refusing, updatedAt: NOW }],
+
+    ['an answer of a portal that had refused the app', refusing, answered(4), 'resumed', { ...active, updatedAt: NOW }],
+    ['an answer to an older token', refusing, answered(3), 'stale', 'nothing'],
+    ['an answer to a token whose user was refused since', { ...refusing, installer: dead('installer', 4) }, answered(4), 'stale', 'nothing'],
+    ['an answer of a portal for which there are no tokens', suspended, answered(4), 'stale', 'nothing'],
+    ['an answer of a portal that had not refused the app', active, answered(4), 'stale', 'nothing'],
 
     ['another address', active, located('new.example'), 'located',
       { ...active, domain: 'new.example', clientEndpoint: 'https://new.example/rest/', updatedAt: NOW }],

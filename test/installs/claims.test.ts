@@ -273,7 +273,9 @@ t.test('EmbeddedClaims: says that it cannot work', async t => {
   const claims = await EmbeddedClaims.open(t.testdir(), 'app')
   for (const verb of verbs(claims)) await t.rejects(verb({ memberId: 'x'.repeat(5000), token: '' }), UNAVAILABLE, 'a key that LMDB cannot take')
   t.equal(await claims.open(newClaim(), 'a', EVENT), true)
-  await claims.end()
+  const ended = claims.end()
+  for (const verb of verbs(claims)) await t.rejects(verb(newClaim()), UNAVAILABLE, 'during its end')
+  await ended
   for (const verb of verbs(claims)) await t.rejects(verb(newClaim()), UNAVAILABLE, 'after its end')
   await t.rejects(EmbeddedClaims.open(`${t.testdirName}/app/claims/data.mdb`, 'app'), UNAVAILABLE)
 })

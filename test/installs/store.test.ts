@@ -214,6 +214,19 @@ t.test('EmbeddedInstallStore', async t => {
     t.equal((await store.get('shared'))?.version, 50)
   })
 
+  await t.test('sees at once what another process wrote, in the same turn of the event loop too', async t => {
+    const dataDir = t.testdir()
+    const store = await EmbeddedInstallStore.open(dataDir, 'app')
+    t.teardown(() => store.close())
+    const other = await child(t, ['write', dataDir, 'app', 'fresh'])
+    const before = store.get('fresh-0')
+    other.go()
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000)
+    const after = store.get('fresh-0')
+    t.equal(await before, undefined)
+    t.equal((await after)?.version, 1)
+  })
+
   await t.test('keeps what was told as written, and works on, when another process is killed while it writes', async t => {
     const dataDir = t.testdir()
     const store = await EmbeddedInstallStore.open(dataDir, 'app')

@@ -11,10 +11,11 @@ import { chooseServer, GENUINE_OAUTH_SERVERS } from '../../src/oauth/servers.ts'
 import { refreshGrant } from '../../src/oauth/token-endpoint.ts'
 import { type PairClaim, type RejectReason, verifyPair, type VerifyOptions } from '../../src/oauth/verify.ts'
 import type { Fault, FaultPoint } from '../../src/testing/faults.ts'
-import type { SimulatedPortal } from '../../src/testing/portal.ts'
+import type { SimulatedPortal } from '../../src/testing/portal/portal.ts'
 import { createSimulator, type Simulator } from '../../src/testing/simulator.ts'
 import type { SimulatedPair } from '../../src/testing/tokens.ts'
-import { remember, secret } from '../helpers/secrets.ts'
+import { endSimulator } from '../helpers/end-simulator.ts'
+import { secret } from '../helpers/secrets.ts'
 
 interface World {
   b24: Simulator
@@ -29,10 +30,7 @@ const CLIENT_ID = 'local.ours'
 async function buildWorld (t: Test): Promise<World> {
   const clientSecret = secret()
   const b24 = await createSimulator({ clientId: CLIENT_ID, clientSecret })
-  t.teardown(async () => {
-    b24.secrets().forEach(remember)
-    await b24.close()
-  })
+  t.teardown(() => endSimulator(b24))
   const portal = b24.portal('acme.bitrix24.com')
   const pair = portal.issue()
   const options = { allowedServers: [b24.oauthServer], clientId: CLIENT_ID, clientSecret, timeoutMs: 2000 }
@@ -89,6 +87,7 @@ t.test('classes errors by their code, in any case', async t => {
     invalid_grant: 'revoked',
     bad_verification_code: 'revoked',
     NO_AUTH_FOUND: 'revoked',
+    invalid_token: 'revoked',
     expired_token: 'expired',
     PAYMENT_REQUIRED: 'payment_required',
     payment_required: 'payment_required',
@@ -99,6 +98,8 @@ t.test('classes errors by their code, in any case', async t => {
     invalid_request: 'config',
     invalid_scope: 'config',
     insufficient_scope: 'config',
+    unauthorized_client: 'config',
+    unsupported_grant_type: 'config',
     QUERY_LIMIT_EXCEEDED: 'network',
     toString: 'network'
   }
@@ -213,6 +214,43 @@ t.test('proves an expired pair by refreshing it, and yields the new one', async 
     inUrl: [],
     grantType: 'refresh_token'
   })
+})
+
+t.test('judges a pair by each documented error, whatever its status and case', async t => {
+  type Meaning = RejectReason | 'expired' | 'later'
+  // PROTOCOL 5.3, of the refresh of a pair that expired; and 4.6, of the question about a token, where that may be answered so.
+  const table: Array<[error: string, status: number, refreshed: Meaning, asked?: Meaning]> = [
+    ['wrong_client', 200, 'later'],
+    ['invalid_client', 400, 'later', 'token_refused'],
+    ['invalid_client', 401, 'later', 'token_refused'],
+    ['invalid_request', 400, 'later'],
+    ['invalid_grant', 400, 'token_refused'],
+    ['bad_verification_code', 400, 'token_refused'],
+    ['PAYMENT_REQUIRED', 401, 'payment_required', 'payment_required'],
+    ['NOT_INSTALLED', 401, 'not_installed', 'not_installed'],
+    ['NO_AUTH_FOUND', 401, 'token_refused', 'token_refused'],
+    ['insufficient_scope', 403, 'later'],
+    ['invalid_scope', 403, 'later'],
+    ['PORTAL_DELETED', 410, 'not_installed', 'not_installed'],
+    ['expired_token', 401, 'token_refused', 'expired']
+  ]
+  for (const [error, status, ...meanings] of table) {
+    for (const fault of [{ status, body: { error } }, { status: 200, body: { error: error.toLowerCase() } }, { status: 400, body: { error: error.toUpperCase() } }]) {
+      for (const [point, meaning] of [['token', meanings[0]], ['app.info', meanings[1]]] as Array<[FaultPoint, Meaning | undefined]>) {
+        if (meaning === undefined) continue
+        const { b24, portal, options, claim } = await buildWorld(t)
+        b24.fault(point, fault)
+        if (point === 'token') portal.expireTokens()
+        const name = `${point} ${JSON.stringify(fault)}`
+        if (meaning === 'later') await rejectsUnavailable(t, b24, () => verifyPair(claim(), options))
+        else if (meaning !== 'expired') t.strictSame(await verifyPair(claim(), options), { status: 'rejected', reason: meaning }, name)
+        else {
+          t.equal((await verifyPair(claim(), options)).status, 'verified', name)
+          t.equal(b24.requests.at(-1)?.grantType, 'refresh_token', `${name}: by a refresh`)
+        }
+      }
+    }
+  }
 })
 
 t.test('takes no decision when its own keys are wrong', async t => {

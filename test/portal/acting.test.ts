@@ -1,18 +1,24 @@
+import { mock } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { FastifyBitrix24Options } from '../../src/index.ts'
+import { KeepAlive } from '../../src/portal/tokens/keep-alive.ts'
 import { untilIdle } from '../../src/testing/index.ts'
-import { buildWorld } from '../helpers/app.ts'
+import { buildApp, buildWorld, temporaryFolder } from '../helpers/app.ts'
+import { freePort } from '../helpers/redis-server.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
 
 const PUBLIC = 'https://app.example.com'
+const DEAL = 2
+const MINUTE_MS = 60_000
 
 async function installed (t: Test, options: Partial<FastifyBitrix24Options>) {
-  const { app: { bitrix24 }, b24, eventsUrl, logs } = await buildWorld(t, options)
+  const { app: { bitrix24 }, b24, clientId, eventsUrl, logs } = await buildWorld(t, options)
   const portal = b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(eventsUrl)).statusCode, 200)
   await untilIdle(bitrix24)
-  return { bitrix24, b24, portal, logs, known: async () => (await bitrix24.portal(portal.memberId))! }
+  return { bitrix24, b24, clientId, portal, logs, known: async () => (await bitrix24.portal(portal.memberId))! }
 }
 
 for (const { storage, options } of STORAGES) {
@@ -34,7 +40,7 @@ for (const { storage, options } of STORAGES) {
     t.match(await (await mine.client()).actions.v2.call.make({ method: 'profile' }), { isSuccess: true })
     t.match((await mine.batch([['profile', {}], ['scope', {}]])).isSuccess, true)
     const pages: unknown[] = []
-    for await (const page of mine.list<{ id: number }>('crm.item.list', { entityTypeId: 1220 }, { customKeyForResult: 'items', idKey: 'id' })) pages.push(...page)
+    for await (const page of mine.list<{ id: number }>('crm.item.list', { entityTypeId: 1220 })) pages.push(...page)
     t.match(pages, [{ id: 7 }])
     await t.rejects(mine.call('no.such.method'), { code: 'FST_B24_PORTAL_CALL', portalCode: 'ERROR_METHOD_NOT_FOUND' })
     await t.rejects(mine.subscriptions.sync(), { code: 'FST_B24_NO_PUBLIC_URL' })
@@ -68,6 +74,28 @@ for (const { storage, options } of STORAGES) {
     t.strictSame(told, [['renamed', 'new.bitrix24.com', 'acme.bitrix24.com', 'new.bitrix24.com'], ['suspended', 'suspended']])
   })
 
+  t.test(`what only the portal itself says is told too, ${storage}`, async t => {
+    const { bitrix24, b24, portal, known } = await installed(t, options(t))
+    const told: unknown[] = []
+    bitrix24.addHook('onSuspended', ({ portal }) => { told.push(['suspended', portal.state]) })
+    bitrix24.addHook('onReauthRequired', ({ portal }) => { told.push(['reauth', portal.state]) })
+    const before = b24.requests.length
+    portal.paid = false
+    for (let i = 0; i < 3; i++) await t.rejects((await known()).call('profile'), { code: 'FST_B24_PORTAL_SUSPENDED' })
+    t.equal(portal.calls.length, 1)
+    t.equal((await known()).state, 'suspended')
+    portal.paid = true
+    await portal.reinstall({ ts: Math.floor(Date.now() / 1000) + 1 })
+    await untilIdle(bitrix24)
+    t.equal((await known()).state, 'active')
+    portal.user(1).active = false
+    for (let i = 0; i < 3; i++) await t.rejects((await known()).call('profile'), { code: 'FST_B24_REAUTH_REQUIRED' })
+    t.equal(portal.calls.length, 2)
+    await until(() => told.length === 2, 'both are told')
+    t.strictSame(told, [['suspended', 'suspended'], ['reauth', 'reauth_required']])
+    t.strictSame(b24.requests.slice(before).filter(({ grantType }) => grantType !== undefined), [], 'no refresh')
+  })
+
   t.test(`a portal of which only dead tokens are left has to install again, ${storage}`, async t => {
     const { bitrix24, portal, known } = await installed(t, options(t))
     const told: unknown[] = []
@@ -81,4 +109,149 @@ for (const { storage, options } of STORAGES) {
     await untilIdle(bitrix24)
     t.match(await (await known()).call('profile'), { ADMIN: true })
   })
+
+  t.test(`what changes while the app is down waits at the portal, ${storage}`, async t => {
+    const port = await freePort()
+    const { app: first, b24, eventsUrl, options: given } = await buildWorld(t, { ...options(t), publicUrl: `http://127.0.0.1:${port}`, subscriptions: { offline: ['onCrmDealUpdate'] } })
+    const portal = b24.portal('acme.bitrix24.com')
+    await portal.install(eventsUrl)
+    await untilIdle(first.bitrix24)
+    await first.close()
+    for (const id of [5, 6, 7]) await portal.change(DEAL, id)
+    t.equal(portal.offlineEvents.rows.length, 3)
+
+    const { app } = await buildApp(t, given)
+    const seen: number[] = []
+    app.bitrix24.on('onCrmDealUpdate', ({ data }) => { seen.push(data.FIELDS.ID) })
+    await app.listen({ port, host: '127.0.0.1' })
+    await until(() => seen.length === 3 && portal.offlineEvents.rows.length === 0, 'what waited is handled, and gone at the portal')
+    t.strictSame(seen.toSorted(), [5, 6, 7])
+
+    // A portal rings once in a second.
+    await sleep(1_000)
+    t.match(await portal.change(DEAL, 8), [{ statusCode: 200 }], 'it rings')
+    await until(() => seen.length === 4 && portal.offlineEvents.rows.length === 0, 'the bell is answered')
+    t.equal(seen.at(-1), 8)
+  })
+
+  t.test(`an update subscribes a portal again, ${storage}`, async t => {
+    const { app: { bitrix24 }, b24, eventsUrl } = await buildWorld(t, { ...options(t), publicUrl: PUBLIC })
+    bitrix24.on('onCrmDealUpdate', async () => {})
+    const portal = b24.portal('acme.bitrix24.com')
+    // Portals tell the time in seconds: an update within that of the install would be a repeat of it.
+    await portal.install(eventsUrl, { ts: Math.floor(Date.now() / 1000) - 20 })
+    await untilIdle(bitrix24)
+    t.equal(portal.bindings.remove({ event: 'ONCRMDEALUPDATE' }), 1)
+    t.equal((await portal.update()).statusCode, 200)
+    await untilIdle(bitrix24)
+    t.match(portal.bindings.find({ event: 'ONCRMDEALUPDATE' }), [{ handler: `${PUBLIC}/bitrix24/events` }])
+  })
+
+  t.test(`a sync of all portals says what it would do, then does it, ${storage}`, async t => {
+    const { app: { bitrix24 }, b24, clientId, eventsUrl } = await buildWorld(t, { ...options(t), publicUrl: PUBLIC })
+    bitrix24.on('onCrmDealUpdate', async () => {})
+    const portals = ['acme.bitrix24.com', 'other.bitrix24.com'].map(domain => b24.portal(domain))
+    for (const portal of portals) await portal.install(eventsUrl)
+    await untilIdle(bitrix24)
+    const [acme, other] = portals as [typeof portals[0], typeof portals[0]]
+    acme.bindings.remove({ event: 'ONCRMDEALUPDATE' })
+    acme.bindings.add({ clientId, event: 'ONCRMLEADADD', handler: `${PUBLIC}/bitrix24/events`, userId: 0, offline: false, connector: '' })
+    const bound = () => acme.bindings.find({ handler: `${PUBLIC}/bitrix24/events` }).map(({ event }) => event).sort()
+    const before = { acme: bound(), other: other.bindings.find({}) }
+
+    const plan = await bitrix24.syncSubscriptions({ dryRun: true })
+    t.match(plan, {
+      reports: [{ memberId: acme.memberId, bound: ['ONCRMDEALUPDATE'], unbound: ['ONCRMLEADADD'] }],
+      totals: { portals: 2, inOrder: 1, failed: 0, bound: 1, unbound: 1 }
+    })
+    t.strictSame(bound(), before.acme, 'nothing is done yet')
+    t.strictSame(await bitrix24.syncSubscriptions(), plan)
+    t.strictSame(bound(), ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE'])
+    t.strictSame(other.bindings.find({}), before.other)
+  })
+
+  t.test(`waiting for a portal that takes no calls now is no attempt, ${storage}`, async t => {
+    const { bitrix24, portal } = await installed(t, { ...options(t), portalLimits: { waitMs: 0 } })
+    await portal.change(1220, 7, { title: 'first' })
+    const now = Math.floor(Date.now() / 1000)
+    portal.fault('crm.item.get', { status: 429, times: 1, body: { error: 'OPERATION_TIME_LIMIT', error_description: 'Method is blocked', time: { finish: now, operating_reset_at: now + 1 } } })
+    const runs: Array<{ attempt: number, at: number }> = []
+    const titles: unknown[] = []
+    bitrix24.on('onCrmDynamicItemUpdate', async ({ data: { FIELDS }, attempt }, { portal }) => {
+      runs.push({ attempt, at: performance.now() })
+      const { item } = await portal.call<{ item: { title: string } }>('crm.item.get', { entityTypeId: FIELDS.ENTITY_TYPE_ID, id: FIELDS.ID })
+      titles.push(item.title)
+    })
+    await portal.send('onCrmDynamicItemUpdate', { FIELDS: { ID: 7, ENTITY_TYPE_ID: 1220 } })
+    await untilIdle(bitrix24)
+    t.strictSame(titles, ['first'])
+    t.strictSame(runs.map(({ attempt }) => attempt), [1, 1])
+    t.ok(runs[1]!.at - runs[0]!.at > 900, 'not before the portal takes calls again')
+    t.strictSame(portal.calls.filter(({ method }) => method === 'crm.item.get').map(({ status }) => status), [429, 200])
+  })
 }
+
+t.test('a portal that does not answer holds up no close: what is fetched and what is handled end at once', async t => {
+  const port = await freePort()
+  const options = { dataDir: temporaryFolder(t), publicUrl: `http://127.0.0.1:${port}`, subscriptions: { offline: ['onCrmDealUpdate'] }, delivery: { closeTimeoutMs: 500 } }
+  const { app: first, b24, eventsUrl, options: given } = await buildWorld(t, options)
+  first.bitrix24.on('onCrmDealUpdate', () => {})
+  const portal = b24.portal('acme.bitrix24.com')
+  await portal.install(eventsUrl)
+  await untilIdle(first.bitrix24)
+  await first.close()
+  await portal.change(DEAL, 7)
+  portal.fault('event.offline.clear', { hang: true })
+
+  const { app } = await buildApp(t, given, { pluginTimeout: 2_000 })
+  let isHandled = false
+  app.bitrix24.on('onCrmDealUpdate', async () => {
+    isHandled = true
+    await new Promise(() => {})
+  })
+  await app.ready()
+  await until(() => isHandled && portal.calls.some(({ method }) => method === 'event.offline.clear'), 'both hang')
+  await t.resolves(app.close(), 'within the time that Fastify gives a hook')
+})
+
+t.test('where no event is stored, none is taken from a portal, which may delete what it gives', async t => {
+  const { bitrix24, clientId, portal, known } = await installed(t, { delivery: { mode: 'inline' } })
+  portal.features.delete('rest_offline_extended')
+  portal.bindings.add({ clientId, event: 'ONCRMDEALUPDATE', handler: '', userId: 0, offline: true, connector: '' })
+  const seen: number[] = []
+  bitrix24.on('onCrmDealUpdate', ({ data }) => { seen.push(data.FIELDS.ID) })
+  await portal.change(DEAL, 5)
+  await t.rejects((await known()).offline.drain(), { code: 'FST_B24_NO_QUEUE', message: /delivery\.mode 'queue'/ })
+  t.strictSame([portal.calls.length, portal.offlineEvents.rows.length, seen.length], [0, 1, 0], 'the portal is not asked, and keeps it')
+})
+
+for (const worker of [true, false]) {
+  t.test(`a process ${worker ? 'that works looks' : 'without work does not look'} for tokens that nobody uses`, async t => {
+    const looks = t.capture(KeepAlive.prototype, 'run', async () => {})
+    const count = () => looks().length
+    mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
+    t.teardown(() => mock.timers.reset())
+    const { app } = await buildApp(t, { clientId: 'local.looks', clientSecret: 'made up', delivery: { worker } })
+    await app.ready()
+    mock.timers.tick(MINUTE_MS - 1)
+    t.equal(count(), 0)
+    mock.timers.tick(9 * MINUTE_MS + 1)
+    t.equal(count(), worker ? 1 : 0, 'in the first ten minutes')
+    mock.timers.tick(6 * 60 * MINUTE_MS)
+    t.equal(count(), worker ? 1 : 0, 'every six hours')
+    await app.close()
+    mock.timers.tick(24 * 60 * MINUTE_MS)
+    t.equal(count(), 0, 'and not once it is closed')
+  })
+}
+
+t.test('a process that is closed before its first look for tokens makes none', async t => {
+  const looks = t.capture(KeepAlive.prototype, 'run', async () => {})
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const { app } = await buildApp(t, { clientId: 'local.looks', clientSecret: 'made up' })
+  await app.ready()
+  await app.close()
+  mock.timers.tick(24 * 60 * MINUTE_MS)
+  t.equal(looks().length, 0)
+})

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Install } from '../../src/index.ts'
-import { isPrivateAddress } from '../../src/portal/private-address.ts'
+import { isPrivateAddress } from '../../src/portal/rest/private-address.ts'
 import { Portals } from '../../src/portal/portal.ts'
 
 t.test('tells addresses inside the own networks from public ones', t => {

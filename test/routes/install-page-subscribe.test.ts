@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import type { PageOutcome } from '../../src/delivery/page-install.ts'
-import type { Receiver } from '../../src/delivery/receiver.ts'
+import type { PageOutcome } from '../../src/delivery/intake/page-install.ts'
+import type { Receiver } from '../../src/delivery/intake/receiver.ts'
 import { FST_B24_NO_PUBLIC_URL } from '../../src/errors.ts'
 import { Portals } from '../../src/portal/portal.ts'
 import { eventRoutes } from '../../src/routes/events.ts'
@@ -16,7 +16,7 @@ async function post (t: Test, afterInstall: PageParts['afterInstall'], outcome: 
   const taken = { status: 'installed', portal: new Portals({} as never).of(install), clientEndpoint, isFinished: false, ...outcome } as PageOutcome
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(eventRoutes, { bodyLimit: 10_000, receiver: {} as Receiver, page: { pages: { take: async () => taken }, options: {}, afterInstall } })
+  await app.register(eventRoutes, { bodyLimit: 10_000, closeTimeoutMs: 0, receiver: {} as Receiver, page: { pages: { take: async () => taken }, options: {}, afterInstall } })
   return await app.inject({
     method: 'POST', url: '/install?DOMAIN=x', payload: `PLACEMENT=DEFAULT&member_id=${install.memberId}`, headers: { 'content-type': 'application/x-www-form-urlencoded' }
   })
@@ -44,6 +44,7 @@ t.test('events outside of the permissions of the app are named, and do not keep 
 t.test('a portal that cannot be subscribed is not finished: the page can be opened again', async t => {
   const failures: Array<[afterInstall: PageParts['afterInstall'], code: string]> = [
     [async () => ({ refused: [], error: { code: 'OPERATION_TIME_LIMIT' } }), 'OPERATION_TIME_LIMIT'],
+    [async () => ({ refused: [], error: { code: '<meta http-equiv=refresh>' } }), 'FST_B24_PORTAL_CALL'],
     [async () => { throw new FST_B24_NO_PUBLIC_URL('x') }, 'FST_B24_NO_PUBLIC_URL'],
     [async () => { throw new DOMException('No answer in time', 'TimeoutError') }, 'FST_B24_PORTAL_UNAVAILABLE']
   ]

@@ -204,7 +204,7 @@ t.test('what nothing proves is refused, stores nothing, and is told no reason', 
   t.equal((await open({ fields: { member_id: 'a\nb' } })).statusCode, 400, 'no member_id of a portal')
   world.portal.paid = false
   const unpaid = await open()
-  t.match([unpaid.statusCode, unpaid.body], [402, /plan of your Bitrix24/])
+  t.match([unpaid.statusCode, unpaid.body], [503, /plan of your Bitrix24/])
 })
 
 t.test('a portal on an old server sends no application token: enough where it is known', async t => {
@@ -222,9 +222,9 @@ t.test('what cannot be known now is said, and leaves nothing', async t => {
   const cases: Array<[what: string, lift: () => () => void, statusCode: number, says: string]> = [
     ['the OAuth server is down', () => b24.fault('app.info', { status: 500 }), 503, 'FST_B24_OAUTH_UNAVAILABLE'],
     ['the portal is down', () => portal.fault('batch', { status: 502 }), 503, 'FST_B24_PORTAL_UNAVAILABLE'],
-    ['the portal bears no more calls', () => portal.fault('batch', refusal(503, 'QUERY_LIMIT_EXCEEDED')), 429, 'This does not work right now'],
-    ['the portal has no plan for apps', () => portal.fault('batch', refusal(401, 'ACCESS_DENIED', 'REST API is available only on commercial plans.')), 402, 'plan of your Bitrix24'],
-    ['the user may not use the app', () => portal.fault('batch', refusal(403, 'user_access_error')), 401, 'This page cannot be shown']
+    ['the portal bears no more calls', () => portal.fault('batch', refusal(503, 'QUERY_LIMIT_EXCEEDED')), 503, 'This does not work right now'],
+    ['the portal has no plan for apps', () => portal.fault('batch', refusal(401, 'ACCESS_DENIED', 'REST API is available only on commercial plans.')), 503, 'plan of your Bitrix24'],
+    ['the user may not use the app', () => portal.fault('batch', refusal(403, 'user_access_error')), 502, 'This page cannot be shown']
   ]
   for (const [what, fault, statusCode, says] of cases) {
     const lift = fault()

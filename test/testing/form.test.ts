@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
-import { encodeForm } from '../../src/testing/form.ts'
+import { encodeForm } from '../../src/testing/portal/form.ts'
 import { hasPhp } from '../helpers/php.ts'
 import { askPhp, trees } from '../helpers/php-forms.ts'
 

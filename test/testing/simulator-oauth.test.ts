@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { SimulatedPortal } from '../../src/testing/portal.ts'
+import type { SimulatedPortal } from '../../src/testing/portal/portal.ts'
 import { createSimulator, type Simulator } from '../../src/testing/simulator.ts'
 import { remember, secret } from '../helpers/secrets.ts'
 

@@ -2,8 +2,13 @@ import t, { type Test } from 'tap'
 import { buildRest, type CallOptions, type RestAnswer, type RestWorld } from '../helpers/rest-world.ts'
 import { secret } from '../helpers/secrets.ts'
 
+interface Reserved {
+  process_id: string | null
+  events: Array<{ ID: string, MESSAGE_ID: string, EVENT_DATA: { FIELDS: { ID: number } } }>
+}
+
 interface OfflineWorld extends RestWorld {
-  get (params?: object, options?: CallOptions): Promise<{ process_id: string | null, events: Array<Record<string, any>> }>
+  get (params?: object, options?: CallOptions): Promise<Reserved>
   /** Ids of the items in the rows that `get` brings. */
   fetchIds (params?: object): Promise<number[]>
   bind (connector?: string): Promise<RestAnswer>
@@ -13,7 +18,7 @@ async function buildOffline (t: Test): Promise<OfflineWorld> {
   const world = await buildRest(t)
   const { call } = world
   const bind = async (connector = '') => await call('event.bind', { event: 'onCrmDealUpdate', event_type: 'offline', auth_connector: connector })
-  const get: OfflineWorld['get'] = async (params, options) => (await call('event.offline.get', params, options)).body.result
+  const get: OfflineWorld['get'] = async (params, options) => (await call<Reserved>('event.offline.get', params, options)).body.result!
   await bind()
   return { ...world, bind, get, fetchIds: async params => (await get(params)).events.map(({ EVENT_DATA }) => EVENT_DATA.FIELDS.ID) }
 }
@@ -180,5 +185,5 @@ t.test('lists by pages', async t => {
   for (let id = 1; id <= 60; id++) portal.offlineEvents.put({ clientId: 'local.ours', connector: '' }, 'ONCRMDEALUPDATE', undefined, 1)
   for (let id = 1; id <= 60; id++) await portal.change(2, id)
   t.match(await call('event.offline.list'), { body: { total: 61, next: 50, result: [{ EVENT_DATA: false }] } })
-  t.match((await call('event.offline.list', { start: 50, order: { ID: 'DESC' } })).body.result.length, 11)
+  t.equal((await call<unknown[]>('event.offline.list', { start: 50, order: { ID: 'DESC' } })).body.result?.length, 11)
 })

@@ -1,7 +1,13 @@
 import t from 'tap'
-import { encodeForm } from '../../src/testing/form.ts'
+import { encodeForm } from '../../src/testing/portal/form.ts'
+import { RestError } from '../../src/testing/index.ts'
 import { buildRest, CLIENT_ID, type RestAnswer } from '../helpers/rest-world.ts'
 import { secret } from '../helpers/secrets.ts'
+
+interface BatchResult {
+  result: object
+  result_error: object
+}
 
 t.test('takes a call as a form, as JSON and by GET, with and without .json', async t => {
   const { portal, call, b24 } = await buildRest(t)
@@ -25,7 +31,7 @@ t.test('takes the token from the header, from auth, then from access_token', asy
   const token = (userId: number) => portal.issue({ userId }).accessToken
   const profileOf = async (fields: object, headers: Record<string, string> = {}) => {
     const response = await fetch(`${portal.clientEndpoint}profile`, { method: 'POST', body: encodeForm(fields), headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers } })
-    return (await response.json() as RestAnswer['body']).result?.ID
+    return (await response.json() as RestAnswer<{ ID: string }>['body']).result?.ID
   }
   t.equal(await profileOf({ auth: token(3), access_token: token(4) }, { authorization: `Bearer ${token(2)}` }), '2')
   t.equal(await profileOf({ auth: token(3), access_token: token(4) }), '3')
@@ -108,7 +114,7 @@ t.test('runs a batch', async t => {
   const { portal, call } = await buildRest(t)
   for (let id = 1; id <= 60; id++) portal.items.put(2, id)
   const cmd = { one: 'crm.item.get?entityTypeId=2&id=1', all: 'crm.item.list?entityTypeId=2&select[]=id', none: 'crm.item.get?entityTypeId=2&id=99', nested: 'batch?cmd[a]=profile', last: 'user.admin' }
-  const { status, body } = await call('batch', { halt: 0, cmd })
+  const { status, body } = await call<BatchResult>('batch', { halt: 0, cmd })
   t.equal(status, 200)
   t.match(body.result, {
     result: { one: { item: { id: 1 } }, last: true },
@@ -117,10 +123,10 @@ t.test('runs a batch', async t => {
     result_next: { all: 50 },
     result_time: { one: { operating: Number }, last: {} }
   })
-  t.strictSame(Object.keys(body.result.result), ['one', 'all', 'last'])
+  t.strictSame(Object.keys(body.result!.result), ['one', 'all', 'last'])
   t.strictSame(portal.calls[0]?.commands, ['crm.item.get', 'crm.item.list', 'crm.item.get', 'batch', 'user.admin'])
 
-  const halted = (await call('batch', { halt: 1, cmd }, { as: 'form' })).body.result
+  const halted = (await call<BatchResult>('batch', { halt: 1, cmd }, { as: 'form' })).body.result!
   t.strictSame([Object.keys(halted.result), Object.keys(halted.result_error)], [['one', 'all'], ['none']])
   const { result } = (await call('batch', { cmd: ['user.admin', 'scope'] })).body
   t.match(result, { result: [true, ['crm', 'task', 'user']], result_error: [], result_total: [], result_next: [] }, 'lists, and lists for empty maps, as PHP writes them')
@@ -195,4 +201,22 @@ t.test('redirects to the new address after a rename', async t => {
   t.equal(portal.memberId, memberId)
   t.equal(b24.portal('acme-new.bitrix24.com'), portal)
   t.equal(b24.portals().length, 1)
+})
+
+t.test('answers a method as a test has it, in batches too', async t => {
+  const { portal, call } = await buildRest(t)
+  t.match((await call('im.notify.system.add', { USER_ID: 1 })).body, { error: 'ERROR_METHOD_NOT_FOUND' })
+  const asked: unknown[] = []
+  portal.answer('im.notify.system.add', (params, user) => {
+    asked.push([params, user.id])
+    if (params['USER_ID'] === undefined) throw new RestError(400, 'USER_ID_EMPTY', 'User ID is empty')
+    return 42
+  })
+  t.match((await call('im.notify.system.add', { USER_ID: 1 })).body, { result: 42, time: { operating: Number } })
+  t.match(await call('IM.notify.system.add'), { status: 400, body: { error: 'USER_ID_EMPTY', error_description: 'User ID is empty' } })
+  const { body } = await call<BatchResult>('batch', { cmd: { one: 'im.notify.system.add?USER_ID=7' } })
+  t.match(body.result, { result: { one: 42 } })
+  t.strictSame(asked, [[{ USER_ID: 1 }, 1], [{}, 1], [{ USER_ID: '7' }, 1]])
+  portal.answer('profile', async () => ({ ID: '9' }))
+  t.strictSame((await call('profile')).body.result, { ID: '9' })
 })

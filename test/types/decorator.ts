@@ -1,5 +1,5 @@
 // Checked by `tsc --noEmit`, never run: what the types of the options and of `app.bitrix24` promise.
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Cluster, Redis } from 'ioredis'
 import type {
   Bitrix24, Bitrix24Event, DeadLetter, DeadLetterFilter, DeadLetterList, DeliveryOptions, FastifyBitrix24Options, HandlerContext, HandlerOptions, Health,
@@ -10,6 +10,7 @@ type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B 
 function expect<T extends true> (): T | undefined { return undefined }
 
 declare const bitrix24: Bitrix24
+expect<Equal<FastifyInstance['bitrix24'], Bitrix24>>()
 declare const cursor: string | undefined
 
 // Lifecycle hooks: the fact and the context of each.

@@ -6,7 +6,7 @@ import { checkEnvelope, envelopeProblem } from '../../src/wire/envelope-check.ts
 import { decodeForm } from '../../src/wire/form.ts'
 import { isSecretKey, redact } from '../../src/wire/redact.ts'
 import { emptyMap, type WireMap } from '../../src/wire/value.ts'
-import { encodeForm } from '../../src/testing/form.ts'
+import { encodeForm } from '../../src/testing/portal/form.ts'
 import { toMap } from '../helpers/php-forms.ts'
 
 const MEMBER_ID = '0123456789abcdef0123456789abcdef'

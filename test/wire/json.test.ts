@@ -4,7 +4,7 @@ import t from 'tap'
 import { decodeForm } from '../../src/wire/form.ts'
 import { decodeJson } from '../../src/wire/json.ts'
 import type { WireMap } from '../../src/wire/value.ts'
-import { encodeForm } from '../../src/testing/form.ts'
+import { encodeForm } from '../../src/testing/portal/form.ts'
 import { toMap } from '../helpers/php-forms.ts'
 
 const map = (tree: object) => toMap(tree as WireMap)

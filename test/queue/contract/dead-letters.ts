@@ -120,7 +120,7 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     const event = newEvent({ item: 'deal:1', coalesce: true })
     trial.work(queue, async (run) => {
       if (trial.runs.length === 1) await run.save('half')
-      if (trial.runs.length < 3) throw new Error('not yet')
+      if (trial.runs.length < 4) throw new Error('not yet')
     })
     await queue.add(event)
     await until(() => trial.runs.length === 1, 'it is tried')
@@ -129,8 +129,8 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     await trial.counted(queue, { waiting: 0, active: 0, dead: 1 })
     const [letter] = (await queue.deadLetters.list()).letters
     assert.equal(await queue.deadLetters.replay(letter!.id), true)
-    await trial.settled(queue, 3)
-    assert.deepEqual(trial.runs.map(({ coalesced, progress }) => [coalesced, progress]), [[1, undefined], [2, undefined], [2, undefined]])
+    await trial.settled(queue, 4)
+    assert.deepEqual(trial.runs.map(({ coalesced, progress }) => [coalesced, progress]), [[1, undefined], [2, undefined], [2, undefined], [2, undefined]])
   },
 
   async 'keeps what dies again after it was put back' (trial) {

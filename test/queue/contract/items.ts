@@ -114,7 +114,7 @@ export const ITEMS: Record<string, (trial: Trial) => Promise<void>> = {
     trial.work(queue, async () => {
       if (trial.runs.length === items.size) gate.open()
       await gate.opened
-    }, items.size)
+    }, 2 * items.size)
     await trial.settled(queue, events.length)
     assert.deepEqual(trial.runs.map(({ coalesced }) => coalesced), events.map(() => 2))
   }

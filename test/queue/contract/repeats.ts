@@ -7,6 +7,8 @@ import { addAll, dead, failed, newEvent, newEvents, newGate, type Seen, type Tri
 const REPEATED = { item: 'deal:1', coalesce: true }
 /** Long enough for a repeat to come meanwhile, however busy the machine is. */
 const HELD_MS = 1_500
+/** Longer than any case goes on. */
+const HOUR_MS = 60 * 60 * 1000
 
 /** Waiting repeats become one; none is lost. */
 export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
@@ -18,6 +20,22 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
     await trial.settled(queue, 1)
     assert.deepEqual(trial.runs.map(({ attempt, coalesced, progress }) => [attempt, coalesced, progress]), [[1, 100, undefined]])
     assert.ok(events.some(({ id }) => id === trial.ids[0]))
+  },
+
+  async 'hands over the newest of the repeats that became one' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    await addAll(queue, [1, 2, 3].map(payload => newEvent({ ...REPEATED, payload })))
+    trial.work(queue, async () => {
+      if (trial.runs.length > 1) return
+      await gate.opened
+      return failed()
+    })
+    await until(() => trial.runs.length === 1, 'it runs')
+    await addAll(queue, [4, 5].map(payload => newEvent({ ...REPEATED, payload })))
+    gate.open()
+    await trial.settled(queue, 2)
+    assert.deepEqual(trial.runs.map(({ event: { payload }, coalesced }) => [payload, coalesced]), [[3, 3], [5, 5]])
   },
 
   async 'handles each repeat that may not be coalesced' (trial) {
@@ -67,6 +85,73 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'lets every handler see a repeat that comes during a run that is then for later' (trial) {
     await seesRepeat(trial, { status: 'later', delayMs: HELD_MS }, 'running')
+  },
+
+  async 'tries a repeat at once that comes while its event waits for its next attempt, its attempts counted anew' (trial) {
+    const queue = await trial.open({ backoffMs: HOUR_MS })
+    trial.work(queue, async (run) => {
+      if (trial.runs.length === 5) return
+      await run.save('half')
+      return failed()
+    })
+    for (let tries = 1; tries <= 5; tries++) {
+      await queue.add(newEvent(REPEATED))
+      await until(() => trial.runs.length === tries, `try ${tries}`)
+      if (tries < 5) await trial.counted(queue, { waiting: 1, active: 0, dead: 0 })
+    }
+    await trial.settled(queue, 5)
+    assert.deepEqual(trial.runs.map(({ attempt, coalesced, progress }) => [attempt, coalesced, progress]), [1, 2, 3, 4, 5].map(count => [1, count, undefined]))
+    assert.deepEqual(trial.dead, [])
+  },
+
+  async 'tries a repeat at once that comes during a run that then fails, its attempts counted anew' (trial) {
+    const queue = await trial.open({ backoffMs: HOUR_MS })
+    const gate = newGate()
+    trial.work(queue, async (run) => {
+      if (trial.runs.length > 1) return
+      await run.save('half')
+      await gate.opened
+      return failed()
+    })
+    await queue.add(newEvent(REPEATED))
+    await until(() => trial.runs.length === 1, 'the first runs')
+    await addAll(queue, newEvents(2, REPEATED))
+    gate.open()
+    await trial.settled(queue, 2)
+    assert.deepEqual(trial.runs.map(({ attempt, coalesced, progress }) => [attempt, coalesced, progress]), [[1, 1, undefined], [1, 3, undefined]])
+  },
+
+  async 'counts attempts anew for a repeat that comes when its event is in line again' (trial) {
+    const queue = await trial.open({ backoffMs: 1 })
+    const [first, other] = [newGate(), newGate()]
+    trial.work(queue, async ({ event, attempt }) => {
+      const isOther = (event as { item?: string }).item === undefined
+      await (isOther ? other : first).opened
+      if (!isOther && (trial.runs.length === 1 || attempt < 3)) return failed()
+    }, 1)
+    await queue.add(newEvent(REPEATED))
+    await until(() => trial.runs.length === 1, 'the first runs')
+    await queue.add(newEvent())
+    first.open()
+    await until(() => trial.runs.length === 2, 'the other runs')
+    await sleep(300)
+    await queue.add(newEvent(REPEATED))
+    other.open()
+    await trial.settled(queue, 5)
+    assert.deepEqual(trial.runs.slice(2).map(({ attempt, coalesced }) => [attempt, coalesced]), [[1, 2], [2, 2], [3, 2]])
+    assert.deepEqual(trial.dead, [])
+  },
+
+  async 'does not end a wait for later because of a repeat' (trial) {
+    const queue = await trial.open()
+    trial.work(queue, () => trial.runs.length === 1 ? { status: 'later', delayMs: HELD_MS } : undefined)
+    await queue.add(newEvent(REPEATED))
+    await trial.counted(queue, { waiting: 1, active: 0, dead: 0 })
+    await queue.add(newEvent(REPEATED))
+    await trial.settled(queue, 2)
+    const [first, second] = trial.runs as [Seen, Seen]
+    assert.ok(second.beganAt - (first.endedAt as number) >= HELD_MS - 10)
+    assert.deepEqual([second.attempt, second.coalesced], [1, 2])
   },
 
   async 'handles what comes after a dead letter of its item, on its own' (trial) {

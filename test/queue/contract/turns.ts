@@ -35,6 +35,59 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.ok(place <= 20, `as number ${place}`)
   },
 
+  async 'leaves places for other portals while the handlers of one hang' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    trial.work(queue, async ({ event }) => {
+      if ((event as { payload: unknown }).payload === 'hangs') await gate.opened
+    }, 16)
+    await queue.add(newEvent({ memberId: 'portal-z' }))
+    await trial.settled(queue, 1)
+    const hanging = ['portal-a', 'portal-b'].map(memberId => newEvents(300, { memberId, payload: 'hangs' }))
+    await Promise.all(hanging.flat().map(event => queue.add(event)))
+    const begun = () => new Set(trial.runs.map(({ event: { memberId } }) => memberId))
+    await until(() => begun().has('portal-a') && begun().has('portal-b'), 'both are at work')
+    for (let i = 0; i < 20; i++) {
+      const event = newEvent({ memberId: `portal-${'cd'[i % 2]}` })
+      await queue.add(event)
+      await until(() => trial.ids.includes(event.id), 'another portal has its turn', 3_000)
+    }
+    assert.ok(trial.runs.filter(({ endedAt }) => endedAt === undefined).length >= 13, 'most places are taken')
+    gate.open()
+    await trial.settled(queue, 621)
+    assert.equal(new Set(trial.ids).size, 621)
+    assert.equal(trial.ids.length, 621)
+  },
+
+  async 'gives all places to a portal that is alone' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    trial.work(queue, async ({ event }) => { if ((event as { first?: true }).first !== true) await gate.opened }, 2)
+    await queue.add(newEvent({ first: true, code: 'ONAPPINSTALL', turn: '? 198.51.100.1' }))
+    await trial.settled(queue, 1)
+    await addAll(queue, newEvents(20))
+    await until(() => trial.runs.length === 3, 'both places are taken')
+    gate.open()
+    await trial.settled(queue, 21)
+  },
+
+  async 'leaves places for other portals while the lifecycle hooks of one hang' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    trial.work(queue, async ({ event }) => {
+      if ((event as { payload: unknown }).payload === 'hangs') await gate.opened
+    }, 8)
+    await queue.add(newEvent({ memberId: 'portal-z' }))
+    await trial.settled(queue, 1)
+    await addAll(queue, newEvents(20, { first: true, code: 'ONAPPINSTALL', payload: 'hangs' }))
+    await until(() => trial.runs.length >= 6, 'the portal has its share')
+    const event = newEvent({ memberId: 'portal-b' })
+    await queue.add(event)
+    await until(() => trial.ids.includes(event.id), 'another has its turn', 3_000)
+    gate.open()
+    await trial.settled(queue, 22)
+  },
+
   async 'counts an event with a turn of its own for that, and not for its portal' (trial) {
     const queue = await trial.open()
     const forged = newEvents(500, { turn: '? 198.51.100.1' })

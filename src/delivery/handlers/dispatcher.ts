@@ -1,0 +1,142 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { FST_B24_CLOSING } from '../../errors.ts'
+import { createEvent, type Bitrix24Event, type EventFacts } from '../../events/event.ts'
+import type { EventHooks, Registration } from '../../events/hooks.ts'
+import type { Aborting } from '../../time/abort.ts'
+import type { Portal } from '../../portal/portal.ts'
+import { longestBackoffOf } from '../../queue/backoff.ts'
+import type { QueuedEvent, Run } from '../../queue/queue.ts'
+import type { Envelope } from '../../wire/envelope.ts'
+import type { DeliverySettings } from '../delivery-options.ts'
+import { isLimit } from './failure.ts'
+import { HandlerRunContext, type HandlerContext } from './handler-context.ts'
+import { runHandler, type RunLimits } from './handler-run.ts'
+import type { LifecycleHookList } from './lifecycle-hooks.ts'
+import type { Announcement } from '../receipt.ts'
+
+export interface DispatcherParts {
+  hooks: EventHooks<HandlerContext>
+  lifecycle: LifecycleHookList
+  limits: RunLimits
+  /** How what failed is tried again; `undefined` where it is not. */
+  retries?: RetryPlan | undefined
+}
+
+export type RetryPlan = Pick<DeliverySettings, 'attempts' | 'backoffMs'>
+
+/** One pass over the handlers of an event. */
+export interface Pass {
+  portal: Portal
+  log: FastifyBaseLogger
+  facts?: EventFacts
+  /** Ids of handlers that have succeeded already, and are not to run again. */
+  done?: Iterable<string>
+  /** Told of each handler that succeeds while another is still to come, or has failed; awaited. */
+  succeeded?: (id: string) => Promise<void>
+  /** Something of this event has failed before. */
+  hasFailed?: boolean
+  /** Ends the pass: what runs has its signal aborted, the rest is not run. */
+  run?: Aborting
+}
+
+/** The pass over a queued event: what succeeds is kept with the progress of its run, and not run at the next attempt. */
+export function passOf (run: Run, { id, receivedAt }: QueuedEvent, portal: Portal, log: FastifyBaseLogger, progress: { done?: string[] } = {}): Pass {
+  const done = [...progress.done ?? []]
+  return {
+    portal,
+    log,
+    done,
+    facts: { id, receivedAt, attempt: run.attempt, coalesced: run.coalesced },
+    run,
+    succeeded: async (handler) => {
+      done.push(handler)
+      await run.save({ ...progress, done })
+    }
+  }
+}
+
+/** Runs handlers and hooks, one after another; one that fails does not keep the others from theirs. */
+export class Dispatcher {
+  readonly #parts: DispatcherParts
+  readonly #misfits = new Map<string, number>()
+
+  constructor (parts: DispatcherParts) {
+    this.#parts = parts
+  }
+
+  /** How many fields did not fit their documented type, by event; counted where an event has handlers. */
+  get misfits (): Record<string, number> {
+    return Object.fromEntries(this.#misfits)
+  }
+
+  /** Hands an event to its handlers; resolves with the errors of those that failed, or were not run because of the signal. */
+  async dispatch (envelope: Envelope, pass: Pass): Promise<Error[]> {
+    const errors: Error[] = []
+    const registrations = this.#parts.hooks.match(envelope.event)
+    if (registrations.length === 0) return errors
+    const { event, misfits } = createEvent(envelope, pass.facts)
+    if (misfits > 0) this.#misfits.set(event.name, (this.#misfits.get(event.name) ?? 0) + misfits)
+    const done = new Set(pass.done)
+    const due = registrations.filter(registration => !done.has(registration.id) && registration.accepts(event))
+    for (const [index, registration] of due.entries()) {
+      if (isOver(pass)) return [...errors, new FST_B24_CLOSING()]
+      const error = await this.#handle(registration, event, pass)
+      if (error !== undefined) errors.push(error)
+      else if (index < due.length - 1 || errors.length > 0 || pass.hasFailed === true) await pass.succeeded?.(registration.id)
+    }
+    return errors
+  }
+
+  /** Runs the lifecycle hooks of one name; resolves with the errors of those that failed, or were not run. */
+  async announce ({ hook: name, fact }: Announcement, pass: Pass): Promise<Error[]> {
+    const { portal, log, done, succeeded, run } = pass
+    const errors: Error[] = []
+    const isDone = new Set(done)
+    for (const { id, hook } of this.#parts.lifecycle.get(name)) {
+      if (isDone.has(id)) continue
+      if (isOver(pass)) return [...errors, new FST_B24_CLOSING()]
+      const context = new HandlerRunContext(portal, log, { hook: name, portal: portal.domain }, run)
+      const error = await this.#run(() => hook({ portal, ...fact } as never, context), context)
+      if (error === undefined) {
+        await succeeded?.(id)
+        continue
+      }
+      errors.push(error)
+      context.log.error({ err: error, ...this.#outlook(pass, error) }, 'lifecycle hook failed')
+      this.#parts.lifecycle.tell('onHandlerError', { error, portal, hook: name }, { log: context.log })
+    }
+    return errors
+  }
+
+  async #handle (registration: Registration<HandlerContext>, event: Bitrix24Event, pass: Pass): Promise<Error | undefined> {
+    const { portal, log, run } = pass
+    const context = new HandlerRunContext(portal, log, { event: event.id, code: event.code, portal: portal.domain }, run)
+    const error = await this.#run(() => registration.handler(event, context), context)
+    if (error !== undefined) {
+      context.log.error({ err: error, ...this.#outlook(pass, error) }, 'handler failed')
+      this.#parts.lifecycle.tell('onHandlerError', { error, event, portal }, { log: context.log })
+    }
+    return error
+  }
+
+  /** What comes after a failure. A portal that takes no more calls says itself, on its error, when it does. */
+  #outlook ({ facts, run }: Pass, error: Error): Record<string, number> {
+    const { attempt = 1 } = facts ?? {}
+    const { retries } = this.#parts
+    if (retries === undefined) return { attempt }
+    const { attempts, backoffMs } = retries
+    const isLast = attempt >= attempts || isLimit(error) || run?.isAborted === true
+    return { attempt, attempts, ...(!isLast && { retryWithinMs: longestBackoffOf(attempt, backoffMs) }) }
+  }
+
+  async #run (call: () => unknown, context: HandlerRunContext): Promise<Error | undefined> {
+    const error = await runHandler(call, this.#parts.limits, error => context.abort(error))
+    context.end()
+    return error
+  }
+}
+
+/** What has not begun then is not to begin: it did not fail, and nobody is told of it. */
+function isOver ({ run }: Pass): boolean {
+  return run?.isAborted === true
+}

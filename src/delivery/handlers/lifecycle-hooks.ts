@@ -1,0 +1,100 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { FST_B24_HOOK_UNSUPPORTED } from '../../errors.ts'
+import { definitionOf } from '../../events/definition-of.ts'
+import type { Bitrix24Event } from '../../events/event.ts'
+import { HandlerIds } from '../../events/handler-ids.ts'
+import { didYouMean } from '../../nearest-name.ts'
+import type { Portal } from '../../portal/portal.ts'
+import type { DeadLetter } from '../dead-letters/dead-letters.ts'
+import type { HandlerContext } from './handler-context.ts'
+import type { RejectReason } from '../reject-reason.ts'
+
+/** What each lifecycle hook is called with. */
+export interface LifecycleHooks {
+  /** A portal installed the app; the OAuth server confirmed it, and the install is stored. */
+  onInstall: LifecycleHook<{ portal: Portal, reinstall: boolean }, HandlerContext>
+  /** A portal runs another version of the app. */
+  onUpdate: LifecycleHook<{ portal: Portal, version?: string | undefined, previousVersion?: string | undefined }, HandlerContext>
+  /** A portal removed the app; `clean`: its user asked to delete the app's data too. The app has no rights there any more. */
+  onUninstall: LifecycleHook<{ portal: Portal, clean: boolean }, HandlerContext>
+  /** Bitrix24 made a system user for the app on this portal. */
+  onUserReady: LifecycleHook<{ portal: Portal, userId?: number | undefined }, HandlerContext>
+  /** A post was refused. Nobody waits for it, and it never holds a secret. */
+  onReject: LifecycleHook<{ reason: RejectReason, memberId: string, event: string }>
+  /** A handler or a lifecycle hook threw, or ran into its time limit. Nobody waits for it. */
+  onHandlerError: LifecycleHook<HandlerFailure>
+  /** No token of the portal is good any more: one of its admins has to open or install the app again. */
+  onReauthRequired: LifecycleHook<{ portal: Portal }>
+  /** The portal has to pay, or is gone: the app cannot act on it until it is back. */
+  onSuspended: LifecycleHook<{ portal: Portal }>
+  /** The portal has another address; its `memberId` stays. */
+  onPortalRenamed: LifecycleHook<{ portal: Portal, from: string, to: string }>
+  /** An event could not be handled, and is kept as a dead letter. Told in the process whose attempt was the last. */
+  onDeadLetter: LifecycleHook<{ letter: DeadLetter }>
+}
+
+/** What failed: a handler of `event`, or the lifecycle hook of the name `hook`. */
+export type HandlerFailure = { error: Error, portal: Portal } & (
+  { event: Bitrix24Event, hook?: never } | { hook: Exclude<LifecycleHookName, ToldHookName>, event?: never }
+)
+
+export type LifecycleHook<Fact, Context = LifecycleContext> = (fact: Fact, context: Context) => unknown
+export type LifecycleHookName = keyof LifecycleHooks
+/** Hooks that hear of what is decided already. */
+type ToldHookName = 'onReject' | 'onHandlerError' | 'onReauthRequired' | 'onSuspended' | 'onPortalRenamed' | 'onDeadLetter'
+export type LifecycleFact<N extends LifecycleHookName> = Parameters<LifecycleHooks[N]>[0]
+
+export interface LifecycleContext {
+  log: FastifyBaseLogger
+}
+
+export const HOOK_NAMES: readonly string[] = [
+  'onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject', 'onHandlerError', 'onReauthRequired', 'onSuspended', 'onPortalRenamed',
+  'onDeadLetter'
+] satisfies LifecycleHookName[]
+
+/** A hook as it was registered. */
+export interface NamedHook<N extends LifecycleHookName> {
+  /** The same in all processes of one program, whatever hooks come before it; no other of this name has it. */
+  readonly id: string
+  readonly hook: LifecycleHook<LifecycleFact<N>, Parameters<LifecycleHooks[N]>[1]>
+}
+
+/** The functions registered by `addHook`, in the order of registration. */
+export class LifecycleHookList {
+  readonly #ids = new HandlerIds()
+  readonly #hooks = new Map<string, Array<{ id: string, hook: LifecycleHook<never, never> }>>()
+
+  /**
+   * @param id made from the name and text of the function, unless it is given; a given one has a space, as no app can give it to a handler
+   * @throws FST_B24_HOOK_UNSUPPORTED for an unknown name, or a hook that is no function
+   */
+  add<N extends LifecycleHookName> (name: N, hook: LifecycleHooks[N], id?: `${string} ${string}`): void {
+    if (!HOOK_NAMES.includes(name)) throw new FST_B24_HOOK_UNSUPPORTED(`there is no '${String(name)}', only ${HOOK_NAMES.join(', ')}${hint(name)}`)
+    if (typeof hook !== 'function') throw new FST_B24_HOOK_UNSUPPORTED(`'${name}' needs a function`)
+    const others = this.#hooks.get(name) ?? []
+    // One function may be registered twice, and runs twice.
+    const twins = others.filter(other => other.hook === hook).length
+    this.#hooks.set(name, [...others, { id: id ?? `${this.#ids.idOf(name, undefined, hook)}${twins === 0 ? '' : ` ${twins}`}`, hook }])
+  }
+
+  get<N extends LifecycleHookName> (name: N): ReadonlyArray<NamedHook<N>> {
+    return (this.#hooks.get(name) ?? []) as Array<NamedHook<N>>
+  }
+
+  /** Runs the hooks of something that is decided already: a failing one is logged. Never rejects, so that nobody need wait. */
+  async tell<N extends ToldHookName> (name: N, fact: LifecycleFact<N>, context: LifecycleContext): Promise<void> {
+    for (const { hook } of this.get(name)) {
+      try {
+        await hook(fact, context)
+      } catch (error) {
+        context.log.error({ err: error, hook: name }, 'lifecycle hook failed')
+      }
+    }
+  }
+}
+
+function hint (name: unknown): string {
+  if (typeof name !== 'string') return ''
+  return definitionOf(name) === undefined ? didYouMean(name, HOOK_NAMES) : `; for events there is on('${name}', …)`
+}

@@ -1,0 +1,131 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import { FST_B24_CLOSING, FST_B24_INSTALL_PENDING } from '../../errors.ts'
+import { digestOfPosted } from '../../installs/application-token.ts'
+import type { InstallStore, StoredInstall } from '../../installs/store.ts'
+import { applyFact, type OpenedFact } from '../../installs/transitions.ts'
+import type { CheckQueue } from '../lifecycle/check-queue.ts'
+import type { AskOpener, Opener } from '../../portal/rest/opener.ts'
+import type { Portal, Portals } from '../../portal/portal.ts'
+import type { Aborting } from '../../time/abort.ts'
+import type { Envelope } from '../../wire/envelope.ts'
+import type { PagePost } from '../../wire/page-post.ts'
+import type { EventCounts } from '../event-counts.ts'
+import { installOf, wasKnown } from '../lifecycle/lifecycle-proof.ts'
+import type { PairCheck, VerifiedPair } from '../lifecycle/pair-check.ts'
+import type { Post } from '../post.ts'
+import { rejected, type Rejection } from '../receipt.ts'
+import type { Intake } from './receiver.ts'
+import type { Rejections } from '../rejections.ts'
+
+export interface PageInstallParts {
+  store: InstallStore
+  portals: Portals
+  intake: Intake
+  rejections: Rejections
+  counts: EventCounts
+  pairs: PairCheck
+  /** Where the checks of installs take turns. */
+  checks: CheckQueue
+  askOpener: AskOpener
+  /** Aborts when the app closes. */
+  closing: Aborting
+  /** Longest wait for a worker, ms. @default 10000 */
+  mostWaitMs?: number | undefined
+}
+
+/** What came of a post of a page. `clientEndpoint` is the portal's REST base, as the OAuth server names it. */
+export type PageOutcome =
+  /** The install is stored; `isFinished`: the portal has the app installed, and waits for no `installFinish`. */
+  | { status: 'installed', portal: Portal, clientEndpoint: string, isFinished: boolean }
+  /** The app was opened where it is installed. */
+  | { status: 'open', portal: Portal, clientEndpoint: string }
+  | { status: 'not_admin', clientEndpoint: string }
+  | Rejection
+
+const SHORTEST_PAUSE_MS = 10
+const LONGEST_PAUSE_MS = 250
+
+/** Takes what a user's browser posts to the install page: believes it as little as an event, and asks beside whether the user is an admin. */
+export class PageInstall {
+  readonly #parts: PageInstallParts
+
+  constructor (parts: PageInstallParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY, FST_B24_CLOSING: nothing was stored
+   * @throws FST_B24_PORTAL_UNAVAILABLE and the like when the portal does not tell who its user is: nothing was stored
+   * @throws FST_B24_INSTALL_PENDING when the install is stored, and no worker takes it
+   * @throws FST_B24_HANDLER_FAILED where handlers run before the answer
+   */
+  async take (page: PagePost, { ip, log }: { ip: string, log: FastifyBaseLogger }): Promise<PageOutcome> {
+    const { store, rejections, counts } = this.#parts
+    const post: Post = { envelope: envelopeOf(page), token: digestOfPosted(page.applicationToken), ip }
+    try {
+      const outcome = await this.#judge(page, post, await store.get(page.memberId), log)
+      const reason = outcome.status === 'rejected' ? outcome.reason : outcome.status
+      if (reason === 'installed' || reason === 'open') counts.accepted++
+      else rejections.tell(reason, post.envelope, log)
+      return outcome
+    } catch (error) {
+      counts.unavailable++
+      throw error
+    }
+  }
+
+  async #judge (page: PagePost, post: Post, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<PageOutcome> {
+    // Portals on servers of their own that are old send none; where one is known already, it stays.
+    const token = post.token ?? (isActive(stored) ? stored.install.token : undefined)
+    if (token === undefined) return rejected('no_tokens')
+    const source = { ip: post.ip, isProven: wasKnown(post, stored) }
+    const tokens = { access_token: page.accessToken, refresh_token: page.refreshToken, server_endpoint: page.serverEndpoint }
+    const verified = await this.#parts.pairs.check(page.memberId, tokens, source)
+    if (verified.status === 'rejected') return verified
+    const { grant } = verified
+    const { isAdmin, isInstalled = grant.installed === true } = await this.#ask(verified, page.memberId, source)
+    const { clientEndpoint } = grant
+    const isOpen = isInstalled && isActive(stored)
+    if (!isAdmin) return isOpen ? { status: 'open', portal: this.#parts.portals.of(stored.install), clientEndpoint } : { status: 'not_admin', clientEndpoint }
+    const fact: OpenedFact = {
+      type: 'opened', ts: Math.floor(Date.now() / 1000), version: grant.version, isFinished: isInstalled, ...installOf(page.memberId, token, verified)
+    }
+    const portal = await this.#apply({ ...post, facts: [fact] }, fact, stored, log)
+    return isOpen ? { status: 'open', portal, clientEndpoint } : { status: 'installed', portal, clientEndpoint, isFinished: isInstalled }
+  }
+
+  async #ask ({ grant }: VerifiedPair, memberId: string, { ip, isProven }: { ip: string, isProven: boolean }): Promise<Opener> {
+    const { checks, askOpener, closing: { signal } } = this.#parts
+    const { domain, clientEndpoint, pair: { accessToken } } = grant
+    return await checks.run(ip, isProven ? memberId : undefined, async () => await askOpener({ memberId, domain, clientEndpoint, accessToken, signal }))
+  }
+
+  /** Gives the install to whoever handles lifecycle events, so that its hooks are told as those of an event are. */
+  async #apply (post: Post, fact: OpenedFact, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<Portal> {
+    const { intake } = this.#parts
+    if (stored !== undefined && applyFact(stored.install, fact, Date.now()).install === stored.install) return this.#parts.portals.of(stored.install)
+    await intake.take(post, stored, log)
+    return isActive(stored) ? this.#parts.portals.of(stored.install) : await this.#untilActive(fact.memberId)
+  }
+
+  async #untilActive (memberId: string): Promise<Portal> {
+    const { store, closing: { signal }, mostWaitMs = 10_000 } = this.#parts
+    const end = performance.now() + mostWaitMs
+    for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      const stored = await store.get(memberId)
+      if (isActive(stored)) return this.#parts.portals.of(stored.install)
+      if (performance.now() > end) throw new FST_B24_INSTALL_PENDING()
+      await sleep(pause, undefined, { signal, ref: false }).catch(() => { throw new FST_B24_CLOSING() })
+    }
+  }
+}
+
+function isActive (stored: StoredInstall | undefined): stored is StoredInstall {
+  return stored?.install.state === 'active'
+}
+
+/** What the queue, the log and `onReject` see of the post. */
+function envelopeOf ({ memberId }: PagePost): Envelope {
+  return { event: 'ONAPPINSTALL', auth: { member_id: memberId } }
+}

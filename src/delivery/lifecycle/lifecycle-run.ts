@@ -1,0 +1,101 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { INSTALL_PATIENCE_MS, type Claims } from '../../installs/claims.ts'
+import type { StoredInstall } from '../../installs/store.ts'
+import { sourceOf } from './source-of.ts'
+import { once } from '../../time/once-per-outage.ts'
+import type { Outcome, QueuedEvent, Run } from '../../queue/queue.ts'
+import { bareError } from '../../store-failure.ts'
+import { passOf, type Dispatcher } from '../handlers/dispatcher.ts'
+import type { EventCounts } from '../event-counts.ts'
+import { setbackOf } from '../handlers/failure.ts'
+import type { Lifecycle, LifecycleProgress, Settled } from './lifecycle.ts'
+import { wasKnown } from './lifecycle-proof.ts'
+import { claimOf, type Post } from '../post.ts'
+import type { Rejections } from '../rejections.ts'
+import { StrangerTurns } from './stranger-turns.ts'
+import { waitByAge } from '../wait-by-age.ts'
+
+export interface LifecycleRunParts {
+  lifecycle: Lifecycle
+  claims: Claims
+  dispatcher: Dispatcher
+  rejections: Rejections
+  counts: EventCounts
+  log: FastifyBaseLogger
+  /** Most checks of strangers at once: forged installs must not take every place of the worker. */
+  mostStrangers: number
+}
+
+interface Progress extends LifecycleProgress {
+  /** Ids of the hooks and handlers that have succeeded. */
+  done?: string[]
+}
+
+/** Waits before an OAuth server that could not tell is asked again, ms: as long as the event waits already, within these. */
+const SHORTEST_WAIT_MS = 1_000
+const LONGEST_WAIT_MS = 60_000
+/** Until a stranger's turn may have come, ms. */
+const TURN_MS = 500
+
+/** Takes one attempt at a lifecycle event: prove it, apply it, tell the hooks, then the handlers. */
+export class LifecycleRun {
+  readonly #parts: LifecycleRunParts
+  readonly #turns: StrangerTurns
+  readonly #tellAway = once(error => this.#parts.log.warn({ err: error }, 'the OAuth server is away: installs wait for it'), 2 * LONGEST_WAIT_MS)
+
+  constructor (parts: LifecycleRunParts) {
+    this.#parts = parts
+    this.#turns = new StrangerTurns(parts.mostStrangers)
+  }
+
+  /** @throws FST_B24_STORE_UNAVAILABLE */
+  async run (run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined): Promise<Outcome> {
+    const progress: Progress = { ...run.progress as Progress | undefined }
+    const stranger = (progress.facts ?? post.facts) === undefined && !wasKnown(post, stored) ? sourceOf(post.ip) : undefined
+    if (stranger !== undefined && !this.#turns.enter(stranger)) return { status: 'later', delayMs: TURN_MS * (1 + Math.random()) }
+    const settled = await this.#settle(stranger, run, event, post, stored, progress)
+    if ('delayMs' in settled || 'error' in settled) return settled
+    await this.#parts.claims.close(claimOf(post), event.id)
+    if (settled.status === 'rejected') this.#parts.rejections.drop(settled.reason, post.envelope, this.#parts.log)
+    if (settled.status === 'stale') this.#parts.counts.stale++
+    return settled.status === 'accepted' ? await this.#tell(run, event, post, settled, progress) : { status: 'done' }
+  }
+
+  async #settle (
+    stranger: string | undefined, run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined, progress: Progress
+  ): Promise<Settled | Outcome & { status: 'later' | 'dead' }> {
+    try {
+      return await this.#parts.lifecycle.settle(post, stored, progress, async (kept) => {
+        Object.assign(progress, kept)
+        await run.save(progress)
+      })
+    } catch (error) {
+      return await this.#later(error as Error & { code?: string }, event, post)
+    } finally {
+      if (stranger !== undefined) this.#turns.leave(stranger)
+    }
+  }
+
+  async #later (error: Error & { code?: string }, event: QueuedEvent, post: Post): Promise<Outcome & { status: 'later' | 'dead' }> {
+    const isLost = error.code === 'FST_B24_INSTALL_LOST'
+    if (!isLost && error.code !== 'FST_B24_OAUTH_UNAVAILABLE' && error.code !== 'FST_B24_INSTALL_BUSY') throw error
+    if (error.code === 'FST_B24_OAUTH_UNAVAILABLE') this.#tellAway(Object.assign(bareError(error.cause ?? error), { portal: event.memberId }))
+    const isPatient = !isLost && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
+    if (isPatient) return { status: 'later', delayMs: waitByAge(event.receivedAt, SHORTEST_WAIT_MS, LONGEST_WAIT_MS) }
+    await this.#parts.claims.lose(claimOf(post), event.id)
+    return { status: 'dead', error }
+  }
+
+  async #tell (
+    run: Run, event: QueuedEvent, { envelope, facts }: Post, { portal, announcements }: Settled & { status: 'accepted' }, progress: Progress
+  ): Promise<Outcome> {
+    const { dispatcher, log, counts } = this.#parts
+    const pass = passOf(run, event, portal, log, progress)
+    const errors: Error[] = []
+    for (const announcement of announcements) errors.push(...await dispatcher.announce(announcement, pass))
+    if (facts === undefined) errors.push(...await dispatcher.dispatch(envelope, { ...pass, hasFailed: errors.length > 0 }))
+    if (errors.length > 0) return setbackOf(errors, event.receivedAt)
+    counts.handled++
+    return { status: 'done' }
+  }
+}

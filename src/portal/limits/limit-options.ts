@@ -1,0 +1,42 @@
+import { check, complete, isNumberIn } from '../../option-checks.ts'
+import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates } from './portal-limits.ts'
+
+export interface PortalLimitOptions {
+  /**
+   * Calls that a portal takes at once.
+   * @default 50, as on the usual plans; Enterprise takes 250
+   */
+  burst?: number | undefined
+  /**
+   * Calls a second that it takes after that.
+   * @default 2, as on the usual plans; Enterprise takes 5
+   */
+  drainPerSecond?: number | undefined
+  /**
+   * Longest that a call waits for its place, ms. One that would have to wait longer fails at once, with FST_B24_PORTAL_LIMIT.
+   * @default 5000
+   */
+  waitMs?: number | undefined
+}
+
+/** `PortalLimitOptions`, checked and complete. */
+export interface PortalLimitSettings extends BucketRates {
+  waitMs: number
+}
+
+const DEFAULTS: PortalLimitSettings = { ...BUCKET_RATES, waitMs: 5_000 }
+const RANGES: ReadonlyArray<[name: keyof PortalLimitSettings, least: number, most: number]> = [
+  ['burst', 1, 100_000],
+  ['drainPerSecond', 0.1, 10_000],
+  ['waitMs', 0, LONGEST_CLOSED_MS]
+]
+
+/**
+ * Puts the defaults in.
+ * @throws FST_B24_INVALID_OPTIONS
+ */
+export function completePortalLimits (options: PortalLimitOptions): PortalLimitSettings {
+  const settings = complete('portalLimits', DEFAULTS, options)
+  for (const [name, least, most] of RANGES) check(isNumberIn(settings[name], least, most), `portalLimits.${name} must be a number from ${least} to ${most}`)
+  return settings
+}

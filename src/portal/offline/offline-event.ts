@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto'
+import { decodeJson } from '../../wire/json.ts'
+
+/** An event that waited in a portal's queue. */
+export interface OfflineEvent {
+  /** The same whenever this row of this queue is read again, and of no other. */
+  id: string
+  memberId: string
+  /** In capitals. */
+  code: string
+  /** As it came: JSON, of which numbers may be text and text numbers. `undefined` where the event has no data. */
+  data: unknown
+  /** Bitrix24's own: the same for all events of this code with these data. */
+  messageId: string
+  /** Portal user who caused it. */
+  userId?: number
+  /** When the portal made it, ms since the epoch (of whole seconds); `undefined` where that cannot be read. */
+  timestamp: number | undefined
+}
+
+/** A row of a portal's queue. */
+export interface OfflineRow {
+  /** Number of the row. */
+  rowId: string
+  messageId: string
+  /** Who reserved it; empty where nobody did, and where the portal does not say. */
+  processId: string
+  /** It was put aside as one that could not be handled. */
+  isError: boolean
+  event: OfflineEvent
+}
+
+/** Rows that are read of one answer: no portal gives so many. */
+const MOST_ROWS = 1_000
+/** Longest data of a row, as JSON; what is posted may be as long, unless told otherwise. */
+const LONGEST_DATA = 262_144
+
+/** Reads the rows of `event.offline.get` or `event.offline.list`. */
+export function readRows (memberId: string, rows: unknown): OfflineRow[] {
+  return (Array.isArray(rows) ? rows : []).slice(0, MOST_ROWS).map((row: unknown) => readRow(memberId, (row ?? {}) as Record<string, unknown>))
+}
+
+function readRow (memberId: string, row: Record<string, unknown>): OfflineRow {
+  const [rowId, messageId, at, code] = ['ID', 'MESSAGE_ID', 'TIMESTAMP_X', 'EVENT_NAME'].map(name => String(row[name] ?? '')) as [string, string, string, string]
+  const userId = userOf(row['EVENT_ADDITIONAL'])
+  const timestamp = Date.parse(at)
+  return {
+    rowId,
+    messageId,
+    processId: String(row['PROCESS_ID'] ?? ''),
+    isError: Number(row['ERROR'] ?? 0) === 1,
+    event: {
+      id: idOf(memberId, rowId, messageId, at),
+      memberId,
+      code: code.toUpperCase(),
+      data: dataOf(row['EVENT_DATA']),
+      messageId,
+      ...(userId !== undefined && { userId }),
+      timestamp: Number.isNaN(timestamp) ? undefined : timestamp
+    }
+  }
+}
+
+/** A row that waits takes in what happens again, and has another time then: it is another event. */
+function idOf (...parts: string[]): string {
+  return `offline-${createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)}`
+}
+
+/** PHP's false stands for none. What no sender of events may write is left out: so the event is not lost, nor is it a danger. */
+function dataOf (data: unknown): unknown {
+  if (typeof data !== 'object' || data === null) return undefined
+  const text = JSON.stringify({ data })
+  if (text.length > LONGEST_DATA) return undefined
+  try {
+    return decodeJson(text)['data']
+  } catch {
+    return undefined
+  }
+}
+
+/** 0 stands for nobody. */
+function userOf (additional: unknown): number | undefined {
+  const userId = Number((additional as { user_id?: unknown } | null | undefined)?.user_id ?? 0)
+  return Number.isSafeInteger(userId) && userId > 0 ? userId : undefined
+}

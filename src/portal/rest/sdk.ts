@@ -1,0 +1,25 @@
+import type { B24OAuth } from '@bitrix24/b24jssdk'
+
+/** The official SDK. */
+export type Sdk = typeof import('@bitrix24/b24jssdk')
+
+type Ajax = ReturnType<B24OAuth['getHttpClient']>['ajaxClient']
+
+/** What axios, with which the SDK calls portals, gives to its adapter. */
+export type AjaxConfig = Parameters<Extract<Ajax['defaults']['adapter'], (...args: never[]) => unknown>>[0]
+
+/** Loads the SDK: a third of a second, which no app pays before its first call. */
+export async function loadSdk (): Promise<Sdk> {
+  return await import('@bitrix24/b24jssdk')
+}
+
+type Restrictions = NonNullable<ConstructorParameters<Sdk['B24OAuth']>[2]>['restrictionParams']
+
+/** Nothing waits in the SDK and nothing is repeated there: both is done for all processes together. */
+export const UNRESTRICTED: NonNullable<Restrictions> = {
+  rateLimit: { burstLimit: 1e9, drainRate: 1e6, adaptiveEnabled: false },
+  operatingLimit: { windowMs: 600_000, limitMs: Number.MAX_SAFE_INTEGER, heavyPercent: 100 },
+  adaptiveConfig: { enabled: false, thresholdPercent: 100, coefficient: 0, maxDelay: 0 },
+  maxRetries: 1,
+  retryOnNetworkError: false
+}

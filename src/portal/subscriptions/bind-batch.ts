@@ -1,0 +1,87 @@
+import type { BindingChange } from './binding-diff.ts'
+import type { CallOptions, Rest } from '../rest/rest.ts'
+
+/** Why a portal does not make a change; `code` is Bitrix24's own. */
+export interface RefusedEvent {
+  event: string
+  code: string
+}
+
+/** What became of some changes. */
+export interface ChangeOutcome {
+  made: BindingChange[]
+  refused: Array<{ change: BindingChange, code: string }>
+}
+
+/** Calls that Bitrix24 takes in one. */
+const MOST_COMMANDS = 50
+/** The code where `event.bind` answers false and no more. */
+const NOT_BOUND = 'NOT_BOUND'
+
+interface CommandError {
+  error?: unknown
+  error_description?: unknown
+}
+
+/** Makes changes of a portal's bindings, up to fifty with one call. */
+export async function makeChanges (rest: Pick<Rest, 'call'>, memberId: string, changes: readonly BindingChange[], options: CallOptions): Promise<ChangeOutcome> {
+  const outcome: ChangeOutcome = { made: [], refused: [] }
+  for (const batch of batchesOf(changes)) {
+    const answer = await callBatch(rest, memberId, batch, options)
+    for (const [index, change] of batch.entries()) {
+      const code = refusalOf(answer, nameOf(index))
+      if (code === undefined) outcome.made.push(change)
+      else outcome.refused.push({ change, code })
+    }
+  }
+  return outcome
+}
+
+/** The connector is a matter of the whole call, so that each has a batch of its own. */
+function batchesOf (changes: readonly BindingChange[]): BindingChange[][] {
+  const connectors = new Set(changes.map(({ connector }) => connector))
+  return [...connectors].flatMap(connector => {
+    const own = changes.filter(change => change.connector === connector)
+    return Array.from({ length: Math.ceil(own.length / MOST_COMMANDS) }, (_, page) => own.slice(page * MOST_COMMANDS, (page + 1) * MOST_COMMANDS))
+  })
+}
+
+async function callBatch (rest: Pick<Rest, 'call'>, memberId: string, batch: readonly BindingChange[], options: CallOptions): Promise<Record<string, unknown>> {
+  const [{ connector }] = batch as [BindingChange]
+  const cmd = Object.fromEntries(batch.map((change, index) => [nameOf(index), commandOf(change)]))
+  try {
+    return await rest.call(memberId, 'batch', { halt: 0, cmd, ...(connector !== '' && { auth_connector: connector }) }, options)
+  } catch (error) {
+    const { portalCode } = error as { portalCode?: string }
+    // What the plan has not, it has for no change.
+    if (portalCode?.toUpperCase() !== 'WRONG_LICENSE') throw error
+    return { result_error: Object.fromEntries(batch.map((_, index) => [nameOf(index), { error: portalCode }])) }
+  }
+}
+
+function commandOf ({ method, event, handler, userId, offline, connector }: BindingChange): string {
+  const params = new URLSearchParams({ event })
+  if (offline) {
+    params.set('event_type', 'offline')
+    if (connector !== '') params.set('auth_connector', connector)
+  } else {
+    params.set('handler', handler)
+    // Without it an unbind would be one for the bindings of all users.
+    if (userId !== 0 || method === 'event.unbind') params.set('auth_type', String(userId))
+  }
+  return `${method}?${params}`
+}
+
+/** Where nothing failed, PHP's empty map is a list. */
+function refusalOf ({ result, result_error: errors }: Record<string, unknown>, name: string): string | undefined {
+  const { error, error_description: description } = (errors as Record<string, CommandError> | undefined)?.[name] ?? {}
+  if (error === undefined) return (result as Record<string, unknown> | undefined)?.[name] === false ? NOT_BOUND : undefined
+  // The handler is bound, or another process is about to do it.
+  if (String(error).toUpperCase() === 'ERROR_CORE' && /\balready\b/i.test(String(description))) return undefined
+  return String(error).slice(0, 100)
+}
+
+/** No name may look like an index: PHP would make a list of them. */
+function nameOf (index: number): string {
+  return `c${index}`
+}

@@ -1,0 +1,68 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { InstallStore } from '../../installs/store.ts'
+import {
+  FST_B24_CLOSING, FST_B24_NO_PUBLIC_URL, FST_B24_OAUTH_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE
+} from '../../errors.ts'
+import { type FleetReport, type FleetSyncOptions, syncFleet } from './fleet-sync.ts'
+import { handlerUrlOf } from './public-url.ts'
+import type { Rest } from '../rest/rest.ts'
+import { Subscriptions, type SyncReport } from './subscriptions.ts'
+import { type SubscriptionOptions, wantedEvents } from './wanted-events.ts'
+
+export interface SubscriptionParts {
+  rest: Pick<Rest, 'call'>
+  store: Pick<InstallStore, 'get' | 'scan'>
+  /** Codes that the app's handlers name. */
+  hooks: { readonly codes: readonly string[] }
+  /** Checked by `checkPublicUrl()`. */
+  publicUrl: string | undefined
+  prefix: string
+  /** Checked by `checkSubscriptions()`. */
+  options: SubscriptionOptions
+  log: Pick<FastifyBaseLogger, 'info' | 'warn'>
+}
+
+export interface OpenedSubscriptions {
+  /** Without a `publicUrl` it rejects with FST_B24_NO_PUBLIC_URL, as `syncFleet` does. */
+  subscriptions: Pick<Subscriptions, 'sync'>
+  /** For `app.bitrix24.syncSubscriptions()`. */
+  syncFleet: (options?: FleetSyncOptions) => Promise<FleetReport>
+  /**
+   * For the hooks `onInstall` and `onUpdate`: subscribes the portal. Rejects where another attempt may help; logs where not. `undefined`
+   * without a `publicUrl`.
+   */
+  subscribe: ((fact: { portal: { memberId: string } }) => Promise<void>) | undefined
+}
+
+/** What passes by itself. */
+const PASSING = [FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING]
+
+/** Puts the parts of the subscriptions together. */
+export function openSubscriptions ({ rest, store, hooks, publicUrl, prefix, options, log }: SubscriptionParts): OpenedSubscriptions {
+  if (publicUrl === undefined) {
+    const refuse = async () => { throw new FST_B24_NO_PUBLIC_URL('portals have to know where to post events') }
+    return { subscriptions: { sync: refuse }, syncFleet: refuse, subscribe: undefined }
+  }
+  const { offline, authConnector = '' } = options
+  const subscriptions = new Subscriptions({
+    rest,
+    store,
+    wanted: () => wantedEvents(hooks.codes, options),
+    handlerUrl: handlerUrlOf(publicUrl, prefix),
+    offlineConnector: offline === undefined ? undefined : authConnector
+  })
+  return {
+    subscriptions,
+    syncFleet: async (options) => await syncFleet(subscriptions, store, options),
+    subscribe: async ({ portal }) => {
+      const { report, failure } = await subscriptions.attempt(portal.memberId)
+      tell(report, log)
+      if (PASSING.some(Passing => failure instanceof Passing)) throw failure
+    }
+  }
+}
+
+function tell ({ memberId, domain, bound, unbound, refused, error }: SyncReport, log: SubscriptionParts['log']): void {
+  if (error !== undefined || refused.length > 0) log.warn({ memberId, domain, bound, unbound, refused, error }, 'a portal is not subscribed to all events')
+  else log.info({ memberId, domain, bound, unbound }, 'a portal is subscribed')
+}

@@ -1,0 +1,80 @@
+import { FST_B24_PORTAL_GONE, FST_B24_PORTAL_SUSPENDED, FST_B24_REAUTH_REQUIRED } from '../../errors.ts'
+import type { Install, PairOwner, SealedPair } from '../../installs/install.ts'
+import type { Sealer } from '../../oauth/seal.ts'
+
+/** What a call to a portal needs. Secret: never logged. */
+export interface PortalAccess {
+  memberId: string
+  domain: string
+  /** REST base of the portal, ends with `/rest/`. */
+  clientEndpoint: string
+  /** Origin of the OAuth server that made the token. */
+  oauthServer: string
+  accessToken: string
+  /** End of the access token, ms since the epoch. */
+  expiresAt: number
+  /** Portal user whom the token stands for. */
+  userId: number | undefined
+  /** One more at each new pair of the portal: tells a newer token from an older one. */
+  generation: number
+  /** Whose pair: the installer's, or the system user's when the installer's chain is dead. */
+  owner: PairOwner
+  /** The portal refused the app when it was asked last: an answer to this token ends that. */
+  isOnTrial: boolean
+}
+
+/** The pair that stands for the app at a portal now. */
+export interface PairInUse {
+  owner: PairOwner
+  pair: SealedPair
+  generation: number
+}
+
+const OWNERS: readonly PairOwner[] = ['installer', 'systemUser']
+
+/** The pairs of a portal that may be good, the one to use first. */
+export function livePairs (install: Install): PairInUse[] {
+  return OWNERS.flatMap((owner) => {
+    const pair = install[owner]
+    return pair === undefined || pair.isDead === true ? [] : [{ owner, pair, generation: pair.generation ?? 0 }]
+  })
+}
+
+/**
+ * The pair to act on a portal with, its hour over or not.
+ *
+ * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE where none is to be used now
+ */
+export function pairInUse (memberId: string, install: Install | undefined, now: number): { install: Install, used: PairInUse } {
+  if (install === undefined) {
+    throw new FST_B24_REAUTH_REQUIRED(memberId, 'the app is not installed there, and an outgoing webhook brings none')
+  }
+  if (install.state === 'uninstalled') throw new FST_B24_PORTAL_GONE()
+  const { suspension } = install
+  if (suspension !== undefined && now < suspension.retryAt) {
+    throw suspension.reason === 'uninstalled' ? new FST_B24_PORTAL_GONE() : new FST_B24_PORTAL_SUSPENDED(memberId)
+  }
+  const [used] = livePairs(install)
+  if (install.state === 'reauth_required' || used === undefined) {
+    throw new FST_B24_REAUTH_REQUIRED(memberId, 'a user of the portal must open or install the app again')
+  }
+  return { install, used }
+}
+
+/** @throws FST_B24_SEAL_UNREADABLE */
+export function accessOf (install: Install, { owner, pair, generation }: PairInUse, sealer: Sealer): PortalAccess {
+  const { memberId, domain, clientEndpoint, oauthServer } = install
+  const { accessToken, expiresAt } = sealer.open(pair.sealed, memberId)
+  return {
+    memberId,
+    domain,
+    clientEndpoint,
+    oauthServer,
+    accessToken,
+    expiresAt,
+    userId: pair.userId,
+    generation,
+    owner,
+    isOnTrial: install.state === 'suspended'
+  }
+}

@@ -1,0 +1,152 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Install, PairOwner } from '../../installs/install.ts'
+import type { InstallStore } from '../../installs/store.ts'
+import { unavailable } from '../../oauth/request.ts'
+import type { Sealer } from '../../oauth/seal.ts'
+import { refreshGrant, type RefreshedPair } from '../../oauth/token-endpoint.ts'
+import type { AccessRecord } from './access-record.ts'
+import type { AppRefusals } from './app-refusals.ts'
+import { allowedServer, locatePortal } from './portal-address.ts'
+import { accessOf, livePairs, pairInUse, type PairInUse, type PortalAccess } from './portal-access.ts'
+import type { PortalNews } from './portal-news.ts'
+import type { Standing } from './standing.ts'
+
+export interface OAuthKeys {
+  clientId: string
+  clientSecret: string
+  /** Origins that may be given the secret. */
+  allowedServers: readonly string[]
+  /** Longest wait for an answer, ms: giving up too early loses the new pair, and with it the access to the portal. @default 30000 */
+  timeoutMs?: number | undefined
+}
+
+export interface RefreshParts {
+  store: InstallStore
+  record: AccessRecord
+  standing: Standing
+  sealer: Sealer
+  oauth: OAuthKeys
+  refusals: AppRefusals
+  news: Pick<PortalNews, 'renamed'>
+  log: Pick<FastifyBaseLogger, 'warn'>
+  now: () => number
+  /** Time in which the answer of a process that lost its lock may still arrive, ms. */
+  graceMs: number
+  /** Breaks everything off. */
+  signal: AbortSignal
+}
+
+/** Rest of its hour that a token must have, ms. */
+const MARGIN_MS = 60_000
+/** Each round, another writer has changed the pair. */
+const MOST_ROUNDS = 8
+/** A new pair is nowhere else: the old one is dead. */
+const KEEP_PATIENCE_MS = 300_000
+
+/** Trades pairs for new ones. Its caller holds the lock of the portal; should that have lapsed, no newer pair is overwritten. */
+export class TokenRefresh {
+  readonly #parts: RefreshParts
+
+  constructor (parts: RefreshParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * The kept token, when it is good for a minute more and not the one that the portal `refused`.
+   *
+   * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE, FST_B24_SEAL_UNREADABLE, FST_B24_STORE_UNAVAILABLE
+   */
+  async kept (memberId: string, refused: number | undefined): Promise<PortalAccess | undefined> {
+    const { install, used } = await this.#read(memberId)
+    return this.#goodOf(install, used, refused)
+  }
+
+  /** The kept token when it is good by now, or a new one. @throws as `kept`, FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE */
+  async refresh (memberId: string, refused: number | undefined): Promise<PortalAccess> {
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      const { install, used } = await this.#read(memberId)
+      const known = this.#goodOf(install, used, refused)
+      if (known !== undefined) return known
+      const next = await this.#trade(install, used)
+      if (next !== undefined) return accessOf(next, livePairs(next)[0] as PairInUse, this.#parts.sealer)
+    }
+    throw unavailable('the pair changed all the time')
+  }
+
+  /** Trades the pair of one user, unless that was done since `before`, ms since the epoch. @throws as `refresh` */
+  async refreshIdle (memberId: string, owner: PairOwner, before: number): Promise<void> {
+    const { install } = await this.#read(memberId)
+    const pair = livePairs(install).find(pair => pair.owner === owner)
+    if (pair !== undefined && refreshedAt(pair) < before) await this.#trade(install, pair)
+  }
+
+  async #read (memberId: string): Promise<{ install: Install, used: PairInUse }> {
+    const stored = await this.#parts.store.get(memberId)
+    return pairInUse(memberId, stored?.install, this.#parts.now())
+  }
+
+  #goodOf (install: Install, used: PairInUse, refused: number | undefined): PortalAccess | undefined {
+    const isFresh = used.pair.expiresAt - this.#parts.now() > MARGIN_MS
+    // What a portal refuses by itself, no new token would change.
+    const isUsable = install.state === 'active' || install.suspension?.by === 'portal'
+    return isFresh && used.generation !== refused && isUsable ? accessOf(install, used, this.#parts.sealer) : undefined
+  }
+
+  /** The record with the new pair; `undefined` when the record must be read again to know what to do. */
+  async #trade (install: Install, used: PairInUse): Promise<Install | undefined> {
+    const { standing, sealer, oauth: { clientId, clientSecret, allowedServers, timeoutMs = 30_000 }, refusals, now, signal } = this.#parts
+    const { memberId, oauthServer } = install
+    const origin = allowedServer(oauthServer, allowedServers)
+    refusals.check(memberId)
+    const { refreshToken } = sealer.open(used.pair.sealed, memberId)
+    const answer = await refreshGrant({ origin, clientId, clientSecret, refreshToken, timeoutMs, signal, now })
+    if (answer.status === 'ok') {
+      refusals.accept()
+      return await this.#keep(install, used, answer)
+    }
+    const { errorClass, error } = answer
+    const asked = { memberId, owner: used.owner, generation: used.generation }
+    if (errorClass === 'config') refusals.refuse(memberId, error)
+    if (errorClass === 'payment_required' || errorClass === 'uninstalled') await standing.suspend(asked, { reason: errorClass, error })
+    else if (!await this.#isReplaced(memberId, used)) await standing.discard(asked, error)
+    return undefined
+  }
+
+  async #keep (install: Install, { owner, pair: known, generation }: PairInUse, answer: RefreshedPair): Promise<Install | undefined> {
+    const { record, sealer, news, log, signal } = this.#parts
+    const { memberId } = install
+    if (answer.memberId !== memberId) throw unavailable('a pair of another portal')
+    const { pair: { expiresAt, accessToken }, clientEndpoint, domain, scope, appStatus: status } = answer
+    const { userId = known.userId } = answer
+    const pair = { sealed: sealer.seal(answer.pair, memberId), expiresAt, ...(userId !== undefined && { userId }) }
+    const fact = { type: 'refreshed' as const, owner, generation, pair, clientEndpoint, domain, scope, status }
+    const { outcome, install: next } = await record.write(memberId, fact, { patienceMs: KEEP_PATIENCE_MS, signal })
+    if (outcome !== 'refreshed' || next === undefined) {
+      log.warn({ memberId, owner }, 'a refresh was answered too late: a newer pair is kept')
+      return undefined
+    }
+    if (clientEndpoint === install.clientEndpoint) return next
+    // Where the server does not say the domain, the address does.
+    const { install: located = next } = await locatePortal(next, accessToken, this.#parts).catch(() => ({ install: next }))
+    if (located.domain !== install.domain) news.renamed(memberId, install.domain, located.domain)
+    return located
+  }
+
+  /** A process that stood still, and lost its lock by that, may be the one that has the new pair. */
+  async #isReplaced (memberId: string, { owner, generation }: PairInUse): Promise<boolean> {
+    const { store, graceMs, signal } = this.#parts
+    const end = performance.now() + graceMs
+    for (;;) {
+      const pair = (await store.get(memberId))?.install[owner]
+      if ((pair?.generation ?? 0) !== generation) return true
+      if (performance.now() >= end) return false
+      await sleep(25 + Math.random() * 75, undefined, { signal }).catch(() => { throw unavailable('broken off') })
+    }
+  }
+}
+
+/** When a pair was made, as far as it is known, ms since the epoch. */
+export function refreshedAt ({ pair: { refreshedAt, expiresAt } }: PairInUse): number {
+  return refreshedAt ?? expiresAt - 3_600_000
+}

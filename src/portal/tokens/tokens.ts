@@ -1,0 +1,198 @@
+import { setMaxListeners } from 'node:events'
+import type { FastifyBaseLogger } from 'fastify'
+import { FST_B24_CLOSING, FST_B24_REAUTH_REQUIRED } from '../../errors.ts'
+import type { Install, PairOwner } from '../../installs/install.ts'
+import type { InstallStore } from '../../installs/store.ts'
+import type { Sealer } from '../../oauth/seal.ts'
+import { unavailable } from '../../oauth/request.ts'
+import { settlesWithin } from '../../time/settles-within.ts'
+import { AccessRecord } from './access-record.ts'
+import { AppRefusals } from './app-refusals.ts'
+import { underLock } from '../locks/held-lock.ts'
+import type { Locks } from '../locks/locks.ts'
+import type { PortalAccess } from './portal-access.ts'
+import { locatePortal } from './portal-address.ts'
+import type { PortalNews } from './portal-news.ts'
+import { Standing, type Refusal } from './standing.ts'
+import { TokenRefresh, type OAuthKeys } from './token-refresh.ts'
+
+export interface TokensParts {
+  store: InstallStore
+  locks: Locks
+  sealer: Sealer
+  oauth: OAuthKeys
+  news: PortalNews
+  log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
+  /** @default Date.now */
+  now?: (() => number) | undefined
+  times?: Partial<TokenTimes> | undefined
+}
+
+export interface TokenTimes {
+  /** Time after which others take over from a process that was killed in a refresh, ms. @default 5000 */
+  lockMs: number
+  /** Longest wait of a caller, ms. @default 10000 */
+  waitMs: number
+  /** Time in which the answer of a process that lost its lock may still arrive, ms. @default 2000 */
+  graceMs: number
+}
+
+const TIMES: TokenTimes = { lockMs: 5_000, waitMs: 10_000, graceMs: 2_000 }
+
+/** The tokens to act on portals with. A pair is refreshed when it is needed, by one process at a time. */
+export class Tokens {
+  readonly #parts: TokensParts
+  readonly #times: TokenTimes
+  readonly #refresh: TokenRefresh
+  readonly #record: AccessRecord
+  readonly #standing: Standing
+  readonly #end = new AbortController()
+  /** Refreshes and questions under way, by portal: who needs the same waits for them. */
+  readonly #refreshes = new Map<string, Promise<PortalAccess>>()
+  readonly #questions = new Map<string, Promise<Install>>()
+  readonly #underWay = new Set<Promise<unknown>>()
+  #isClosed = false
+
+  constructor (parts: TokensParts) {
+    const { store, sealer, oauth, news, log, now = Date.now, times } = parts
+    this.#parts = parts
+    this.#times = { ...TIMES, ...times }
+    this.#record = new AccessRecord(store, now)
+    const { graceMs } = this.#times
+    const { signal } = this.#end
+    setMaxListeners(0, signal)
+    const record = this.#record
+    const standing = this.#standing = new Standing({ record, news, log, now, signal })
+    const refusals = new AppRefusals({ log, now })
+    this.#refresh = new TokenRefresh({ store, record, standing, sealer, oauth, refusals, news, log, now, graceMs, signal })
+  }
+
+  /**
+   * A token of a portal that is good for a minute more. One read of the store, unless it must be refreshed.
+   *
+   * @throws FST_B24_REAUTH_REQUIRED also for a portal that is known by a webhook alone
+   * @throws FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE, FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE,
+   * FST_B24_SEAL_UNREADABLE, FST_B24_CLOSING
+   */
+  async access (memberId: string): Promise<PortalAccess> {
+    return await this.#find(memberId, undefined)
+  }
+
+  /** Another token than the one that the portal refused: a newer one that is kept by now, or a new one. @throws as `access` */
+  async renew (refused: PortalAccess): Promise<PortalAccess> {
+    return await this.#find(refused.memberId, refused.generation)
+  }
+
+  /**
+   * The token of another user, for one whose user the portal refuses; `undefined` when there is none. The pair of that user is
+   * given up. `error` is the portal's word.
+   *
+   * @throws as `access`
+   */
+  async replace (refused: PortalAccess, error: string): Promise<PortalAccess | undefined> {
+    await this.#keepWord(refused, this.#standing.discard(refused, error))
+    const next = await this.access(refused.memberId).catch((error: unknown) => {
+      if (!(error instanceof FST_B24_REAUTH_REQUIRED)) throw error
+      return undefined
+    })
+    return next?.generation === refused.generation ? undefined : next
+  }
+
+  /** Keeps that the portal refuses the app, whoever it asks for. Never rejects. */
+  async suspend (refused: PortalAccess, { reason, error }: Omit<Refusal, 'by'>): Promise<void> {
+    await this.#keepWord(refused, this.#standing.suspend(refused, { reason, by: 'portal', error }))
+  }
+
+  /** Keeps that a portal that had refused the app took a token. Never rejects. */
+  async resume (taken: PortalAccess): Promise<void> {
+    await this.#keepWord(taken, this.#standing.resume(taken))
+  }
+
+  /**
+   * The same token with the address of the portal as its OAuth server tells it now, for a portal that moved.
+   *
+   * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS, FST_B24_STORE_UNAVAILABLE
+   */
+  async locate (access: PortalAccess): Promise<PortalAccess> {
+    const known = (await this.#parts.store.get(access.memberId))?.install
+    if (known === undefined) return access
+    const isNews = known.clientEndpoint !== access.clientEndpoint || known.domain !== access.domain
+    const { domain, clientEndpoint } = isNews ? known : await this.#ask(known, access.accessToken)
+    return { ...access, domain, clientEndpoint }
+  }
+
+  /** Refreshes the pair of one user, unless that was done since `before`, ms since the epoch, or another is at it. @throws as `access` */
+  async refreshIdle (memberId: string, owner: PairOwner, before: number): Promise<void> {
+    if (this.#isClosed) throw new FST_B24_CLOSING()
+    const work = async () => await this.#refresh.refreshIdle(memberId, owner, before).then(() => true)
+    await this.#track(this.#locked(memberId, work, async () => true))
+  }
+
+  /** Takes nothing on, waits for the refreshes under way, and breaks off those that take too long. */
+  async close (withinMs = 5_000): Promise<void> {
+    this.#isClosed = true
+    await settlesWithin(Promise.allSettled(this.#underWay), withinMs)
+    this.#end.abort()
+    await Promise.allSettled(this.#underWay)
+  }
+
+  async #find (memberId: string, refused: number | undefined): Promise<PortalAccess> {
+    for (;;) {
+      const kept = await this.#refresh.kept(memberId, refused)
+      if (kept !== undefined) return kept
+      const access = await (this.#refreshes.get(memberId) ?? this.#start(memberId, refused))
+      // It may be another's refresh, who did not know that this one is refused.
+      if (access.generation !== refused) return access
+    }
+  }
+
+  #start (memberId: string, refused: number | undefined): Promise<PortalAccess> {
+    if (this.#isClosed) throw new FST_B24_CLOSING()
+    const work = () => this.#refresh.refresh(memberId, refused)
+    const refresh = this.#track(this.#locked(memberId, work, () => this.#refresh.kept(memberId, refused)))
+    return shared(this.#refreshes, memberId, refresh, this.#times.waitMs)
+  }
+
+  #ask (install: Install, accessToken: string): Promise<Install> {
+    const { memberId } = install
+    const locate = async (): Promise<Install> => {
+      const parts = { record: this.#record, oauth: this.#parts.oauth, signal: this.#end.signal }
+      const { outcome, install: located = install } = await locatePortal(install, accessToken, parts)
+      const isRenamed = outcome === 'located' && located.domain !== install.domain
+      if (isRenamed) this.#parts.news.renamed(memberId, install.domain, located.domain)
+      return located
+    }
+    return this.#questions.get(memberId) ?? shared(this.#questions, memberId, this.#track(locate()), this.#times.waitMs)
+  }
+
+  #locked<T> (memberId: string, work: () => Promise<T>, glance: () => Promise<T | undefined>): Promise<T> {
+    const { lockMs, waitMs } = this.#times
+    return underLock(this.#parts.locks, { name: `refresh:${memberId}`, lockMs, waitMs, signal: this.#end.signal }, work, glance)
+  }
+
+  /** What a portal says of the app is no secret to its next call: that it cannot be kept now fails nothing. */
+  async #keepWord ({ memberId }: PortalAccess, work: Promise<void>): Promise<void> {
+    await this.#track(work).catch(error => this.#parts.log.warn({ err: error, memberId }, 'what a portal says of the app is not kept'))
+  }
+
+  #track<T> (work: Promise<T>): Promise<T> {
+    const settled = () => { this.#underWay.delete(work) }
+    this.#underWay.add(work)
+    work.then(settled, settled)
+    return work
+  }
+}
+
+/** Keeps the work among what is under way until it ends, and bounds the wait for it; it goes on after that. */
+function shared<T> (list: Map<string, Promise<T>>, name: string, work: Promise<T>, waitMs: number): Promise<T> {
+  const answer = new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => reject(unavailable('no answer yet')), waitMs)
+    const settle = () => {
+      clearTimeout(timer)
+      list.delete(name)
+    }
+    work.then(value => { settle(); resolve(value) }, error => { settle(); reject(error) })
+  })
+  list.set(name, answer)
+  return answer
+}

@@ -1,0 +1,121 @@
+import type { AppKeys } from '../../redis/keys.ts'
+
+/** Time after which nobody calls for an item any more that found it taken, ms. */
+const CALLERS_LIFE_MS = 60_000
+
+/** What the ledger says when a run begins. */
+export interface Entry {
+  /** `false` while another run holds the item. */
+  free: boolean
+  /** Repeats that became part of the event while it waited. */
+  repeats: number
+}
+
+/** Who holds an item, or found it taken. */
+export interface Holder {
+  /** BullMQ's token of this run: the next run of the same job has another. Empty for who found it taken. */
+  token: string
+  item: string
+}
+
+// Lets the attempts of a job that failed count anew; returns whether it had. Workers that died of it stay counted: what kills them
+// must come to an end, even if it changes all the time.
+export const renewFunction = `
+local function renew(job)
+  local failed = redis.call('HGET', queue .. job, 'atm')
+  if not failed then return false end
+  redis.call('HINCRBY', queue .. job, 'ats', -failed)
+  redis.call('HDEL', queue .. job, 'atm')
+  return true
+end
+`
+
+// What scripts need to keep items apart; `queue` is the prefix of the queue's keys.
+// An item is held as long as BullMQ's own lock of the run that took it: who dies lets go when that lapses. A job that found it held
+// is put down once it has been put off, to be called when the item is free; it comes again by itself anyway, so such a list may end unread.
+export const ledgerFunctions = ({ busy, repeats }: AppKeys): string => `
+local busy, repeats = '${busy}', '${repeats}'
+local function isHeld(holder)
+  if not holder then return false end
+  local token, job = string.match(holder, '^(%S+) (.*)$')
+  return redis.call('GET', queue .. job .. ':lock') == token
+end
+local function begin(job)
+  local item = string.match(redis.call('HGET', queue .. job, 'name') or '', '^%S+ (.+)$')
+  if not item then return 1, 0 end
+  local own = (redis.call('GET', queue .. job .. ':lock') or '') .. ' ' .. job
+  local holder = redis.call('HGET', busy, item)
+  if holder ~= own and isHeld(holder) then return 0, 0 end
+  redis.call('HSET', busy, item, own)
+  return 1, tonumber(redis.call('HGET', repeats, job) or 0)
+end
+local function await(job, item)
+  if not isHeld(redis.call('HGET', busy, item)) then return job end
+  local callers = busy .. ':' .. item
+  redis.call('ZADD', callers, 'NX', (redis.call('ZRANGE', callers, -1, -1, 'WITHSCORES')[2] or 0) + 1, job)
+  redis.call('PEXPIRE', callers, ${CALLERS_LIFE_MS})
+  return false
+end
+local function free(job, token, item)
+  if token == '' then return await(job, item) end
+  if redis.call('HGET', busy, item) ~= token .. ' ' .. job then return false end
+  redis.call('HDEL', busy, item)
+  for _ = 1, 16 do
+    local caller = redis.call('ZPOPMIN', busy .. ':' .. item)[1]
+    if not caller then return false end
+    if redis.call('ZSCORE', queue .. 'delayed', caller) then return caller end
+  end
+  return false
+end
+${renewFunction}
+local function absorb(job)
+  local repeated = redis.call('HGET', queue .. job, 'deid')
+  local last = repeated and redis.call('HGET', queue .. 'dn:' .. repeated, 'jid')
+  if not last then return false end
+  redis.call('HINCRBY', repeats, job, 1 + (redis.call('HGET', repeats, last) or 0))
+  redis.call('HDEL', repeats, last)
+  redis.call('HSET', queue .. job, 'data', redis.call('HGET', queue .. 'dn:' .. repeated, 'data'))
+  redis.call('DEL', queue .. 'dn:' .. repeated)
+  renew(job)
+  redis.call('HINCRBY', queue .. job, 'ats', -1)
+  return true
+end`
+
+/**
+ * Says whether a run may begin, and what it stands for: BullMQ keeps repeats of one event of an item apart, but not different
+ * events of it. The scripts write it; here stands what they said, until the run is over.
+ */
+export class ItemLedger {
+  readonly #call: (jobId: string) => void
+  readonly #entries = new Map<string, Entry>()
+  readonly #holders = new Map<string, Holder>()
+
+  /** `call` brings a job that waits for an item back at once. */
+  constructor (call: (jobId: string) => void) {
+    this.#call = call
+  }
+
+  /** Notes what a script said of a job that it fetched. */
+  note (jobId: string, entry: Entry): void {
+    this.#entries.set(jobId, entry)
+  }
+
+  /** Begins a run of a job that was fetched. */
+  begin (jobId: string, holder: Holder | undefined): Entry {
+    const entry = this.#entries.get(jobId) as Entry
+    this.#entries.delete(jobId)
+    if (holder !== undefined) this.#holders.set(jobId, entry.free ? holder : { ...holder, token: '' })
+    return entry
+  }
+
+  /** What this job holds, or waits for. */
+  holderOf (jobId: string): Holder | undefined {
+    return this.#holders.get(jobId)
+  }
+
+  /** A script has let go of what the job held, and named who waits for it. The job may run again already. */
+  ended (jobId: string, holder: Holder | undefined, caller: string | null): void {
+    if (this.#holders.get(jobId) === holder) this.#holders.delete(jobId)
+    if (caller !== null) this.#call(caller)
+  }
+}

@@ -1,0 +1,32 @@
+import { bareError } from '../../store-failure.ts'
+
+/** Tells of each kind of failure once, until all is well again. */
+export class Outage {
+  readonly #onError: (error: Error) => void
+  readonly #onReady: (() => void) | undefined
+  readonly #told = new Set<string>()
+
+  constructor (onError: (error: Error) => void, onReady?: () => void) {
+    this.#onError = onError
+    this.#onReady = onReady
+  }
+
+  tell (error: unknown): void {
+    const bare = bareError(error)
+    // BullMQ names the job in most of its errors, Redis the script.
+    const kind = bare.message.replace(/job \S+|script: .*/, '')
+    if (this.#told.has(kind)) return
+    this.#told.add(kind)
+    this.#onError(bare)
+  }
+
+  over (): void {
+    this.#told.clear()
+  }
+
+  /** The connection is there. */
+  connected (): void {
+    this.over()
+    this.#onReady?.()
+  }
+}

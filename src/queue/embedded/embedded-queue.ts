@@ -1,0 +1,114 @@
+import { FST_B24_CLOSING } from '../../errors.ts'
+import { withinDeadline } from '../../time/within-deadline.ts'
+import { EmbeddedDeadLetters } from './embedded-dead-letters.ts'
+import { EmbeddedFolder } from './embedded-folder.ts'
+import { lineOf } from './embedded-lines.ts'
+import { sizeOf } from './embedded-tables.ts'
+import { EmbeddedWorker } from './embedded-worker.ts'
+import { EventShelf } from './event-shelf.ts'
+import type { EventQueue, Process, QueueCounts, QueuedEvent, QueueSettings, WorkOptions } from '../queue.ts'
+import { Workbench } from './workbench.ts'
+import { WorkerLease } from './worker-lease.ts'
+
+export interface EmbeddedQueueSettings extends QueueSettings {
+  /** ms since the epoch. */
+  now?: () => number
+}
+
+/**
+ * Opens the queue in `<dataDir>/<app>/queue`. Any number of processes of one machine may share the folder: all of them add, one
+ * of those that work does the work.
+ *
+ * @throws FST_B24_STORE_UNAVAILABLE when the folder cannot be made or written
+ */
+export async function openEmbeddedQueue (dataDir: string, app: string, settings: EmbeddedQueueSettings): Promise<EventQueue> {
+  const folder = await EmbeddedFolder.open(dataDir, app)
+  const queue = new EmbeddedQueue(folder, settings)
+  try {
+    await folder.commits.writeInTime(() => queue.deadLetters.prune())
+    return queue
+  } catch (error) {
+    await queue.close(0)
+    throw error
+  }
+}
+
+/** Keeps events in a folder, with LMDB: nothing to run beside the app. */
+class EmbeddedQueue implements EventQueue {
+  readonly deadLetters: EmbeddedDeadLetters
+  readonly #folder: EmbeddedFolder
+  readonly #settings: EmbeddedQueueSettings
+  readonly #shelf: EventShelf
+  readonly #bench: Workbench
+  readonly #lease: WorkerLease
+  /** ms since the epoch at the start, then monotonic. */
+  readonly #clock: () => number
+  #worker: EmbeddedWorker | undefined
+  #stopped: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+
+  constructor (folder: EmbeddedFolder, settings: EmbeddedQueueSettings) {
+    const { now = Date.now } = settings
+    const { tables, commits } = folder
+    const startedAt = now() - performance.now()
+    this.#clock = () => startedAt + performance.now()
+    this.#folder = folder
+    this.#settings = settings
+    this.#lease = new WorkerLease(tables, settings.stalledAfterMs)
+    this.#shelf = new EventShelf(tables, commits, this.#clock, (lane, portal) => this.#bench.announce(lane, portal))
+    this.deadLetters = new EmbeddedDeadLetters({ tables, commits, shelf: this.#shelf, settings, now })
+    this.#bench = new Workbench({
+      shelf: this.#shelf,
+      dead: this.deadLetters,
+      settings,
+      store: async (run, record) => await this.#worker?.store(run, record)
+    })
+  }
+
+  async add (event: QueuedEvent): Promise<void> {
+    if (this.#closing !== undefined) throw new FST_B24_CLOSING()
+    const stored = this.#folder.commits.takeIn(event.first === true ? 0 : 1, lineOf(event))
+    this.#worker?.wake()
+    await stored
+  }
+
+  work (process: Process, options: WorkOptions): void {
+    this.#bench.open(options.concurrency)
+    this.#worker = new EmbeddedWorker({
+      folder: this.#folder,
+      shelf: this.#shelf,
+      bench: this.#bench,
+      lease: this.#lease,
+      clock: this.#clock,
+      onError: this.#settings.onError,
+      process,
+      options
+    })
+  }
+
+  async counts (): Promise<QueueCounts> {
+    const { tables } = this.#folder
+    // What has changed is seen before it is told.
+    if (this.#worker !== undefined) await withinDeadline(this.#worker.told())
+    return tables.read(() => ({
+      waiting: tables.intake.countLines() + sizeOf(tables.waiting) + sizeOf(tables.held) + sizeOf(tables.parked),
+      active: sizeOf(tables.running),
+      dead: sizeOf(tables.dead)
+    }))
+  }
+
+  async stopWorking (timeoutMs: number): Promise<void> {
+    this.#stopped ??= this.#worker?.close(timeoutMs)
+    await this.#stopped
+  }
+
+  async close (timeoutMs: number): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs)
+    await this.#closing
+  }
+
+  async #close (timeoutMs: number): Promise<void> {
+    await this.stopWorking(timeoutMs)
+    await withinDeadline(this.#folder.close()).catch(this.#settings.onError)
+  }
+}

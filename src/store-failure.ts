@@ -1,0 +1,28 @@
+import { FST_B24_STORE_UNAVAILABLE } from './errors.ts'
+
+/** What a command meets while there is no connection. */
+const NO_CONNECTION = 'No connection to Redis'
+
+/** Whether an error tells of a lost connection, not of what a server that is there says. */
+export function isConnectionError ({ message, code }: NodeJS.ErrnoException): boolean {
+  // BullMQ's codes are numbers.
+  return /^E[A-Z_]+$/.test(String(code)) || message === NO_CONNECTION || /^(Connection is closed|Socket timeout|No answer within|Stream isn't writeable)/.test(message)
+}
+
+/** Makes the error that every failure of a store surfaces as. */
+export function storeUnavailable (reason: unknown): Error {
+  return FST_B24_STORE_UNAVAILABLE({ cause: bareError(reason) })
+}
+
+/**
+ * Copies message and code alone: ioredis hangs the command with its arguments on its errors, which are a password (HELLO)
+ * or a whole record (EVAL).
+ */
+export function bareError (reason: unknown): Error {
+  const { name, message, code } = reason as NodeJS.ErrnoException
+  // The text of ioredis advises an option that is not the user's to set. Node's AggregateError of a refused connection has a code
+  // and no message.
+  const bare: NodeJS.ErrnoException = new Error(name === 'MaxRetriesPerRequestError' ? NO_CONNECTION : message || code)
+  if (code !== undefined) bare.code = code
+  return bare
+}

@@ -1,0 +1,67 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type Answer, answerAppInfo, answerToken } from './oauth-answers.ts'
+import { answerWith } from '../faulty-answer.ts'
+import type { FaultList, FaultPoint } from '../faults.ts'
+import type { TokenBook } from '../tokens.ts'
+
+/** What the OAuth server was asked: names of parameters only, so it can be printed. */
+export interface OAuthRequest {
+  method: string
+  /** Without the query. */
+  path: string
+  /** Parameters of the body. */
+  inBody: string[]
+  /** Parameters of the query: a secret among them would stand in every log on the way. */
+  inUrl: string[]
+  /** `grant_type`, where the request had one. */
+  grantType?: string
+}
+
+export interface OAuthServerParts {
+  book: TokenBook
+  faults: FaultList
+  requests: OAuthRequest[]
+}
+
+type Fields = Record<string, string>
+
+/** Adds the routes of Bitrix24's OAuth server: `app.info` and the token endpoint, by POST and by GET. */
+export function addOAuthRoutes (server: FastifyInstance, { book, faults, requests }: OAuthServerParts): void {
+  server.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, text, done) => {
+    done(null, Object.fromEntries(new URLSearchParams(text as string)))
+  })
+  const add = (paths: string[], point: FaultPoint, answer: (fields: Fields) => Answer) => {
+    for (const url of paths) {
+      server.route({
+        method: ['GET', 'POST'],
+        url,
+        handler: async (request, reply) => {
+          requests.push(describe(request))
+          return await answerWith(reply, faults.take(point), () => answer(fieldsOf(request)))
+        }
+      })
+    }
+  }
+  add(['/rest/app.info/', '/rest/app.info'], 'app.info', fields => answerAppInfo(book, fields))
+  add(['/oauth/token/', '/oauth/token'], 'token', fields => answerToken(book, fields, originOf(server)))
+}
+
+/** Where the simulator listens, such as `http://127.0.0.1:40123`. */
+export function originOf (server: FastifyInstance): string {
+  return new URL(server.listeningOrigin).origin
+}
+
+function fieldsOf (request: FastifyRequest): Fields {
+  return { ...request.query as Fields, ...request.body as Fields | undefined }
+}
+
+function describe (request: FastifyRequest): OAuthRequest {
+  const grantType = fieldsOf(request)['grant_type']
+  return {
+    method: request.method,
+    path: request.url.replace(/\?.*$/, ''),
+    inBody: Object.keys(request.body ?? {}),
+    inUrl: Object.keys(request.query as Fields),
+    ...(grantType !== undefined && { grantType })
+  }
+}

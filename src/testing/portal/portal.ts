@@ -1,0 +1,184 @@
+import { randomBytes } from 'node:crypto'
+import { burst, type BurstOptions } from './burst.ts'
+import { deliver, type Delivery } from './deliver.ts'
+import type { SendOverrides } from './envelope.ts'
+import { frameForm, type FrameForm, type OpenOptions } from './frame.ts'
+import { describePair } from '../oauth/oauth-answers.ts'
+import { RestPortal } from './rest-portal.ts'
+import type { Identity } from './sender.ts'
+import type { SimulatedPair } from '../tokens.ts'
+import { ADMIN, type SimulatedUser, SYSTEM_USER } from './users.ts'
+
+/** One event for `sendMany`. */
+export interface EventToSend {
+  name: string
+  data?: unknown
+  overrides?: SendOverrides
+}
+
+/** An outgoing webhook: the portal's owner made it by hand, it has a token of its own and brings no OAuth tokens. */
+export interface SimulatedWebhook {
+  readonly applicationToken: string
+  send (name: string, data?: unknown, overrides?: SendOverrides): Promise<Delivery>
+}
+
+/** Where an app with pages has them. */
+export interface AppPages {
+  installUrl?: string
+  appUrl?: string
+}
+
+/** A portal that sends what Bitrix24 sends, as it sends it: never twice, and without waiting for the one before. */
+export class SimulatedPortal extends RestPortal {
+  /** Where the portal sends events; set by `install`. */
+  eventsUrl: string | undefined
+  /** The pair that the newest install or update brought. */
+  installer: SimulatedPair | undefined
+  /** The pair of the system user that the newest ONAPPUSERREADY brought. */
+  systemUser: SimulatedPair | undefined
+  #pages: AppPages = {}
+  readonly #frames = new Map<string, number>()
+
+  /** Installs the app, again if it is there already, and sends ONAPPINSTALL, to which Bitrix24 binds the URL by itself. */
+  async install (eventsUrl: string, overrides: SendOverrides = {}): Promise<Delivery> {
+    this.eventsUrl = eventsUrl
+    this.installed = true
+    const { clientId } = this.around
+    this.removedApps.delete(clientId)
+    this.bindings.add({ clientId, event: 'ONAPPINSTALL', handler: eventsUrl, userId: 0, offline: false, connector: '' })
+    const data = { VERSION: String(this.version), ACTIVE: 'Y', INSTALLED: 'Y', LANGUAGE_ID: 'en' }
+    return await this.#sendAsInstaller('ONAPPINSTALL', data, overrides)
+  }
+
+  /** Installs the app again at the same URL, as after an uninstall or by installFinish. */
+  async reinstall (overrides: SendOverrides = {}): Promise<Delivery> {
+    return await this.install(this.#urlOf(overrides), overrides)
+  }
+
+  /** Begins the install, or the next version, of an app with an install page: nothing is sent until `finishInstall`. */
+  beginInstall (pages: AppPages): void {
+    this.#pages = pages
+    this.installed = false
+    this.removedApps.delete(this.around.clientId)
+  }
+
+  /** Does what `BX24.installFinish()` does: from now on events come, and first ONAPPINSTALL to who has bound it. */
+  async finishInstall (user = ADMIN): Promise<Delivery[]> {
+    if (this.installed) return []
+    this.installed = true
+    const data = { VERSION: String(this.version), ACTIVE: 'Y', INSTALLED: 'Y', LANGUAGE_ID: 'en' }
+    return await this.raise({ code: 'ONAPPINSTALL', data }, { userId: user })
+  }
+
+  /** Page of the app that a user sees now: the one for the install until that is finished. */
+  get pageUrl (): string | undefined {
+    return this.installed ? this.#pages.appUrl : this.#pages.installUrl
+  }
+
+  /** Script for the pages in the portal's frames, in place of `https://api.bitrix24.com/api/v1/`. */
+  get bx24Url (): string {
+    return new URL('../bx24.js', this.clientEndpoint).href
+  }
+
+  /** Page of the portal that has the app in a frame; for another user: `?user=2`. */
+  get framePageUrl (): string {
+    return new URL('../marketplace/app/', this.clientEndpoint).href
+  }
+
+  /** Posts what a user's browser posts into the frame of a page: the app, its install page, a placement. */
+  async openApp (url = this.pageUrl, options: OpenOptions = {}): Promise<Delivery> {
+    if (url === undefined) throw new Error(`${this.domain} has no page of the app: call beginInstall() first, or pass a URL`)
+    const form = this.frameForm(url, options)
+    const origin = `https://${this.domain}`
+    const headers = { 'User-Agent': 'Mozilla/5.0', Origin: origin, Referer: `${origin}/` }
+    return await deliver({ url: form.url, body: new URLSearchParams(form.fields).toString(), headers })
+  }
+
+  /** The form of such a post, with a new pair of the user. */
+  frameForm (url: string, options: OpenOptions = {}): FrameForm {
+    const { user = ADMIN } = options
+    const pair = this.issue({ userId: user })
+    if (!this.installed && this.user(user).admin) this.installer = pair
+    const appSid = randomBytes(16).toString('hex')
+    this.#frames.set(appSid, user)
+    return frameForm(url, { pair, applicationToken: this.applicationToken, origin: this.around.origin, appSid }, options)
+  }
+
+  /** The user who opened a frame. */
+  userOfFrame (appSid: string): SimulatedUser | undefined {
+    const user = this.#frames.get(appSid)
+    return user === undefined ? undefined : this.user(user)
+  }
+
+  /** Moves the app to the next version and sends ONAPPUPDATE. */
+  async update (overrides: SendOverrides = {}): Promise<Delivery> {
+    const previous = this.version++
+    const data = { VERSION: String(this.version), PREVIOUS_VERSION: String(previous), LANGUAGE_ID: 'en' }
+    return await this.#sendAsInstaller('ONAPPUPDATE', data, overrides)
+  }
+
+  /** Makes the app's system user and sends ONAPPUSERREADY: its pair is in `data`, the installer's in `auth`. */
+  async userReady (overrides: SendOverrides = {}): Promise<Delivery> {
+    const { origin, clientId } = this.around
+    this.systemUser = this.sender.issueAged(SYSTEM_USER, overrides)
+    const { expires: _, ...pair } = describePair(this.systemUser, origin)
+    return await this.#sendAsInstaller('ONAPPUSERREADY', { ...pair, client_id: clientId, LANGUAGE_ID: 'en' }, overrides)
+  }
+
+  /** Uninstalls the app, so that all its tokens, bindings and waiting changes of this portal go, and sends ONAPPUNINSTALL. */
+  async uninstall ({ clean = false, ...overrides }: SendOverrides & { clean?: boolean } = {}): Promise<Delivery> {
+    const { book, clientId } = this.around
+    this.removedApps.add(clientId)
+    for (const pair of book.pairsOf(this, clientId)) pair.alive = false
+    this.bindings.remove({ clientId })
+    this.offlineEvents.forget(clientId)
+    return await this.#send('ONAPPUNINSTALL', { LANGUAGE_ID: 'en', CLEAN: clean ? 1 : 0 }, overrides, this.app({ brings: false }))
+  }
+
+  /** Sends an event to the app, bound or not, named in any case. What `data` holds goes out as PHP writes it. */
+  async send (name: string, data?: unknown, overrides: SendOverrides = {}): Promise<Delivery> {
+    return await this.#send(name, data, overrides, this.app())
+  }
+
+  /** Sends many events at once; with copies and out of order on request. */
+  async sendMany (events: Iterable<EventToSend>, options?: BurstOptions): Promise<Delivery[]> {
+    const identity = this.app()
+    const parcels = Array.from(events, ({ name, data, overrides = {} }) => this.sender.pack({ name, data, overrides: this.#addressed(overrides), identity }))
+    return await burst(parcels, deliver, options)
+  }
+
+  /** Adds an outgoing webhook. */
+  webhook (url: string, applicationToken = randomWebhookToken()): SimulatedWebhook {
+    const identity = { token: this.around.book.keepSecret(applicationToken), brings: false, binding: url }
+    return {
+      applicationToken,
+      send: async (name, data, overrides = {}) => await this.#send(name, data, { url, ...overrides }, identity)
+    }
+  }
+
+  /** They lie in the queue for a second, so that an uninstall right after is a later one: `ts` counts whole seconds. */
+  async #sendAsInstaller (name: string, data: object, sent: SendOverrides): Promise<Delivery> {
+    const overrides = { lateSeconds: 1, ...sent }
+    const pair = this.sender.issueAged(overrides.user ?? ADMIN, overrides)
+    this.installer = pair
+    return await this.sender.send({ name, data, overrides: this.#addressed(overrides), identity: this.app(), pair })
+  }
+
+  async #send (name: string, data: unknown, overrides: SendOverrides, identity: Identity): Promise<Delivery> {
+    return await this.sender.send({ name, data, overrides: this.#addressed(overrides), identity })
+  }
+
+  #addressed (overrides: SendOverrides): SendOverrides & { url: string } {
+    return { ...overrides, url: this.#urlOf(overrides) }
+  }
+
+  #urlOf ({ url = this.eventsUrl }: SendOverrides): string {
+    if (url === undefined) throw new Error(`${this.domain} has no events URL: call install() first, or pass { url }`)
+    return url
+  }
+}
+
+/** 32 letters and digits, which need not be hex. */
+function randomWebhookToken (): string {
+  return Array.from(randomBytes(32), byte => (byte % 36).toString(36)).join('')
+}

@@ -1,0 +1,92 @@
+import type { Cause } from '../portal/event-bus.ts'
+import type { QueueName } from '../portal/offline-queue.ts'
+import type { RestPortal } from '../portal/rest-portal.ts'
+import { accessDenied, wrongArgument } from './rest-error.ts'
+import type { Row } from '../portal/row-query.ts'
+import type { SimulatedPair } from '../tokens.ts'
+import type { SimulatedUser } from '../portal/users.ts'
+
+/** What a method answers. */
+export interface Outcome {
+  result: unknown
+  total?: number
+  /** `start` of the next page. */
+  next?: number
+}
+
+/** One REST method. */
+export interface RestMethod {
+  /** Permission of the app that it needs. */
+  scope?: string
+  run: (call: RestCall) => Outcome | Promise<Outcome>
+}
+
+export type MethodTable = Readonly<Record<string, RestMethod>>
+
+/** A call whose token is good: who calls, and the parameters, whose names have no case and whose values may be text. */
+export class RestCall {
+  readonly portal: RestPortal
+  readonly pair: SimulatedPair
+  readonly params: Row
+  readonly #byName: ReadonlyMap<string, unknown>
+
+  constructor (portal: RestPortal, pair: SimulatedPair, params: Row) {
+    this.portal = portal
+    this.pair = pair
+    this.params = params
+    this.#byName = new Map(Object.entries(params).map(([name, value]) => [name.toLowerCase(), value]))
+  }
+
+  get user (): SimulatedUser {
+    return this.portal.user(this.pair.userId)
+  }
+
+  /** Who causes what this call changes. */
+  get cause (): Cause {
+    return { userId: this.pair.userId, ...this.queueName }
+  }
+
+  /** The offline queue that the call is about. */
+  get queueName (): QueueName {
+    return { clientId: this.pair.clientId, connector: this.text('auth_connector') ?? '' }
+  }
+
+  text (name: string): string | undefined {
+    const value = this.#byName.get(name)
+    return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined
+  }
+
+  /** @throws RestError when it is missing or empty */
+  needText (name: string): string {
+    const value = this.text(name)
+    if (value === undefined || value === '') throw wrongArgument(name)
+    return value
+  }
+
+  /** A whole number; what is none counts as 0, as in PHP. */
+  integer (name: string): number | undefined {
+    const value = this.text(name)
+    return value === undefined ? undefined : Math.trunc(Number(value)) || 0
+  }
+
+  map (name: string): Row {
+    const value = this.#byName.get(name)
+    return isRow(value) ? { ...value } : {}
+  }
+
+  /** @throws RestError when it is there and no list */
+  list (name: string): string[] {
+    const value = this.#byName.get(name) ?? []
+    if (typeof value !== 'object') throw wrongArgument(name, 'must be of type array')
+    return Object.values(value as object).map(String)
+  }
+
+  /** @throws RestError */
+  needAdmin (): void {
+    if (!this.user.admin) throw accessDenied()
+  }
+}
+
+function isRow (value: unknown): value is Row {
+  return typeof value === 'object' && value !== null
+}

@@ -1,0 +1,90 @@
+import { Queue } from 'bullmq'
+import t, { type Test } from 'tap'
+import { bullQueueOf } from '../../src/index.ts'
+import { EmbeddedFolder } from '../../src/queue/embedded/embedded-folder.ts'
+import { lineOf } from '../../src/queue/embedded/embedded-lines.ts'
+import { appId } from '../../src/redis/keys.ts'
+import { untilIdle } from '../../src/testing/index.ts'
+import { buildWorld, temporaryFolder } from '../helpers/app.ts'
+import { secret } from '../helpers/secrets.ts'
+import { until } from '../helpers/until.ts'
+
+/** Puts data into the queue of an app, past the plugin. */
+type Put = (data: unknown) => Promise<void>
+
+interface Place {
+  options: { redis: string } | { dataDir: string }
+  open (clientId: string): Promise<Put>
+}
+
+const REDIS_URL = process.env['REDIS_URL'] as string
+
+const PLACES: Array<[storage: string, make: (t: Test) => Place]> = [
+  ['embedded', (t) => {
+    const dataDir = temporaryFolder(t)
+    const open = async (clientId: string): Promise<Put> => {
+      const folder = await EmbeddedFolder.open(dataDir, appId(clientId))
+      t.teardown(() => folder.close())
+      return async (data) => { await folder.commits.takeIn(1, lineOf(data)) }
+    }
+    return { options: { dataDir }, open }
+  }],
+  ['Redis', (t) => {
+    const open = async (clientId: string): Promise<Put> => {
+      const { name, prefix } = bullQueueOf(clientId)
+      const queue = new Queue(name, { prefix, connection: { url: REDIS_URL, maxRetriesPerRequest: null } })
+      t.teardown(() => queue.close())
+      return async (data) => { await queue.add('x', data, { attempts: 9, backoff: { type: 'fixed', delay: 1 } }) }
+    }
+    return { options: { redis: REDIS_URL }, open }
+  }]
+]
+
+for (const [storage, make] of PLACES) {
+  t.test(`what others put into the queue is a dead letter, and holds nobody up, ${storage}`, { timeout: 60_000 }, async t => {
+    const { options, open } = make(t)
+    const { app: { bitrix24 }, b24, clientId, eventsUrl } = await buildWorld(t, { ...options, delivery: { backoffMs: 5, attempts: 3 } })
+    const portal = b24.portal('acme.bitrix24.com')
+    const heard: unknown[] = []
+    bitrix24.on('onCrmDealUpdate', ({ data, attempt }) => { heard.push([data.FIELDS.ID, attempt]) })
+    t.equal((await portal.install(eventsUrl)).statusCode, 200)
+    await untilIdle(bitrix24)
+
+    const put = await open(clientId)
+    const eventOf = (id: string, v: number) => ({
+      id,
+      memberId: portal.memberId,
+      code: 'ONCRMDEALUPDATE',
+      receivedAt: Date.now(),
+      payload: { v, envelope: { event: 'ONCRMDEALUPDATE', data: { FIELDS: { ID: '7' } }, auth: { member_id: portal.memberId } } }
+    })
+    await put({ to: 'somebody', token: secret() })
+    await put(eventOf('of-another-version', 2))
+    await until(async () => (await bitrix24.health()).queue?.dead === 2, '2 dead')
+    t.strictSame(heard, [])
+    t.match(await bitrix24.health(), { queue: { waiting: 0, active: 0 }, events: { dead: 2, failedAttempts: 0 } })
+
+    const { letters } = await bitrix24.deadLetters.list()
+    const shownOf = (memberId: string) => letters.find(letter => letter.memberId === memberId)
+    const [strange, older] = [shownOf(''), shownOf(portal.memberId)]
+    const common = { attempts: 1, coalesced: 1, error: { code: 'FST_B24_FOREIGN_JOB' }, raw: undefined }
+    t.match(strange, { ...common, code: '', name: '' })
+    t.match(older, { ...common, code: 'ONCRMDEALUPDATE', name: 'onCrmDealUpdate' })
+    t.strictSame((await bitrix24.deadLetters.list({ memberId: portal.memberId })).letters, [older])
+    for (const letter of letters) t.strictSame(await bitrix24.deadLetters.get(letter.id), letter)
+
+    t.equal((await portal.send('onCrmDealUpdate', { FIELDS: { ID: 8 } })).statusCode, 200)
+    await untilIdle(bitrix24)
+    t.strictSame(heard, [[8, 1]], 'the next event is handled')
+    await put(eventOf('of-this-version', 1))
+    await until(() => heard.length === 2, 'so is one that differs in its version alone')
+    t.strictSame(heard.at(-1), [7, 1])
+
+    t.equal(await bitrix24.deadLetters.discard(strange!.id), 1)
+    t.equal(await bitrix24.deadLetters.get(strange!.id), undefined)
+    t.strictSame((await bitrix24.deadLetters.list()).letters, [older])
+    t.equal(await bitrix24.deadLetters.discard({}), 1)
+    t.strictSame((await bitrix24.deadLetters.list()).letters, [])
+    await until(async () => (await bitrix24.health()).queue?.dead === 0, 'none is left')
+  })
+}

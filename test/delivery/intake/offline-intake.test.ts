@@ -1,0 +1,90 @@
+import t from 'tap'
+import { OfflineIntake } from '../../../src/delivery/intake/offline-intake.ts'
+import { openOffline } from '../../../src/delivery/open-offline.ts'
+import type { HandlerContext } from '../../../src/delivery/handlers/handler-context.ts'
+import { payloadOf, unstow } from '../../../src/delivery/queued-post.ts'
+import { createEvent } from '../../../src/events/event.ts'
+import { EventHooks } from '../../../src/events/hooks.ts'
+import { createSealer } from '../../../src/oauth/seal.ts'
+import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
+import type { SubscriptionOptions } from '../../../src/portal/subscriptions/wanted-events.ts'
+import type { QueuedEvent } from '../../../src/queue/queue.ts'
+import { secret } from '../../helpers/secrets.ts'
+import { until } from '../../helpers/until.ts'
+
+const EVENT: OfflineEvent = {
+  id: 'offline-1', memberId: 'm', code: 'ONCRMDYNAMICITEMUPDATE_1220', data: { FIELDS: { ID: 24, ENTITY_TYPE_ID: '1220' } }, messageId: 'a'.repeat(32), userId: 7, timestamp: 1_700_000_000_000
+}
+
+function setup (coalesce = true) {
+  const queued: QueuedEvent[] = []
+  const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
+  const sealer = createSealer([], secret(), 'local.x')
+  const queue = { add: async (event: QueuedEvent) => { queued.push(event) } }
+  return { queued, hooks, sealer, queue, intake: new OfflineIntake({ queue, sealer, hooks, coalesce }) }
+}
+
+t.test('queues what waited at a portal as if it had been posted', async t => {
+  const { queued, sealer, intake } = setup()
+  await intake.take(EVENT)
+  const [event] = queued as [QueuedEvent]
+  t.match(event, { id: 'offline-1', memberId: 'm', code: EVENT.code, item: 'dynamic:1220:24', coalesce: true, receivedAt: Number })
+  const { envelope } = unstow(event, payloadOf(event)!, sealer)
+  t.match(createEvent(envelope).event, {
+    name: 'onCrmDynamicItemUpdate', code: EVENT.code, data: { FIELDS: { ID: 24, ENTITY_TYPE_ID: 1220 } }, userId: 7, sentAt: 1_700_000_000_000
+  })
+})
+
+t.test('an event without data, user and time', async t => {
+  const { queued, sealer, intake } = setup()
+  const { userId, ...event } = EVENT
+  await intake.take({ ...event, code: 'ONSOMETHING', data: undefined, timestamp: undefined })
+  t.notOk('item' in queued[0]!)
+  const { envelope } = unstow(queued[0]!, payloadOf(queued[0])!, sealer)
+  t.strictSame(envelope, { event: 'ONSOMETHING', auth: { member_id: 'm' } })
+})
+
+t.test('what may not stand for another does not', async t => {
+  const { queued, hooks, intake } = setup()
+  hooks.on('onCrmDynamicItemUpdate', () => {}, { coalesce: false })
+  await intake.take(EVENT)
+  t.match(queued, [{ item: 'dynamic:1220:24', coalesce: undefined }])
+  const other = setup(false)
+  await other.intake.take(EVENT)
+  t.match(other.queued, [{ coalesce: undefined }])
+})
+
+t.test('secrets among the data are sealed', async t => {
+  const { queued, sealer, intake } = setup()
+  const token = secret()
+  await intake.take({ ...EVENT, code: 'ONIMBOTMESSAGEADD', data: { BOT: { 7: { access_token: token } } } })
+  t.notOk(JSON.stringify(queued).includes(token))
+  t.match(unstow(queued[0]!, payloadOf(queued[0])!, sealer).envelope.data, { BOT: { 7: { access_token: token } } })
+})
+
+t.test('only an app whose events wait has a bell and looks at portals', async t => {
+  const rows: Array<[options: SubscriptionOptions, scans: boolean]> = [
+    [{}, false], [{ offline: false }, false], [{ offline: [] }, false], [{ offline: ['onTaskAdd'] }, true], [{ offline: true }, true]
+  ]
+  for (const [options, isWatched] of rows) {
+    const { hooks, sealer, queue } = setup()
+    hooks.on('onTaskAdd', () => {})
+    let scans = 0
+    const opened = openOffline({
+      rest: { call: async () => [] as never },
+      locks: { take: async () => undefined },
+      store: { scan: async () => { scans++; return { installs: [] } } },
+      log: { info: () => {}, warn: () => {}, error: () => {} },
+      queue,
+      sealer,
+      hooks,
+      options,
+      coalesce: true
+    })
+    opened.start()
+    if (isWatched) await until(() => scans > 0, 'portals are looked at')
+    await new Promise(setImmediate)
+    t.equal(scans > 0, isWatched, JSON.stringify(options))
+    await opened.close()
+  }
+})

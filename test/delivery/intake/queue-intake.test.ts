@@ -1,0 +1,102 @@
+import Fastify from 'fastify'
+import t from 'tap'
+import { FST_B24_STORE_UNAVAILABLE } from '../../../src/errors.ts'
+import { digestToken } from '../../../src/installs/application-token.ts'
+import { MOST_OF_CLAIM, MOST_OF_SOURCE } from '../../../src/installs/claims.ts'
+import type { InstallStore } from '../../../src/installs/store.ts'
+import { sampleInstall } from '../../../src/testing/index.ts'
+import { bench, dealOf, installOf, runOf } from '../../helpers/delivery-bench.ts'
+import { secret } from '../../helpers/secrets.ts'
+
+const sender = { log: Fastify().log, ip: '192.0.2.1' }
+
+t.test('keeps of a stranger what is short, and refuses the rest', async t => {
+  const { delivery, b24, added, claims } = await bench(t)
+  const [{ envelope }, portal] = await installOf(b24)
+  const long = { ...envelope, data: { VERSION: 'x'.repeat(20_000) } }
+  t.match(await delivery.receiver.receive(long, sender), { status: 'rejected', reason: 'too_large' })
+  t.equal(await claims.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'closed')
+  t.match(await delivery.receiver.receive(envelope, sender), { status: 'accepted', portal: undefined })
+  const event = dealOf(portal.memberId, portal.applicationToken)
+  t.match(await delivery.receiver.receive({ ...event, data: { FIELDS: { ID: 'x'.repeat(20_000) } } }, sender), { status: 'rejected', reason: 'unknown_portal' })
+  t.match(await delivery.receiver.receive(event, sender), { status: 'accepted', portal: undefined })
+  t.equal(added.length, 2)
+  t.match(delivery.counts, { accepted: 2, rejected: 2 })
+})
+
+t.test('takes as many installs of one portal, and of one sender, as may wait', async t => {
+  const { delivery, b24, added, claims } = await bench(t)
+  const [{ envelope }] = await installOf(b24)
+  const claim = (memberId: string, ip = sender.ip) => delivery.receiver.receive({ ...envelope, auth: { ...envelope.auth, member_id: memberId } }, { ...sender, ip })
+  for (let count = 0; count < MOST_OF_CLAIM; count++) await claim('portal-0')
+  await t.rejects(claim('portal-0'), { code: 'FST_B24_INSTALL_BUSY' })
+  for (let count = MOST_OF_CLAIM; count < MOST_OF_SOURCE; count++) await claim(`portal-${count}`)
+  await t.rejects(claim('one-more'), { code: 'FST_B24_INSTALL_BUSY' })
+  await claim('one-more', '192.0.2.2')
+  t.equal(added.length, MOST_OF_SOURCE + 1)
+  t.match(delivery.counts, { unavailable: 2 })
+  await claims.close({ memberId: 'portal-0', token: digestToken(envelope.auth.application_token!) }, added[0]!.id)
+  await claim('portal-0')
+})
+
+t.test('charges a forged install to who sends it, and not to the portal that it names', async t => {
+  const { delivery, b24, added, store } = await bench(t)
+  const [{ envelope }, portal] = await installOf(b24)
+  await store.swap(portal.memberId, 0, { ...sampleInstall(portal.memberId), token: digestToken(portal.applicationToken) })
+  const forged = { ...envelope, auth: { ...envelope.auth, application_token: secret() } }
+  for (let count = 0; count < MOST_OF_CLAIM; count++) await delivery.receiver.receive(forged, sender)
+  await delivery.receiver.receive(dealOf(portal.memberId, forged.auth.application_token), { ...sender, ip: '2001:db8::1' })
+  t.strictSame([...new Set(added.map(({ turn }) => turn))], ['? 192.0.2.1', '? 2001:db8:0:0'])
+  t.equal(added.filter(({ first }) => first).length, 5)
+  t.ok(added.every(({ memberId }) => memberId === portal.memberId))
+  await delivery.receiver.receive(envelope, sender)
+  t.match(added.at(-1), { memberId: portal.memberId, turn: undefined, first: true }, 'which has its own places')
+})
+
+t.test('what was kept for an install that was answered 503 is not dropped, whether that was stored or not', async t => {
+  for (const isStored of [true, false]) {
+    const { delivery, b24, queue, process, added } = await bench(t)
+    const [{ envelope }, portal] = await installOf(b24)
+    const { add } = queue
+    queue.add = async (event) => {
+      queue.add = add
+      if (isStored) await add(event)
+      t.match(await delivery.receiver.receive(dealOf(portal.memberId, portal.applicationToken), sender), { status: 'accepted' })
+      throw new FST_B24_STORE_UNAVAILABLE()
+    }
+    await t.rejects(delivery.receiver.receive(envelope, sender), { code: 'FST_B24_STORE_UNAVAILABLE' })
+    t.match(await process(runOf(added.at(-1))), { status: 'dead', error: { code: 'FST_B24_INSTALL_LOST' } }, 'it can be replayed')
+  }
+})
+
+t.test('gives the place of an install back that could not be stored', async t => {
+  const { delivery, b24, queue, claims } = await bench(t)
+  const [{ envelope }, portal] = await installOf(b24)
+  queue.add = async () => { throw new FST_B24_STORE_UNAVAILABLE() }
+  await t.rejects(delivery.receiver.receive(envelope, sender), { code: 'FST_B24_STORE_UNAVAILABLE' })
+  t.equal(await claims.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'lost')
+})
+
+t.test('looks once more at an install that was confirmed while it looked', async t => {
+  const token = secret()
+  const install = { ...sampleInstall('acme'), token: digestToken(token) }
+  let reads = 0
+  const store: InstallStore = {
+    get: async () => ++reads === 1 ? undefined : { version: 1, install },
+    swap: async () => true,
+    scan: async () => ({ installs: [] })
+  }
+  const { delivery, added } = await bench(t, { store })
+  t.match(await delivery.receiver.receive(dealOf('acme', token), sender), { status: 'accepted', portal: { memberId: 'acme' } })
+  t.equal(reads, 2)
+  t.match(added, [{ memberId: 'acme', item: 'deal:7', coalesce: true }])
+})
+
+t.test('lets lifecycle events go first, but not a flood of them', async t => {
+  const { delivery, added, store, b24 } = await bench(t)
+  const [{ envelope }, portal] = await installOf(b24)
+  await store.swap(portal.memberId, 0, { ...sampleInstall(portal.memberId), token: digestToken(portal.applicationToken) })
+  for (let count = 0; count < 8; count++) await delivery.receiver.receive(envelope, sender)
+  t.equal(added.filter(({ first }) => first).length, 5)
+  t.equal(added.length, 8)
+})

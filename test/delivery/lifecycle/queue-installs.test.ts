@@ -1,0 +1,223 @@
+import t, { type Test } from 'tap'
+import type { DeliveryOptions, FastifyBitrix24Options } from '../../../src/index.ts'
+import { untilIdle } from '../../../src/testing/index.ts'
+import { buildApp, buildWorld } from '../../helpers/app.ts'
+import { secret } from '../../helpers/secrets.ts'
+import { STORAGES } from '../../helpers/storages.ts'
+import { until } from '../../helpers/until.ts'
+
+t.setTimeout(120_000)
+
+const QUICK: DeliveryOptions = { backoffMs: 5, attempts: 3, stalledAfterMs: 2000 }
+const AWAY = { status: 500, body: '{}' }
+
+for (const { storage, options } of STORAGES) {
+  t.test(`installs after the answer, ${storage}`, { timeout: 120_000 }, async t => {
+    const watchedWorld = async (t: Test, more: Partial<FastifyBitrix24Options> = {}) => {
+      const world = await buildWorld(t, { ...options(t), delivery: QUICK, ...more })
+      const { bitrix24 } = world.app
+      const calls: Array<[name: string, fact: Record<string, unknown>]> = []
+      for (const name of ['onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject'] as const) {
+        bitrix24.addHook(name, (fact: object) => { calls.push([name, { ...fact }]) })
+      }
+      const heard: number[] = []
+      bitrix24.on('onCrmDealAdd', event => { heard.push(event.data.FIELDS.ID) })
+      const portal = world.b24.portal('acme.bitrix24.com')
+      const stateOf = async (memberId = portal.memberId) => (await bitrix24.portal(memberId))?.state
+      const sendDeal = async (ID: number, overrides = {}) => (await portal.send('onCrmDealAdd', { FIELDS: { ID } }, { url: world.eventsUrl, ...overrides })).statusCode
+      return { ...world, bitrix24, calls, heard, portal, stateOf, sendDeal }
+    }
+
+    t.test('an install is confirmed after the answer, then told', async t => {
+      const { bitrix24, portal, eventsUrl, calls, stateOf, b24 } = await watchedWorld(t)
+      t.equal((await portal.install(eventsUrl, { ts: Math.floor(Date.now() / 1000) - 20 })).statusCode, 200)
+      await untilIdle(bitrix24)
+      t.equal(await stateOf(), 'active')
+      t.match(calls, [['onInstall', { reinstall: false, portal: { domain: 'acme.bitrix24.com' } }]])
+      t.equal(b24.requests.length, 1)
+      t.equal((await portal.update()).statusCode, 200)
+      t.equal((await portal.userReady()).statusCode, 200)
+      await untilIdle(bitrix24)
+      t.strictSame(calls.map(([name]) => name).slice(1).sort(), ['onUpdate', 'onUserReady'])
+      t.equal((await portal.uninstall({ clean: true })).statusCode, 200)
+      await untilIdle(bitrix24)
+      t.equal(await stateOf(), 'uninstalled')
+      t.match(calls.at(-1), ['onUninstall', { clean: true }])
+    })
+
+    t.test('an install waits for the OAuth server, and the events of its portal wait for it', async t => {
+      const { bitrix24, portal, eventsUrl, calls, heard, stateOf, sendDeal, b24 } = await watchedWorld(t)
+      b24.fault('app.info', AWAY)
+      t.equal((await portal.install(eventsUrl)).statusCode, 200)
+      t.equal(await sendDeal(1), 200)
+      t.equal(await sendDeal(2, { auth: { application_token: secret() } }), 403, 'another token')
+      await until(() => b24.requests.length >= 2, 'asked again')
+      t.equal(await stateOf(), undefined)
+      t.strictSame(heard, [])
+      b24.clearFaults()
+      await untilIdle(bitrix24, 30_000)
+      t.equal(await stateOf(), 'active')
+      t.strictSame(heard, [1])
+      t.match(calls.filter(([name]) => name === 'onInstall'), [['onInstall', { reinstall: false }]])
+      t.match(await bitrix24.health(), { events: { rejected: 1, failedAttempts: 0, dead: 0 } })
+    })
+
+    t.test('a late install that is being refreshed when the app closes is confirmed all the same', async t => {
+      const { app, portal, eventsUrl, b24, calls, options: given } = await watchedWorld(t)
+      b24.fault('token', { delayMs: 500, times: 1 })
+      t.equal((await portal.install(eventsUrl, { lateSeconds: 7200 })).statusCode, 200)
+      await until(() => b24.requests.some(({ grantType }) => grantType !== undefined), 'the refresh is asked for')
+      await app.close()
+      const next = await buildApp(t, given)
+      await next.app.ready()
+      t.equal((await next.app.bitrix24.portal(portal.memberId))?.state, 'active')
+      t.strictSame(calls.map(([name]) => name), ['onInstall'])
+      await untilIdle(next.app.bitrix24)
+      t.match(await next.app.bitrix24.health(), { queue: { dead: 0 }, events: { rejected: 0 } })
+    })
+
+    t.test('a late install whose refresh got no answer is a dead letter, and so is what was kept for it', async t => {
+      const { bitrix24, portal, eventsUrl, b24, sendDeal, calls, heard } = await watchedWorld(t)
+      b24.fault('token', AWAY)
+      t.equal((await portal.install(eventsUrl, { lateSeconds: 7200 })).statusCode, 200)
+      t.equal(await sendDeal(1), 200)
+      await until(() => b24.requests.some(({ grantType }) => grantType !== undefined), 'the refresh is asked for')
+      b24.fault('app.info', { status: 400, body: { error: 'invalid_client' } })
+      await until(async () => (await bitrix24.health()).queue?.dead === 2, '2 dead', 30_000)
+      const { letters } = await bitrix24.deadLetters.list()
+      t.strictSame(letters.map(({ name, error }) => [name, error.code]).sort(), [['onAppInstall', 'FST_B24_INSTALL_LOST'], ['onCrmDealAdd', 'FST_B24_INSTALL_LOST']])
+      t.strictSame([calls, heard], [[], []])
+      b24.clearFaults()
+      t.equal((await portal.reinstall()).statusCode, 200)
+      await untilIdle(bitrix24)
+      t.equal(await bitrix24.deadLetters.replay({ event: 'onCrmDealAdd' }), 1)
+      await untilIdle(bitrix24)
+      t.strictSame(heard, [1], 'once the app is installed, it can be replayed')
+    })
+
+    t.test('a forged install drops what was kept for it, and leaves nothing behind', async t => {
+      const { bitrix24, portal, eventsUrl, calls, heard, stateOf, sendDeal, b24 } = await watchedWorld(t)
+      b24.fault('app.info', AWAY)
+      const forged = { application_token: secret(), access_token: secret(), refresh_token: secret() }
+      t.equal((await portal.install(eventsUrl, { auth: forged })).statusCode, 200)
+      const asSender = { auth: { application_token: forged.application_token } }
+      t.equal(await sendDeal(1, asSender), 200)
+      t.equal((await portal.uninstall({ url: eventsUrl, ...asSender })).statusCode, 200)
+      b24.clearFaults()
+      await untilIdle(bitrix24, 30_000)
+      t.equal(await stateOf(), undefined)
+      t.strictSame(heard, [])
+      t.strictSame(calls.map(([name, { reason }]) => [name, reason]).sort(), [
+        ['onReject', 'token_refused'], ['onReject', 'unknown_portal'], ['onReject', 'unknown_portal']
+      ])
+      t.equal(await sendDeal(2, asSender), 403, 'nothing is open any more')
+      for await (const known of bitrix24.portals()) t.fail(`${known.domain} is kept`)
+    })
+
+    t.test('a forged install changes nothing of a portal that is installed', async t => {
+      const { bitrix24, portal, eventsUrl, heard, sendDeal, b24 } = await watchedWorld(t)
+      await portal.install(eventsUrl)
+      await untilIdle(bitrix24)
+      const before = JSON.stringify(await bitrix24.portal(portal.memberId))
+      const attacker = b24.portal('attacker.bitrix24.com')
+      t.equal((await attacker.install(eventsUrl, { auth: { member_id: portal.memberId } })).statusCode, 200)
+      await untilIdle(bitrix24)
+      t.equal(JSON.stringify(await bitrix24.portal(portal.memberId)), before)
+      t.equal(await sendDeal(1), 200)
+      t.equal(await sendDeal(2, { auth: { application_token: attacker.applicationToken } }), 403)
+      await untilIdle(bitrix24)
+      t.strictSame(heard, [1])
+    })
+
+    t.test('an install that nothing could prove is refused at once', async t => {
+      const { portal, eventsUrl, calls } = await watchedWorld(t)
+      for (const [auth, reason] of [
+        [{ access_token: null }, 'no_tokens'],
+        [{ application_token: null }, 'no_tokens'],
+        [{ server_endpoint: 'https://oauth.attacker.example/rest/' }, 'server_not_allowed']
+      ] as const) {
+        t.equal((await portal.install(eventsUrl, { auth })).statusCode, 403, reason)
+        t.match(calls.pop(), ['onReject', { reason }])
+      }
+      t.equal((await portal.userReady({ url: eventsUrl, auth: { access_token: null } })).statusCode, 403)
+      t.equal((await portal.send('ONAPPUSERREADY', null, { url: eventsUrl })).statusCode, 403)
+    })
+
+    t.test('an install that was answered 200 and dropped is a warning, which names the option that would have let it in', async t => {
+      const { bitrix24, portal, eventsUrl, logs } = await watchedWorld(t, { allowPrivateNetworks: false })
+      t.equal((await portal.install(eventsUrl)).statusCode, 200)
+      t.equal((await portal.install(eventsUrl, { auth: { access_token: secret() } })).statusCode, 200)
+      await untilIdle(bitrix24)
+      t.equal((await portal.install(eventsUrl, { auth: { server_endpoint: 'https://oauth.elsewhere.example/rest/' } })).statusCode, 403)
+      const { memberId } = portal
+      const refused = logs.filter(line => line.includes('install refused')).map(line => JSON.parse(line)).sort((a, b) => a.reason < b.reason ? -1 : 1)
+      t.match(refused, [
+        { level: 40, reason: 'private_address', memberId, msg: /set allowPrivateNetworks/ },
+        { level: 40, reason: 'token_refused', memberId, msg: /^install refused$/ }
+      ])
+      await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } }, { url: eventsUrl })
+      const unproved = logs.filter(line => line.includes('sender not proved')).map(line => JSON.parse(line))
+      t.match(unproved, [{ level: 30, reason: 'server_not_allowed', msg: /oauthServers/ }, { level: 30, reason: 'unknown_portal' }], 'strangers are no warning')
+    })
+
+    t.test('a failed onInstall is run again, though the install is stored', async t => {
+      const { bitrix24, portal, eventsUrl, calls, stateOf } = await watchedWorld(t)
+      let runs = 0
+      bitrix24.addHook('onInstall', async () => { if (++runs < 3) throw new Error('no disk') })
+      bitrix24.on('onAppInstall', async event => { calls.push(['on', { attempt: event.attempt }]) })
+      t.equal((await portal.install(eventsUrl)).statusCode, 200)
+      await untilIdle(bitrix24)
+      t.equal(await stateOf(), 'active')
+      t.equal(runs, 3)
+      t.strictSame(calls.map(([name]) => name), ['onInstall', 'on'], 'what has succeeded is not')
+    })
+
+    t.test('a lifecycle event that died is replayed: the hooks that failed run, and no others', async t => {
+      const { bitrix24, portal, eventsUrl, calls } = await watchedWorld(t)
+      let fails = true
+      const ran: string[] = []
+      for (const name of ['onInstall', 'onUninstall'] as const) {
+        bitrix24.addHook(name, async ({ portal }: { portal: { state: string } }) => {
+          if (fails) throw new Error('no disk')
+          ran.push(`${name} ${portal.state}`)
+        })
+      }
+      t.equal((await portal.install(eventsUrl)).statusCode, 200)
+      await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
+      fails = false
+      t.equal(await bitrix24.deadLetters.replay({}), 1)
+      await untilIdle(bitrix24)
+      t.strictSame(ran, ['onInstall active'])
+      fails = true
+      t.equal((await portal.uninstall()).statusCode, 200)
+      await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
+      fails = false
+      const [letter] = (await bitrix24.deadLetters.list()).letters
+      t.equal(await bitrix24.deadLetters.replay(letter!.id), 1)
+      await untilIdle(bitrix24)
+      t.strictSame(ran, ['onInstall active', 'onUninstall uninstalled'])
+      t.strictSame(calls.map(([name]) => name), ['onInstall', 'onUninstall'], 'each once')
+    })
+
+    t.test('a portal that removes the app before its install is confirmed was never installed', async t => {
+      const { bitrix24, portal, eventsUrl, stateOf, calls, b24 } = await watchedWorld(t)
+      b24.fault('app.info', AWAY)
+      t.equal((await portal.install(eventsUrl)).statusCode, 200)
+      t.equal((await portal.uninstall({ url: eventsUrl })).statusCode, 200)
+      b24.clearFaults()
+      await untilIdle(bitrix24, 30_000)
+      t.equal(await stateOf(), undefined)
+      t.strictSame(calls.map(([, { reason }]) => reason).sort(), ['not_installed', 'unknown_portal'])
+    })
+
+    t.test('an event may overtake the install and the system user', async t => {
+      const { bitrix24, portal, eventsUrl, heard, stateOf, sendDeal } = await watchedWorld(t)
+      t.equal((await portal.userReady({ url: eventsUrl })).statusCode, 200)
+      t.equal(await sendDeal(1), 200)
+      t.equal((await portal.install(eventsUrl)).statusCode, 200)
+      await untilIdle(bitrix24)
+      t.equal(await stateOf(), 'active')
+      t.strictSame(heard, [1])
+    })
+  })
+}

@@ -1,0 +1,51 @@
+import t from 'tap'
+import { ReadRecords } from '../../src/installs/read-records.ts'
+
+interface Named { name: string, pair: { sealed: string } }
+
+function counted (): { records: ReadRecords<Named>, reads: string[] } {
+  const reads: string[] = []
+  const records = new ReadRecords<Named>((memberId, text) => {
+    reads.push(memberId)
+    return JSON.parse(text) as Named
+  })
+  return { records, reads }
+}
+const text = (name: string): string => JSON.stringify({ name, pair: { sealed: 'x' } })
+
+t.test('a text is read once, and anew as soon as it is another', async t => {
+  const { records, reads } = counted()
+  t.equal(records.of('a', text('one')), records.of('a', text('one')))
+  t.equal(records.of('a', text('two')).name, 'two')
+  t.equal(records.of('a', text('one')).name, 'one')
+  t.equal(reads.length, 3)
+})
+
+t.test('the same text of two portals is read for each', async t => {
+  const { records, reads } = counted()
+  records.of('a', text('one'))
+  records.of('b', text('one'))
+  t.strictSame(reads, ['a', 'b'])
+})
+
+t.test('nobody can change what others are given', async t => {
+  const record = counted().records.of('a', text('one'))
+  t.throws(() => { record.name = 'another' }, TypeError)
+  t.throws(() => { record.pair.sealed = 'another' }, TypeError)
+})
+
+t.test('what cannot be read is told each time, and is not kept', async t => {
+  const { records, reads } = counted()
+  for (let time = 0; time < 2; time++) t.throws(() => records.of('a', '{'), SyntaxError)
+  t.equal(reads.length, 2)
+})
+
+t.test('a thousand are kept, the oldest go first', async t => {
+  const { records, reads } = counted()
+  for (let number = 0; number <= 1_000; number++) records.of(`portal ${number}`, text('one'))
+  reads.length = 0
+  records.of('portal 1000', text('one'))
+  t.strictSame(reads, [])
+  records.of('portal 0', text('one'))
+  t.strictSame(reads, ['portal 0'])
+})

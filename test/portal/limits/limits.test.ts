@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { LocalLimits } from '../../../src/portal/limits/local-limits.ts'
+import type { BucketRates, PortalLimits } from '../../../src/portal/limits/portal-limits.ts'
+import { RedisLimits } from '../../../src/portal/limits/redis-limits.ts'
+import { connectRedis } from '../../../src/redis/connect.ts'
+import { appId, appKeys } from '../../../src/redis/keys.ts'
+import { forgetApp } from '../../helpers/redis-keys.ts'
+
+const URL = process.env['REDIS_URL'] as string
+const newApp = () => `local.${randomBytes(6).toString('hex')}`
+
+async function redisLimits (t: Test, rates?: BucketRates, clientId = newApp()): Promise<RedisLimits> {
+  forgetApp(t, clientId)
+  const connection = await connectRedis(URL, () => {})
+  t.teardown(async () => await connection.close())
+  return new RedisLimits(connection.client, appId(clientId), rates)
+}
+
+const ADAPTERS: Array<[name: string, open: (t: Test, rates?: BucketRates) => Promise<PortalLimits>]> = [
+  ['Redis', redisLimits],
+  ['in the process', async (_t, rates) => new LocalLimits(rates)]
+]
+
+/** A clock beside: on a busy machine the buckets leak while the calls of a test are made. */
+function startClock (): (waitMs: number, expectedMs: number) => boolean {
+  const begun = performance.now()
+  return (waitMs, expectedMs) => waitMs <= expectedMs && waitMs >= expectedMs - (performance.now() - begun) - 50
+}
+
+for (const [name, open] of ADAPTERS) {
+  t.test(`${name}: as many calls at once as fit, then as many as leak, then none`, async t => {
+    const limits = await open(t)
+    const isAbout = startClock()
+    for (let call = 0; call < 50; call++) t.strictSame(await limits.reserve('m', 'profile', 0), { status: 'reserved', waitMs: 0 })
+    const waits = []
+    for (let call = 0; call < 4; call++) waits.push(await limits.reserve('m', 'profile', 5_000))
+    for (const [at, wait] of waits.entries()) {
+      t.match(wait, { status: 'reserved' })
+      const { waitMs } = wait as { waitMs: number }
+      t.ok(isAbout(waitMs, 500 * (at + 1)), `call ${51 + at} waits ${waitMs} ms`)
+    }
+    const refused = await limits.reserve('m', 'profile', 1_000) as { retryAfterMs: number }
+    t.match(refused, { status: 'refused', full: 'bucket' })
+    t.ok(isAbout(refused.retryAfterMs, 2_500), `asked for again after ${refused.retryAfterMs} ms`)
+    t.match(await limits.reserve('another', 'profile', 0), { status: 'reserved', waitMs: 0 }, 'another portal has a bucket of its own')
+  })
+
+  t.test(`${name}: a bucket leaks`, async t => {
+    const limits = await open(t, { drainPerSecond: 2, burst: 2 })
+    for (let call = 0; call < 2; call++) await limits.reserve('m', 'profile', 0)
+    t.match(await limits.reserve('m', 'profile', 0), { status: 'refused' })
+    await sleep(510)
+    t.match(await limits.reserve('m', 'profile', 0), { status: 'reserved', waitMs: 0 })
+  })
+
+  t.test(`${name}: what the portal says of its bucket counts, and does not empty a fuller one`, async t => {
+    const limits = await open(t, { drainPerSecond: 2, burst: 10 })
+    const isAbout = startClock()
+    await limits.fill('m')
+    const { waitMs } = await limits.reserve('m', 'profile', 2_000) as { waitMs: number }
+    t.ok(isAbout(waitMs, 500), `${waitMs}`)
+    await limits.reserve('m', 'profile', 2_000)
+    await limits.fill('m')
+    const { waitMs: third } = await limits.reserve('m', 'profile', 2_000) as { waitMs: number }
+    t.ok(isAbout(third, 1_500), `${third}`)
+  })
+
+  t.test(`${name}: a closed method waits, and no other`, async t => {
+    const limits = await open(t)
+    const isAbout = startClock()
+    await limits.close('m', 'crm.item.list', 1_500)
+    t.match(await limits.reserve('m', 'crm.item.list', 100), { status: 'refused', full: 'method' })
+    const { waitMs } = await limits.reserve('m', 'crm.item.list', 2_000) as { waitMs: number }
+    t.ok(isAbout(waitMs, 1_500), `${waitMs}`)
+    t.match(await limits.reserve('m', 'crm.item.get', 0), { status: 'reserved', waitMs: 0 })
+    await sleep(1_520)
+    t.match(await limits.reserve('m', 'crm.item.list', 0), { status: 'reserved', waitMs: 0 })
+    await limits.close('m', 'crm.item.list', 3_600_000)
+    const refused = await limits.reserve('m', 'crm.item.list', 0) as { retryAfterMs: number }
+    t.ok(refused.retryAfterMs <= 600_000, 'ten minutes at most')
+  })
+}
+
+t.test('Redis: processes share a bucket, and what is not needed ends by itself', async t => {
+  const clientId = newApp()
+  const processes = [await redisLimits(t, undefined, clientId), await redisLimits(t, undefined, clientId)] as const
+  const all = await Promise.all(Array.from({ length: 60 }, (_, call) => processes[call % 2]!.reserve('m', 'profile', 0)))
+  t.equal(all.filter(({ status }) => status === 'reserved').length, 50)
+  const redis = new Redis(URL)
+  t.teardown(() => redis.disconnect())
+  const key = appKeys(appId(clientId)).limits('m')
+  const bucketMs = await redis.pttl(key)
+  t.ok(bucketMs > 20_000 && bucketMs <= 25_000, `ends when it is empty: ${bucketMs} ms`)
+  await processes[0].close('m', 'crm.item.list', 300_000)
+  await sleep(10)
+  await processes[0].reserve('m', 'profile', 60_000)
+  const closedMs = await redis.pttl(key)
+  t.ok(closedMs > 290_000, `no sooner than the method is open: ${closedMs} ms`)
+})
+
+t.test('in the process: forgets portals of which there is nothing to know', async t => {
+  let now = 0
+  const limits = new LocalLimits(undefined, () => now)
+  for (let id = 0; id < 1_000; id++) await limits.reserve(`m${id}`, 'profile', 0)
+  await limits.close('m1', 'crm.item.list', 60_000)
+  now = 10_000
+  await limits.reserve('one more', 'profile', 0)
+  t.equal(limits.size, 2)
+  for (let id = 0; id < 1_500; id++) await limits.reserve(`n${id}`, 'profile', 0)
+  t.equal(limits.size, 1_000 + 502, 'busy ones are kept')
+})

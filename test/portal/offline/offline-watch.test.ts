@@ -1,0 +1,244 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { InstallStore } from '../../../src/installs/store.ts'
+import type { DrainReport } from '../../../src/portal/offline/drain-report.ts'
+import type { DrainOptions } from '../../../src/portal/offline/offline.ts'
+import type { Locks } from '../../../src/portal/locks/locks.ts'
+import { OfflineWatch, type OfflineWatchParts, type WatchTimes } from '../../../src/portal/offline/offline-watch.ts'
+import { storeUnavailable } from '../../../src/store-failure.ts'
+import { sampleInstall } from '../../../src/testing/index.ts'
+import { until } from '../../helpers/until.ts'
+
+const REST_MS = 100
+
+/** Notes that all processes share, as long as they last. */
+function openLocks (): Locks {
+  const ends = new Map<string, number>()
+  return {
+    take: async (name, ttlMs) => {
+      if ((ends.get(name) ?? 0) > performance.now()) return undefined
+      ends.set(name, performance.now() + ttlMs)
+      return { renew: async () => true, release: async () => {} }
+    }
+  }
+}
+
+interface Setup extends Partial<OfflineWatchParts> {
+  portals?: string[]
+  /** What a drain does beside being noted; `q` before the portal where it is a quick one. */
+  work?: (what: string, signal: AbortSignal) => Promise<Partial<DrainReport> | undefined>
+}
+
+function setup (t: Test, { portals = ['a', 'b'], work = async () => undefined, times, ...parts }: Setup = {}) {
+  const drains: string[] = []
+  const logs: unknown[][] = []
+  let atOnce = 0
+  let most = 0
+  const drain = async (memberId: string, what: string, { signal }: DrainOptions = {}): Promise<DrainReport> => {
+    drains.push(what)
+    most = Math.max(most, ++atOnce)
+    try {
+      return { memberId, connector: '', busy: false, reserved: 0, stored: 0, cleared: 0, atRisk: false, ...await work(what, signal as AbortSignal) }
+    } finally {
+      atOnce--
+    }
+  }
+  const installs = portals.map(memberId => sampleInstall(memberId, { state: 'active' }))
+  const store: Pick<InstallStore, 'scan'> = {
+    scan: async (cursor) => {
+      const from = Number(cursor ?? 0)
+      return { installs: installs.slice(from, from + 2), ...(from + 2 < installs.length && { cursor: String(from + 2) }) }
+    }
+  }
+  const given: OfflineWatchParts = {
+    queue: { drain: async (memberId, options) => await drain(memberId, memberId, options), drainQuickly: async (memberId, options) => await drain(memberId, `q${memberId}`, options) },
+    store,
+    locks: openLocks(),
+    wants: () => true,
+    log: { info: (...line: unknown[]) => { logs.push(line) }, warn: (...line: unknown[]) => { logs.push(line) } },
+    ...parts
+  }
+  const open = (more: Partial<WatchTimes> = {}) => {
+    const watch = new OfflineWatch({ ...given, times: { pollMs: 60_000, echoMs: REST_MS, retryMs: 20, ...times, ...more } })
+    t.teardown(() => watch.close(0))
+    return watch
+  }
+  return { watch: open(), open, drains, logs, installs, most: () => most }
+}
+
+t.test('drains every active portal once at the start, a few at once', async t => {
+  const portals = Array.from({ length: 11 }, (_, index) => `p${index}`)
+  const { watch, drains, installs, most } = setup(t, { portals, work: async () => await sleep(5) })
+  installs[3]!.state = 'reauth_required'
+  watch.start()
+  await until(() => drains.length === 10, 'all are drained')
+  await sleep(20)
+  t.strictSame(drains.toSorted(), portals.filter(name => name !== 'p3').sort())
+  t.ok(most() <= 4)
+})
+
+t.test('looks at each portal from time to time, one process of all', async t => {
+  const { open, drains } = setup(t, { portals: ['a'] })
+  for (const watch of [open({ pollMs: 100 }), open({ pollMs: 100 }), open({ pollMs: 100 })]) watch.start()
+  await until(() => drains.length === 3, 'at the start, each')
+  const start = performance.now()
+  await until(() => drains.length === 6, 'it goes on')
+  const rounds = (performance.now() - start) / 100
+  t.ok(rounds > 2, `three looks in the time of ${rounds} rounds`)
+})
+
+t.test('looks at nothing where nothing is to wait', async t => {
+  let isWanted = false
+  const { watch, drains } = setup(t, { wants: () => isWanted, times: { pollMs: 20 } })
+  watch.start()
+  await sleep(60)
+  t.strictSame(drains, [])
+  isWanted = true
+  await until(() => drains.length > 0, 'it asks at each round')
+})
+
+t.test('a bell is answered at once, and once more: a portal rings at the first change of a second only', async t => {
+  const { watch, drains } = setup(t)
+  watch.ring('a')
+  await until(() => drains.length === 1, 'at once', REST_MS)
+  await until(() => drains.length === 2, 'and again')
+  await sleep(REST_MS * 2)
+  t.strictSame(drains, ['qa', 'qa'])
+})
+
+t.test('many bells are no more than a drain in a while, and the last is heard', async t => {
+  const { watch, drains } = setup(t)
+  const start = performance.now()
+  while (performance.now() - start < REST_MS * 5) {
+    watch.ring('a')
+    await sleep(5)
+  }
+  const rung = drains.length
+  t.ok(rung >= 2 && rung <= 7, `${rung} drains`)
+  await until(() => drains.length > rung, 'after the last')
+  await sleep(REST_MS * 3)
+  t.ok(drains.length <= rung + 2)
+})
+
+t.test('a bell that rings while the last drain runs is not lost', async t => {
+  const { watch, drains } = setup(t, {
+    work: async () => {
+      if (drains.length === 2) watch.ring('a')
+      return undefined
+    }
+  })
+  watch.ring('a')
+  await until(() => drains.length === 3, 'a third drain')
+})
+
+t.test('a queue that another drains is looked at again', async t => {
+  let busy = true
+  const { watch, drains } = setup(t, { portals: ['a'], work: async () => ({ busy }) })
+  watch.start()
+  await until(() => drains.length >= 4, 'who has the lock may be dead')
+  busy = false
+  await sleep(REST_MS * 2)
+  const { length } = drains
+  await sleep(REST_MS * 2)
+  t.equal(drains.length, length, 'and no more once it is free')
+})
+
+t.test('a portal that many bells wait for does not keep the others waiting', async t => {
+  const { watch, drains, most } = setup(t, { work: async what => { if (what === 'q1') await sleep(1_000) } })
+  for (let n = 1; n <= 20; n++) watch.ring(String(n))
+  await until(() => drains.length >= 20, 'all are answered', 900)
+  t.ok(most() <= 4)
+})
+
+t.test('tells a problem of a portal once, until it is over', async t => {
+  const reports: Array<Partial<DrainReport>> = [
+    { error: { code: 'ACCESS_DENIED', message: 'no' } }, { error: { code: 'ACCESS_DENIED', message: 'no' } }, { reserved: 2, stored: 2 }, { error: { code: 'ACCESS_DENIED', message: 'no' } }
+  ]
+  const { watch, drains, logs } = setup(t, { work: async () => reports[drains.length - 1] })
+  for (const count of [2, 4]) {
+    watch.ring('a')
+    await until(() => drains.length === count, 'answered')
+    await sleep(REST_MS)
+  }
+  t.match(logs, [
+    [{ memberId: 'a', reason: { code: 'ACCESS_DENIED' } }, /cannot be fetched/],
+    [{ memberId: 'a', reserved: 2, stored: 2 }, /were fetched/],
+    [{ memberId: 'a' }, /cannot be fetched/]
+  ])
+  t.equal(logs.length, 3)
+})
+
+t.test('a drain that fails as none should is told too, and stops nothing', async t => {
+  const { watch, drains, logs } = setup(t, { work: async what => { if (what === 'a') throw new Error('broken') } })
+  watch.start()
+  await until(() => drains.length === 2, 'both')
+  await until(() => logs.length === 1, 'told')
+  t.match(logs, [[{ memberId: 'a', reason: { code: 'FST_B24_INTERNAL', message: 'broken' } }, /cannot be fetched/]])
+})
+
+t.test('a store that is away at the start is asked again soon', async t => {
+  let failures = 2
+  const { watch, drains, logs } = setup(t, {
+    store: {
+      scan: async () => {
+        if (failures-- > 0) throw storeUnavailable(new Error('away'))
+        return { installs: [sampleInstall('a', { state: 'active' })] }
+      }
+    }
+  })
+  watch.start()
+  await until(() => drains.length === 1, 'drained')
+  t.match(logs, [[{ err: { code: 'FST_B24_STORE_UNAVAILABLE' } }], [{}]])
+})
+
+t.test('at the close what is under way ends, and nothing begins', async t => {
+  const portals = Array.from({ length: 9 }, (_, index) => `p${index}`)
+  const { watch, drains } = setup(t, { portals, work: async () => await sleep(50) })
+  watch.start()
+  watch.ring('x')
+  await until(() => drains.length === 3, 'under way')
+  await watch.close()
+  const { length } = drains
+  watch.ring('y')
+  await sleep(REST_MS * 2)
+  t.equal(drains.length, length)
+})
+
+t.test('a drain that is broken off by the close is no problem, nor is a store that is', async t => {
+  let fail = (_error: Error) => {}
+  const hang = async () => await new Promise<never>((_resolve, reject) => { fail = reject })
+  const { watch, logs, drains } = setup(t, { portals: ['a'], work: hang })
+  watch.start()
+  await until(() => drains.length === 1, 'under way')
+  const closed = watch.close()
+  fail(new Error('closing'))
+  await closed
+  const other = setup(t, { store: { scan: hang } })
+  other.watch.start()
+  const ended = other.watch.close()
+  fail(new Error('closing'))
+  await ended
+  t.strictSame([...logs, ...other.logs], [])
+})
+
+t.test('a portal whose queue has no end keeps the others waiting for a while only, and has its turn again', async t => {
+  const { watch, drains, logs } = setup(t, {
+    portals: ['endless', 'a', 'b', 'c', 'd', 'e'],
+    times: { drainMs: 50 },
+    work: async (what, signal) => what.endsWith('endless') ? await once(signal, 'abort').then(() => { throw signal.reason }) : undefined
+  })
+  watch.start()
+  await until(() => drains.includes('e'), 'those of other pages are looked at')
+  await until(() => drains.includes('qendless'), 'it goes on after them')
+  t.match(logs, [[{ memberId: 'endless', reason: { code: 'FST_B24_PORTAL_UNAVAILABLE' } }]])
+})
+
+t.test('the close does not wait for ever', async t => {
+  const { watch, drains } = setup(t, { portals: ['a'], work: async () => await new Promise(() => {}) })
+  watch.start()
+  await until(() => drains.length === 1, 'under way')
+  const start = performance.now()
+  await watch.close(50)
+  t.ok(performance.now() - start < 1_000)
+})

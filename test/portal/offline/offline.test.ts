@@ -1,0 +1,356 @@
+import t, { type Test } from 'tap'
+import { storeUnavailable } from '../../../src/store-failure.ts'
+import type { Locks } from '../../../src/portal/locks/locks.ts'
+import { OfflineQueue, type OfflineQueueParts } from '../../../src/portal/offline/offline.ts'
+import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
+import type { SimulatedPortal } from '../../../src/testing/index.ts'
+import { openPortalWorld } from '../../helpers/portal-world.ts'
+import { until } from '../../helpers/until.ts'
+
+const DEAL = 2
+
+async function setup (t: Test, parts: Partial<OfflineQueueParts> = {}) {
+  const { world, rest, install } = await openPortalWorld(t)
+  const [portal] = await install() as [SimulatedPortal]
+  const { clientId } = world.settings
+  const stored: OfflineEvent[] = []
+  const logs: unknown[][] = []
+  const log = { warn: (...line: unknown[]) => logs.push(line), error: (...line: unknown[]) => logs.push(line) }
+  /** What goes through REST, as it is sent. */
+  const sent: Array<{ method: string, params: Record<string, unknown> }> = []
+  const spied = {
+    call: async <T>(...[memberId, method, params = {}, options]: Parameters<typeof rest.call>) => {
+      sent.push({ method, params: { ...params } })
+      return await rest.call<T>(memberId, method, params, options)
+    }
+  }
+  /** Another process, as it were. */
+  const open = (more: Partial<OfflineQueueParts> = {}) => new OfflineQueue({ rest: spied, locks: world.place.locks, store: async event => { stored.push(event) }, log, ...parts, ...more })
+  const bind = (event = 'ONCRMDEALUPDATE', connector = '') => portal.bindings.add({ clientId, event, handler: '', userId: 0, offline: true, connector })
+  bind()
+  const change = async (...ids: number[]) => { for (const id of ids) await portal.change(DEAL, id) }
+  const left = () => portal.offlineEvents.rows.length
+  /** Items of what is stored, each time that it was. */
+  const items = () => stored.map(({ data }) => (data as { FIELDS: { ID: number } }).FIELDS.ID)
+  const methods = () => sent.map(({ method }) => method.replace('event.offline.', ''))
+  return { world, rest, spied, portal, queue: open(), open, stored, items, logs, log, sent, methods, bind, change, left, clientId }
+}
+
+t.test('brings what waits, and deletes it at the portal once it is stored', async t => {
+  const { portal, queue, stored, methods, sent, change, left } = await setup(t)
+  await change(5, 6)
+  const { memberId } = portal
+  const ids = portal.offlineEvents.rows.map(({ messageId }) => messageId)
+  t.strictSame(await queue.drain(memberId), { memberId, connector: '', busy: false, reserved: 2, stored: 2, cleared: 2, atRisk: false })
+  t.match(stored, [
+    { id: /^offline-[0-9a-f]{32}$/, memberId, code: 'ONCRMDEALUPDATE', data: { FIELDS: { ID: 5 } }, messageId: ids[0], userId: 1, timestamp: Number },
+    { data: { FIELDS: { ID: 6 } } }
+  ])
+  t.not(stored[0]?.id, stored[1]?.id)
+  t.equal(left(), 0)
+  t.strictSame(methods(), ['list', 'get', 'clear'])
+  t.match(sent[1]?.params, { clear: 0, limit: 200 })
+  t.match(sent[2]?.params, { process_id: /^[0-9a-f]{32}$/, message_id: ids })
+})
+
+t.test('where nothing waits, one call says so', async t => {
+  const { portal, queue, methods } = await setup(t)
+  t.match(await queue.drain(portal.memberId), { reserved: 0, error: undefined })
+  t.strictSame(methods(), ['list'])
+})
+
+t.test('more than a call brings', async t => {
+  const { portal, queue, items, change, left, methods } = await setup(t)
+  const all = Array.from({ length: 460 }, (_, index) => index + 1)
+  await change(...all)
+  t.match(await queue.drain(portal.memberId), { reserved: 460, stored: 460, cleared: 460 })
+  t.strictSame(items(), all)
+  t.equal(left(), 0)
+  t.strictSame(methods(), ['list', 'get', 'clear', 'get', 'clear', 'get', 'clear', 'get'])
+})
+
+t.test('a portal that brings fifty at most, whatever is asked for', async t => {
+  const { portal, spied, open, items, change, left } = await setup(t)
+  await change(...Array.from({ length: 120 }, (_, index) => index + 1))
+  const call = async <T>(memberId: string, method: string, params: object = {}, options = {}) => (
+    await spied.call<T>(memberId, method, method === 'event.offline.get' ? { ...params, limit: 50 } : params, options)
+  )
+  t.match(await open({ rest: { call } }).drain(portal.memberId), { stored: 120, cleared: 120 })
+  t.equal(items().length, 120)
+  t.equal(left(), 0)
+})
+
+t.test('a change while its row is reserved makes another row, and another event', async t => {
+  const { portal, open, stored, items, left } = await setup(t)
+  await portal.change(DEAL, 5)
+  let isFirst = true
+  const queue = open({
+    store: async event => {
+      stored.push(event)
+      if (isFirst) await portal.change(DEAL, 5)
+      isFirst = false
+    }
+  })
+  await queue.drain(portal.memberId)
+  await queue.drain(portal.memberId)
+  t.strictSame(items(), [5, 5])
+  t.equal(stored[0]?.messageId, stored[1]?.messageId, 'Bitrix24 has one id for both')
+  t.not(stored[0]?.id, stored[1]?.id)
+  t.equal(left(), 0)
+})
+
+t.test('a hundred changes of one item are one event', async t => {
+  const { portal, queue, items, change } = await setup(t)
+  for (let n = 0; n < 100; n++) await change(5)
+  t.match(await queue.drain(portal.memberId), { reserved: 1 })
+  t.strictSame(items(), [5])
+})
+
+t.test('what is not stored is not deleted, and what is, is', async t => {
+  const { portal, open, stored, items, left, change } = await setup(t)
+  await change(1, 2, 3)
+  const failing = open({
+    store: async event => {
+      if ((event.data as { FIELDS: { ID: number } }).FIELDS.ID === 2) throw storeUnavailable(new Error('away'))
+      stored.push(event)
+    }
+  })
+  t.match(await failing.drain(portal.memberId), { reserved: 3, stored: 2, cleared: 2, error: { code: 'FST_B24_STORE_UNAVAILABLE' } })
+  t.equal(left(), 1)
+  t.match(await open().drain(portal.memberId), { reserved: 1, stored: 1, cleared: 1 })
+  t.strictSame(items(), [1, 3, 2])
+})
+
+t.test('where nothing can be stored, nothing is deleted: no list without ids is ever sent', async t => {
+  const { portal, open, change, left, methods } = await setup(t)
+  await change(1, 2)
+  t.match(await open({ store: async () => { throw storeUnavailable(new Error('away')) } }).drain(portal.memberId), { reserved: 2, stored: 0, cleared: 0, error: {} })
+  t.equal(left(), 2)
+  t.notOk(methods().includes('clear'))
+})
+
+t.test('rows that a dead drainer reserved are found again', async t => {
+  const { portal, open, queue, items, methods, change, left } = await setup(t)
+  await change(1, 2)
+  // Died before it wrote anything down.
+  portal.offlineEvents.reserve({ clientId: portal.offlineEvents.rows[0]!.clientId, connector: '' }, { filter: {}, order: {}, limit: 50, error: false })
+  await change(2, 3)
+  t.match(await queue.drain(portal.memberId), { reserved: 4, stored: 4, cleared: 4 })
+  t.strictSame(items(), [1, 2, 2, 3])
+  t.equal(left(), 0)
+  t.strictSame(methods(), ['list', 'clear', 'list', 'get', 'clear'])
+  t.match(await open().drain(portal.memberId), { reserved: 0 })
+})
+
+t.test('many dead drainers, more rows than a page of the list', async t => {
+  const { portal, queue, items, change, left, clientId } = await setup(t)
+  for (let n = 0; n < 3; n++) {
+    await change(...Array.from({ length: 40 }, (_, index) => index + 1))
+    portal.offlineEvents.reserve({ clientId, connector: '' }, { filter: {}, order: {}, limit: 200, error: false })
+  }
+  await change(41)
+  t.match(await queue.drain(portal.memberId), { reserved: 121, cleared: 121, error: undefined })
+  t.equal(new Set(items()).size, 41)
+  t.equal(left(), 0)
+})
+
+t.test('the answer to a reservation that is lost costs nothing', async t => {
+  const { portal, queue, items, change, left } = await setup(t)
+  await change(1, 2)
+  portal.fault('event.offline.get', { answerDelayMs: 300, times: 1 })
+  t.match(await queue.drain(portal.memberId, { signal: AbortSignal.timeout(100) }).catch(error => ({ name: error.name })), { name: 'TimeoutError' })
+  t.ok(portal.offlineEvents.rows.every(({ processId }) => processId !== ''), 'reserved, as nobody knows what')
+  t.match(await queue.drainQuickly(portal.memberId), { reserved: 2, stored: 2, cleared: 2 }, 'also quickly: the last one did not end well')
+  t.strictSame(items(), [1, 2])
+  t.equal(left(), 0)
+})
+
+t.test('the answer to a deletion that is lost: nothing is lost, and what comes twice has the same id', async t => {
+  const { portal, queue, stored, change, left } = await setup(t)
+  await change(1)
+  portal.fault('event.offline.clear', { status: 502, body: '', times: 1 })
+  t.match(await queue.drain(portal.memberId), { stored: 1, cleared: 0, error: { code: 'FST_B24_PORTAL_UNAVAILABLE' } })
+  t.equal(left(), 1)
+  await queue.drain(portal.memberId)
+  t.equal(left(), 0)
+  t.equal(stored.length, 2)
+  t.equal(stored[0]?.id, stored[1]?.id)
+})
+
+t.test('what was put aside as an error swallows the next change: it is read too', async t => {
+  const { portal, queue, items, methods, change, left, clientId } = await setup(t)
+  await change(1, 2)
+  const name = { clientId, connector: '' }
+  const processId = portal.offlineEvents.reserve(name, { filter: {}, order: {}, limit: 50, error: false })
+  portal.offlineEvents.markErrors(name, processId, portal.offlineEvents.rows.map(({ messageId }) => messageId))
+  await change(1, 3)
+  t.equal(left(), 3, 'the change of 1 is in an error row')
+  t.match(await queue.drain(portal.memberId), { reserved: 3, stored: 3, cleared: 3 })
+  t.strictSame(items(), [3, 2, 1])
+  t.equal(left(), 0)
+  t.strictSame(methods(), ['list', 'get', 'clear', 'get', 'clear'])
+})
+
+t.test('a quick drain asks for less, once the queue was drained to the end', async t => {
+  const { portal, queue, methods, sent, change } = await setup(t)
+  await queue.drainQuickly(portal.memberId)
+  t.strictSame(methods(), ['list'], 'not known yet')
+  sent.length = 0
+  await change(1)
+  await queue.drainQuickly(portal.memberId)
+  t.strictSame(methods(), ['get', 'clear'])
+})
+
+t.test('a queue with a name', async t => {
+  const { portal, queue, open, sent, items, bind, change, left } = await setup(t)
+  bind('ONCRMDEALUPDATE', 'mine')
+  await change(1)
+  t.equal(left(), 2)
+  t.match(await queue.drain(portal.memberId, { connector: 'mine' }), { connector: 'mine', cleared: 1 })
+  t.ok(sent.every(({ params }) => params['auth_connector'] === 'mine'))
+  t.match(await open({ connector: 'mine' }).drain(portal.memberId), { connector: 'mine', reserved: 0 })
+  t.match(await queue.drain(portal.memberId), { connector: '', cleared: 1 })
+  t.strictSame(items(), [1, 1])
+})
+
+t.test('one drainer at a time', async t => {
+  const { portal, queue, open, change, items } = await setup(t)
+  await change(1)
+  portal.fault('event.offline.list', { delayMs: 300, times: 1 })
+  const first = queue.drain(portal.memberId)
+  await until(() => portal.calls.length === 1, 'the first is at work')
+  t.match(await open().drain(portal.memberId), { busy: true, reserved: 0 })
+  t.match(await open().drain(portal.memberId, { connector: 'mine' }), { busy: false, error: undefined }, 'another queue is another matter')
+  t.match(await first, { busy: false, stored: 1 })
+  t.match(await open().drain(portal.memberId), { busy: false }, 'it is free again')
+  t.strictSame(items(), [1])
+})
+
+t.test('who lost the lock leaves the rest to the other', async t => {
+  const { portal, open, change, left } = await setup(t)
+  await change(1)
+  const locks: Locks = { take: async () => ({ renew: async () => false, release: async () => {} }) }
+  t.match(await open({ locks }).drain(portal.memberId), { busy: true, reserved: 0, error: undefined })
+  t.equal(left(), 1)
+})
+
+t.test('a store that is away is seen before the portal is asked', async t => {
+  const { portal, open, change, sent } = await setup(t)
+  await change(1)
+  const away = async () => { throw storeUnavailable(new Error('away')) }
+  t.match(await open({ locks: { take: away } }).drain(portal.memberId), { error: { code: 'FST_B24_STORE_UNAVAILABLE' } })
+  t.match(await open({ locks: { take: async () => ({ renew: away, release: async () => {} }) } }).drain(portal.memberId), { error: { code: 'FST_B24_STORE_UNAVAILABLE' } })
+  t.strictSame(sent, [])
+})
+
+t.test('a portal whose plan cannot reserve', async t => {
+  const { portal, queue, items, logs, sent, change, left, methods } = await setup(t)
+  portal.features.delete('rest_offline_extended')
+  await change(...Array.from({ length: 25 }, (_, index) => index + 1))
+  t.match(await queue.drain(portal.memberId), { reserved: 25, stored: 25, cleared: 25, atRisk: true, error: undefined })
+  t.equal(new Set(items()).size, 25)
+  t.equal(left(), 0)
+  t.strictSame(methods(), ['list', 'get', 'get', 'get', 'get'])
+  t.ok(sent.slice(2).every(({ params }) => params['clear'] === 1 && params['limit'] === 10), 'little at a time: that is what one lost answer costs')
+  await change(1)
+  t.match(await queue.drain(portal.memberId), { atRisk: true, stored: 1 })
+  t.strictSame(logs.length, 1, 'told once')
+})
+
+t.test('a plan that cannot reserve: error rows too', async t => {
+  const { portal, queue, items, change, left, clientId } = await setup(t)
+  await change(1)
+  const name = { clientId, connector: '' }
+  const processId = portal.offlineEvents.reserve(name, { filter: {}, order: {}, limit: 50, error: false })
+  portal.offlineEvents.markErrors(name, processId, portal.offlineEvents.rows.map(({ messageId }) => messageId))
+  portal.features.delete('rest_offline_extended')
+  t.match(await queue.drain(portal.memberId), { stored: 1, cleared: 1, atRisk: true })
+  t.strictSame(items(), [1])
+  t.equal(left(), 0)
+})
+
+t.test('a plan that cannot reserve: what the portal deleted is stored as soon as that can be', async t => {
+  const { portal, open, stored, items, change } = await setup(t)
+  portal.features.delete('rest_offline_extended')
+  await change(1, 2)
+  let failures = 3
+  const queue = open({
+    store: async event => {
+      if (failures-- > 0) throw storeUnavailable(new Error('away'))
+      stored.push(event)
+    }
+  })
+  t.match(await queue.drain(portal.memberId), { stored: 2, error: undefined })
+  t.strictSame(items().sort(), [1, 2])
+})
+
+t.test('a plan that cannot reserve: what could not be stored is told, with what it was about', async t => {
+  const { portal, open, change, logs } = await setup(t)
+  portal.features.delete('rest_offline_extended')
+  await change(7)
+  const queue = open({ store: async () => { throw storeUnavailable(new Error('away')) }, times: { patienceMs: 100 } })
+  t.match(await queue.drain(portal.memberId), { reserved: 1, stored: 0, error: { code: 'FST_B24_STORE_UNAVAILABLE' } })
+  t.match(logs[0], [{ code: 'ONCRMDEALUPDATE', data: { FIELDS: { ID: 7 } } }, /is lost/])
+  await change(8)
+  await t.rejects(queue.drain(portal.memberId, { signal: AbortSignal.abort(new Error('closing')) }), { message: 'closing' })
+  t.equal(portal.offlineEvents.rows.length, 1, 'nothing is begun any more')
+})
+
+t.test('the rights of an admin are needed; the portal is not lost without them', async t => {
+  const { portal, world, queue, change, left } = await setup(t)
+  await change(1)
+  portal.user(1, { admin: false })
+  t.match(await queue.drain(portal.memberId), { reserved: 0, error: { code: 'ACCESS_DENIED' } })
+  t.equal(left(), 1)
+  t.match(await world.record(portal), { state: 'active' })
+  t.strictSame(world.told, [])
+})
+
+t.test('a portal that takes no more calls is waited for', async t => {
+  const { portal, spied, open, items, change, left } = await setup(t)
+  await change(1)
+  const failures = [50, 50, 60_000]
+  const call = async <T>(...[memberId, method, params, options]: Parameters<typeof spied.call>) => {
+    const retryAfterMs = method === 'event.offline.clear' ? failures.shift() : undefined
+    if (retryAfterMs !== undefined) throw Object.assign(new Error('busy'), { code: 'FST_B24_PORTAL_LIMIT', portalCode: 'OPERATION_TIME_LIMIT', retryAfterMs })
+    return await spied.call<T>(memberId, method, params, options)
+  }
+  const start = performance.now()
+  t.match(await open({ rest: { call } }).drain(portal.memberId), { stored: 1, cleared: 0, error: { code: 'OPERATION_TIME_LIMIT' } }, 'but not for a minute')
+  t.ok(performance.now() - start >= 95)
+  t.equal(left(), 1)
+  t.match(await open({ rest: { call } }).drain(portal.memberId), { cleared: 1 })
+  t.strictSame(items(), [1, 1])
+})
+
+t.test('reads what a portal may write', async t => {
+  const { portal, open, stored } = await setup(t)
+  const rows = [
+    { ID: '1', TIMESTAMP_X: '2026-07-18T12:32:31+02:00', EVENT_NAME: 'onCrmLeadAdd', EVENT_DATA: { FIELDS: { ID: '25' } }, EVENT_ADDITIONAL: { user_id: 0 }, MESSAGE_ID: 'a'.repeat(32) },
+    { ID: 2, TIMESTAMP_X: 'soon', EVENT_NAME: 'ONAPPTEST', EVENT_DATA: false, EVENT_ADDITIONAL: false, MESSAGE_ID: 'b'.repeat(32) },
+    { ID: 3, EVENT_NAME: 'ONAPPTEST', EVENT_DATA: null, EVENT_ADDITIONAL: { user_id: 'x' }, MESSAGE_ID: 'short' },
+    { ID: 4, EVENT_NAME: 'ONAPPTEST', EVENT_DATA: JSON.parse('{"__proto__":{"a":1}}'), EVENT_ADDITIONAL: null },
+    null
+  ]
+  const sent: object[] = []
+  const answers: Record<string, unknown[]> = { 'event.offline.list': [[{}], [{}]], 'event.offline.get': [{ process_id: 'p', events: rows }, { events: rows }], 'event.offline.clear': [true] }
+  const rest = { call: async (_memberId: string, method: string, params?: object) => { sent.push({ ...params }); return answers[method]?.shift() as never } }
+  t.match(await open({ rest }).drain(portal.memberId), { stored: 5, cleared: 5 })
+  t.strictSame(stored.map(({ code, userId, timestamp, data }) => ({ code, userId, timestamp, data: data === undefined ? undefined : JSON.parse(JSON.stringify(data)) })), [
+    { code: 'ONCRMLEADADD', userId: undefined, timestamp: Date.parse('2026-07-18T10:32:31Z'), data: { FIELDS: { ID: '25' } } },
+    ...Array(3).fill({ code: 'ONAPPTEST', userId: undefined, timestamp: undefined, data: undefined }),
+    { code: '', userId: undefined, timestamp: undefined, data: undefined }
+  ])
+  t.match(sent.at(-1), { process_id: 'p', id: ['1', '2', '3', '4', ''] }, 'by row where a message id would be refused')
+  t.match(await open({ rest }).drain(portal.memberId), { stored: 0, error: { code: 'FST_B24_PORTAL_UNAVAILABLE' } }, 'a batch without a name is never cleared')
+  t.match(await open({ rest: { call: async () => undefined as never } }).drain(portal.memberId), { stored: 0, error: undefined }, 'nothing')
+})
+
+t.test('rows that stay although the portal says that they are deleted are not taken over for ever', async t => {
+  const { portal, open, change, stored, spied, clientId } = await setup(t)
+  await change(1)
+  portal.offlineEvents.reserve({ clientId, connector: '' }, { filter: {}, order: {}, limit: 50, error: false })
+  const call = async <T>(...[memberId, method, params, options]: Parameters<typeof spied.call>) => method === 'event.offline.clear' ? true as never : await spied.call<T>(memberId, method, params, options)
+  t.match(await open({ rest: { call } }).drain(portal.memberId), { stored: 1 })
+  t.equal(stored.length, 1)
+})

@@ -1,0 +1,353 @@
+import t, { type Test } from 'tap'
+import { setbackOf } from '../../../src/delivery/handlers/failure.ts'
+import { FST_B24_INVALID_OPTIONS } from '../../../src/errors.ts'
+import { EventHooks } from '../../../src/events/hooks.ts'
+import type { Binding } from '../../../src/testing/portal/bindings.ts'
+import { openSubscriptions } from '../../../src/portal/subscriptions/open-subscriptions.ts'
+import { Subscriptions, type SubscriptionsParts } from '../../../src/portal/subscriptions/subscriptions.ts'
+import { checkPublicUrl, handlerUrlOf } from '../../../src/portal/subscriptions/public-url.ts'
+import { checkSubscriptions, wantedEvents, type SubscriptionOptions } from '../../../src/portal/subscriptions/wanted-events.ts'
+import type { SimulatedPortal } from '../../../src/testing/index.ts'
+import { methodsOf, openPortalWorld } from '../../helpers/portal-world.ts'
+
+const URL = 'https://app.example.com/bitrix24/events'
+const OTHER = 'https://other.example.com/hook'
+const WRITES = ['event.bind', 'event.unbind']
+
+async function setup (t: Test, { options = {}, listen = ['onCrmDealUpdate', 'onTaskAdd'], publicUrl = 'https://app.example.com' }: { options?: SubscriptionOptions, listen?: string[], publicUrl?: string | undefined } = {}) {
+  const { world, rest, install } = await openPortalWorld(t)
+  const hooks = new EventHooks<object>({ warn: () => {} })
+  for (const name of listen) hooks.on(name, () => {})
+  const logs: unknown[][] = []
+  const log = { info: (...line: unknown[]) => logs.push(line), warn: (...line: unknown[]) => logs.push(line) }
+  const opened = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl, prefix: '/bitrix24', options, log })
+  const [portal] = await install() as [SimulatedPortal]
+  const { clientId } = world.settings
+  const bind = (event: string, binding: Partial<Binding> = {}) => {
+    portal.bindings.add({ clientId, event, handler: URL, userId: 0, offline: false, connector: '', ...binding })
+  }
+  const bound = () => portal.bindings.find({ clientId }).map(({ event, handler, userId, offline, connector }) => (
+    [event, offline ? `offline ${connector}`.trim() : handler === URL ? 'ours' : handler, ...(userId === 0 ? [] : [userId])].join(' ')
+  )).sort()
+  const sync = async (how = {}) => await opened.subscriptions.sync(portal.memberId, how)
+  return { ...opened, subscribe: opened.subscribe!, world, rest, hooks, portal, bind, bound, sync, logs, install }
+}
+
+const BASE = ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONCRMDEALUPDATE ours', 'ONTASKADD ours']
+
+t.test('binds what hooks name and what the plugin needs; the second time nothing is written', async t => {
+  const { portal, bound, sync } = await setup(t)
+  const { memberId, domain } = portal
+  t.strictSame(await sync(), {
+    memberId, domain, bound: ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE', 'ONTASKADD'], unbound: [], unchanged: 0, refused: []
+  })
+  t.strictSame(bound(), BASE)
+  t.strictSame(portal.calls.map(({ method }) => method), ['event.get', 'batch'])
+  portal.calls.length = 0
+  t.strictSame(await sync(), { memberId, domain, bound: [], unbound: [], unchanged: 4, refused: [] })
+  t.strictSame(methodsOf(portal), ['event.get'])
+})
+
+t.test('unbinds what no hook names any more, and touches nothing of others', async t => {
+  const { bind, bound, sync } = await setup(t)
+  bind('ONCRMLEADADD')
+  bind('ONCRMLEADADD', { handler: OTHER })
+  bind('ONCRMLEADADD', { handler: `${URL}/` })
+  bind('ONCRMLEADADD', { offline: true, handler: '' })
+  bind('ONCRMDEALUPDATE', { clientId: 'local.another', handler: URL })
+  t.match(await sync(), { unbound: ['ONCRMLEADADD'], refused: [] })
+  t.strictSame(bound(), [...BASE, `ONCRMLEADADD ${URL}/`, `ONCRMLEADADD ${OTHER}`, 'ONCRMLEADADD offline'].sort())
+})
+
+t.test('leaves alone what Bitrix24 binds by itself, and where bots are registered', async t => {
+  const { portal, bind, bound, sync } = await setup(t, { listen: ['onAppInstall', 'onAppUserReady', 'onImBotMessageAdd', 'onCrmDealUpdate', 'onTaskAdd'] })
+  for (const event of ['ONAPPINSTALL', 'ONAPPUSERREADY', 'ONIMBOTMESSAGEADD', 'ONIMBOTJOINCHAT']) bind(event)
+  t.match(await sync(), { bound: { length: 4 }, unbound: [], refused: [] })
+  t.strictSame(bound(), [...BASE, 'ONAPPINSTALL ours', 'ONAPPUSERREADY ours', 'ONIMBOTJOINCHAT ours', 'ONIMBOTMESSAGEADD ours'].sort())
+  portal.calls.length = 0
+  t.match(await sync(), { bound: [], unbound: [] })
+  t.strictSame(methodsOf(portal), ['event.get'])
+})
+
+t.test('a dry run says what it would do, and writes nothing', async t => {
+  const { portal, bind, bound, sync } = await setup(t)
+  bind('ONCRMLEADADD')
+  bind('ONTASKADD')
+  t.match(await sync({ dryRun: true }), { bound: ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE'], unbound: ['ONCRMLEADADD'], unchanged: 1 })
+  t.strictSame(bound(), ['ONCRMLEADADD ours', 'ONTASKADD ours'])
+  t.strictSame(methodsOf(portal), ['event.get'])
+})
+
+t.test('what is outside of the scope, or no event at all, is reported and stops nothing', async t => {
+  const { portal, bound, sync } = await setup(t, { listen: ['onCrmDealUpdate', 'onTaskAdd', 'onCalendarEntryAdd', 'onNoSuchThing'] })
+  t.match(await sync(), {
+    bound: { length: 4 },
+    refused: [{ event: 'ONCALENDARENTRYADD', code: 'ERROR_EVENT_NOT_FOUND' }, { event: 'ONNOSUCHTHING', code: 'ERROR_EVENT_NOT_FOUND' }],
+    error: undefined
+  })
+  t.strictSame(bound(), BASE)
+  portal.scope.push('calendar')
+  t.match(await sync(), { bound: ['ONCALENDARENTRYADD'], refused: [{ event: 'ONNOSUCHTHING' }] })
+})
+
+t.test('a code with a type suffix is bound as it was registered', async t => {
+  const { bound, sync } = await setup(t, { listen: ['onCrmDynamicItemUpdate', 'ONCRMDYNAMICITEMADD_1220'] })
+  await sync()
+  t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONCRMDYNAMICITEMADD_1220 ours', 'ONCRMDYNAMICITEMUPDATE ours'])
+})
+
+t.test('onAny wants nothing, and hooks that were taken off want nothing any more', async t => {
+  const { hooks, bound, sync } = await setup(t, { listen: [] })
+  const handler = () => {}
+  hooks.onAny(handler)
+  hooks.on(['onTaskAdd', 'onTaskUpdate'], handler)
+  t.strictSame(hooks.codes, ['ONTASKADD', 'ONTASKUPDATE'])
+  hooks.off('onTaskUpdate', handler)
+  await sync()
+  t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONTASKADD ours'])
+  hooks.off('onTaskAdd', handler)
+  t.match(await sync(), { unbound: ['ONTASKADD'] })
+})
+
+t.test('bound by another at the same time counts as bound', async t => {
+  const { portal, bind, bound, sync } = await setup(t)
+  portal.fault('event.get', { body: { result: [], time: { start: 1, finish: 1, duration: 0 } }, times: 1 })
+  bind('ONTASKADD')
+  t.match(await sync(), { bound: { length: 4 }, refused: [], error: undefined })
+  t.strictSame(bound(), BASE)
+})
+
+t.test('tokens of one user with every event', async t => {
+  const { portal, bind, bound, sync } = await setup(t, { options: { authType: 1 }, listen: ['onTaskAdd'] })
+  bind('ONTASKADD')
+  bind('ONTASKADD', { userId: 7 })
+  t.match(await sync(), { bound: { length: 3 }, unbound: ['ONTASKADD', 'ONTASKADD'] })
+  t.strictSame(bound(), ['ONAPPUNINSTALL ours 1', 'ONAPPUPDATE ours 1', 'ONTASKADD ours 1'])
+  portal.calls.length = 0
+  await sync()
+  t.strictSame(methodsOf(portal), ['event.get'])
+})
+
+t.test('an admin takes back what is bound in the name of one user', async t => {
+  const { bind, bound, sync } = await setup(t)
+  bind('ONTASKADD', { userId: 7 })
+  t.match(await sync(), { bound: { length: 4 }, unbound: ['ONTASKADD'] })
+  t.strictSame(bound(), BASE)
+})
+
+t.test('who is no admin binds in his own name, once', async t => {
+  const { portal, bound, sync } = await setup(t, { listen: ['onTaskAdd'] })
+  portal.user(1, { admin: false })
+  await sync()
+  t.strictSame(bound(), ['ONAPPUNINSTALL ours 1', 'ONAPPUPDATE ours 1', 'ONTASKADD ours 1'])
+  portal.calls.length = 0
+  t.match(await sync(), { bound: [], unbound: [], unchanged: 3 })
+  t.strictSame(methodsOf(portal), ['event.get', 'profile'])
+})
+
+t.test('who is no admin may not bind for others: what there is, stays', async t => {
+  const { portal, bind, bound, sync } = await setup(t, { options: { authType: 7 }, listen: ['onTaskAdd'] })
+  portal.user(1, { admin: false })
+  bind('ONTASKADD', { userId: 1 })
+  t.match(await sync(), { bound: [], unbound: [], refused: [{ code: 'ACCESS_DENIED' }, { code: 'ACCESS_DENIED' }, { event: 'ONTASKADD', code: 'ACCESS_DENIED' }] })
+  t.strictSame(bound(), ['ONTASKADD ours 1'])
+})
+
+t.test('events that wait in the portal: bound instead of the posted ones, with the bell', async t => {
+  const { portal, bind, bound, sync } = await setup(t, { options: { offline: true } })
+  bind('ONTASKADD')
+  bind('ONCRMLEADADD', { offline: true, handler: '', connector: '' })
+  bind('ONCRMLEADADD', { offline: true, handler: '', connector: 'theirs' })
+  t.match(await sync(), {
+    bound: ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONOFFLINEEVENT', 'ONCRMDEALUPDATE (offline)', 'ONTASKADD (offline)'], unbound: ['ONTASKADD', 'ONCRMLEADADD (offline)']
+  })
+  t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONCRMDEALUPDATE offline', 'ONCRMLEADADD offline theirs', 'ONOFFLINEEVENT ours', 'ONTASKADD offline'])
+  portal.calls.length = 0
+  t.match(await sync(), { bound: [], unbound: [], unchanged: 5 })
+  t.strictSame(methodsOf(portal), ['event.get'])
+})
+
+t.test('events that wait in a queue with a name', async t => {
+  const { portal, bound, sync } = await setup(t, { options: { offline: ['onTaskAdd'], authConnector: 'mine' } })
+  await sync()
+  const all = ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONCRMDEALUPDATE ours', 'ONOFFLINEEVENT ours', 'ONTASKADD offline mine']
+  t.strictSame(bound(), all)
+  t.strictSame(portal.calls.map(({ method, inBody }) => [method, inBody.includes('auth_connector')]), [['event.get', false], ['batch', false], ['batch', true]])
+  t.match(await sync(), { bound: [], unchanged: 5 })
+})
+
+t.test('where events cannot wait, what is posted stays', async t => {
+  for (const prepare of [
+    (portal: SimulatedPortal) => portal.features.delete('rest_auth_connector'),
+    (portal: SimulatedPortal) => portal.fault('batch', { status: 403, body: { error: 'WRONG_LICENSE', error_description: 'auth_connector' }, times: 1 })
+  ]) {
+    const { portal, bind, bound, sync } = await setup(t, { options: { offline: ['onTaskAdd'], authConnector: 'mine' }, listen: [] })
+    for (const event of ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONOFFLINEEVENT', 'ONTASKADD']) bind(event)
+    prepare(portal)
+    t.match(await sync(), { bound: [], unbound: [], refused: [{ event: 'ONTASKADD (offline)', code: 'WRONG_LICENSE' }], error: undefined })
+    t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONOFFLINEEVENT ours', 'ONTASKADD ours'])
+  }
+})
+
+t.test('`offline: false` ends what waited; without the option nothing that waits is touched', async t => {
+  const { bind, bound, sync } = await setup(t, { options: { offline: false }, listen: ['onTaskAdd'] })
+  bind('ONTASKADD', { offline: true, handler: '' })
+  bind('ONOFFLINEEVENT')
+  t.match(await sync(), { unbound: ['ONTASKADD (offline)', 'ONOFFLINEEVENT'] })
+  t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONTASKADD ours'])
+})
+
+t.test('more than fifty changes go in several calls', async t => {
+  const codes = Array.from({ length: 60 }, (_, index) => `ONCRMDYNAMICITEMADD_${1000 + index * 2}`)
+  const { portal, bound, sync } = await setup(t, { listen: codes })
+  await sync()
+  t.equal(bound().length, 62)
+  t.strictSame(portal.calls.map(({ commands }) => commands?.length ?? 0), [0, 50, 12])
+})
+
+t.test('what goes wrong on a portal stands in its report, without a secret', async t => {
+  const { world, portal, sync } = await setup(t)
+  const reports: unknown[] = []
+  const cases: Array<[goWrong: () => void, code: string]> = [
+    [() => portal.fault('event.get', { status: 502, body: '<h1>Bad gateway</h1>', times: 1 }), 'FST_B24_PORTAL_UNAVAILABLE'],
+    [() => portal.fault('batch', { status: 403, body: { error: 'INVALID_CREDENTIALS', error_description: 'no' }, times: 1 }), 'INVALID_CREDENTIALS'],
+    [() => { portal.paid = false }, 'ACCESS_DENIED'],
+    // From now on it is known to have to pay.
+    [() => {}, 'FST_B24_PORTAL_SUSPENDED']
+  ]
+  for (const [goWrong, code] of cases) {
+    goWrong()
+    const report = await sync()
+    t.match(report, { bound: [], error: { code, message: String } })
+    reports.push(report)
+  }
+  t.notOk(world.b24.secrets().some(secret => JSON.stringify(reports).includes(secret)))
+})
+
+t.test('odd answers of a portal', async t => {
+  const answers: Record<string, unknown> = {
+    'event.get': [null, 'x', { event: 5 }, { event: 'onTaskAdd', handler: URL, auth_type: 3 }],
+    profile: undefined,
+    batch: { result: { c0: false }, result_error: [] }
+  }
+  const parts: SubscriptionsParts = {
+    rest: { call: async (_memberId: string, method: string) => answers[method] as never },
+    store: { get: async () => undefined },
+    wanted: () => [{ event: 'ONTASKADD' }],
+    handlerUrl: URL
+  }
+  const subscriptions = new Subscriptions(parts)
+  t.match(await subscriptions.sync('m'), { domain: '', bound: [], unbound: [], refused: [{ event: 'ONTASKADD', code: 'NOT_BOUND' }] })
+  answers['event.get'] = null
+  answers['batch'] = {}
+  t.match(await subscriptions.sync('m'), { bound: ['ONTASKADD'], refused: [] })
+  const broken = new Subscriptions({ ...parts, rest: { call: async () => { throw new Error('broken') } } })
+  t.match(await broken.sync('m'), { error: { code: 'FST_B24_INTERNAL', message: 'broken' } })
+})
+
+t.test('needs to know where Bitrix24 reaches the app', async t => {
+  const { rest, world, hooks, portal, subscribe } = await setup(t)
+  const log = { info: () => {}, warn: () => {} }
+  const none = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: undefined, prefix: '', options: {}, log })
+  await t.rejects(none.subscriptions.sync(portal.memberId), { code: 'FST_B24_NO_PUBLIC_URL', statusCode: 500 })
+  await t.rejects(none.syncFleet(), { code: 'FST_B24_NO_PUBLIC_URL' })
+  t.equal(none.subscribe, undefined)
+  const empty = openSubscriptions({ rest, store: { ...world.place.store, scan: async () => ({ installs: [] }) }, hooks, publicUrl: undefined, prefix: '', options: {}, log })
+  await t.rejects(empty.syncFleet(), { code: 'FST_B24_NO_PUBLIC_URL' }, 'also where there is no portal yet')
+  t.strictSame(portal.calls, [])
+  await subscribe({ portal })
+  t.strictSame(methodsOf(portal).filter(method => WRITES.includes(method)).length, 4)
+})
+
+t.test('a sync can be broken off', async t => {
+  const { portal, sync, syncFleet } = await setup(t)
+  await t.rejects(sync({ signal: AbortSignal.abort(new Error('closing')) }), { message: 'closing' })
+  await t.rejects(syncFleet({ signal: AbortSignal.abort(new Error('closing')) }), { message: 'closing' })
+  portal.fault('event.get', { hang: true, times: 1 })
+  await t.rejects(sync({ signal: AbortSignal.timeout(50) }), { name: 'TimeoutError' })
+})
+
+t.test('after an install: tried again where that may help, logged where it does not', async t => {
+  const { portal, subscribe, logs } = await setup(t, { listen: ['onTaskAdd', 'onNoSuchThing'] })
+  portal.fault('event.get', { status: 502, body: '', times: 1 })
+  await t.rejects(subscribe({ portal }), { code: 'FST_B24_PORTAL_UNAVAILABLE' })
+  await t.resolves(subscribe({ portal }))
+  portal.paid = false
+  await t.resolves(subscribe({ portal }))
+  t.strictSame(logs.map(([, message]) => message), Array(3).fill('a portal is not subscribed to all events'))
+})
+
+t.test('an install waits for a portal that takes no calls, and that is no attempt', async t => {
+  const { portal, subscribe } = await setup(t)
+  portal.fault('event.get', { status: 429, body: { error: 'OPERATION_TIME_LIMIT', time: { finish: 1_000, operating_reset_at: 1_090 } }, times: 1 })
+  const error = await subscribe({ portal }).catch((error: unknown) => error)
+  t.match(error, { code: 'FST_B24_PORTAL_LIMIT', retryAfterMs: Number })
+  t.match(setbackOf([error as Error], Date.now()), { status: 'later', delayMs: Number })
+})
+
+t.test('an install without refusals is told as one', async t => {
+  const { portal, subscribe, logs } = await setup(t)
+  await subscribe({ portal })
+  t.match(logs, [[{ memberId: portal.memberId, bound: { length: 4 } }, 'a portal is subscribed']])
+})
+
+t.test('the fleet: one portal that fails stops no other, and those on which the app may not act are left out', async t => {
+  const { world, portal, install, syncFleet } = await setup(t)
+  const [gone, stopped] = await install(3) as [SimulatedPortal, SimulatedPortal]
+  portal.paid = false
+  await world.change(gone, () => ({ state: 'uninstalled' }))
+  await world.change(stopped, () => ({ state: 'reauth_required' }))
+  const { reports, skipped, totals } = await syncFleet()
+  t.strictSame(totals, { portals: 4, inOrder: 0, failed: 1, skipped: 2, bound: 4, unbound: 0, refused: 0 })
+  t.match(reports.find(({ memberId }) => memberId === portal.memberId), { error: { code: 'ACCESS_DENIED' } })
+  t.strictSame(skipped.map(({ domain, reason }) => `${domain} ${reason}`).sort(), [`${gone.domain} uninstalled`, `${stopped.domain} reauth_required`])
+})
+
+t.test('options of subscriptions', async t => {
+  const bad: unknown[] = [null, [], { offline: 'onTaskAdd' }, { offline: [''] }, { offline: [5] }, { authType: 0 }, { authType: 1.5 }, { authType: '1' }, { authConnector: '' }, { ofline: true }]
+  for (const options of bad) t.throws(() => checkSubscriptions(options as SubscriptionOptions), FST_B24_INVALID_OPTIONS, JSON.stringify(options))
+  for (const options of [{}, { offline: true }, { offline: ['onTaskAdd'], authType: 1, authConnector: 'x' }]) t.doesNotThrow(() => checkSubscriptions(options))
+  t.strictSame(wantedEvents(['ONAPPUPDATE']), [{ event: 'ONAPPUNINSTALL' }, { event: 'ONAPPUPDATE' }])
+})
+
+t.test('where portals post events', async t => {
+  const cases: Array<[publicUrl: string, prefix: string, url: string]> = [
+    ['https://app.example.com', '/bitrix24', 'https://app.example.com/bitrix24/events'],
+    ['https://app.example.com/', '/bitrix24', 'https://app.example.com/bitrix24/events'],
+    ['https://app.example.com/sub', '/api/bitrix24', 'https://app.example.com/sub/api/bitrix24/events'],
+    ['https://app.example.com/bitrix24.app', '/bitrix24', 'https://app.example.com/bitrix24.app/bitrix24/events'],
+    ['https://app.example.com/sub', '', 'https://app.example.com/sub/events']
+  ]
+  for (const [publicUrl, prefix, url] of cases) {
+    t.doesNotThrow(() => checkPublicUrl(publicUrl, prefix, false), publicUrl)
+    t.equal(handlerUrlOf(publicUrl, prefix), url)
+  }
+})
+
+t.test('a publicUrl that no portal takes, or that has the path of the routes already, is refused', async t => {
+  const cases: Array<[publicUrl: unknown, message: RegExp, prefix?: string]> = [
+    ['', /must be a URL/],
+    [5, /must be a URL/],
+    ['app.example.com', /must be a URL/],
+    ['ftp://app.example.com', /must begin with https/],
+    ['https://app.example.com/?a', /no user, query or fragment/],
+    ['https://app.example.com/#a', /no user, query or fragment/],
+    ['https://u@app.example.com', /no user, query or fragment/],
+    [`https://app.example.com/${'x'.repeat(250)}`, /too long/],
+    ['https://app.example.com/bitrix24/events', /give 'https:\/\/app\.example\.com'$/],
+    ['https://app.example.com/bitrix24/install/', /give 'https:\/\/app\.example\.com'$/],
+    ['https://app.example.com/bitrix24', /give 'https:\/\/app\.example\.com'$/],
+    ['https://app.example.com/sub/api/bitrix24/events', /give 'https:\/\/app\.example\.com\/sub'$/, '/api/bitrix24'],
+    ['https://app.example.com/events', /give 'https:\/\/app\.example\.com'$/, '']
+  ]
+  for (const [publicUrl, message, prefix = '/bitrix24'] of cases) {
+    t.throws(() => checkPublicUrl(publicUrl as string, prefix, true), { code: 'FST_B24_INVALID_OPTIONS', message }, String(publicUrl))
+  }
+})
+
+t.test('only where private networks are allowed may a publicUrl be one that the internet does not reach by https', async t => {
+  for (const publicUrl of ['http://app.example.com', 'http://127.0.0.1:3000', 'http://localhost:3000', 'https://localhost', 'https://10.0.0.5', 'http://[::1]:3000', 'https://app.local']) {
+    t.doesNotThrow(() => checkPublicUrl(publicUrl, '/bitrix24', true), publicUrl)
+    t.throws(() => checkPublicUrl(publicUrl, '/bitrix24', false), { code: 'FST_B24_INVALID_OPTIONS', message: /need allowPrivateNetworks/ }, publicUrl)
+  }
+})

@@ -1,0 +1,106 @@
+import t, { type Test } from 'tap'
+import type { SimulatedPortal } from '../../../src/testing/index.ts'
+import { storeUnavailable } from '../../../src/store-failure.ts'
+import { temporaryFolder } from '../../helpers/app.ts'
+import { TokenWorld } from '../../helpers/token-world.ts'
+
+const DAY_MS = 24 * 60 * 60 * 1000
+
+async function openFleet (t: Test, size: number): Promise<{ world: TokenWorld, portals: SimulatedPortal[] }> {
+  const world = await TokenWorld.open(t, { dataDir: temporaryFolder(t) })
+  const portals = Array.from({ length: size }, (_, i) => world.b24.portal(`p${i}.bitrix24.com`))
+  await Promise.all(portals.map(portal => world.install(portal)))
+  return { world, portals }
+}
+
+async function renewed (world: TokenWorld, portals: SimulatedPortal[]): Promise<number> {
+  const records = await Promise.all(portals.map(portal => world.record(portal)))
+  return records.filter(({ generation }) => generation === 2).length
+}
+
+t.test('pairs that were idle for 150 days are refreshed, ten at most in a run', async t => {
+  const { world, portals } = await openFleet(t, 14)
+  const keepAlive = world.keepAlive(t)
+  world.aheadMs = 149 * DAY_MS
+  await keepAlive.run()
+  t.equal(world.refreshes, 0)
+  world.aheadMs = 151 * DAY_MS
+  await keepAlive.run()
+  t.equal(world.refreshes, 10)
+  await keepAlive.run()
+  t.equal(world.refreshes, 14)
+  t.equal(await renewed(world, portals), 14)
+  await keepAlive.run()
+  t.equal(world.refreshes, 14)
+})
+
+t.test('a large fleet gets through: a twentieth of what is due', async t => {
+  const { world } = await openFleet(t, 241)
+  world.aheadMs = 151 * DAY_MS
+  await world.keepAlive(t).run()
+  t.equal(world.refreshes, 13)
+})
+
+t.test('only pairs that may be good, of portals that the app may act on', async t => {
+  const { world, portals } = await openFleet(t, 5)
+  const [, unpaid, lost, gone, old] = portals as [SimulatedPortal, SimulatedPortal, SimulatedPortal, SimulatedPortal, SimulatedPortal]
+  await world.install(portals[0]!, { systemUser: true })
+  await world.change(portals[0]!, ({ installer }) => ({ installer: { ...installer!, isDead: true } }))
+  await world.change(unpaid, () => ({ state: 'suspended' }))
+  await world.change(lost, () => ({ state: 'reauth_required' }))
+  await world.change(gone, () => ({ state: 'uninstalled' }))
+  await world.change(old, ({ installer: { refreshedAt, ...installer } = {} as never }) => ({ installer }))
+  world.aheadMs = 151 * DAY_MS
+  await world.keepAlive(t).run()
+  t.equal(world.refreshes, 2)
+  t.match(await world.record(portals[0]!), { systemUser: { generation: 4 } })
+  t.match(await world.record(old), { installer: { generation: 2 } })
+})
+
+t.test('both users of a portal are kept, each by a run of its own chain', async t => {
+  const { world, portals: [acme] } = await openFleet(t, 1)
+  await world.install(acme!, { systemUser: true })
+  world.aheadMs = 151 * DAY_MS
+  await world.keepAlive(t).run()
+  t.equal(world.refreshes, 2)
+})
+
+t.test('what another process is at, or has done, is left alone', async t => {
+  const { world, portals } = await openFleet(t, 3)
+  world.aheadMs = 151 * DAY_MS
+  const lock = await world.place.locks.take(`refresh:${portals[0]!.memberId}`, 60_000)
+  await world.keepAlive(t).run()
+  t.equal(world.refreshes, 2)
+  await lock?.release()
+  await Promise.all([world.keepAlive(t).run(), world.keepAlive(t).run(), world.keepAlive(t).run()])
+  t.equal(world.refreshes, 3)
+})
+
+t.test('a chain that is found dead is told, and the run goes on', async t => {
+  const { world, portals } = await openFleet(t, 3)
+  world.aheadMs = 151 * DAY_MS
+  world.b24.fault('token', { status: 400, body: { error: 'invalid_grant' }, times: 1 })
+  await world.change(portals[0]!, ({ installer }) => ({ installer: { ...installer!, sealed: 'x' } }))
+  await world.keepAlive(t, { times: { graceMs: 50 } }).run()
+  t.equal(world.refreshes, 2)
+  t.equal(world.told.length, 1)
+  const [, { memberId, err }] = world.logs.find(line => (line as unknown[])[2] === 'a token is not kept alive') as [string, { memberId: string, err: object }]
+  t.match({ memberId, err }, { memberId: portals[0]!.memberId, err: { code: 'FST_B24_SEAL_UNREADABLE' } })
+})
+
+t.test('a run ends at the first sign of an outage, and when the app closes', async t => {
+  const { world, portals } = await openFleet(t, 5)
+  world.aheadMs = 151 * DAY_MS
+  const lift = world.b24.fault('token', { status: 500 })
+  await world.keepAlive(t).run()
+  t.equal(world.refreshes, 1)
+  t.ok(world.logs.some(line => (line as unknown[])[2] === 'tokens are not kept alive now'))
+  lift()
+  const scan = async () => { throw storeUnavailable(new Error('away')) }
+  await world.keepAlive(t, { scan }).run()
+  await world.keepAlive(t, { signal: AbortSignal.abort() }).run()
+  t.equal(world.refreshes, 1)
+  const tokens = world.tokens(t)
+  await tokens.close()
+  await t.rejects(tokens.refreshIdle(portals[0]!.memberId, 'installer', world.now()), { code: 'FST_B24_CLOSING' })
+})

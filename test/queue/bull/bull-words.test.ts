@@ -1,0 +1,24 @@
+import t from 'tap'
+import { backoffOf } from '../../../src/queue/backoff.ts'
+import { Outage } from '../../../src/queue/bull/outage.ts'
+
+t.test('the wait is doubled after each attempt up to an hour, less up to half of it', async t => {
+  const table: Array<[attempt: number, longest: number]> = [[1, 1_000], [2, 2_000], [5, 16_000], [12, 2_048_000], [13, 3_600_000], [500, 3_600_000]]
+  for (const [attempt, longest] of table) {
+    const waits = Array.from({ length: 200 }, () => backoffOf(attempt, 1_000))
+    t.ok(waits.every(wait => wait >= longest / 2 && wait <= longest), `attempt ${attempt}`)
+    t.ok(new Set(waits).size > 50, 'spread at random')
+  }
+  t.equal(backoffOf(1, 0), 1)
+})
+
+t.test('each kind of failure is told once, until all is well', async t => {
+  const told: string[] = []
+  const outage = new Outage(error => told.push(error.message))
+  const failures = ['refused', 'refused', 'Missing lock for job 1. moveToFinished', 'Missing lock for job 2. moveToFinished', 'OOM. script: 1', 'OOM. script: 2', 'refused']
+  for (const message of failures) outage.tell(Object.assign(new Error(message), { command: { args: ['secret'] } }))
+  t.same(told, ['refused', 'Missing lock for job 1. moveToFinished', 'OOM. script: 1'])
+  outage.over()
+  outage.tell(new Error('refused'))
+  t.equal(told.length, 4)
+})

@@ -1,0 +1,67 @@
+import { EventEmitter, once } from 'node:events'
+import { connect } from 'node:net'
+import Fastify from 'fastify'
+import t from 'tap'
+import { closeAfterAnswers } from '../../src/routes/close-after-answers.ts'
+import { deliver } from '../../src/testing/portal/deliver.ts'
+
+t.setTimeout(30_000)
+
+async function appThatAnswersAtClose (mostMs: number, posts = 1) {
+  const app = Fastify({ forceCloseConnections: 'idle' })
+  const stage = new EventEmitter()
+  const [asked, closing] = [once(stage, 'asked'), once(stage, 'closing')]
+  let asks = 0
+  app.addHook('preClose', async () => { stage.emit('closing') })
+  await app.register(async scope => {
+    closeAfterAnswers(scope, mostMs)
+    scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async () => ({}))
+    scope.post('/late', async () => {
+      if (++asks === posts) stage.emit('asked')
+      await closing
+      return { status: 'late' }
+    })
+    scope.post('/never', async () => {
+      stage.emit('asked')
+      await new Promise(() => {})
+    })
+  })
+  // Runs when the wait is over; what holds up the server itself comes after.
+  let waitedMs = -1
+  app.register(async scope => { scope.addHook('preClose', async () => { waitedMs = performance.now() }) })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  return { app, url, asked, waitedSince: (begun: number) => waitedMs - begun }
+}
+
+t.test('an answer that is given when the app closes arrives, every time', async t => {
+  for (let round = 0; round < 20; round++) {
+    const { app, url, asked } = await appThatAnswersAtClose(5_000, 5)
+    const answers = Array.from({ length: 5 }, async () => await deliver({ url: url + '/late', body: 'a=1' }))
+    await asked
+    await app.close()
+    for (const { statusCode, error } of await Promise.all(answers)) if (statusCode !== 200) t.fail(`${statusCode} ${error}`)
+  }
+  t.pass('each of 100')
+})
+
+t.test('no answer, and no body that trickles in, holds up the close for longer than it may', async t => {
+  const { app, url, asked, waitedSince } = await appThatAnswersAtClose(300)
+  const never = deliver({ url: url + '/never', body: 'a=1' })
+  await asked
+  const begun = performance.now()
+  const closed = app.close()
+  setTimeout(() => app.server.closeAllConnections(), 3_000)
+  await closed
+  t.ok(waitedSince(begun) >= 290 && waitedSince(begun) < 2_000, `${waitedSince(begun)} ms`)
+  t.equal((await never).statusCode, 0)
+
+  const slow = await appThatAnswersAtClose(20_000)
+  const socket = connect(Number(new URL(slow.url).port), '127.0.0.1')
+  socket.on('error', () => {}).write('POST /late HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\na')
+  await once(slow.app.server, 'request')
+  setTimeout(() => slow.app.server.closeAllConnections(), 1_000)
+  const slowBegun = performance.now()
+  await slow.app.close()
+  t.ok(slow.waitedSince(slowBegun) < 900, `${slow.waitedSince(slowBegun)} ms`)
+  socket.destroy()
+})
