@@ -8,6 +8,8 @@ export interface AppKeys {
   installs: string
   /** Whose turn it is in the queue. */
   turn: string
+  /** Hash: turns of portals whose events had to wait. */
+  late: string
   /** Hash: item → the job that handles it. */
   busy: string
   /** Hash: how many repeats of an item's event there were. */
@@ -32,6 +34,7 @@ export function appKeys (app: string): AppKeys {
     install: (memberId) => `${tag}:install:${memberId}`,
     installs: `${tag}:installs`,
     turn: `${tag}:turn`,
+    late: `${tag}:late`,
     busy: `${tag}:busy`,
     repeats: `${tag}:repeats`,
     claims: `${tag}:claims`,

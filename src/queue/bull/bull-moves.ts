@@ -3,6 +3,7 @@ import type { AppKeys } from '../../redis/keys.ts'
 import { TurnBatch } from '../../redis/turn-batch.ts'
 import type { BullScripts } from './bull-scripts.ts'
 import { ledgerFunctions, type Holder, type ItemLedger } from './item-ledger.ts'
+import { lateTurnFunction } from './late-turns.ts'
 
 /** Most jobs that are moved with one command. */
 const MOST_MOVES = 8
@@ -29,10 +30,14 @@ const TAKE_IN_REPEAT = `
     args[5], args[6] = '0', '1'
   end`
 
+// BullMQ promotes what is due before it fetches.
+const RETAKE = `
+  retake(args[2])`
+
 const SHAPES: readonly Shape[] = [
-  { name: 'moveToActive', keys: 11, args: 3, job: 0, ends: false, own: [] },
+  { name: 'moveToActive', keys: 11, args: 3, job: 0, ends: false, own: [], before: RETAKE },
   { name: 'moveToDelayed', keys: 11, args: 9, job: 3, ends: false, own: [5], before: TAKE_IN_REPEAT },
-  { name: 'moveToFinished', keys: 14, args: 9, job: 1, ends: true, own: [11, 12, 13] }
+  { name: 'moveToFinished', keys: 14, args: 9, job: 1, ends: true, own: [11, 12, 13], before: RETAKE }
 ]
 
 /** A call of BullMQ, and what is held for the job that it ends. */
@@ -49,6 +54,7 @@ type Moved = [answer: unknown, free: 0 | 1, repeats: number, caller: string | nu
 const moveMany = (script: string, { args, job, ends, own, before = '' }: Shape, keys: AppKeys): string => `
 local queue = ARGV[1]
 ${ledgerFunctions(keys)}
+${lateTurnFunction(keys)}
 local function move(KEYS, ARGV)
 ${script}
 end

@@ -1,5 +1,5 @@
 /** BullMQ takes lower numbers first. Its scores, doubles of 2³² times this, tell turns apart that far and farther. */
-const LAST_TURN = 2 ** 40 - 1
+export const LAST_TURN = 2 ** 40 - 1
 
 /**
  * Gives each event its place among those of all portals, as start-time fair queueing does: the n-th waiting event of a portal

@@ -35,6 +35,26 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.ok(place <= 20, `as number ${place}`)
   },
 
+  async 'lets another portal have its turn soon while a thousand events of one come back' (trial) {
+    const queue = await trial.open()
+    trial.work(queue, async () => {
+      if (trial.runs.length <= 1_000) return { status: 'later', delayMs: 1_500 }
+      await sleep(5)
+      return { status: 'done' }
+    }, 4)
+    await Promise.all(newEvents(1_000).map(event => queue.add(event)))
+    await until(() => trial.runs.length > 1_040, 'they come back')
+    // The first after a while may have an earlier turn than its due.
+    await queue.add(newEvent({ memberId: 'portal-c' }))
+    await sleep(100)
+    const event = newEvent({ memberId: 'portal-b' })
+    await queue.add(event)
+    const before = trial.runs.length
+    await until(() => trial.ids.includes(event.id), 'the other portal has its turn')
+    const place = trial.ids.indexOf(event.id) - before
+    assert.ok(place <= 20, `as number ${place}`)
+  },
+
   async 'leaves places for other portals while the handlers of one hang' (trial) {
     const queue = await trial.open()
     const gate = newGate()
