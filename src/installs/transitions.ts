@@ -13,6 +13,8 @@ export interface VerifiedInstall {
   pair: SealedPair
   scope: string[]
   status?: string | undefined
+  /** When it vouched, ms since the epoch; absent: now. A fact whose write failed is applied later. */
+  provedAt?: number | undefined
 }
 
 /** Time between the post of an install page and the ONAPPINSTALL of the same install, seconds. */
@@ -96,7 +98,8 @@ export function applyFact (install: Install | undefined, fact: InstallFact, now:
 function applyInstall (known: Install | undefined, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Transition {
   if (known === undefined) return { outcome: 'installed', install: newInstall(fact, version, ts, now) }
   if (known.state === 'uninstalled') {
-    // Whatever the clocks say: the OAuth server has just confirmed the pair, and it refuses those of a removed app.
+    if (wasRemovedSince(fact, known, ts)) return { outcome: 'stale', install: known }
+    // Whatever the clocks say: the OAuth server has confirmed the pair since, and it refuses those of a removed app.
     return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, known.generation), installedAt: known.installedAt } }
   }
   if (followsPage(known, fact, version, ts)) return applyAfterPage(known, fact, version, ts, now)
@@ -115,6 +118,7 @@ function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, 
   const { version } = fact
   if (known === undefined) return { outcome: 'installed', install: { ...newInstall(fact, version, ts, now), pageTs: ts } }
   if (known.state === 'uninstalled') {
+    if (wasRemovedSince(fact, known, ts)) return { outcome: 'stale', install: known }
     const { installedAt, generation } = known
     return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, generation), installedAt, pageTs: ts } }
   }
@@ -124,6 +128,11 @@ function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, 
   const isTaken = !hasPair(known) || ((!fact.isFinished || isOfInstaller(fact, known)) && isNewer(fact.pair, known.installer))
   const install = isTaken ? keepPair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
   return { outcome: isUpdate ? 'updated' : 'repeated', install }
+}
+
+/** Whether the uninstall was heard of after the proof, and is the later one by the portal's time too: the one before may come late. */
+function wasRemovedSince ({ provedAt }: VerifiedInstall, known: Install, ts: number): boolean {
+  return provedAt !== undefined && provedAt < known.updatedAt && ts < known.ts
 }
 
 /** ONAPPINSTALL of an install that its page has told already. Their clocks may differ, and users may take their time with the page. */

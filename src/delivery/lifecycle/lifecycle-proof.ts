@@ -125,5 +125,5 @@ function proved (...facts: InstallFact[]): Proof & { status: 'proved' } {
 
 export function installOf (memberId: string, tokenDigest: TokenDigest, { grant, pair }: VerifiedPair): VerifiedInstall {
   const { domain, clientEndpoint, oauthServer, scope, status } = grant
-  return { memberId, domain, clientEndpoint, oauthServer, scope, status, pair, tokenDigest }
+  return { memberId, domain, clientEndpoint, oauthServer, scope, status, pair, tokenDigest, provedAt: Date.now() }
 }
