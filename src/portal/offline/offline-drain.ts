@@ -118,6 +118,7 @@ export class OfflineDrain {
     const { events } = await this.#get({ clear: 1, limit: ROWS_AT_RISK, ...kind }, {})
     report.reserved += events.length
     report.cleared += events.length
+    this.#tellCut(events)
     const results = await Promise.allSettled(events.map(async ({ event }) => await this.#storeSurely(event)))
     throwFirst(results)
     return events.length
@@ -134,11 +135,18 @@ export class OfflineDrain {
     if (processId === '') throw new FST_B24_PORTAL_UNAVAILABLE('it reserved events and does not say as what')
     const { report } = this.#order
     report.reserved += rows.length
+    this.#tellCut(rows)
     const results = await Promise.allSettled(rows.map(async ({ event }) => await this.#parts.store(event)))
     const stored = rows.filter((_, index) => results[index]?.status === 'fulfilled')
     report.stored += stored.length
     if (stored.length > 0) await this.#clear(processId, stored)
     throwFirst(results)
+  }
+
+  #tellCut (rows: readonly OfflineRow[]): void {
+    for (const { event: { memberId, code, messageId, isCut } } of rows) {
+      if (isCut) this.#parts.log.warn({ memberId, code, messageId }, 'an event that waited in a portal goes on without its data: they are beyond the limits')
+    }
   }
 
   /** Not broken off either: what is stored and not deleted comes again. */

@@ -10,6 +10,8 @@ export interface OfflineEvent {
   code: string
   /** As it came: JSON, of which numbers may be text and text numbers. `undefined` where the event has no data. */
   data: unknown
+  /** It had data that are longer or deeper than what a portal may post, and were left out. */
+  isCut: boolean
   /** Bitrix24's own: the same for all events of this code with these data. */
   messageId: string
   /** Portal user who caused it. */
@@ -44,6 +46,7 @@ function readRow (memberId: string, row: Record<string, unknown>): OfflineRow {
   const [rowId, messageId, at, code] = ['ID', 'MESSAGE_ID', 'TIMESTAMP_X', 'EVENT_NAME'].map(name => String(row[name] ?? '')) as [string, string, string, string]
   const userId = userOf(row['EVENT_ADDITIONAL'])
   const timestamp = Date.parse(at)
+  const read = readData(row['EVENT_DATA'])
   return {
     rowId,
     messageId,
@@ -53,7 +56,7 @@ function readRow (memberId: string, row: Record<string, unknown>): OfflineRow {
       id: idOf(memberId, rowId, messageId, at),
       memberId,
       code: code.toUpperCase(),
-      data: dataOf(row['EVENT_DATA']),
+      ...read,
       messageId,
       ...(userId !== undefined && { userId }),
       timestamp: Number.isNaN(timestamp) ? undefined : timestamp
@@ -67,14 +70,14 @@ function idOf (...parts: string[]): string {
 }
 
 /** PHP's false stands for none. What no sender of events may write is left out: so the event is not lost, nor is it a danger. */
-function dataOf (data: unknown): unknown {
-  if (typeof data !== 'object' || data === null) return undefined
+function readData (data: unknown): Pick<OfflineEvent, 'data' | 'isCut'> {
+  if (typeof data !== 'object' || data === null) return { data: undefined, isCut: false }
   const text = JSON.stringify({ data })
-  if (text.length > LONGEST_DATA) return undefined
+  if (text.length > LONGEST_DATA) return { data: undefined, isCut: true }
   try {
-    return decodeJson(text)['data']
+    return { data: decodeJson(text)['data'], isCut: false }
   } catch {
-    return undefined
+    return { data: undefined, isCut: true }
   }
 }
 

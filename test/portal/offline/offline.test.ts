@@ -324,24 +324,26 @@ t.test('a portal that takes no more calls is waited for', async t => {
 })
 
 t.test('reads what a portal may write', async t => {
-  const { portal, open, stored } = await setup(t)
+  const { portal, open, stored, logs } = await setup(t)
   const rows = [
     { ID: '1', TIMESTAMP_X: '2026-07-18T12:32:31+02:00', EVENT_NAME: 'onCrmLeadAdd', EVENT_DATA: { FIELDS: { ID: '25' } }, EVENT_ADDITIONAL: { user_id: 0 }, MESSAGE_ID: 'a'.repeat(32) },
     { ID: 2, TIMESTAMP_X: 'soon', EVENT_NAME: 'ONAPPTEST', EVENT_DATA: false, EVENT_ADDITIONAL: false, MESSAGE_ID: 'b'.repeat(32) },
     { ID: 3, EVENT_NAME: 'ONAPPTEST', EVENT_DATA: null, EVENT_ADDITIONAL: { user_id: 'x' }, MESSAGE_ID: 'short' },
     { ID: 4, EVENT_NAME: 'ONAPPTEST', EVENT_DATA: JSON.parse('{"__proto__":{"a":1}}'), EVENT_ADDITIONAL: null },
+    { ID: 5, EVENT_NAME: 'ONAPPTEST', EVENT_DATA: { TEXT: 'x'.repeat(300_000) }, EVENT_ADDITIONAL: null },
     null
   ]
   const sent: object[] = []
   const answers: Record<string, unknown[]> = { 'event.offline.list': [[{}], [{}]], 'event.offline.get': [{ process_id: 'p', events: rows }, { events: rows }], 'event.offline.clear': [true] }
   const rest = { call: async (_memberId: string, method: string, params?: object) => { sent.push({ ...params }); return answers[method]?.shift() as never } }
-  t.match(await open({ rest }).drain(portal.memberId), { stored: 5, cleared: 5 })
+  t.match(await open({ rest }).drain(portal.memberId), { stored: 6, cleared: 6 })
   t.strictSame(stored.map(({ code, userId, timestamp, data }) => ({ code, userId, timestamp, data: data === undefined ? undefined : JSON.parse(JSON.stringify(data)) })), [
     { code: 'ONCRMLEADADD', userId: undefined, timestamp: Date.parse('2026-07-18T10:32:31Z'), data: { FIELDS: { ID: '25' } } },
-    ...Array(3).fill({ code: 'ONAPPTEST', userId: undefined, timestamp: undefined, data: undefined }),
+    ...Array(4).fill({ code: 'ONAPPTEST', userId: undefined, timestamp: undefined, data: undefined }),
     { code: '', userId: undefined, timestamp: undefined, data: undefined }
   ])
-  t.match(sent.at(-1), { process_id: 'p', id: ['1', '2', '3', '4', ''] }, 'by row where a message id would be refused')
+  t.match(sent.at(-1), { process_id: 'p', id: ['1', '2', '3', '4', '5', ''] }, 'by row where a message id would be refused')
+  t.match(logs, [[{ code: 'ONAPPTEST' }, /without its data/], [{ code: 'ONAPPTEST' }, /without its data/]], 'what was left out is told')
   t.match(await open({ rest }).drain(portal.memberId), { stored: 0, error: { code: 'FST_B24_PORTAL_UNAVAILABLE' } }, 'a batch without a name is never cleared')
   t.match(await open({ rest: { call: async () => undefined as never } }).drain(portal.memberId), { stored: 0, error: undefined }, 'nothing')
 })
