@@ -8,6 +8,7 @@ import type { Portals } from '../portal/portal.ts'
 import type { Aborting } from '../time/abort.ts'
 import type { DeadLetterBox, EventQueue, QueueCounts } from '../queue/queue.ts'
 import { DeadLetters, shown } from './dead-letters/dead-letters.ts'
+import { warnWhenFull } from './dead-letters/warn-when-full.ts'
 import type { DeliverySettings } from './delivery-options.ts'
 import { Dispatcher } from './handlers/dispatcher.ts'
 import { newEventCounts, type EventCounts } from './event-counts.ts'
@@ -95,6 +96,7 @@ function work ({ queue, claims }: { queue: EventQueue, claims: Claims }, common:
   const { settings, lifecycleHooks, counts, log } = common
   const lifecycle = new LifecycleRun({ ...common, claims, mostStrangers: Math.max(1, Math.floor(settings.concurrency / 4)) })
   const processor = new Processor({ ...common, claims, lifecycle })
+  const warn = warnWhenFull(async () => (await queue.counts()).dead, settings.deadLetters.maxCount, log)
   queue.work(run => processor.process(run), {
     concurrency: settings.concurrency,
     onDead: (stored) => {
@@ -102,6 +104,7 @@ function work ({ queue, claims }: { queue: EventQueue, claims: Claims }, common:
       counts.dead++
       log.error({ event: letter.id, code: letter.code, memberId: letter.memberId, reason: letter.error.message }, 'event could not be handled')
       lifecycleHooks.tell('onDeadLetter', { letter }, { log })
+      warn()
     }
   })
 }

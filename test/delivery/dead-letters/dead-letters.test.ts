@@ -10,14 +10,14 @@ import { until } from '../../helpers/until.ts'
 
 /** An app with one dead letter for each of the codes. */
 async function worldOfDead (t: Test, codes: string[], options: Partial<FastifyBitrix24Options> = {}) {
-  const { app: { bitrix24 }, b24, eventsUrl } = await buildWorld(t, { delivery: { attempts: 1 }, ...options })
+  const { app: { bitrix24 }, b24, eventsUrl, logs } = await buildWorld(t, { delivery: { attempts: 1 }, ...options })
   const portal = b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(eventsUrl)).statusCode, 200)
   await untilIdle(bitrix24)
   bitrix24.onAny(async () => { throw new Error('no luck') })
   for (const [i, code] of codes.entries()) t.equal((await portal.send(code, { FIELDS: { ID: i + 1, ENTITY_TYPE_ID: 1220 } })).statusCode, 200)
   await until(async () => (await bitrix24.health()).queue?.dead === codes.length, 'all are dead')
-  return { bitrix24, portal, deadLetters: bitrix24.deadLetters, dead: async () => (await bitrix24.health()).queue?.dead }
+  return { bitrix24, portal, logs, deadLetters: bitrix24.deadLetters, dead: async () => (await bitrix24.health()).queue?.dead }
 }
 
 const VERBS = ['list', 'replay', 'discard'] as const
@@ -106,5 +106,14 @@ for (const { storage, options } of STORAGES) {
 
     t.equal(await deadLetters.discard({ event: 'onCrmDynamicItemUpdate' }), 3)
     t.equal(await deadLetters.replay({ event: 'onCrmDealAdd' }), 1)
+  })
+}
+
+for (const { storage, options } of STORAGES) {
+  t.test(`says when each dead letter pushes out another, ${storage}`, async t => {
+    const delivery = { attempts: 1, deadLetters: { maxCount: 1 } }
+    const { logs } = await worldOfDead(t, ['onCrmDealAdd'], { ...options(t), delivery })
+    await until(() => logs.some(line => line.includes('takes the place of the oldest')), 'the log says so')
+    t.match(JSON.parse(logs.find(line => line.includes('takes the place of the oldest'))!), { level: 40, dead: 1, maxCount: 1 })
   })
 }
