@@ -57,8 +57,8 @@ for (const { storage, options } of STORAGES) {
     ending.abort()
     await Promise.all(flooding)
     t.comment(`confirmed after ${Math.round(took)} ms; events handled within ${Math.round(slowest)} ms; at most ${mostWaiting} waited; ${JSON.stringify([...answers])}`)
-    t.ok(took < 5_000, `${took} ms`)
-    t.ok(slowest < 1_000, `${slowest} ms`)
+    t.ok(took < 10_000, `${took} ms`)
+    t.ok(slowest < 3_000, `${slowest} ms`)
     // The genuine install and an event of the other portal beside them.
     t.ok(mostWaiting <= MOST_OF_SOURCE + 3, `${mostWaiting} waited`)
     t.strictSame([...answers.keys()].sort(), ['200 ', '503 FST_B24_INSTALL_BUSY'])

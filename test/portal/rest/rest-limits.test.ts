@@ -20,7 +20,7 @@ t.test('four processes together stay within the bucket of a portal', async t => 
   const start = performance.now()
   await Promise.all(processes.flatMap(rest => Array.from({ length: 10 }, async () => await rest.call(portal.memberId, 'profile'))))
   const ms = performance.now() - start
-  t.ok(ms > 1_300 && ms < 4_000, `30 of 40 calls waited, together ${Math.round(ms)} ms`)
+  t.ok(ms > 1_300 && ms < 6_000, `30 of 40 calls waited, together ${Math.round(ms)} ms`)
   t.strictSame(portal.calls.filter(({ status }) => status !== 200), [], 'none was refused')
   t.equal(portal.calls.length, 40)
 })
@@ -44,7 +44,7 @@ t.test('a call that would wait too long fails, and says when to come again', asy
   const waiting = patient.call(busy.memberId, 'profile', {}, { signal: controller.signal })
   setTimeout(() => controller.abort(reason), 50)
   await t.rejects(waiting, reason, 'who waits can be broken off')
-  t.ok(performance.now() - start < 500)
+  t.ok(performance.now() - start < 1_500)
   t.equal(busy.calls.length, 1)
 })
 
@@ -62,8 +62,8 @@ t.test('what a portal says of its bucket makes all processes wait', async t => {
   await sleep(150)
   const second = other.call(portal.memberId, 'profile').then(() => performance.now() - start)
   const times = [await first, await second]
-  t.ok(times[0]! > 400 && times[0]! < 900, `the call was made again after ${times[0]} ms`)
-  t.ok(times[1]! > 900 && times[1]! < 1_500, `the one of another process waited its turn, ${times[1]} ms`)
+  t.ok(times[0]! > 400 && times[0]! < 2_400, `the call was made again after ${times[0]} ms`)
+  t.ok(times[1]! > 900 && times[1]! < 3_000, `the one of another process waited its turn, ${times[1]} ms`)
   t.strictSame(portal.calls.map(({ status }) => status), [503, 200, 200])
 })
 

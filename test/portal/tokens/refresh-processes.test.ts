@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { TokenTimes } from '../../../src/portal/tokens/tokens.ts'
 import type { SimulatedPortal } from '../../../src/testing/index.ts'
@@ -56,9 +57,11 @@ for (const [name, storage] of PLACES) {
   t.test(`${name}: a process that stood still brings back the chain that was given up`, { buffered: true }, async t => {
     const { world, acme, processes: [slow, quick] } = await open(t, storage, 2) as Stage & { processes: [Process, Process] }
     await world.install(acme)
-    world.b24.fault('token', { answerDelayMs: 200, times: 1 })
+    world.b24.fault('token', { answerDelayMs: 1_000, times: 1 })
     slow.order(acme, 50)
     await until(() => world.refreshes === 1, 'it asks')
+    // One that stands still in the middle of a write keeps all others from the embedded store.
+    await sleep(200)
     await slow.signal('SIGSTOP')
     t.match(await quick.ask(acme, 50), { errors: ['FST_B24_REAUTH_REQUIRED'] })
     await slow.signal('SIGCONT')
