@@ -2,7 +2,7 @@ import fastifyBitrix24 from './plugin.ts'
 
 export default fastifyBitrix24
 export { fastifyBitrix24 }
-export type { Bitrix24Namespaces } from './plugin.ts'
+export type { Bitrix24Namespaces } from './decorators.ts'
 export type { FastifyBitrix24Options } from './options.ts'
 export type { DeliveryOptions } from './delivery/delivery-options.ts'
 export type { Bitrix24, EventHandler, Health } from './bitrix24.ts'

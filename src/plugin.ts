@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Bitrix24 } from './bitrix24.ts'
+import { checkApart, decorate } from './decorators.ts'
 import type { HandlerContext } from './delivery/handlers/handler-context.ts'
 import { HOOK_NAMES, LifecycleHookList } from './delivery/handlers/lifecycle-hooks.ts'
 import { PairCheck } from './delivery/lifecycle/pair-check.ts'
@@ -15,10 +16,9 @@ import { openInstallStore } from './installs/open-store.ts'
 import { WebhookTokens } from './installs/webhook-tokens.ts'
 import { createCheckQueue } from './delivery/lifecycle/check-queue.ts'
 import { createSealer } from './oauth/seal.ts'
-import { check } from './option-checks.ts'
-import { readOptions, type FastifyBitrix24Options, type Settings } from './options.ts'
+import { readOptions, type FastifyBitrix24Options } from './options.ts'
 import { openActing } from './portal/open-acting.ts'
-import { Portals, type Portal } from './portal/portal.ts'
+import { Portals } from './portal/portal.ts'
 import { Abort } from './time/abort.ts'
 import { settlesWithin } from './time/settles-within.ts'
 import { OutageLog } from './redis/outage-log.ts'
@@ -30,24 +30,6 @@ const HOOK_RESERVE_MS = 500
 /** Another process may be there, or come; only the operator knows. */
 const NO_WORKER = 'delivery.worker is false, so that this process only stores events, in dataDir: if no other process of this machine works on ' +
   'that folder, nobody handles them; leave delivery.worker out, or start one'
-
-const kPortal = Symbol('fastify-bitrix24.portal')
-
-/** Client ids of the apps of each server, in whatever scope they are registered. */
-const clientIds = new WeakMap<object, Set<string>>()
-
-/** Apps by `namespace`; extend it to have `app.bitrix24.<namespace>` typed, in place of the one app without a namespace. */
-export interface Bitrix24Namespaces {}
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    bitrix24: [keyof Bitrix24Namespaces] extends [never] ? Bitrix24 : Bitrix24Namespaces
-  }
-  interface FastifyRequest {
-    /** The portal that an accepted event came from; `null` on every other request. */
-    portal: Portal | null
-  }
-}
 
 async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix24Options): Promise<void> {
   const settings = readOptions(options, fastify.prefix)
@@ -141,32 +123,6 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
 /** Time that a hook may take, ms: after its `pluginTimeout` Fastify would fail to close. */
 function longestHook ({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): number {
   return pluginTimeout === 0 ? LONGEST_TIMEOUT_MS : Math.max(pluginTimeout - HOOK_RESERVE_MS, 0)
-}
-
-/**
- * Before anything is opened: tells whether the app can live beside those that are registered already.
- *
- * @throws FST_B24_INVALID_OPTIONS
- */
-function checkApart (fastify: FastifyInstance, { clientId, namespace }: Settings): void {
-  // They would have one queue and one store, and each would take events of the other.
-  check(clientIds.get(fastify.server)?.has(clientId) !== true, `clientId '${clientId}' is registered already, and one server has an app once`)
-  if (!fastify.hasDecorator('bitrix24')) return
-  const others: object = fastify.bitrix24
-  check(namespace !== undefined && !(others instanceof Bitrix24), 'app.bitrix24 is taken: where one server has several apps, give each a namespace')
-  check(!(namespace in others), `namespace '${namespace}' is taken: give each app its own`)
-}
-
-function decorate (fastify: FastifyInstance, { clientId, namespace }: Settings, bitrix24: Bitrix24): void {
-  clientIds.set(fastify.server, (clientIds.get(fastify.server) ?? new Set()).add(clientId))
-  if (namespace === undefined) {
-    fastify.decorate('bitrix24', bitrix24)
-  } else {
-    if (!fastify.hasDecorator('bitrix24')) fastify.decorate('bitrix24', Object.create(null))
-    Object.assign(fastify.bitrix24, { [namespace]: bitrix24 })
-  }
-  // Once for all namespaces; where the host has a `portal` of its own, Fastify says so.
-  if (!fastify.hasRequestDecorator(kPortal)) fastify.decorateRequest('portal', null).decorateRequest(kPortal, true)
 }
 
 export default fp(fastifyBitrix24, { fastify: '5.x', name: 'fastify-bitrix24' })

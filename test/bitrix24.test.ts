@@ -12,7 +12,7 @@ const COUNTS = { waiting: 1, active: 2, dead: 3 }
 
 t.test('health asks the store and the queue at the same time, and never rejects', async t => {
   const away = async (): Promise<never> => {
-    await sleep(200)
+    await sleep(500)
     throw new FST_B24_STORE_UNAVAILABLE()
   }
   const cases: Array<[get: () => Promise<undefined>, queueCounts: Bitrix24Parts['queueCounts'], expected: object]> = [
@@ -31,7 +31,7 @@ t.test('health asks the store and the queue at the same time, and never rejects'
     } as unknown as Bitrix24Parts)
     const began = performance.now()
     t.match(await bitrix24.health(), expected)
-    t.ok(performance.now() - began < 350, 'not one after the other')
+    t.ok(performance.now() - began < 950, 'not one after the other')
   }
 })
 
@@ -39,7 +39,7 @@ t.test('where handlers run before the answer, nothing ever waits', async t => {
   const { app } = await buildApp(t, { clientId: 'local.inline', clientSecret: secret(), delivery: { mode: 'inline' } })
   const began = performance.now()
   await untilIdle(app.bitrix24)
-  t.ok(performance.now() - began < 1_000)
+  t.ok(performance.now() - began < 3_000)
   t.match(await app.bitrix24.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 } })
 })
 

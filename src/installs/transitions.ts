@@ -69,10 +69,10 @@ export type InstallFact = InstalledFact | OpenedFact | UpdatedFact | UserReadyFa
  * - `stale`: older than what is known
  * - `unknown`: the portal has no install that this could change
  */
-export type Outcome = 'installed' | 'reinstalled' | 'updated' | 'user-ready' | 'uninstalled' | 'repeated' | 'stale' | 'unknown'
+export type FactOutcome = 'installed' | 'reinstalled' | 'updated' | 'user-ready' | 'uninstalled' | 'repeated' | 'stale' | 'unknown'
 
 export interface Transition {
-  outcome: Outcome
+  outcome: FactOutcome
   /** Record to write; the very one that was given when there is nothing to write. */
   install: Install | undefined
 }

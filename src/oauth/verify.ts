@@ -52,7 +52,7 @@ export interface Grant {
 }
 
 /** Why a pair proves nothing. */
-export type RejectReason =
+export type PairRejectReason =
   | 'server_not_allowed'
   | 'token_refused'
   | 'not_installed'
@@ -63,7 +63,7 @@ export type RejectReason =
 
 export type Verification =
   | { status: 'verified', grant: Grant }
-  | { status: 'rejected', reason: RejectReason }
+  | { status: 'rejected', reason: PairRejectReason }
 
 /**
  * Proves that a token pair is of this app on the portal that a post claims, by asking an allowed OAuth server.
@@ -117,11 +117,11 @@ function grantOf (origin: string, claim: PairClaim, info: AppInfo, { now = Date.
   }
 }
 
-function reasonOf ({ errorClass }: OAuthRefusal): RejectReason {
+function reasonOf ({ errorClass }: OAuthRefusal): PairRejectReason {
   if (errorClass === 'uninstalled') return 'not_installed'
   return errorClass === 'payment_required' ? errorClass : 'token_refused'
 }
 
-function rejected (reason: RejectReason): Verification {
+function rejected (reason: PairRejectReason): Verification {
   return { status: 'rejected', reason }
 }

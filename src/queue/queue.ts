@@ -54,7 +54,7 @@ export type Outcome =
 export type Process = (run: Run) => Promise<Outcome>
 
 /** An event that could not be handled, kept to be looked at. */
-export interface DeadLetter {
+export interface StoredLetter {
   id: string
   memberId: string
   code: string
@@ -71,10 +71,10 @@ export interface DeadLetter {
 }
 
 /** Tells whether a letter is meant. */
-export type DeadLetterFilter = (letter: DeadLetter) => boolean
+export type LetterFilter = (letter: StoredLetter) => boolean
 
 export interface DeadLetterPage {
-  letters: DeadLetter[]
+  letters: StoredLetter[]
   /** Pass it to the next call; `undefined` when there is no more. */
   cursor?: string
 }
@@ -85,8 +85,8 @@ export interface DeadLetterBox {
    * Some dead letters after `cursor`, newest first, up to `limit` (100 at most). A page may be short, even empty, and have a `cursor`.
    * @throws FST_B24_INVALID_CURSOR for what no page gives
    */
-  list (filter?: DeadLetterFilter, cursor?: string, limit?: number): Promise<DeadLetterPage>
-  get (id: string): Promise<DeadLetter | undefined>
+  list (filter?: LetterFilter, cursor?: string, limit?: number): Promise<DeadLetterPage>
+  get (id: string): Promise<StoredLetter | undefined>
   /** Puts it back into the queue with its progress, its attempts counted anew; `false` when there is none of this id. */
   replay (id: string): Promise<boolean>
   /** Deletes it; `false` when there is none of this id. */
@@ -123,7 +123,7 @@ export interface WorkOptions {
   /** Most runs at once in this process. */
   concurrency: number
   /** Told of each dead letter that a worker of this process makes, after it is stored. */
-  onDead: (letter: DeadLetter) => void
+  onDead: (letter: StoredLetter) => void
 }
 
 /**

@@ -1,7 +1,7 @@
 import { storeUnavailable } from '../store-failure.ts'
 
 /** Time that a store has for one answer, ms. Less than a second, so that the 503 itself comes within one. */
-export const STORE_DEADLINE_MS = 900
+const STORE_DEADLINE_MS = 900
 
 /**
  * Settles as `answer` does, but within `ms`.

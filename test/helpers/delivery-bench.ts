@@ -16,7 +16,7 @@ import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
 import { Portals } from '../../src/portal/portal.ts'
 import { Abort } from '../../src/time/abort.ts'
-import type { DeadLetter, EventQueue, Process, QueuedEvent, Run } from '../../src/queue/queue.ts'
+import type { StoredLetter, EventQueue, Process, QueuedEvent, Run } from '../../src/queue/queue.ts'
 import { createSimulator, type Simulator } from '../../src/testing/index.ts'
 import type { Envelope } from '../../src/wire/envelope.ts'
 import { temporaryFolder } from './app.ts'
@@ -32,7 +32,7 @@ export interface Bench {
   b24: Simulator
   sealer: ReturnType<typeof createSealer>
   dead: unknown[]
-  tellDead: (letter: DeadLetter) => void
+  tellDead: (letter: StoredLetter) => void
   /** Messages of what was logged as a warning or worse. */
   warnings: string[]
   added: QueuedEvent[]
@@ -58,7 +58,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
   const sealer = createSealer([], clientSecret, clientId)
   const dead: unknown[] = []
   lifecycleHooks.add('onDeadLetter', ({ letter }) => { dead.push(letter) })
-  const held: { process?: Process, onDead?: (letter: DeadLetter) => void } = {}
+  const held: { process?: Process, onDead?: (letter: StoredLetter) => void } = {}
   const added: QueuedEvent[] = []
   const queue: EventQueue = {
     deadLetters: { list: async () => ({ letters: [] }), get: async () => undefined, replay: async () => false, discard: async () => false },

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Install, SealedPair } from '../../src/installs/install.ts'
-import { applyFact, type InstallFact, type OpenedFact, type Outcome, type VerifiedInstall } from '../../src/installs/transitions.ts'
+import { applyFact, type InstallFact, type OpenedFact, type FactOutcome, type VerifiedInstall } from '../../src/installs/transitions.ts'
 
 const NOW = 1_000_000_000
 const SECOND = NOW / 1000
@@ -44,7 +44,7 @@ const { installer: _installer, ...rest } = byPage
 const gone: Install = { ...rest, state: 'uninstalled' }
 const installed = (change: object = {}): InstallFact => ({ type: 'installed', ...verified, version: '1', ts: SECOND, ...change })
 
-type Row = [what: string, known: Install | undefined, fact: InstallFact, outcome: Outcome, changes: Partial<Install> | 'nothing']
+type Row = [what: string, known: Install | undefined, fact: InstallFact, outcome: FactOutcome, changes: Partial<Install> | 'nothing']
 
 const TABLE: Row[] = [
   ['the page of a new portal', undefined, opened, 'installed', { state: 'active', token: 'T1', installer: kept(pair('new')), version: '1', ts: SECOND, pageTs: SECOND, installedAt: NOW }],
@@ -99,7 +99,7 @@ t.test('a page and an event of one install, in any order, install once', async t
   const orders: InstallFact[][] = [[opened, installed()], [installed(), opened], [installed({ ts: SECOND - 600 }), opened], [opened, installed({ ts: SECOND - 600 })], [opened, opened, installed(), open]]
   for (const order of orders) {
     let install: Install | undefined
-    const outcomes: Outcome[] = []
+    const outcomes: FactOutcome[] = []
     for (const fact of order) {
       const transition = applyFact(install, fact, NOW)
       install = transition.install

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { TOKEN_GRACE_MS } from '../../src/installs/application-token.ts'
 import type { Install, SealedPair } from '../../src/installs/install.ts'
-import { applyFact, type InstalledFact, type InstallFact, type Outcome, type VerifiedInstall } from '../../src/installs/transitions.ts'
+import { applyFact, type InstalledFact, type InstallFact, type FactOutcome, type VerifiedInstall } from '../../src/installs/transitions.ts'
 
 const NOW = 1_000_000_000
 const SECOND = NOW / 1000
@@ -45,7 +45,7 @@ const { version: _version, ...noVersion } = active
 
 const taken = { domain: 'new.example', clientEndpoint: 'https://new.example/rest/', scope: ['crm'], status: 'F', installer: pair('new', 2) }
 
-type Row = [name: string, known: Install | undefined, fact: InstallFact, outcome: Outcome, changes: Partial<Install> | 'nothing']
+type Row = [name: string, known: Install | undefined, fact: InstallFact, outcome: FactOutcome, changes: Partial<Install> | 'nothing']
 
 t.test('a record and a fact make an outcome and the next record', async t => {
   const table: Row[] = [

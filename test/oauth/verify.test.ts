@@ -9,7 +9,7 @@ import { classifyError } from '../../src/oauth/error-class.ts'
 import { postForm } from '../../src/oauth/request.ts'
 import { chooseServer, GENUINE_OAUTH_SERVERS } from '../../src/oauth/servers.ts'
 import { refreshGrant } from '../../src/oauth/token-endpoint.ts'
-import { type PairClaim, type RejectReason, verifyPair, type VerifyOptions } from '../../src/oauth/verify.ts'
+import { type PairClaim, type PairRejectReason, verifyPair, type VerifyOptions } from '../../src/oauth/verify.ts'
 import type { Fault, FaultPoint } from '../../src/testing/faults.ts'
 import type { SimulatedPortal } from '../../src/testing/portal/portal.ts'
 import { createSimulator, type Simulator } from '../../src/testing/simulator.ts'
@@ -151,7 +151,7 @@ t.test('rejects a pair', async t => {
   const lateNeighbour = neighbour.issue()
   for (const expired of [late, lateForeign, lateUsed, lateNeighbour]) expired.expiresAt = 0
   const pairOf = ({ accessToken, refreshToken }: SimulatedPair) => ({ accessToken, refreshToken })
-  const cases: Array<[string, Partial<PairClaim>, RejectReason]> = [
+  const cases: Array<[string, Partial<PairClaim>, PairRejectReason]> = [
     ['of a server that is not allowed', { serverEndpoint: 'https://oauth.evil.example/rest/' }, 'server_not_allowed'],
     ['that is not well formed', { accessToken: 'x' }, 'token_refused'],
     ['that nobody made', { accessToken: 'ab'.repeat(35) }, 'token_refused'],
@@ -172,7 +172,7 @@ t.test('rejects a pair', async t => {
 })
 
 t.test('rejects by the state of the portal', async t => {
-  const cases: Array<[RejectReason, (portal: SimulatedPortal) => void]> = [
+  const cases: Array<[PairRejectReason, (portal: SimulatedPortal) => void]> = [
     ['not_installed', portal => portal.removedApps.add(CLIENT_ID)],
     ['not_installed', portal => { portal.deleted = true }],
     ['payment_required', portal => { portal.paid = false }]
@@ -217,7 +217,7 @@ t.test('proves an expired pair by refreshing it, and yields the new one', async 
 })
 
 t.test('judges a pair by each documented error, whatever its status and case', async t => {
-  type Meaning = RejectReason | 'expired' | 'later'
+  type Meaning = PairRejectReason | 'expired' | 'later'
   // PROTOCOL 5.3, of the refresh of a pair that expired; and 4.6, of the question about a token, where that may be answered so.
   const table: Array<[error: string, status: number, refreshed: Meaning, asked?: Meaning]> = [
     ['wrong_client', 200, 'later'],

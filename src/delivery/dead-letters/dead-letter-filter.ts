@@ -1,6 +1,6 @@
 import { FST_B24_INVALID_FILTER } from '../../errors.ts'
 import { baseCode } from '../../events/definition-of.ts'
-import type { DeadLetterFilter as BoxFilter } from '../../queue/queue.ts'
+import type { LetterFilter } from '../../queue/queue.ts'
 
 /** Which dead letters are meant; `{}`: all. */
 export interface DeadLetterFilter {
@@ -16,7 +16,7 @@ const KEYS: readonly string[] = ['memberId', 'event'] satisfies Array<keyof Dead
  *
  * @throws FST_B24_INVALID_FILTER
  */
-export function checkFilter (filter: unknown): DeadLetterFilter {
+export function checkLetterFilter (filter: unknown): DeadLetterFilter {
   // A Map or a promise has no keys either, and does not mean all.
   if (Object.prototype.toString.call(filter) !== '[object Object]') throw new FST_B24_INVALID_FILTER('an id or an object is needed')
   for (const [key, value] of Object.entries(filter as object)) {
@@ -27,7 +27,7 @@ export function checkFilter (filter: unknown): DeadLetterFilter {
 }
 
 /** What a filter asks of a letter; `undefined` for nothing. */
-export function meets ({ memberId, event }: DeadLetterFilter): BoxFilter | undefined {
+export function meets ({ memberId, event }: DeadLetterFilter): LetterFilter | undefined {
   if (memberId === undefined && event === undefined) return undefined
   const wanted = event?.toUpperCase()
   return letter => (memberId ?? letter.memberId) === letter.memberId && (wanted === undefined || [letter.code, baseCode(letter.code)].includes(wanted))

@@ -2,9 +2,9 @@ import { FST_B24_INVALID_CURSOR, FST_B24_INVALID_FILTER, FST_B24_NO_DEAD_LETTER,
 import type { InstallStore } from '../../installs/store.ts'
 import type { WebhookTokens } from '../../installs/webhook-tokens.ts'
 import { isIntegerIn } from '../../option-checks.ts'
-import type { DeadLetterBox, DeadLetter as StoredLetter } from '../../queue/queue.ts'
+import type { DeadLetterBox, StoredLetter } from '../../queue/queue.ts'
 import { redact } from '../../wire/redact.ts'
-import { checkFilter, meets, type DeadLetterFilter } from './dead-letter-filter.ts'
+import { checkLetterFilter, meets, type DeadLetterFilter } from './dead-letter-filter.ts'
 import { nameOfCode, payloadOf } from '../queued-post.ts'
 
 /** Most letters of one page. */
@@ -71,7 +71,7 @@ export class DeadLetters {
   async list ({ cursor, limit = MOST_LISTED, ...filter }: DeadLetterQuery = {}): Promise<DeadLetterList> {
     if (!isIntegerIn(limit, 1, MOST_LISTED)) throw new FST_B24_INVALID_FILTER(`limit must be a whole number from 1 to ${MOST_LISTED}`)
     if (cursor !== undefined && typeof cursor !== 'string') throw new FST_B24_INVALID_CURSOR()
-    const page = await this.#box.list(meets(checkFilter(filter)), cursor, limit)
+    const page = await this.#box.list(meets(checkLetterFilter(filter)), cursor, limit)
     return { letters: page.letters.map(shown), ...(page.cursor !== undefined && { cursor: page.cursor }) }
   }
 
@@ -126,7 +126,7 @@ export class DeadLetters {
 
   /** Walks first and acts then: what is taken out, or fails again, would shift the pages. The bodies are not kept meanwhile. */
   async #each (filter: DeadLetterFilter, act: (letter: Named) => Promise<boolean>): Promise<number> {
-    const meant = meets(checkFilter(filter))
+    const meant = meets(checkLetterFilter(filter))
     const found: Named[] = []
     let cursor: string | undefined
     do {

@@ -5,7 +5,7 @@ import { withinDeadline } from '../../time/within-deadline.ts'
 import type { BullAdds } from './bull-adds.ts'
 import { eventOf, letterOf, renewedProgress } from './bull-letter.ts'
 import { PAGE, pageOf, placesOf } from '../dead-letter-page.ts'
-import type { DeadLetter, DeadLetterBox, DeadLetterFilter, DeadLetterPage } from '../queue.ts'
+import type { StoredLetter, DeadLetterBox, LetterFilter, DeadLetterPage } from '../queue.ts'
 
 /** When a letter failed, and its id. */
 const CURSOR = /^(\d{1,16})\.(.+)$/s
@@ -30,13 +30,13 @@ export class BullDeadLetters implements DeadLetterBox {
     this.#adds = adds
   }
 
-  async list (filter?: DeadLetterFilter, cursor?: string, limit = PAGE): Promise<DeadLetterPage> {
+  async list (filter?: LetterFilter, cursor?: string, limit = PAGE): Promise<DeadLetterPage> {
     const behind = cursor === undefined ? undefined : CURSOR.exec(cursor)
     if (behind === null) throw new FST_B24_INVALID_CURSOR()
     return await withinDeadline(this.#list(filter, behind as [string, string, string] | undefined, limit))
   }
 
-  async get (id: string): Promise<DeadLetter | undefined> {
+  async get (id: string): Promise<StoredLetter | undefined> {
     const job = await withinDeadline(this.#find(id))
     return job === undefined ? undefined : letterOf(job)
   }
@@ -49,7 +49,7 @@ export class BullDeadLetters implements DeadLetterBox {
     return withinDeadline(this.#discard(id))
   }
 
-  async #list (filter: DeadLetterFilter | undefined, behind: [string, string, string] | undefined, limit: number): Promise<DeadLetterPage> {
+  async #list (filter: LetterFilter | undefined, behind: [string, string, string] | undefined, limit: number): Promise<DeadLetterPage> {
     const start = behind === undefined ? 0 : await this.#after(behind)
     const found = await this.#client.zrevrange(this.#queue.toKey('failed'), start, start + placesOf(filter, limit) - 1, 'WITHSCORES')
     const ids = found.filter((_, i) => i % 2 === 0)

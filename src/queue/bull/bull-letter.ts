@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq'
 import { bareError } from '../../store-failure.ts'
-import type { DeadLetter, QueuedEvent } from '../queue.ts'
+import type { StoredLetter, QueuedEvent } from '../queue.ts'
 
 /** What BullMQ has no place for; it stands where a stack trace would. */
 interface Facts {
@@ -49,7 +49,7 @@ export function attemptsOf ({ attemptsMade, stalledCounter }: Job): number {
 }
 
 /** Makes a dead letter of a failed job. */
-export function letterOf (job: Job): DeadLetter {
+export function letterOf (job: Job): StoredLetter {
   const event = eventOf(job)
   const { attempts = attemptsOf(job), coalesced = 1, code } = factsOf(job)
   return {

@@ -6,7 +6,7 @@ import { keyOf } from './embedded-keys.ts'
 import { asRecord, parseJson, type EventRecord } from './embedded-record.ts'
 import { sizeOf, type EmbeddedTables } from './embedded-tables.ts'
 import type { EventShelf } from './event-shelf.ts'
-import type { DeadLetter, DeadLetterBox, DeadLetterFilter, DeadLetterPage, QueuedEvent, QueueSettings } from '../queue.ts'
+import type { StoredLetter, DeadLetterBox, LetterFilter, DeadLetterPage, QueuedEvent, QueueSettings } from '../queue.ts'
 
 interface Death {
   id: string
@@ -30,7 +30,7 @@ export class EmbeddedDeadLetters implements DeadLetterBox {
     this.#parts = parts
   }
 
-  async list (filter?: DeadLetterFilter, cursor?: string, limit = PAGE): Promise<DeadLetterPage> {
+  async list (filter?: LetterFilter, cursor?: string, limit = PAGE): Promise<DeadLetterPage> {
     const { tables } = this.#parts
     if (cursor !== undefined && !/^\d{1,15}$/.test(cursor)) throw new FST_B24_INVALID_CURSOR()
     const before = cursor === undefined ? {} : { start: Number(cursor) - 1 }
@@ -38,7 +38,7 @@ export class EmbeddedDeadLetters implements DeadLetterBox {
     return pageOf(entries.map(({ key, value }) => ({ cursor: String(key), letter: letterOf(parseDeath(key, value)) })), filter, limit)
   }
 
-  async get (id: string): Promise<DeadLetter | undefined> {
+  async get (id: string): Promise<StoredLetter | undefined> {
     const death = this.#parts.tables.read(() => this.#find(id)?.death)
     return death && letterOf(death)
   }
@@ -52,7 +52,7 @@ export class EmbeddedDeadLetters implements DeadLetterBox {
   }
 
   /** Makes a dead letter of an event that was begun; inside of a change. */
-  bury (seq: number, record: EventRecord, error: Death['error']): DeadLetter {
+  bury (seq: number, record: EventRecord, error: Death['error']): StoredLetter {
     const { tables, shelf, commits, now } = this.#parts
     const { id } = (record.event ?? {}) as Partial<QueuedEvent>
     const death: Death = { id: typeof id === 'string' ? id : `unknown-${seq}`, failedAt: Math.round(now()), error, record }
@@ -120,7 +120,7 @@ function parseDeath (number: number, text: string): Death {
   }
 }
 
-function letterOf ({ id, failedAt, error, record: { event, attempt, coalesced } }: Death): DeadLetter {
+function letterOf ({ id, failedAt, error, record: { event, attempt, coalesced } }: Death): StoredLetter {
   const { memberId, code, receivedAt, id: eventId } = (event ?? {}) as Partial<QueuedEvent>
   return {
     id,

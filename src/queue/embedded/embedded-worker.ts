@@ -5,7 +5,7 @@ import type { EmbeddedFolder } from './embedded-folder.ts'
 import type { EmbeddedRun } from './embedded-run.ts'
 import { EventRuns } from './event-runs.ts'
 import type { EventShelf } from './event-shelf.ts'
-import type { DeadLetter, Process, WorkOptions } from '../queue.ts'
+import type { StoredLetter, Process, WorkOptions } from '../queue.ts'
 import type { Workbench } from './workbench.ts'
 import type { WorkerLease } from './worker-lease.ts'
 
@@ -31,7 +31,7 @@ export interface EmbeddedWorkerParts {
 interface Turn {
   begun: EmbeddedRun[]
   settled: EmbeddedRun[]
-  dead: DeadLetter[]
+  dead: StoredLetter[]
   /** Another worker has the lease. */
   isLost: boolean
 }
@@ -107,7 +107,7 @@ export class EmbeddedWorker {
 
   async #handOver (): Promise<void> {
     const { folder, bench, lease, options } = this.#parts
-    const dead: DeadLetter[] = []
+    const dead: StoredLetter[] = []
     await folder.commits.write(() => {
       if (!lease.isMine()) return
       dead.push(...bench.settle(this.#runs.outcomes))
@@ -189,7 +189,7 @@ export class EmbeddedWorker {
     this.#due = shelf.due
   }
 
-  #take (): DeadLetter[] {
+  #take (): StoredLetter[] {
     const { shelf, bench, lease } = this.#parts
     lease.take()
     const dead = shelf.recover().flatMap(seq => bench.revive(seq))

@@ -6,7 +6,7 @@ import { EmbeddedRun } from './embedded-run.ts'
 import type { EventShelf } from './event-shelf.ts'
 import { PortalShares } from '../portal-shares.ts'
 import { PortalRing } from './portal-ring.ts'
-import type { DeadLetter, Outcome, QueueSettings } from '../queue.ts'
+import type { StoredLetter, Outcome, QueueSettings } from '../queue.ts'
 
 /** Lane of lifecycle events. */
 const FIRST = 0
@@ -102,7 +102,7 @@ export class Workbench {
   }
 
   /** Stores what became of runs. Returns those that are dead letters. */
-  settle (outcomes: ReadonlyMap<EmbeddedRun, Outcome>): DeadLetter[] {
+  settle (outcomes: ReadonlyMap<EmbeddedRun, Outcome>): StoredLetter[] {
     const { shelf } = this.#parts
     // Most of the time nothing is set aside: one look is enough for all of them.
     const { hasParked } = shelf
@@ -125,7 +125,7 @@ export class Workbench {
     }
   }
 
-  #put (seq: number, record: EventRecord, outcome: Outcome): DeadLetter[] {
+  #put (seq: number, record: EventRecord, outcome: Outcome): StoredLetter[] {
     const { shelf, dead, settings: { attempts, backoffMs } } = this.#parts
     const failed = { ...record, attempt: record.attempt + 1 }
     if (outcome.status === 'done') shelf.finish(seq)
@@ -136,7 +136,7 @@ export class Workbench {
   }
 
   /** Counts an attempt whose worker died. It goes on at once. */
-  revive (seq: number): DeadLetter[] {
+  revive (seq: number): StoredLetter[] {
     const { shelf, dead, settings: { attempts } } = this.#parts
     const record = shelf.record(seq)
     if (record === undefined) {
@@ -166,7 +166,7 @@ export class Workbench {
   }
 }
 
-function reasonOf (error: unknown): DeadLetter['error'] {
+function reasonOf (error: unknown): StoredLetter['error'] {
   const { message, code } = (error ?? {}) as { message?: unknown, code?: unknown }
   return { message: typeof message === 'string' ? message : String(error), ...(typeof code === 'string' && { code }) }
 }

@@ -1,6 +1,6 @@
 import type { Answer } from '../oauth/oauth-answers.ts'
 import type { RestPortal } from '../portal/rest-portal.ts'
-import { type MethodTable, type Outcome, RestCall, type RestMethod } from './rest-call.ts'
+import { type MethodTable, type CallOutcome, RestCall, type RestMethod } from './rest-call.ts'
 import { RestError } from './rest-error.ts'
 import { commandsOf, runBatch } from './methods/batch.ts'
 import { crmMethods } from './methods/crm.ts'
@@ -57,7 +57,7 @@ async function batch (call: RestCall): Promise<object> {
   return { ...outcome, time: timeSince(start) }
 }
 
-async function runMethod (name: string, call: RestCall): Promise<Outcome & { time: object }> {
+async function runMethod (name: string, call: RestCall): Promise<CallOutcome & { time: object }> {
   const start = Date.now()
   const { portal, pair: { clientId } } = call
   const method = ownMethod(portal, name) ?? (Object.hasOwn(METHODS, name) ? METHODS[name] : undefined)

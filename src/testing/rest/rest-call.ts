@@ -7,7 +7,7 @@ import type { SimulatedPair } from '../tokens.ts'
 import type { SimulatedUser } from '../portal/users.ts'
 
 /** What a method answers. */
-export interface Outcome {
+export interface CallOutcome {
   result: unknown
   total?: number
   /** `start` of the next page. */
@@ -18,7 +18,7 @@ export interface Outcome {
 export interface RestMethod {
   /** Permission of the app that it needs. */
   scope?: string
-  run: (call: RestCall) => Outcome | Promise<Outcome>
+  run: (call: RestCall) => CallOutcome | Promise<CallOutcome>
 }
 
 export type MethodTable = Readonly<Record<string, RestMethod>>

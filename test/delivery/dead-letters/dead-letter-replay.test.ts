@@ -1,10 +1,10 @@
 import t from 'tap'
 import { DeadLetters } from '../../../src/delivery/dead-letters/dead-letters.ts'
 import { WebhookTokens } from '../../../src/installs/webhook-tokens.ts'
-import type { DeadLetter } from '../../../src/queue/queue.ts'
+import type { StoredLetter } from '../../../src/queue/queue.ts'
 
 t.test('a lifecycle event is replayed whether its portal is known or not, any other only of a portal that is there', async t => {
-  const letters = ['ONAPPINSTALL', 'ONCRMDEALADD'].map((code, i): DeadLetter => ({
+  const letters = ['ONAPPINSTALL', 'ONCRMDEALADD'].map((code, i): StoredLetter => ({
     id: `event-${i}`, memberId: 'nobody', code, receivedAt: 1, failedAt: 2, attempts: 1, coalesced: 1, error: { message: 'no' }
   }))
   const replayed: string[] = []

@@ -240,5 +240,5 @@ t.test('the close does not wait for ever', async t => {
   await until(() => drains.length === 1, 'under way')
   const start = performance.now()
   await watch.close(50)
-  t.ok(performance.now() - start < 1_000)
+  t.ok(performance.now() - start < 3_000)
 })

@@ -211,7 +211,7 @@ t.test('a signal breaks a call off at once, wherever it is', async t => {
     await sleep(ms)
     controller.abort(reason)
     t.equal(await failed, reason)
-    t.ok(performance.now() - start < ms + 100, 'at once')
+    t.ok(performance.now() - start < ms + 1_000, 'at once')
   }
   await rest.call(portal.memberId, 'profile')
   const lift = portal.fault('profile', { hang: true })

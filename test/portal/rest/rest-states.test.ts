@@ -331,7 +331,7 @@ t.test('a call is broken off while it waits for the store', async t => {
     setTimeout(() => controller.abort(reason), 50)
     const start = performance.now()
     await t.rejects(call, reason)
-    t.ok(performance.now() - start < 1_000, 'at once')
+    t.ok(performance.now() - start < 2_000, 'at once')
     acme.calls.length = 0
   }
 })

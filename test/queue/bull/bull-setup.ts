@@ -2,7 +2,7 @@ import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { openBullQueue } from '../../../src/queue/bull/bull-queue.ts'
-import type { DeadLetter, EventQueue, Process, QueueSettings, Run } from '../../../src/queue/queue.ts'
+import type { StoredLetter, EventQueue, Process, QueueSettings, Run } from '../../../src/queue/queue.ts'
 import type { RedisOption } from '../../../src/redis/connect.ts'
 import { queueOfApp } from '../../../src/redis/keys.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis-server.ts'
@@ -17,7 +17,7 @@ export interface Setup {
   /** What `onError` was told. */
   errors: Error[]
   runs: Run[]
-  dead: DeadLetter[]
+  dead: StoredLetter[]
   open (over?: Partial<QueueSettings>, option?: RedisOption): Promise<EventQueue>
   /** Works, and writes down every run and dead letter. */
   work (queue: EventQueue, process?: Process): void

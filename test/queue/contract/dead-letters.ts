@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { DeadLetter, DeadLetterBox, DeadLetterFilter, EventQueue } from '../../../src/queue/queue.ts'
+import type { StoredLetter, DeadLetterBox, LetterFilter, EventQueue } from '../../../src/queue/queue.ts'
 import { until } from '../../helpers/until.ts'
 import { addAll, dead, newEvent, newEvents, newGate, type Trial } from './trial.ts'
 
@@ -30,7 +30,7 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     await addAll(queue, Array.from({ length: 12 }, (_, i) => newEvent({ code: i % 3 === 0 ? 'ADD' : 'UPDATE' })))
     await trial.counted(queue, { waiting: 0, active: 0, dead: 12 })
     const all = await allOf(queue.deadLetters, undefined)
-    for (const filter of [undefined, ({ code }: DeadLetter) => code === 'ADD', ({ code }: DeadLetter) => code === 'UPDATE', () => false]) {
+    for (const filter of [undefined, ({ code }: StoredLetter) => code === 'ADD', ({ code }: StoredLetter) => code === 'UPDATE', () => false]) {
       for (const limit of [1, 3, 5, 12, 100]) {
         const expected = filter === undefined ? all : all.filter(filter)
         assert.deepEqual(await allOf(queue.deadLetters, filter, limit), expected, `${limit} of ${filter}`)
@@ -136,10 +136,10 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
   async 'keeps what dies again after it was put back' (trial) {
     const queue = await trial.open()
     const event = await kill(trial, queue)
-    const first = await queue.deadLetters.get(event.id) as DeadLetter
+    const first = await queue.deadLetters.get(event.id) as StoredLetter
     assert.equal(await queue.deadLetters.replay(event.id), true)
     await trial.settled(queue, 2)
-    const second = await queue.deadLetters.get(event.id) as DeadLetter
+    const second = await queue.deadLetters.get(event.id) as StoredLetter
     assert.deepEqual(second, { ...first, failedAt: second.failedAt })
     assert.ok(second.failedAt >= first.failedAt)
     assert.deepEqual(await queue.deadLetters.list(), { letters: [second] })
@@ -208,8 +208,8 @@ async function kill (trial: Trial, queue: EventQueue) {
   return event
 }
 
-async function allOf (box: DeadLetterBox, filter: DeadLetterFilter | undefined, limit = 100): Promise<DeadLetter[]> {
-  const letters: DeadLetter[] = []
+async function allOf (box: DeadLetterBox, filter: LetterFilter | undefined, limit = 100): Promise<StoredLetter[]> {
+  const letters: StoredLetter[] = []
   let cursor: string | undefined
   let pages = 0
   do {

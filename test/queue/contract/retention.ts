@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { DeadLetter, EventQueue } from '../../../src/queue/queue.ts'
+import type { StoredLetter, EventQueue } from '../../../src/queue/queue.ts'
 import { until } from '../../helpers/until.ts'
 import { addAll, dead, newEvent, newEvents, type Trial } from './trial.ts'
 
@@ -46,7 +46,7 @@ export const RETENTION: Record<string, (trial: Trial) => Promise<void>> = {
   }
 }
 
-async function lettersOf (queue: EventQueue): Promise<DeadLetter[]> {
+async function lettersOf (queue: EventQueue): Promise<StoredLetter[]> {
   const { letters, cursor } = await queue.deadLetters.list()
   assert.equal(cursor, undefined, 'so few are one page')
   return letters

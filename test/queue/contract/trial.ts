@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import type { DeadLetter, EventQueue, Outcome, QueueCounts, QueuedEvent, QueueSettings, Run } from '../../../src/queue/queue.ts'
+import type { StoredLetter, EventQueue, Outcome, QueueCounts, QueuedEvent, QueueSettings, Run } from '../../../src/queue/queue.ts'
 import { until } from '../../helpers/until.ts'
 
 /** Opens a queue; each call for one app on the same storage. */
@@ -25,7 +25,7 @@ export class Trial {
   readonly app = randomBytes(8).toString('hex')
   readonly runs: Seen[] = []
   /** What `onDead` was told. */
-  readonly dead: DeadLetter[] = []
+  readonly dead: StoredLetter[] = []
   readonly #open: OpenQueue
   readonly #queues: EventQueue[] = []
   readonly #items = new Set<string>()

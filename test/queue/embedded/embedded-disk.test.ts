@@ -28,7 +28,7 @@ t.test('trouble with the disk', async t => {
     const began = performance.now()
     await t.rejects(trial.queue.add(newEvent({ id: 'early' })), UNAVAILABLE)
     await t.rejects(trial.queue.deadLetters.discard('any'), UNAVAILABLE)
-    t.ok(performance.now() - began < 2_200)
+    t.ok(performance.now() - began < 3_800)
     await child.ended
     await trial.queue.add(newEvent({ id: 'late' }))
     await trial.settled()
@@ -45,7 +45,7 @@ t.test('trouble with the disk', async t => {
     await until(() => child.lines.includes('locked'), 'it is locked')
     const began = performance.now()
     await trial.queue.close(100)
-    t.ok(performance.now() - began < 2_300)
+    t.ok(performance.now() - began < 3_800)
     t.ok(trial.errors.every(({ code }) => code === UNAVAILABLE.code))
     await child.ended
     const again = await open(t, dataDir)

@@ -41,7 +41,7 @@ const TASKS: Record<string, () => Promise<void>> = {
     const { commits } = await EmbeddedFolder.open(dataDir, app)
     await commits.write(() => {
       say('locked')
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4_500)
     })
   },
 

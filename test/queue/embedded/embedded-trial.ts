@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { EmbeddedFolder } from '../../../src/queue/embedded/embedded-folder.ts'
 import { openEmbeddedQueue, type EmbeddedQueueSettings } from '../../../src/queue/embedded/embedded-queue.ts'
-import type { DeadLetter, EventQueue, Outcome, QueuedEvent, Run } from '../../../src/queue/queue.ts'
+import type { StoredLetter, EventQueue, Outcome, QueuedEvent, Run } from '../../../src/queue/queue.ts'
 import { until } from '../../helpers/until.ts'
 
 export const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
@@ -14,7 +14,7 @@ export interface EmbeddedTrial {
   queue: EventQueue
   runs: Seen[]
   ids: string[]
-  dead: DeadLetter[]
+  dead: StoredLetter[]
   errors: NodeJS.ErrnoException[]
   work (handle?: (run: Run) => Promise<Outcome | void> | Outcome | undefined, concurrency?: number): void
   settled (ms?: number): Promise<void>
@@ -33,7 +33,7 @@ export async function open (t: Test, dataDir: string, over: Partial<EmbeddedQueu
   })
   t.teardown(() => queue.close(100))
   const runs: Seen[] = []
-  const dead: DeadLetter[] = []
+  const dead: StoredLetter[] = []
   return {
     queue,
     runs,

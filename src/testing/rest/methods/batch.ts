@@ -1,12 +1,12 @@
 import { decodeForm } from '../../../wire/form.ts'
 import { RestError, wrongArgument } from '../rest-error.ts'
-import type { Outcome } from '../rest-call.ts'
+import type { CallOutcome } from '../rest-call.ts'
 import type { Row } from '../../portal/row-query.ts'
 
 const MOST_COMMANDS = 50
 
 /** Runs one command of a batch as a call of its own. */
-export type RunCommand = (method: string, params: Row) => Promise<Outcome & { time: object }>
+export type RunCommand = (method: string, params: Row) => Promise<CallOutcome & { time: object }>
 
 /** A command: `crm.item.get?entityTypeId=2&id=5`. */
 export interface Command {
@@ -27,7 +27,7 @@ export function commandsOf (cmd: unknown): Command[] {
 }
 
 /** Runs commands one after another. HTTP says 200, whatever they bring. */
-export async function runBatch (commands: Command[], halts: boolean, run: RunCommand): Promise<Outcome> {
+export async function runBatch (commands: Command[], halts: boolean, run: RunCommand): Promise<CallOutcome> {
   const parts = { result: new Map(), result_error: new Map(), result_total: new Map(), result_next: new Map(), result_time: new Map() }
   for (const { name, method, params } of commands) {
     try {

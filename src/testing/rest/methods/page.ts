@@ -1,9 +1,9 @@
-import type { Outcome, RestCall } from '../rest-call.ts'
+import type { CallOutcome, RestCall } from '../rest-call.ts'
 
 const PAGE = 50
 
 /** One page of a list; `start=-1` leaves the counting out. */
-export function page (call: RestCall, rows: readonly unknown[], show: (rows: readonly unknown[]) => unknown = rows => rows): Outcome {
+export function page (call: RestCall, rows: readonly unknown[], show: (rows: readonly unknown[]) => unknown = rows => rows): CallOutcome {
   const start = call.integer('start') ?? 0
   if (start < 0) return { result: show(rows.slice(0, PAGE)) }
   const next = start + PAGE
