@@ -36,6 +36,7 @@ export class EmbeddedInstallStore implements InstallStore {
 
   async get (memberId: string): Promise<StoredInstall | undefined> {
     const entry = this.#use(() => {
+      this.#file.assertThereLately()
       // Else it may be a millisecond old: who has just got a lock from another process must see what that one wrote.
       this.#db.resetReadTxn()
       return this.#db.getEntry(memberId)
@@ -47,13 +48,19 @@ export class EmbeddedInstallStore implements InstallStore {
 
   async swap (memberId: string, version: number, next: Install): Promise<boolean> {
     // For lmdb, `null` says that there must be no entry.
-    const written = this.#use(() => this.#db.put(memberId, JSON.stringify(next), version + 1, version === 0 ? null as never : version))
+    const written = this.#use(() => {
+      this.#file.assertThere()
+      return this.#db.put(memberId, JSON.stringify(next), version + 1, version === 0 ? null as never : version)
+    })
     return await withinDeadline(settle(written))
   }
 
   async scan (cursor?: string): Promise<InstallPage> {
     const after = cursor === undefined ? {} : { start: cursor, exclusiveStart: true }
-    const entries = this.#use(() => [...this.#db.getRange({ ...after, limit: PAGE })])
+    const entries = this.#use(() => {
+      this.#file.assertThereLately()
+      return [...this.#db.getRange({ ...after, limit: PAGE })]
+    })
     const installs = entries.map(({ key, value }) => parseInstall(key, value))
     const last = installs[PAGE - 1]
     return last === undefined ? { installs } : { installs, cursor: last.memberId }
@@ -68,7 +75,6 @@ export class EmbeddedInstallStore implements InstallStore {
     // A read while lmdb closes would throw again later, from a timer where nobody can catch it.
     if (this.#closed) throw storeUnavailable(new Error('The store is closed'))
     try {
-      this.#file.assertThere()
       return use()
     } catch (error) {
       throw storeUnavailable(error)
