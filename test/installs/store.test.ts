@@ -1,9 +1,10 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { open } from 'lmdb'
@@ -181,6 +182,20 @@ t.test('EmbeddedInstallStore', async t => {
       await t.rejects(verb, UNAVAILABLE)
     }
     await store.close()
+  })
+
+  await t.test('says so when its folder is gone', async t => {
+    const dataDir = t.testdir()
+    const store = await EmbeddedInstallStore.open(dataDir, 'app')
+    t.teardown(() => store.close())
+    await store.swap('m', 0, sampleInstall('m'))
+    renameSync(join(dataDir, 'app'), join(dataDir, 'away'))
+    await t.rejects(store.swap('m', 1, sampleInstall('m')), UNAVAILABLE)
+    await sleep(20)
+    await t.rejects(store.get('m'), UNAVAILABLE)
+    await t.rejects(store.scan(), UNAVAILABLE)
+    renameSync(join(dataDir, 'away'), join(dataDir, 'app'))
+    t.match(await store.get('m'), { version: 1 })
   })
 
   await t.test('tells a record that it cannot read', async t => {
