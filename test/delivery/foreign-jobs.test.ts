@@ -34,7 +34,8 @@ const PLACES: Array<[storage: string, make: (t: Test) => Place]> = [
       const { name, prefix } = bullQueueOf(clientId)
       const queue = new Queue(name, { prefix, connection: { url: REDIS_URL, maxRetriesPerRequest: null } })
       t.teardown(() => queue.close())
-      return async (data) => { await queue.add('x', data, { attempts: 9, backoff: { type: 'fixed', delay: 1 } }) }
+      let puts = 0
+      return async (data) => { await queue.add('x', data, { attempts: 9, backoff: { type: 'fixed', delay: 1 }, delay: 1, priority: ++puts % 2 }) }
     }
     return { options: { redis: REDIS_URL }, open }
   }]

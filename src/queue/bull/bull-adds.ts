@@ -63,7 +63,12 @@ export class BullAdds {
 }
 
 function jobOf (event: QueuedEvent, turn: number): NewJob {
-  return { id: event.id, name: nameOf(event), data: JSON.stringify(event), timestamp: event.receivedAt, priority: turn, repeated: repeatedOf(event) }
+  return { id: event.id, name: nameOf(event), data: dataOf(event), timestamp: event.receivedAt, priority: turn, repeated: repeatedOf(event) }
+}
+
+/** JSON with the payload behind the rest: who takes turns for a job is read without it. */
+function dataOf ({ payload, ...facts }: QueuedEvent): string {
+  return JSON.stringify({ ...facts, payload })
 }
 
 function repeatedOf ({ memberId, code, item, coalesce }: QueuedEvent): string {

@@ -22,9 +22,10 @@ local function retake(now)
   redis.call('PEXPIRE', '${late}', ${LIFE_MS})
   for _, job in ipairs(due) do
     local held, data = unpack(redis.call('HMGET', queue .. job, 'priority', 'data'))
-    if tonumber(held or 0) > 0 then
-      -- A stranger's may be anything.
-      local isRead, event = pcall(cjson.decode, data)
+    if (tonumber(held or '') or 0) > 0 then
+      -- A stranger's may be anything. The payload stands last, and may be long.
+      local facts = string.match(data or '', '^(.-)"payload":') or ''
+      local isRead, event = pcall(cjson.decode, facts .. '"payload":0}')
       local owner = 'portal ' .. (isRead and type(event) == 'table' and tostring(event.turn or event.memberId) or '')
       local next = math.max(tonumber(mark), tonumber(redis.call('HGET', '${late}', owner) or 0)) + 1
       redis.call('HSET', '${late}', owner, string.format('%.0f', next))
