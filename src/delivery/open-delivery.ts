@@ -96,7 +96,7 @@ function work ({ queue, claims }: { queue: EventQueue, claims: Claims }, common:
   const { settings, lifecycleHooks, counts, log } = common
   const lifecycle = new LifecycleRun({ ...common, claims, mostStrangers: Math.max(1, Math.floor(settings.concurrency / 4)) })
   const processor = new Processor({ ...common, claims, lifecycle })
-  const warn = warnWhenFull(async () => (await queue.counts()).dead, settings.deadLetters.maxCount, log)
+  const warnIfFull = warnWhenFull(async () => (await queue.counts()).dead, settings.deadLetters.maxCount, log)
   queue.work(run => processor.process(run), {
     concurrency: settings.concurrency,
     onDead: (stored) => {
@@ -104,7 +104,7 @@ function work ({ queue, claims }: { queue: EventQueue, claims: Claims }, common:
       counts.dead++
       log.error({ event: letter.id, code: letter.code, memberId: letter.memberId, reason: letter.error.message }, 'event could not be handled')
       lifecycleHooks.tell('onDeadLetter', { letter }, { log })
-      warn()
+      warnIfFull()
     }
   })
 }

@@ -97,11 +97,7 @@ export function applyFact (install: Install | undefined, fact: InstallFact, now:
 
 function applyInstall (known: Install | undefined, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Transition {
   if (known === undefined) return { outcome: 'installed', install: newInstall(fact, version, ts, now) }
-  if (known.state === 'uninstalled') {
-    if (wasRemovedSince(fact, known, ts)) return { outcome: 'stale', install: known }
-    // Whatever the clocks say: the OAuth server has confirmed the pair since, and it refuses those of a removed app.
-    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, known.generation), installedAt: known.installedAt } }
-  }
+  if (known.state === 'uninstalled') return applyReinstall(known, fact, version, ts, now)
   if (followsPage(known, fact, version, ts)) return applyAfterPage(known, fact, version, ts, now)
   if (ts < known.ts) return { outcome: 'stale', install: known }
   if (ts === known.ts && fact.tokenDigest === known.token) return repeatInstall(known, fact, now)
@@ -117,17 +113,20 @@ function applyInstall (known: Install | undefined, fact: VerifiedInstall, versio
 function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, now: number): Transition {
   const { version } = fact
   if (known === undefined) return { outcome: 'installed', install: { ...newInstall(fact, version, ts, now), pageTs: ts } }
-  if (known.state === 'uninstalled') {
-    if (wasRemovedSince(fact, known, ts)) return { outcome: 'stale', install: known }
-    const { installedAt, generation } = known
-    return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, generation), installedAt, pageTs: ts } }
-  }
+  if (known.state === 'uninstalled') return applyReinstall(known, fact, version, ts, now, { pageTs: ts })
   const isUpdate = !fact.isFinished && isLater(version, known.version)
   const opened: Install = { ...rotateToken(known, fact.tokenDigest, now), ...addresses(fact), ...(isUpdate && { version: version as string, pageTs: ts }) }
   // Another admin who only opens the app leaves the pair of the one who installed it.
   const isTaken = !hasPair(known) || ((!fact.isFinished || isOfInstaller(fact, known)) && isNewer(fact.pair, known.installer))
   const install = isTaken ? keepPair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
   return { outcome: isUpdate ? 'updated' : 'repeated', install }
+}
+
+function applyReinstall (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number, more: Pick<Install, 'pageTs'> = {}): Transition {
+  if (wasRemovedSince(fact, known, ts)) return { outcome: 'stale', install: known }
+  // Whatever the clocks say: the OAuth server has confirmed the pair since, and it refuses those of a removed app.
+  const { installedAt, generation } = known
+  return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, generation), installedAt, ...more } }
 }
 
 /** Whether the uninstall was heard of after the proof, and is the later one by the portal's time too: the one before may come late. */

@@ -91,7 +91,7 @@ export class Lifecycle {
       const portal = this.#portals.of(install)
       const isNew = install !== stored?.install
       // Uninstalled since: what an earlier attempt meant to tell, or to apply, is over.
-      if (!isNew && outcome === 'stale' && install.state === 'uninstalled') return { status: 'stale', portal }
+      if (outcome === 'stale' && install.state === 'uninstalled') return { status: 'stale', portal }
       // What an earlier attempt applied without saying so looks old or repeated now, and is still to be told.
       if (!isNew && saved === null && outcome !== 'repeated') return outcome === 'stale' ? { status: 'stale', portal } : rejected('uninstalled')
       known.announcements[index] = announcementOf(outcome, install, stored?.install, readLifecycleData(envelope)) ?? saved

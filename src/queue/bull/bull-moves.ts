@@ -30,14 +30,16 @@ const TAKE_IN_REPEAT = `
     args[5], args[6] = '0', '1'
   end`
 
-// BullMQ promotes what is due before it fetches.
+// BullMQ promotes what is due before it fetches; the end of a job fetches the next one unless the worker closes.
 const RETAKE = `
   retake(args[2])`
+const RETAKE_FOR_NEXT = `
+  if args[6] == '1' then retake(args[2]) end`
 
 const SHAPES: readonly Shape[] = [
   { name: 'moveToActive', keys: 11, args: 3, job: 0, ends: false, own: [], before: RETAKE },
   { name: 'moveToDelayed', keys: 11, args: 9, job: 3, ends: false, own: [5], before: TAKE_IN_REPEAT },
-  { name: 'moveToFinished', keys: 14, args: 9, job: 1, ends: true, own: [11, 12, 13], before: RETAKE }
+  { name: 'moveToFinished', keys: 14, args: 9, job: 1, ends: true, own: [11, 12, 13], before: RETAKE_FOR_NEXT }
 ]
 
 /** A call of BullMQ, and what is held for the job that it ends. */

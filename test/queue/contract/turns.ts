@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { EventQueue, QueuedEvent } from '../../../src/queue/queue.ts'
 import { until } from '../../helpers/until.ts'
 import { addAll, dead, newEvent, newEvents, newGate, type Trial } from './trial.ts'
 
@@ -27,12 +28,7 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     await Promise.all(newEvents(1_000).map(event => queue.add(event)))
     trial.work(queue, async () => { await sleep(5) }, 4)
     await until(() => trial.runs.length > 40, 'the busy portal is at work')
-    const event = newEvent({ memberId: 'portal-b' })
-    await queue.add(event)
-    const before = trial.runs.length
-    await until(() => trial.ids.includes(event.id), 'the other portal has its turn')
-    const place = trial.ids.indexOf(event.id) - before
-    assert.ok(place <= 20, `as number ${place}`)
+    await hasItsTurnSoon(trial, queue, newEvent({ memberId: 'portal-b' }))
   },
 
   async 'lets another portal have its turn soon while a thousand events of one come back' (trial) {
@@ -47,12 +43,7 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     // The first after a while may have an earlier turn than its due.
     await queue.add(newEvent({ memberId: 'portal-c' }))
     await sleep(100)
-    const event = newEvent({ memberId: 'portal-b' })
-    await queue.add(event)
-    const before = trial.runs.length
-    await until(() => trial.ids.includes(event.id), 'the other portal has its turn')
-    const place = trial.ids.indexOf(event.id) - before
-    assert.ok(place <= 20, `as number ${place}`)
+    await hasItsTurnSoon(trial, queue, newEvent({ memberId: 'portal-b' }))
   },
 
   async 'leaves places for other portals while the handlers of one hang' (trial) {
@@ -118,11 +109,7 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     }, 4)
     await until(() => trial.runs.length > 40, 'the stranger is at work')
     const event = newEvent()
-    await queue.add(event)
-    const before = trial.runs.length
-    await until(() => trial.ids.includes(event.id), 'the portal has its turn')
-    const place = trial.ids.indexOf(event.id) - before
-    assert.ok(place <= 20, `as number ${place}`)
+    await hasItsTurnSoon(trial, queue, event)
     await queue.add(newEvent({ turn: '? 198.51.100.1', payload: 'dies' }))
     await trial.told(1)
     const [letter] = (await queue.deadLetters.list(letter => letter.memberId === event.memberId)).letters
@@ -177,4 +164,13 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     await until(() => trial.ids.lastIndexOf(held.id) >= 9, 'it is handled', 5_000)
     assert.ok(trial.ids.lastIndexOf(held.id) < 200, `as number ${trial.ids.lastIndexOf(held.id)}`)
   }
+}
+
+/** Adds an event behind many of others, which must not all go first. */
+async function hasItsTurnSoon (trial: Trial, queue: EventQueue, event: QueuedEvent): Promise<void> {
+  await queue.add(event)
+  const before = trial.runs.length
+  await until(() => trial.ids.includes(event.id), 'it has its turn')
+  const place = trial.ids.indexOf(event.id) - before
+  assert.ok(place <= 20, `as number ${place}`)
 }
