@@ -115,7 +115,7 @@ export interface QueueSettings {
   onError: (error: Error) => void
   /** Told each time that the storage is there again. */
   onReady?: () => void
-  /** Told once, after the start, when the storage would lose events. */
+  /** Told when the storage would lose events, or has lost what it cannot read. */
   onWarning?: (problem: string) => void
 }
 

@@ -25,7 +25,7 @@ const PLACES: Array<[storage: string, make: (t: Test) => Place]> = [
     const open = async (clientId: string): Promise<Put> => {
       const folder = await EmbeddedFolder.open(dataDir, appId(clientId))
       t.teardown(() => folder.close())
-      return async (data) => { await folder.commits.takeIn(1, lineOf(data)) }
+      return async (data) => { await folder.writer.takeIn(lineOf(data)) }
     }
     return { options: { dataDir }, open }
   }],

@@ -1,18 +1,12 @@
-import { setImmediate } from 'node:timers/promises'
 import { settle } from '../../embedded/lmdb.ts'
 import { storeUnavailable } from '../../store-failure.ts'
 import { withinDeadline } from '../../time/within-deadline.ts'
 import type { EmbeddedTables } from './embedded-tables.ts'
 
-/** How long a group waits for more of a burst, ms. */
-const GATHER_MS = 2
-
 type Body = () => void
 
 /** Changes that are committed as one. */
 interface Group {
-  /** What is to be taken in, of each lane. */
-  lines: [first: string[], others: string[]]
   /** Changes that somebody waits for; they go before others. */
   urgent: Body[]
   others: Body[]
@@ -55,17 +49,6 @@ export class EmbeddedCommits {
     return group.answered
   }
 
-  /**
-   * Takes an event in, at the least cost for it: all of a group are one entry.
-   * @throws FST_B24_STORE_UNAVAILABLE when it is not known to be on disk in time
-   */
-  takeIn (lane: 0 | 1, line: string): Promise<void> {
-    const group = this.#group()
-    group.lines[lane].push(line)
-    group.answered ??= this.#inTime(group)
-    return group.answered
-  }
-
   /** Number for a new record, greater than all before; only inside of a change. */
   nextSeq (): number {
     return ++this.#seq
@@ -78,7 +61,7 @@ export class EmbeddedCommits {
 
   #group (): Group {
     if (this.#open !== undefined) return this.#open
-    const group: Group = { lines: [[], []], urgent: [], others: [], committed: this.#last.then(() => this.#commit(group)) }
+    const group: Group = { urgent: [], others: [], committed: this.#last.then(() => this.#commit(group)) }
     this.#last = group.committed.catch(() => {})
     this.#open = group
     return group
@@ -86,41 +69,21 @@ export class EmbeddedCommits {
 
   async #commit (group: Group): Promise<void> {
     try {
-      await this.#gather(group)
       this.#tables.assertThere()
-      const isIntake = group.urgent.length + group.others.length === 0
-      // A transaction is called back for in the middle of its work, which takes as long as the rest of it. Only of one inside of
-      // another nothing is kept when a change throws.
-      await settle(isIntake ? this.#putLines(group) : this.#tables.root.childTransaction(() => this.#apply(group)))
+      // Only of a transaction inside of another nothing is kept when a change throws.
+      await settle(this.#tables.root.childTransaction(() => this.#apply(group)))
     } finally {
       this.#shut(group)
     }
   }
 
-  /** Waits until a turn of the loop brings nothing more to take in: a commit costs as much as several requests. */
-  async #gather (group: Group): Promise<void> {
-    const end = performance.now() + GATHER_MS
-    let count = 0
-    while (countOf(group) > count && performance.now() < end) {
-      count = countOf(group)
-      await setImmediate()
-    }
-  }
-
   #apply (group: Group): void {
     const { meta } = this.#tables
-    // What is taken in goes first: the changes of the worker find it.
-    this.#putLines(group)
+    this.#shut(group)
     const before = this.#seq = Number(meta.get('seq') ?? 0)
     for (const body of group.urgent) body()
     for (const body of group.others) body()
     if (this.#seq !== before) meta.put('seq', String(this.#seq))
-  }
-
-  /** Shuts the group, and puts what is taken in. */
-  #putLines (group: Group): Promise<unknown> {
-    this.#shut(group)
-    return Promise.all(group.lines.map((lines, lane) => this.#tables.intake.put(lane, lines)))
   }
 
   /** Nothing more goes with this group. */
@@ -133,13 +96,8 @@ export class EmbeddedCommits {
       await withinDeadline(group.committed)
     } catch (error) {
       // Nobody waits for them any more; else they would pile up while the disk is stuck.
-      group.lines = [[], []]
       group.urgent = []
       throw error
     }
   }
-}
-
-function countOf ({ lines: [first, others] }: Group): number {
-  return first.length + others.length
 }

@@ -1,5 +1,7 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
+import { JournalWriter } from '../journal/journal-writer.ts'
 import { EmbeddedCommits } from './embedded-commits.ts'
+import { EmbeddedJournal } from './embedded-journal.ts'
 import { EmbeddedTables } from './embedded-tables.ts'
 
 /**
@@ -11,6 +13,10 @@ export class EmbeddedFolder {
 
   readonly tables: EmbeddedTables
   readonly commits: EmbeddedCommits
+  /** What this process takes in. */
+  readonly writer: JournalWriter
+  /** What all processes took in. */
+  readonly journal: EmbeddedJournal
   readonly #path: string
   #users = 0
 
@@ -18,6 +24,9 @@ export class EmbeddedFolder {
     this.#path = path
     this.tables = tables
     this.commits = new EmbeddedCommits(tables)
+    const segments = join(path, 'journal')
+    this.writer = new JournalWriter(segments, () => tables.assertThere())
+    this.journal = new EmbeddedJournal(segments, tables.places)
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE when the folder cannot be made or written */
@@ -41,6 +50,8 @@ export class EmbeddedFolder {
     await this.commits.idle()
     if (this.#users > 0 || this.tables.isClosed) return
     EmbeddedFolder.#opened.delete(this.#path)
+    await this.writer.close()
+    this.journal.close()
     await this.tables.close()
   }
 }

@@ -4,9 +4,13 @@ import type { QueuedEvent } from '../queue.ts'
 /** A longer text counts by its digest: a key of LMDB has a limit, in bytes. */
 const LONGEST_KEY = 200
 
+/** Lane of lifecycle events. */
+export const FIRST = 0
+const OTHERS = 1
+
 /** Where an event belongs. */
 export interface EventKeys {
-  /** 0 goes before 1. */
+  /** `FIRST` goes before others. */
   lane: number
   /** Who takes a turn for it. */
   portal: string
@@ -19,7 +23,7 @@ export interface EventKeys {
 /** Reads the keys of an event; of what is no event too. */
 export function keysOf (event: unknown): EventKeys {
   const { memberId, turn = memberId, code, first, item, coalesce } = (event ?? {}) as Partial<QueuedEvent>
-  const keys: EventKeys = { lane: first === true ? 0 : 1, portal: keyOf([turn]) }
+  const keys: EventKeys = { lane: first === true ? FIRST : OTHERS, portal: keyOf([turn]) }
   if (typeof item !== 'string') return keys
   keys.item = keyOf([memberId, item])
   if (coalesce === true) keys.repeat = keyOf([memberId, code, item])

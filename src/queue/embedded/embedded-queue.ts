@@ -2,9 +2,11 @@ import { FST_B24_CLOSING } from '../../errors.ts'
 import { withinDeadline } from '../../time/within-deadline.ts'
 import { EmbeddedDeadLetters } from './embedded-dead-letters.ts'
 import { EmbeddedFolder } from './embedded-folder.ts'
+import { FIRST } from './embedded-keys.ts'
 import { lineOf } from './embedded-lines.ts'
 import { sizeOf } from './embedded-tables.ts'
 import { EmbeddedWorker } from './embedded-worker.ts'
+import { EventAdmission } from './event-admission.ts'
 import { EventShelf } from './event-shelf.ts'
 import type { EventQueue, Process, QueueCounts, QueuedEvent, QueueSettings, WorkOptions } from '../queue.ts'
 import { Workbench } from './workbench.ts'
@@ -55,7 +57,7 @@ class EmbeddedQueue implements EventQueue {
     this.#folder = folder
     this.#settings = settings
     this.#lease = new WorkerLease(tables, settings.stalledAfterMs)
-    this.#shelf = new EventShelf(tables, commits, this.#clock, (lane, portal) => this.#bench.announce(lane, portal))
+    this.#shelf = new EventShelf(tables, this.#clock, (lane, portal) => this.#bench.announce(lane, portal))
     this.deadLetters = new EmbeddedDeadLetters({ tables, commits, shelf: this.#shelf, settings, now })
     this.#bench = new Workbench({
       shelf: this.#shelf,
@@ -67,31 +69,33 @@ class EmbeddedQueue implements EventQueue {
 
   async add (event: QueuedEvent): Promise<void> {
     if (this.#closing !== undefined) throw new FST_B24_CLOSING()
-    const stored = this.#folder.commits.takeIn(event.first === true ? 0 : 1, lineOf(event))
+    await this.#store(event)
     this.#worker?.wake()
-    await stored
   }
 
   work (process: Process, options: WorkOptions): void {
     this.#bench.open(options.concurrency)
     this.#worker = new EmbeddedWorker({
       folder: this.#folder,
+      admission: new EventAdmission(this.#folder, this.#shelf),
       shelf: this.#shelf,
       bench: this.#bench,
       lease: this.#lease,
       clock: this.#clock,
       onError: this.#settings.onError,
+      onWarning: this.#settings.onWarning ?? (() => {}),
       process,
       options
     })
   }
 
   async counts (): Promise<QueueCounts> {
-    const { tables } = this.#folder
+    const { tables, journal } = this.#folder
     // What has changed is seen before it is told.
     if (this.#worker !== undefined) await withinDeadline(this.#worker.told())
+    const countNew = tables.read(() => journal.count())
     return tables.read(() => ({
-      waiting: tables.intake.countLines() + sizeOf(tables.waiting) + sizeOf(tables.held) + sizeOf(tables.parked),
+      waiting: countNew() + tables.intake.countLines() + sizeOf(tables.waiting) + sizeOf(tables.held) + sizeOf(tables.parked),
       active: sizeOf(tables.running),
       dead: sizeOf(tables.dead)
     }))
@@ -105,6 +109,13 @@ class EmbeddedQueue implements EventQueue {
   async close (timeoutMs: number): Promise<void> {
     this.#closing ??= this.#close(timeoutMs)
     await this.#closing
+  }
+
+  #store (event: QueuedEvent): Promise<void> {
+    const { tables, commits, writer } = this.#folder
+    const line = lineOf(event)
+    // It goes before all that is in the journal.
+    return event.first === true ? commits.writeInTime(() => { tables.intake.put(FIRST, [line]) }) : writer.takeIn(line)
   }
 
   async #close (timeoutMs: number): Promise<void> {

@@ -32,6 +32,11 @@ export function recordText (event: string, { attempt, coalesced, progress, death
   return `{"event":${event},"attempt":${attempt},"coalesced":${coalesced}${rest}${dead}${end}}`
 }
 
+/** What is left of the attempts when a repeat comes in: what killed a worker may kill the next one. */
+export function anew ({ deaths }: Pick<EventRecord, 'deaths'>): Pick<EventRecord, 'attempt' | 'deaths'> {
+  return { attempt: deaths ?? 0, ...(deaths !== undefined && { deaths }) }
+}
+
 export function parseJson (text: string): unknown {
   try {
     return JSON.parse(text)

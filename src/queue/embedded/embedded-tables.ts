@@ -7,11 +7,13 @@ import { EmbeddedIntake, type IntakeKey } from './embedded-intake.ts'
 type Place<K> = [key: K, seq: number]
 type Key = string | number | Place<string> | Place<number> | [lane: number, portal: string, seq: number] | IntakeKey
 
-/** What the queue keeps on disk. What was taken in waits in `intake`, then is a record; the other tables say where that stands. */
+/** What the queue keeps in LMDB. What was put in `intake` becomes a record; the other tables say where that stands. */
 export class EmbeddedTables {
   readonly root: RootDatabase<string, string>
-  /** What was taken in, until the worker puts it in line; see `EmbeddedCommits.takeIn`. */
+  /** What goes before others, and what comes back, until the worker puts it in line. */
   readonly intake: EmbeddedIntake
+  /** Where the worker is in what processes took in; see `EmbeddedJournal`. */
+  readonly places: Database<string, string>
   /** `seq` → the event with its attempts. */
   readonly records: Database<string, number>
   /** [lane, portal, `seq`]: to be handled. */
@@ -39,6 +41,7 @@ export class EmbeddedTables {
       root.openDB<string, K>({ name, encoding: 'string' })
     this.root = root
     this.intake = new EmbeddedIntake(table('intake'))
+    this.places = table('places')
     this.records = table('records')
     this.waiting = table('waiting')
     this.held = table('held')
@@ -79,6 +82,8 @@ export class EmbeddedTables {
     // A read while lmdb closes would throw again later, from a timer where nobody can catch it.
     if (this.#closed) throw storeUnavailable(new Error('The queue is closed'))
     try {
+      // Else what is read may be a millisecond old, and another process have changed it.
+      this.root.resetReadTxn()
       return read()
     } catch (error) {
       throw storeUnavailable(error)

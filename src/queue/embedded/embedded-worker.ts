@@ -4,6 +4,7 @@ import { withinDeadline } from '../../time/within-deadline.ts'
 import type { EmbeddedFolder } from './embedded-folder.ts'
 import type { EmbeddedRun } from './embedded-run.ts'
 import { EventRuns } from './event-runs.ts'
+import type { EventAdmission } from './event-admission.ts'
 import type { EventShelf } from './event-shelf.ts'
 import type { StoredLetter, Process, WorkOptions } from '../queue.ts'
 import type { Workbench } from './workbench.ts'
@@ -18,6 +19,7 @@ const MOST_RELEASED = 200
 
 export interface EmbeddedWorkerParts {
   folder: EmbeddedFolder
+  admission: EventAdmission
   shelf: EventShelf
   bench: Workbench
   lease: WorkerLease
@@ -25,6 +27,7 @@ export interface EmbeddedWorkerParts {
   process: Process
   options: WorkOptions
   onError: (error: Error) => void
+  onWarning: (problem: string) => void
 }
 
 /** What one change of the worker did. */
@@ -119,11 +122,14 @@ export class EmbeddedWorker {
 
   /** Looks for what nobody tells it. */
   #look (): void {
-    const { folder: { tables }, lease, clock } = this.#parts
+    const { folder: { tables, journal }, lease, clock } = this.#parts
     try {
-      this.#isCalled ||= tables.read(() => this.#leads
-        ? this.#hasFailed || this.#due <= clock() || lease.isBeatDue || !tables.intake.isEmpty || !lease.isMine()
-        : lease.isFree())
+      this.#isCalled ||= tables.read(() => {
+        tables.assertThere()
+        return this.#leads
+          ? this.#hasFailed || this.#due <= clock() || lease.isBeatDue || !tables.intake.isEmpty || !journal.isEmpty || !lease.isMine()
+          : lease.isFree()
+      })
     } catch (error) {
       this.#fail(error as Error)
     }
@@ -174,24 +180,31 @@ export class EmbeddedWorker {
   }
 
   #change (turn: Turn): void {
-    const { shelf, bench, lease } = this.#parts
+    const { admission, shelf, bench, lease } = this.#parts
     this.#isCalled = false
     if (!this.#leads && !this.#isClosing && lease.isFree()) turn.dead.push(...this.#take())
     turn.isLost = !lease.isMine()
     if (turn.isLost) return
-    if (lease.isBeatDue) lease.beat()
+    if (lease.isBeatDue) this.#beat()
     if (this.#hasFailed) bench.load()
     turn.settled = [...this.#runs.outcomes.keys()]
     turn.dead.push(...bench.settle(this.#runs.outcomes))
-    this.#isCalled = !this.#isClosing && shelf.admit(MOST_ADMITTED)
+    this.#isCalled = !this.#isClosing && admission.admit(MOST_ADMITTED)
     shelf.release(MOST_RELEASED)
     turn.begun = bench.begin(this.#free)
     this.#due = shelf.due
   }
 
+  #beat (): void {
+    const { folder, lease, onWarning } = this.#parts
+    lease.beat()
+    folder.journal.tidy(onWarning)
+  }
+
   #take (): StoredLetter[] {
     const { shelf, bench, lease } = this.#parts
     lease.take()
+    this.#beat()
     const dead = shelf.recover().flatMap(seq => bench.revive(seq))
     bench.load()
     return dead

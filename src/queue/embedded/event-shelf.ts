@@ -1,8 +1,7 @@
-import type { EmbeddedCommits } from './embedded-commits.ts'
 import { firstKey, type EmbeddedTables } from './embedded-tables.ts'
 import { keysOf, type EventKeys } from './embedded-keys.ts'
-import { lineOf, parseLine } from './embedded-lines.ts'
-import { parseRecord, recordText, type EventRecord } from './embedded-record.ts'
+import { lineOf } from './embedded-lines.ts'
+import { anew, parseRecord, recordText, type EventRecord } from './embedded-record.ts'
 import { LineHeads } from './line-heads.ts'
 
 /** After every `seq`. */
@@ -11,15 +10,13 @@ const END = Number.MAX_SAFE_INTEGER
 /** Moves events between the tables. All of it happens inside of a change; see `EmbeddedCommits`. */
 export class EventShelf {
   readonly #tables: EmbeddedTables
-  readonly #commits: EmbeddedCommits
   readonly #clock: () => number
   readonly #heads: LineHeads
   /** Told of each portal that gets something to be handled. */
   readonly #announce: (lane: number, portal: string) => void
 
-  constructor (tables: EmbeddedTables, commits: EmbeddedCommits, clock: () => number, announce: (lane: number, portal: string) => void) {
+  constructor (tables: EmbeddedTables, clock: () => number, announce: (lane: number, portal: string) => void) {
     this.#tables = tables
-    this.#commits = commits
     this.#clock = clock
     this.#heads = new LineHeads(tables)
     this.#announce = announce
@@ -30,18 +27,6 @@ export class EventShelf {
     this.#tables.intake.put(keysOf(event).lane, [lineOf(event, { coalesced, progress })])
   }
 
-  /** Puts what was taken in into the line, until some `most` are. Returns whether there is more. */
-  admit (most: number): boolean {
-    let count = 0
-    while (count < most) {
-      const lines = this.#tables.intake.take()
-      if (lines.length === 0) return false
-      for (const line of lines) this.#admitOne(line)
-      count += lines.length
-    }
-    return true
-  }
-
   record (seq: number): EventRecord | undefined {
     const text = this.#tables.records.get(seq)
     return text === undefined ? undefined : parseRecord(text)
@@ -50,6 +35,18 @@ export class EventShelf {
   /** Oldest event of the portal that waits. */
   first (lane: number, portal: string): number | undefined {
     return this.#heads.first(lane, portal)
+  }
+
+  /** Puts an event into the line. */
+  enqueue (seq: number, { lane, portal }: EventKeys): void {
+    this.#tables.waiting.put([lane, portal, seq], '')
+    this.#heads.add(lane, portal, seq)
+    this.#announce(lane, portal)
+  }
+
+  /** Puts an event that has a record into the line. */
+  line (seq: number): void {
+    this.enqueue(seq, keysOf(this.record(seq)?.event))
   }
 
   /** Takes an event out of the line. */
@@ -72,7 +69,7 @@ export class EventShelf {
     const key = firstKey(this.#tables.parked, [item, 0])
     if (key?.[0] !== item) return
     this.#tables.parked.remove(key)
-    this.#line(key[1])
+    this.line(key[1])
   }
 
   /** From now on it takes in no repeats, and is found by the next worker if this one dies. */
@@ -93,7 +90,7 @@ export class EventShelf {
   /** Puts an event that was begun back into the line. */
   giveBack (seq: number, { until, ...record }: EventRecord): void {
     this.#back(seq, record)
-    this.#line(seq)
+    this.line(seq)
   }
 
   /** Puts an event that was begun back, for `delayMs` from now. */
@@ -106,8 +103,16 @@ export class EventShelf {
   retry (seq: number, record: EventRecord, delayMs: number): void {
     const until = this.#clock() + delayMs
     const hasChanged = this.#back(seq, { ...record, until })
-    if (hasChanged) this.#line(seq)
+    if (hasChanged) this.line(seq)
     else this.#holdUntil(seq, until, delayMs)
+  }
+
+  /** Puts an event into the line that is still held back because it failed. */
+  hasten (seq: number, until: number): void {
+    const { held } = this.#tables
+    if (held.get([until, seq]) === undefined) return
+    held.remove([until, seq])
+    this.line(seq)
   }
 
   /** Puts up to `most` events into the line whose time has come. */
@@ -115,7 +120,7 @@ export class EventShelf {
     const { held } = this.#tables
     for (const key of [...held.getKeys({ end: [this.#clock(), END], limit: most })]) {
       held.remove(key)
-      this.#line(key[1])
+      this.line(key[1])
     }
   }
 
@@ -166,39 +171,6 @@ export class EventShelf {
     meta.put('clock', String(now))
   }
 
-  /** Where a repeat of it waits already, that one becomes the newer one of both. */
-  #admitOne (line: string): void {
-    const { keys, event, replayed } = parseLine(line)
-    const isAbsorbed = replayed === undefined ? this.#absorb(keys, 1, event) : this.#absorb(keys, replayed.coalesced)
-    if (!isAbsorbed) this.#insert({ event, attempt: 0, coalesced: 1, ...replayed }, keys)
-  }
-
-  #insert (record: Omit<EventRecord, 'event'> & { event: string }, keys: EventKeys): void {
-    const seq = this.#commits.nextSeq()
-    this.#tables.records.put(seq, recordText(record.event, record))
-    if (keys.repeat !== undefined) this.#tables.repeats.put(keys.repeat, String(seq))
-    this.#enqueue(seq, keys)
-  }
-
-  /** Lets an event that waits stand for `coalesced` more. Every handler has to see them, and what has failed is no matter of theirs. */
-  #absorb ({ repeat }: EventKeys, coalesced: number, event?: string): boolean {
-    if (repeat === undefined) return false
-    const seq = this.#tables.repeats.get(repeat)
-    const record = seq && this.record(Number(seq))
-    if (!record) return false
-    this.#tables.records.put(Number(seq), recordText(event ?? JSON.stringify(record.event), { ...anew(record), coalesced: record.coalesced + coalesced }))
-    if (record.until !== undefined) this.#hasten(Number(seq), record.until)
-    return true
-  }
-
-  /** Puts an event into the line that is still held back because it failed. */
-  #hasten (seq: number, until: number): void {
-    const { held } = this.#tables
-    if (held.get([until, seq]) === undefined) return
-    held.remove([until, seq])
-    this.#line(seq)
-  }
-
   #holdUntil (seq: number, until: number, delayMs: number): void {
     this.#tables.held.put([until, seq], String(delayMs))
     this.#tables.meta.put('clock', String(until - delayMs))
@@ -227,19 +199,4 @@ export class EventShelf {
     this.leave(keys.lane, keys.portal, seq)
     return record
   }
-
-  #line (seq: number): void {
-    this.#enqueue(seq, keysOf(this.record(seq)?.event))
-  }
-
-  #enqueue (seq: number, { lane, portal }: EventKeys): void {
-    this.#tables.waiting.put([lane, portal, seq], '')
-    this.#heads.add(lane, portal, seq)
-    this.#announce(lane, portal)
-  }
-}
-
-/** What is left of the attempts when a repeat comes in: what killed a worker may kill the next one. */
-function anew ({ deaths }: EventRecord): Pick<EventRecord, 'attempt' | 'deaths'> {
-  return { attempt: deaths ?? 0, ...(deaths !== undefined && { deaths }) }
 }

@@ -1,6 +1,6 @@
 import { backoffOf } from '../backoff.ts'
 import type { EmbeddedDeadLetters } from './embedded-dead-letters.ts'
-import { keysOf } from './embedded-keys.ts'
+import { FIRST, keysOf } from './embedded-keys.ts'
 import type { EventRecord } from './embedded-record.ts'
 import { EmbeddedRun } from './embedded-run.ts'
 import type { EventShelf } from './event-shelf.ts'
@@ -8,8 +8,6 @@ import { PortalShares } from '../portal-shares.ts'
 import { PortalRing } from './portal-ring.ts'
 import type { StoredLetter, Outcome, QueueSettings } from '../queue.ts'
 
-/** Lane of lifecycle events. */
-const FIRST = 0
 /** Events that one change looks at, beside those it begins: others wait for the change. */
 const MOST_LOOKS = 100
 

@@ -1,19 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { statSync } from 'node:fs'
-import { hostname } from 'node:os'
+import { hasEnded, ownSign, type ProcessSign } from '../../embedded/process-sign.ts'
 import { parseJson } from './embedded-record.ts'
 import type { EmbeddedTables } from './embedded-tables.ts'
 
-interface Sign {
-  pid: number
-  processes: string
+interface Sign extends ProcessSign {
   beat: number
 }
 
 /** The right to handle the events of a folder: one worker has it. */
 export class WorkerLease {
   readonly #id = randomUUID()
-  readonly #processes = processesHere()
+  readonly #own = ownSign()
   readonly #meta: EmbeddedTables['meta']
   readonly #stalledAfterMs: number
   #beat = 0
@@ -41,12 +38,11 @@ export class WorkerLease {
       this.#seen = `${owner} ${sign}`
       this.#seenAt = performance.now()
     }
-    return isGone(sign, this.#processes) || performance.now() - this.#seenAt > this.#stalledAfterMs
+    return hasEnded((parseJson(sign) ?? {}) as Partial<Sign>, this.#own) || performance.now() - this.#seenAt > this.#stalledAfterMs
   }
 
   take (): void {
     this.#meta.put('owner', this.#id)
-    this.beat()
   }
 
   get isBeatDue (): boolean {
@@ -55,31 +51,10 @@ export class WorkerLease {
 
   beat (): void {
     this.#beatAt = performance.now()
-    this.#meta.put('sign', JSON.stringify({ pid: process.pid, processes: this.#processes, beat: ++this.#beat } satisfies Sign))
+    this.#meta.put('sign', JSON.stringify({ ...this.#own, beat: ++this.#beat } satisfies Sign))
   }
 
   release (): void {
     this.#meta.remove('owner')
-  }
-}
-
-/** Names the processes whose ids are of one kind: a container has others than its host. */
-function processesHere (): string {
-  try {
-    return `${hostname()} ${statSync('/proc/self/ns/pid', { throwIfNoEntry: false })?.ino}`
-  } catch {
-    return hostname()
-  }
-}
-
-/** Whether the process is known to have ended; of another machine or container nothing is known. */
-function isGone (text: string, ours: string): boolean {
-  const { pid, processes } = (parseJson(text) ?? {}) as Partial<Sign>
-  if (pid === undefined || processes !== ours) return false
-  try {
-    process.kill(pid, 0)
-    return false
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
   }
 }

@@ -65,8 +65,9 @@ const TASKS: Record<string, () => Promise<void>> = {
       handled.push((event as QueuedEvent).id)
       return { status: 'done' }
     }, { concurrency: 2, onDead: ({ id }) => say({ dead: id }) })
-    limitFiles('600000:')
     const add = async (id: string, size: number) => await queue.add(newEvent(id, 'x'.repeat(size))).then(() => stored.push(id), error => refused.push([error.code, error.cause?.message]))
+    await add('before', 1)
+    limitFiles('600000:')
     for (let i = 0; refused.length === 0; i++) await Promise.all(Array.from({ length: 10 }, async (_, n) => await add(`${i}-${n}`, 4_000)))
     isFull = false
     await add('large', 500_000)
