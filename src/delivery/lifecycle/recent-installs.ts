@@ -1,6 +1,6 @@
 import type { InstallStore, StoredInstall } from '../../installs/store.ts'
 
-/** Time for which what was read of a portal is good enough to hand its events to handlers, ms. */
+/** Longest time for which what was read of a portal is good enough to hand its events to handlers, ms. */
 const GOOD_FOR_MS = 100
 
 /**
@@ -9,7 +9,8 @@ const GOOD_FOR_MS = 100
  */
 export class RecentInstalls {
   readonly #store: Pick<InstallStore, 'get'>
-  readonly #reads = new Map<string, Promise<StoredInstall | undefined>>()
+  #reads = new Map<string, Promise<StoredInstall | undefined>>()
+  #goodUntil = 0
 
   constructor (store: Pick<InstallStore, 'get'>) {
     this.#store = store
@@ -17,15 +18,17 @@ export class RecentInstalls {
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
   get (memberId: string): Promise<StoredInstall | undefined> {
+    const now = performance.now()
+    if (now > this.#goodUntil) {
+      this.#reads = new Map()
+      this.#goodUntil = now + GOOD_FOR_MS
+    }
     const recent = this.#reads.get(memberId)
     if (recent !== undefined) return recent
+    const reads = this.#reads
     const read = this.#store.get(memberId)
-    const forget = (): void => {
-      if (this.#reads.get(memberId) === read) this.#reads.delete(memberId)
-    }
-    this.#reads.set(memberId, read)
-    setTimeout(forget, GOOD_FOR_MS).unref()
-    read.catch(forget)
+    reads.set(memberId, read)
+    read.catch(() => reads.delete(memberId))
     return read
   }
 }

@@ -72,7 +72,7 @@ for i = 2, #ARGV, ${2 + own.length + args} do
     ${ends ? `redis.call('HDEL', repeats, args[${job}])` : ''}
     caller = free(args[${job}], token, item)
   end
-  if isFetched and type(answer[2]) == 'string' then isFree, repeated = begin(answer[2]) end
+  if isFetched and type(answer[2]) == 'string' then isFree, repeated = begin(answer[2], answer[1]) end
   answers[#answers + 1] = { answer, isFree, repeated, caller }
 end
 return answers`

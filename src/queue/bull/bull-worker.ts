@@ -38,7 +38,8 @@ export class BullWorker {
   readonly #mark: TurnMark
   readonly #save: Save
   readonly #disconnect: () => void
-  readonly #runs = new Set<BullRun>()
+  /** Not a `Set`, which costs as a `Map` does; see `JobNotes`. */
+  readonly #runs: BullRun[] = []
   readonly #watch: NodeJS.Timeout
   #isClosing = false
   #isAborting = false
@@ -91,13 +92,13 @@ export class BullWorker {
 
   async #handle (run: BullRun): Promise<void> {
     prepare(run.job, this.#parts.settings.attempts)
-    this.#runs.add(run)
+    this.#runs.push(run)
     try {
       await this.#settle(run, await Promise.race([this.#attempt(run), run.abandoned]))
     } finally {
-      this.#runs.delete(run)
+      this.#runs.splice(this.#runs.indexOf(run), 1)
       if (run.hasPlace) this.#places.leave(run.portal)
-      if (this.#runs.size === 0) this.#ended()
+      if (this.#runs.length === 0) this.#ended()
     }
   }
 
@@ -184,7 +185,7 @@ export class BullWorker {
 
   #allEnd (ms: number): Promise<boolean> {
     const end = new Promise<void>(resolve => { this.#ended = resolve })
-    if (this.#runs.size === 0) this.#ended()
+    if (this.#runs.length === 0) this.#ended()
     return settlesWithin(end, ms)
   }
 }

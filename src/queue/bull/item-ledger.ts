@@ -1,4 +1,5 @@
 import type { AppKeys } from '../../redis/keys.ts'
+import { JobNotes } from './job-notes.ts'
 
 /** Time after which nobody calls for an item any more that found it taken, ms. */
 const CALLERS_LIFE_MS = 60_000
@@ -40,13 +41,20 @@ local function isHeld(holder)
   local token, job = string.match(holder, '^(%S+) (.*)$')
   return redis.call('GET', queue .. job .. ':lock') == token
 end
-local function begin(job)
-  local item = string.match(redis.call('HGET', queue .. job, 'name') or '', '^%S+ (.+)$')
+local function itemOf(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'name' then return string.match(fields[i + 1], '^%S+ (.+)$') end
+  end
+end
+local function begin(job, fields)
+  local item = itemOf(fields)
   if not item then return 1, 0 end
   local own = (redis.call('GET', queue .. job .. ':lock') or '') .. ' ' .. job
-  local holder = redis.call('HGET', busy, item)
-  if holder ~= own and isHeld(holder) then return 0, 0 end
-  redis.call('HSET', busy, item, own)
+  if redis.call('HSETNX', busy, item, own) == 0 then
+    local holder = redis.call('HGET', busy, item)
+    if holder ~= own and isHeld(holder) then return 0, 0 end
+    redis.call('HSET', busy, item, own)
+  end
   return 1, tonumber(redis.call('HGET', repeats, job) or 0)
 end
 local function await(job, item)
@@ -87,8 +95,8 @@ end`
  */
 export class ItemLedger {
   readonly #call: (jobId: string) => void
-  readonly #entries = new Map<string, Entry>()
-  readonly #holders = new Map<string, Holder>()
+  readonly #entries = new JobNotes<Entry>()
+  readonly #holders = new JobNotes<Holder>()
 
   /** `call` brings a job that waits for an item back at once. */
   constructor (call: (jobId: string) => void) {
