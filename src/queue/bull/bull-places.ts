@@ -41,6 +41,13 @@ export class BullPlaces {
     this.#shares.see(portal)
   }
 
+  /** Takes a place where there is one, and nobody of the portal was set aside. */
+  takeNow (portal: string): boolean {
+    if (this.#lines.has(portal) || !this.#shares.hasRoom(portal)) return false
+    this.#shares.take(portal)
+    return true
+  }
+
   /** Resolves with whether the job has a place; where not, it is to be set aside. `isNew`: it never was. */
   async take (portal: string, jobId: string, isNew: boolean): Promise<boolean> {
     if (this.#hasCome(portal, jobId)) return true
@@ -48,10 +55,7 @@ export class BullPlaces {
     if (isNew && this.#lines.has(portal)) await sleep(PACE_MS)
     const end = performance.now() + REST_MS
     while (!this.#lines.has(portal)) {
-      if (this.#shares.hasRoom(portal)) {
-        this.#shares.take(portal)
-        return true
-      }
+      if (this.takeNow(portal)) return true
       const left = end - performance.now()
       if (left <= 0) return false
       await this.#rest(left)

@@ -15,14 +15,12 @@ export class BullRun implements Run {
   readonly token: string
   readonly event: unknown
   readonly attempt: number
-  /** Resolves when the queue does not wait for the handlers any more. */
-  readonly abandoned: Promise<Outcome>
   /** When BullMQ's lock of the job was renewed, by `performance.now()`. */
   renewedAt = performance.now()
   /** Others may have the job. */
   isLost = false
   hasPlace = false
-  #abandon!: (outcome: Outcome) => void
+  #abandon: (outcome: Outcome) => void = () => {}
   readonly abort = new Abort()
   readonly #before: number
   readonly #entry: Entry
@@ -34,7 +32,6 @@ export class BullRun implements Run {
     this.token = token
     this.event = job.data
     this.attempt = attemptsOf(job) + 1
-    this.abandoned = new Promise(resolve => { this.#abandon = resolve })
     const item = itemOf(job)
     this.#entry = ledger.begin(job.id as string, item === undefined ? undefined : { token, item } satisfies Holder)
     this.#save = save
@@ -61,6 +58,14 @@ export class BullRun implements Run {
 
   get signal (): AbortSignal {
     return this.abort.signal
+  }
+
+  /** Settles as the attempt does, or when the queue does not wait for the handlers any more. */
+  unlessAbandoned (attempt: Promise<Outcome>): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      this.#abandon = resolve
+      attempt.then(resolve, reject)
+    })
   }
 
   abandon (): void {

@@ -94,7 +94,7 @@ export class BullWorker {
     prepare(run.job, this.#parts.settings.attempts)
     this.#runs.push(run)
     try {
-      await this.#settle(run, await Promise.race([this.#attempt(run), run.abandoned]))
+      await this.#settle(run, await run.unlessAbandoned(this.#attempt(run)))
     } finally {
       this.#runs.splice(this.#runs.indexOf(run), 1)
       if (run.hasPlace) this.#places.leave(run.portal)
@@ -106,7 +106,7 @@ export class BullWorker {
     const { job } = run
     const { attempts } = this.#parts.settings
     if (!run.isFree) return { status: 'later', delayMs: waitOf(job, ITEM_WAIT_MS) }
-    if (!this.#isClosing) run.hasPlace = await this.#placeFor(run)
+    if (!this.#isClosing) run.hasPlace = this.#takesPlace(run) || await this.#waitsForPlace(run)
     if (this.#isClosing) return { status: 'later', delayMs: 0 }
     if (!run.hasPlace) return SET_ASIDE
     // BullMQ counts workers that died of a job apart from its failures.
@@ -119,9 +119,13 @@ export class BullWorker {
     }
   }
 
-  async #placeFor ({ portal, isFirst, job }: BullRun): Promise<boolean> {
+  #takesPlace ({ portal, isFirst }: BullRun): boolean {
     // An install may be of nobody.
     if (!isFirst) this.#places.see(portal)
+    return this.#places.takeNow(portal)
+  }
+
+  async #waitsForPlace ({ portal, job }: BullRun): Promise<boolean> {
     return await this.#places.take(portal, job.id as string, job.attemptsStarted === 1)
   }
 
