@@ -19,6 +19,7 @@ export class EmbeddedFolder {
   readonly journal: EmbeddedJournal
   readonly #path: string
   #users = 0
+  #isClosing = false
 
   private constructor (path: string, tables: EmbeddedTables) {
     this.#path = path
@@ -48,7 +49,8 @@ export class EmbeddedFolder {
   async close (): Promise<void> {
     this.#users--
     await this.commits.idle()
-    if (this.#users > 0 || this.tables.isClosed) return
+    if (this.#users > 0 || this.#isClosing) return
+    this.#isClosing = true
     EmbeddedFolder.#opened.delete(this.#path)
     await this.writer.close()
     this.journal.close()

@@ -93,12 +93,16 @@ class EmbeddedQueue implements EventQueue {
     const { tables, journal } = this.#folder
     // What has changed is seen before it is told.
     if (this.#worker !== undefined) await withinDeadline(this.#worker.told())
-    const countNew = tables.read(() => journal.count())
-    return tables.read(() => ({
-      waiting: countNew() + tables.intake.countLines() + sizeOf(tables.waiting) + sizeOf(tables.held) + sizeOf(tables.parked),
-      active: sizeOf(tables.running),
-      dead: sizeOf(tables.dead)
-    }))
+    try {
+      return tables.read(() => ({
+        waiting: journal.count(() => tables.refresh()) + tables.intake.countLines() + sizeOf(tables.waiting) + sizeOf(tables.held) + sizeOf(tables.parked),
+        active: sizeOf(tables.running),
+        dead: sizeOf(tables.dead)
+      }))
+    } finally {
+      // Files that the worker removes would take their space until it is asked again.
+      if (this.#worker?.leads !== true) journal.close()
+    }
   }
 
   async stopWorking (timeoutMs: number): Promise<void> {

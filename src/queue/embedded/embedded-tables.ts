@@ -82,12 +82,16 @@ export class EmbeddedTables {
     // A read while lmdb closes would throw again later, from a timer where nobody can catch it.
     if (this.#closed) throw storeUnavailable(new Error('The queue is closed'))
     try {
-      // Else what is read may be a millisecond old, and another process have changed it.
-      this.root.resetReadTxn()
+      this.refresh()
       return read()
     } catch (error) {
       throw storeUnavailable(error)
     }
+  }
+
+  /** Has what is read from now on be of now: else it may be a millisecond old, and another process have changed it. */
+  refresh (): void {
+    this.root.resetReadTxn()
   }
 
   async close (): Promise<void> {

@@ -37,6 +37,8 @@ interface Turn {
   dead: StoredLetter[]
   /** Another worker has the lease. */
   isLost: boolean
+  /** It gave a sign of life. */
+  isBeat: boolean
 }
 
 /** Handles the events of the folder, as long as it has the lease. */
@@ -62,6 +64,11 @@ export class EmbeddedWorker {
     this.#parts = parts
     this.#runs = new EventRuns(parts.process, () => this.wake())
     this.#timer = setTimeout(() => this.#look(), 0).unref()
+  }
+
+  /** It has the lease, as far as it knows. */
+  get leads (): boolean {
+    return this.#leads
   }
 
   /** Resolves when nothing is on disk that it has not told yet. */
@@ -162,7 +169,7 @@ export class EmbeddedWorker {
   /** One change. Returns whether it was stored. */
   async #turn (): Promise<boolean> {
     const { folder, bench, options } = this.#parts
-    const turn: Turn = { begun: [], settled: [], dead: [], isLost: false }
+    const turn: Turn = { begun: [], settled: [], dead: [], isLost: false, isBeat: false }
     try {
       await folder.commits.write(() => this.#change(turn))
     } catch (error) {
@@ -171,6 +178,7 @@ export class EmbeddedWorker {
       return false
     }
     this.#hasFailed = false
+    if (turn.isBeat) this.#tidy()
     this.#leads = !turn.isLost
     if (turn.isLost) return this.#lose()
     for (const run of turn.settled) this.#runs.delete(run)
@@ -185,7 +193,8 @@ export class EmbeddedWorker {
     if (!this.#leads && !this.#isClosing && lease.isFree()) turn.dead.push(...this.#take())
     turn.isLost = !lease.isMine()
     if (turn.isLost) return
-    if (lease.isBeatDue) this.#beat()
+    turn.isBeat = lease.isBeatDue
+    if (turn.isBeat) this.#beat()
     if (this.#hasFailed) bench.load()
     turn.settled = [...this.#runs.outcomes.keys()]
     turn.dead.push(...bench.settle(this.#runs.outcomes))
@@ -196,15 +205,24 @@ export class EmbeddedWorker {
   }
 
   #beat (): void {
-    const { folder, lease, onWarning } = this.#parts
+    const { folder, lease } = this.#parts
     lease.beat()
-    folder.journal.tidy(onWarning)
+    folder.journal.forgetGone()
+  }
+
+  async #tidy (): Promise<void> {
+    const { folder: { journal, tables }, onWarning } = this.#parts
+    try {
+      await tables.read(() => journal.tidy())
+    } catch (error) {
+      this.#fail(error as Error)
+    }
+    for (const problem of journal.takeProblems()) onWarning(problem)
   }
 
   #take (): StoredLetter[] {
     const { shelf, bench, lease } = this.#parts
     lease.take()
-    this.#beat()
     const dead = shelf.recover().flatMap(seq => bench.revive(seq))
     bench.load()
     return dead
@@ -213,6 +231,7 @@ export class EmbeddedWorker {
   #lose (): false {
     this.#runs.drop(storeUnavailable(new Error('The events were given to another worker')))
     this.#parts.bench.clear()
+    this.#parts.folder.journal.close()
     return false
   }
 

@@ -31,7 +31,7 @@ export class EventAdmission {
     yield * journal.take()
   }
 
-  /** Where a repeat of it waits already, that one becomes the newer one of both. */
+  /** Where a repeat of it waits already, that one becomes what came in now. */
   #admitOne (line: string): void {
     const { keys, event, replayed } = parseLine(line)
     const isAbsorbed = replayed === undefined ? this.#absorb(keys, 1, event) : this.#absorb(keys, replayed.coalesced)

@@ -43,6 +43,7 @@ export class WorkerLease {
 
   take (): void {
     this.#meta.put('owner', this.#id)
+    this.beat()
   }
 
   get isBeatDue (): boolean {

@@ -13,12 +13,6 @@ export interface Frame {
   end: number
 }
 
-interface Heading {
-  count: number
-  end: number
-  checksum: number
-}
-
 /** Writes lines as frames, one behind the other. No line has a line break in it. */
 export function framesOf (lines: readonly string[]): Buffer {
   if (lines.length <= MOST_LINES) return frameOf(lines)
@@ -29,17 +23,29 @@ export function framesOf (lines: readonly string[]): Buffer {
 
 /** Reads the frames of a file from a place on, until one is not all there: it is being written, or its writer died of it. */
 export function * readFrames (file: number, from: number): Generator<Frame> {
-  for (let at = from, heading = headingAt(file, at); heading !== undefined; at = heading.end, heading = headingAt(file, at)) {
-    const bytes = readAt(file, at, heading.end - at)
-    if (bytes === undefined || checksumOf(bytes) !== heading.checksum) return
-    yield { lines: bytes.toString('utf8', HEADER).split('\n'), end: heading.end }
+  for (let at = from; ;) {
+    const header = readAt(file, at, HEADER)
+    const length = header === undefined ? 0 : lengthOf(header)
+    // A header that is torn may say any length.
+    if (length === 0 || at + length > fstatSync(file).size) return
+    const frame = readAt(file, at, length)
+    if (frame === undefined || !isWhole(frame)) return
+    at += length
+    yield { lines: frame.toString('utf8', HEADER).split('\n'), end: at }
   }
 }
 
 /** How many lines come after a place. */
 export function countLines (file: number, from: number): number {
+  const rest = readAt(file, from, Math.max(fstatSync(file).size - from, 0)) ?? Buffer.alloc(0)
   let count = 0
-  for (let heading = headingAt(file, from); heading !== undefined; heading = headingAt(file, heading.end)) count += heading.count
+  for (let at = 0; at + HEADER <= rest.length;) {
+    const length = lengthOf(rest.subarray(at))
+    const frame = rest.subarray(at, at + length)
+    if (length === 0 || frame.length < length || !isWhole(frame)) break
+    count += frame.readUInt32LE(0)
+    at += length
+  }
   return count
 }
 
@@ -56,11 +62,13 @@ function frameOf (lines: readonly string[]): Buffer {
   return frame
 }
 
-function headingAt (file: number, at: number): Heading | undefined {
-  const header = readAt(file, at, HEADER)
-  if (header === undefined || header.readUInt32LE(0) === 0) return undefined
-  const end = at + HEADER + header.readUInt32LE(4)
-  return end > fstatSync(file).size ? undefined : { count: header.readUInt32LE(0), end, checksum: header.readUInt32LE(8) }
+/** Length of the frame with this header, in bytes; 0 where there is none. */
+function lengthOf (header: Buffer): number {
+  return header.readUInt32LE(0) === 0 ? 0 : HEADER + header.readUInt32LE(4)
+}
+
+function isWhole (frame: Buffer): boolean {
+  return checksumOf(frame) === frame.readUInt32LE(8)
 }
 
 function checksumOf (frame: Buffer): number {

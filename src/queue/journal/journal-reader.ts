@@ -13,39 +13,31 @@ export class JournalReader {
 
   /** Looks which segments there are. */
   look (): SegmentReader[] {
-    const before = this.#segments
-    this.#segments = new Map()
-    for (const file of this.#files()) {
+    const found = new Map<string, SegmentReader>()
+    for (const file of filesIn(this.#folder)) {
       const isSealed = file.endsWith(SEALED)
       if (!isSealed && !file.endsWith(ACTIVE)) continue
       const name = file.slice(0, file.lastIndexOf('.'))
-      const segment = before.get(name) ?? SegmentReader.open(this.#folder, name)
-      before.delete(name)
-      if (segment === undefined) continue
+      const segment = this.#segments.get(name) ?? new SegmentReader(this.#folder, name)
       segment.see(isSealed)
-      this.#segments.set(name, segment)
+      found.set(name, segment)
     }
-    for (const gone of before.values()) gone.close()
-    return [...this.#segments.values()]
+    for (const [name, segment] of this.#segments) if (!found.has(name)) segment.close()
+    this.#segments = found
+    return [...found.values()]
   }
 
-  /** Removes a segment; see there. */
-  remove (segment: SegmentReader, place: number): string | undefined {
-    this.#segments.delete(segment.name)
-    return segment.remove(place)
-  }
-
+  /** Lets go of the files, for who does not read on. */
   close (): void {
     for (const segment of this.#segments.values()) segment.close()
-    this.#segments.clear()
   }
+}
 
-  #files (): string[] {
-    try {
-      return readdirSync(this.#folder).sort()
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-      throw error
-    }
+function filesIn (folder: string): string[] {
+  try {
+    return readdirSync(folder).sort()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
   }
 }

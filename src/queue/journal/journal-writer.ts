@@ -75,11 +75,13 @@ export class JournalWriter {
   /** Waits until a turn of the loop brings nothing more, in a burst for half as many as last: a write costs as much as several requests. */
   async #gather (group: Group): Promise<void> {
     const end = performance.now() + GATHER_MS
-    for (let count = 0; (group.lines.length > count || count * 2 < this.#lastCount) && performance.now() < end;) {
-      count = group.lines.length
-      await setImmediate()
+    let [before, count] = [0, group.lines.length]
+    const mayGrow = (): boolean => count > before || count * 2 < this.#lastCount
+    while (mayGrow() && performance.now() < end) {
+      await setImmediate();
+      [before, count] = [count, group.lines.length]
     }
-    this.#lastCount = group.lines.length
+    this.#lastCount = count
   }
 
   async #write (frames: Buffer): Promise<void> {
@@ -100,17 +102,21 @@ export class JournalWriter {
   async #segmentFor (bytes: number): Promise<SegmentWriter> {
     if (this.#segment?.hasRoom(bytes) === false) await this.#leave()
     this.#segment ??= await this.#nextSegment(bytes)
-    if (this.#segment.isHalfFull) this.#ahead ??= SegmentWriter.create(this.#folder).catch(() => undefined)
+    if (this.#segment.isHalfFull) this.#ahead ??= this.#newSegment().catch(() => undefined)
     return this.#segment
   }
 
   async #nextSegment (bytes: number): Promise<SegmentWriter> {
-    this.#assertThere()
     const ahead = await this.#ahead
     this.#ahead = undefined
     if (ahead?.hasRoom(bytes) === true && ahead.isThere()) return ahead
     await ahead?.seal()
-    return await SegmentWriter.create(this.#folder, bytes)
+    return await this.#newSegment(bytes)
+  }
+
+  async #newSegment (atLeast = 0): Promise<SegmentWriter> {
+    this.#assertThere()
+    return await SegmentWriter.create(this.#folder, atLeast)
   }
 
   async #leave (): Promise<void> {

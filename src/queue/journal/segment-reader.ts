@@ -6,31 +6,25 @@ import { ACTIVE, SEALED, TORN, isOrphan } from './segment-name.ts'
 /** A segment that was not written to for so long is shut, ms: its process may be of a container that nothing is known of. */
 const QUIET_MS = 600_000
 
-/** A file of the journal, as who reads it sees it. */
+/** A file of the journal, as who reads it sees it. What reads it throws where it is there and cannot be read. */
 export class SegmentReader {
   readonly name: string
   readonly #path: string
-  readonly #file: number
-  #isSealed: boolean
+  #isSealed = false
+  #file: number | undefined
+  /** Lines that came after a place when they were counted; of a sealed segment they stay as many. */
+  #counted: { place: number, lines: number } | undefined
   /** Where it ended when it was looked at, and since when that is so. */
   #quietAt = -1
   #quietSince = 0
 
-  private constructor (path: string, name: string, file: number, isSealed: boolean) {
+  constructor (folder: string, name: string) {
     this.name = name
-    this.#path = path
-    this.#file = file
-    this.#isSealed = isSealed
+    this.#path = join(folder, name)
   }
 
-  /** `undefined` where it is not there any more. */
-  static open (folder: string, name: string): SegmentReader | undefined {
-    const path = join(folder, name)
-    for (const suffix of [ACTIVE, SEALED]) {
-      const file = openIfThere(path + suffix)
-      if (file !== undefined) return new SegmentReader(path, name, file, suffix === SEALED)
-    }
-    return undefined
+  get path (): string {
+    return this.#path + (this.#isSealed ? SEALED : ACTIVE)
   }
 
   get isSealed (): boolean {
@@ -42,8 +36,14 @@ export class SegmentReader {
     this.#isSealed ||= isSealed
   }
 
-  framesFrom (place: number): Generator<Frame> {
-    return readFrames(this.#file, place)
+  /** Opens it, so that it can be read whatever becomes of it. */
+  open (): void {
+    this.#file ??= openIfThere(this.#path + ACTIVE) ?? openIfThere(this.#path + SEALED)
+  }
+
+  * framesFrom (place: number): Generator<Frame> {
+    this.open()
+    if (this.#file !== undefined) yield * readFrames(this.#file, place)
   }
 
   hasFrameAt (place: number): boolean {
@@ -51,39 +51,51 @@ export class SegmentReader {
   }
 
   countFrom (place: number): number {
-    return countLines(this.#file, place)
+    if (this.#isSealed && this.#counted?.place === place) return this.#counted.lines
+    this.open()
+    const lines = this.#file === undefined ? 0 : countLines(this.#file, place)
+    this.#counted = { place, lines }
+    return lines
   }
 
-  /** Shuts it if its writer has ended or is quiet: one that lives finds out, and writes to another. */
+  /** Shuts it if its writer has ended or is quiet: one that lives finds out, and writes again to another. */
   sealIfLeft (place: number): void {
     if (this.#isSealed) return
     const now = performance.now()
     if (place !== this.#quietAt) [this.#quietAt, this.#quietSince] = [place, now]
-    if (!isOrphan(this.name) && now - this.#quietSince < QUIET_MS) return
-    renameSync(this.#path + ACTIVE, this.#path + SEALED)
-    this.#isSealed = true
+    if (isOrphan(this.name) || now - this.#quietSince >= QUIET_MS) this.#isSealed = moveIfThere(this.#path + ACTIVE, this.#path + SEALED)
   }
 
   /** Removes it, all up to a place having been read. What comes then and cannot be read is kept; returns the path of that file. */
   remove (place: number): string | undefined {
-    const isTorn = isTornAt(this.#file, place)
+    this.open()
+    const isTorn = this.#file !== undefined && isTornAt(this.#file, place)
     this.close()
-    if (!isTorn) {
-      unlinkSync(this.#path + SEALED)
-      return undefined
-    }
-    renameSync(this.#path + SEALED, this.#path + TORN)
-    return this.#path + TORN
+    if (isTorn && moveIfThere(this.path, this.#path + TORN)) return this.#path + TORN
+    if (!isTorn) unlinkSync(this.path)
+    return undefined
   }
 
   close (): void {
-    closeSync(this.#file)
+    if (this.#file !== undefined) closeSync(this.#file)
+    this.#file = undefined
   }
 }
 
 function openIfThere (path: string): number | undefined {
+  return ifThere(() => openSync(path, 'r'))
+}
+
+function moveIfThere (from: string, to: string): boolean {
+  return ifThere(() => {
+    renameSync(from, to)
+    return true
+  }) ?? false
+}
+
+function ifThere<T> (use: () => T): T | undefined {
   try {
-    return openSync(path, 'r')
+    return use()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error

@@ -1,7 +1,8 @@
 import { constants, statSync } from 'node:fs'
 import { mkdir, open, rename, unlink, type FileHandle } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { ACTIVE, SEALED, newSegmentName } from './segment-name.ts'
+import { syncFolder } from './sync-folder.ts'
 
 /** Some 1,700 events. */
 const SEGMENT_BYTES = 2 ** 20
@@ -28,13 +29,14 @@ export class SegmentWriter {
   }
 
   /** Makes a segment with room for `atLeast` bytes. Rejects when it cannot be made, and leaves nothing of it. */
-  static async create (folder: string, atLeast = 0): Promise<SegmentWriter> {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+  static async create (folder: string, atLeast: number): Promise<SegmentWriter> {
+    await makeFolder(folder)
     const path = join(folder, newSegmentName())
     const bytes = Math.max(SEGMENT_BYTES, atLeast)
     const file = await open(path + ACTIVE, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | DSYNC, 0o600)
     try {
       await writeAll(file, Buffer.alloc(bytes), 0)
+      // Its name has to be on disk too.
       await syncFolder(folder)
       return new SegmentWriter(path, file, (await file.stat()).ino, bytes)
     } catch (error) {
@@ -81,14 +83,12 @@ async function writeAll (file: FileHandle, bytes: Buffer, at: number): Promise<v
   if (DSYNC === 0) await file.datasync()
 }
 
-/** The name of a new file has to be on disk too. */
-async function syncFolder (folder: string): Promise<void> {
-  // Windows opens no folder, and keeps names without that.
-  if (process.platform === 'win32') return
-  const handle = await open(folder)
+/** Makes the folder where it is missing; the one that it is in is there. */
+async function makeFolder (folder: string): Promise<void> {
   try {
-    await handle.sync()
-  } finally {
-    await handle.close()
+    await mkdir(folder, { mode: 0o700 })
+    await syncFolder(dirname(folder))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }

@@ -1,5 +1,6 @@
-import { appendFileSync, readdirSync } from 'node:fs'
+import { appendFileSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { until } from '../../helpers/until.ts'
 import { EmbeddedChild } from './embedded-child.ts'
@@ -30,12 +31,18 @@ t.test('what is taken out of the journal', async t => {
   })
 
   await t.test('is counted until then', async t => {
-    const { writer, journal, commits } = await openFolder(t, t.testdir())
+    const { writer, journal, commits, tables } = await openFolder(t, t.testdir())
     await Promise.all(['one', 'two'].map(line => writer.takeIn(line)))
-    const before = journal.count()
-    t.equal(before(), 2)
+    await writer.takeIn('three')
+    const count = (): number => tables.read(() => journal.count(() => tables.refresh()))
+    t.equal(count(), 3)
+    await commits.write(() => {
+      const [lines] = journal.take()
+      t.equal(lines!.length, 2)
+    })
+    t.equal(count(), 1)
     await commits.write(() => { t.equal([...journal.take()].length, 1) })
-    t.equal(before(), 0)
+    t.equal(count(), 0)
   })
 
   await t.test('goes on from where it was, whatever others add', async t => {
@@ -57,6 +64,46 @@ t.test('what is taken out of the journal', async t => {
 })
 
 t.test('segments', async t => {
+  await t.test('are kept until the change that read them is stored, and their places until they are gone', async t => {
+    const dataDir = t.testdir()
+    const { writer, journal, commits, tables } = await openFolder(t, dataDir)
+    await writer.takeIn('line')
+    await writer.close()
+    await t.rejects(commits.write(() => {
+      t.strictSame([...journal.take()], [['line']])
+      throw new Error('a bad change')
+    }))
+    const places = (): string[] => tables.read(() => [...tables.places.getKeys()])
+    await journal.tidy()
+    t.equal(filesIn(dataDir).length, 1)
+    await commits.write(() => { t.strictSame([...journal.take()], [['line']]) })
+    t.equal(places().length, 1)
+    await journal.tidy()
+    t.equal(filesIn(dataDir).length, 0)
+    t.equal(places().length, 1, 'a file that comes back after a power failure is not read again')
+    await commits.write(() => journal.forgetGone())
+    t.strictSame(places(), [])
+  })
+
+  await t.test('that cannot be read keep nothing else back, and the log is told once', async t => {
+    const dataDir = t.testdir()
+    const warnings: string[] = []
+    const trial = await open(t, dataDir, { stalledAfterMs: 400, onWarning: problem => warnings.push(problem) })
+    await trial.queue.add(newEvent({ id: '1' }))
+    const strange = join(dataDir, 'app', 'journal', '0-1-2-3.sealed')
+    mkdirSync(strange)
+    t.strictSame(await trial.queue.counts(), { waiting: 1, active: 0, dead: 0 })
+    trial.work()
+    await trial.settled()
+    await trial.queue.add(newEvent({ id: '2' }))
+    await trial.settled()
+    t.strictSame(trial.ids, ['1', '2'])
+    await until(() => warnings.length > 0, 'it is told')
+    await sleep(500)
+    t.strictSame(warnings.map(warning => warning.startsWith(`${strange} cannot be used, so that events in it wait: EISDIR`)), [true])
+    t.strictSame(trial.errors, [])
+  })
+
   await t.test('are removed when all of them was handled and their process has ended, killed or not', async t => {
     const dataDir = t.testdir()
     const child = new EmbeddedChild(t, 'add', dataDir)
