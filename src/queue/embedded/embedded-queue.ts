@@ -95,7 +95,7 @@ class EmbeddedQueue implements EventQueue {
     if (this.#worker !== undefined) await withinDeadline(this.#worker.told())
     try {
       return tables.read(() => ({
-        waiting: journal.count(() => tables.refresh()) + tables.intake.countLines() + sizeOf(tables.waiting) + sizeOf(tables.held) + sizeOf(tables.parked),
+        waiting: journal.count(() => tables.refresh()) + tables.intake.size + sizeOf(tables.waiting) + sizeOf(tables.held) + sizeOf(tables.parked),
         active: sizeOf(tables.running),
         dead: sizeOf(tables.dead)
       }))
@@ -119,7 +119,7 @@ class EmbeddedQueue implements EventQueue {
     const { tables, commits, writer } = this.#folder
     const line = lineOf(event)
     // It goes before all that is in the journal.
-    return event.first === true ? commits.writeInTime(() => { tables.intake.put(FIRST, [line]) }) : writer.takeIn(line)
+    return event.first === true ? commits.writeInTime(() => { tables.intake.put(FIRST, line) }) : writer.takeIn(line)
   }
 
   async #close (timeoutMs: number): Promise<void> {

@@ -27,7 +27,7 @@ export class EventAdmission {
 
   * #newLines (): Generator<string[]> {
     const { tables: { intake }, journal } = this.#folder
-    for (let lines = intake.take(); lines.length > 0; lines = intake.take()) yield lines
+    for (let line = intake.take(); line !== undefined; line = intake.take()) yield [line]
     yield * journal.take()
   }
 

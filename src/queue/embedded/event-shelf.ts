@@ -24,7 +24,7 @@ export class EventShelf {
 
   /** Takes in what had been taken out, to go on with new attempts. */
   replay ({ event, coalesced, progress }: EventRecord): void {
-    this.#tables.intake.put(keysOf(event).lane, [lineOf(event, { coalesced, progress })])
+    this.#tables.intake.put(keysOf(event).lane, lineOf(event, { coalesced, progress }))
   }
 
   record (seq: number): EventRecord | undefined {
