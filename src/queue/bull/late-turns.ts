@@ -13,11 +13,7 @@ const MOST_DUE = 1_000
  * `late` has the turns that portals took so; the field without a name is the epoch of `turn`. `queue` is the prefix of the queue's keys.
  */
 export const lateTurnFunction = ({ turn, late }: AppKeys): string => `
-local isRetaken = false
 local function retake(now)
-  -- Once in a command is enough.
-  if isRetaken then return end
-  isRetaken = true
   local due = redis.call('ZRANGEBYSCORE', queue .. 'delayed', 0, (now + 1) * 0x1000 - 1, 'LIMIT', 0, ${MOST_DUE})
   if #due == 0 then return end
   local epoch, mark = string.match(redis.call('GET', '${turn}') or '0.0', '^(%d+)%.(%d+)$')

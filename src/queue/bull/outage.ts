@@ -21,7 +21,7 @@ export class Outage {
   }
 
   over (): void {
-    this.#told.clear()
+    if (this.#told.size > 0) this.#told.clear()
   }
 
   /** The connection is there. */
