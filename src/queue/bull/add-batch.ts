@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { withinDeadline } from '../../time/within-deadline.ts'
 import { TurnBatch } from '../../redis/turn-batch.ts'
-import type { Script } from './bull-scripts.ts'
+import { defineScript, type Script } from './bull-scripts.ts'
 import { renewFunction } from './item-ledger.ts'
 
 /** A job to be added. */
@@ -82,12 +82,11 @@ return answers`
  */
 export class AddBatch extends TurnBatch<NewJob, string> {
   constructor (client: Redis, command: string, { lua, numberOfKeys = 0 }: Script, { keys, queue, repeats }: AddBatchPlaces) {
-    client.defineCommand(command, { lua: addMany(lua, repeats), numberOfKeys })
-    const scripts = client as unknown as Record<string, (args: unknown[]) => Promise<string[]>>
+    const add = defineScript<string[]>(client, command, { lua: addMany(lua, repeats), numberOfKeys })
     super(jobs => {
       const args: unknown[] = [...keys, queue]
       for (const { id, name, data, timestamp, priority, repeated } of jobs) args.push(id, name, data, timestamp, priority, repeated)
-      return withinDeadline(scripts[command]!(args))
+      return withinDeadline(add(args))
     }, MOST_JOBS)
   }
 }

@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis'
 import type { AppKeys } from '../../redis/keys.ts'
-import type { BullScripts, Script } from './bull-scripts.ts'
+import { defineScript, type BullScripts } from './bull-scripts.ts'
 import { ledgerFunctions, type ItemLedger } from './item-ledger.ts'
 import { lateTurnFunction } from './late-turns.ts'
 
 /** A script of BullMQ that moves jobs. */
-interface Shape {
+interface Move {
   name: string
   /** Which argument is the id of the job that is moved, counted from 1; 0: none is. */
   job: number
@@ -17,18 +17,15 @@ interface Shape {
 
 // A repeat that came during a run that fails need not wait for as long as the run that failed: both become one that is due at once,
 // and this failure is none of it.
-const TAKE_IN_REPEAT = `
-if ARGV[6] == '0' and redis.call('GET', queue .. ARGV[3] .. ':lock') == ARGV[4] and absorb(ARGV[3]) then
+const TAKE_IN_REPEAT = `if ARGV[6] == '0' and redis.call('GET', queue .. ARGV[3] .. ':lock') == ARGV[4] and absorb(ARGV[3]) then
   ARGV[5], ARGV[6] = '0', '1'
 end`
 
 // BullMQ promotes what is due before it fetches; the end of a job fetches the next one unless the worker closes.
-const RETAKE = `
-retake(ARGV[2])`
-const RETAKE_FOR_NEXT = `
-if ARGV[6] == '1' then retake(ARGV[2]) end`
+const RETAKE = 'retake(ARGV[2])'
+const RETAKE_FOR_NEXT = 'if ARGV[6] == "1" then retake(ARGV[2]) end'
 
-const SHAPES: readonly Shape[] = [
+const MOVES: readonly Move[] = [
   { name: 'moveToActive', job: 0, ends: false, before: RETAKE },
   { name: 'moveToDelayed', job: 3, ends: false, before: TAKE_IN_REPEAT },
   { name: 'moveToFinished', job: 1, ends: true, before: RETAKE_FOR_NEXT }
@@ -39,7 +36,7 @@ type Moved = [answer: unknown, free: 0 | 1, repeats: number, caller: string | nu
 
 // Behind the arguments of BullMQ stand token and item of the run that ends.
 // The next job is fetched before the item is free, and asks for it after.
-const moveAndNote = (script: string, { job, ends, before }: Shape, keys: AppKeys, queue: string): string => `
+const moveAndNote = (script: string, { job, ends, before }: Move, keys: AppKeys, queue: string): string => `
 local queue, token, item = '${queue}', ARGV[#ARGV - 1], ARGV[#ARGV]
 ${ledgerFunctions(keys)}
 ${lateTurnFunction(keys)}
@@ -61,22 +58,16 @@ return { answer, isFree, repeated, caller }`
  * more round trips.
  */
 export function routeMoves (client: Redis, scripts: BullScripts, keys: AppKeys, queue: string, ledger: ItemLedger): void {
-  for (const shape of SHAPES) {
-    const { lua, numberOfKeys = 0 } = scripts.get(shape.name)
-    const move = define(client, shape.name, { lua: moveAndNote(lua, shape, keys, queue), numberOfKeys })
-    scripts.routes.set(shape.name, async (args) => {
-      const jobId = shape.job === 0 ? '' : String(args[numberOfKeys + shape.job - 1])
+  for (const move of MOVES) {
+    const { lua, numberOfKeys = 0 } = scripts.get(move.name)
+    const run = defineScript<Moved>(client, `b24:${move.name}`, { lua: moveAndNote(lua, move, keys, queue), numberOfKeys })
+    scripts.routes.set(move.name, async (args) => {
+      const jobId = move.job === 0 ? '' : String(args[numberOfKeys + move.job - 1])
       const holder = ledger.holderOf(jobId)
-      const [answer, free, repeats, caller] = await move([...args, holder?.token ?? '', holder?.item ?? ''])
+      const [answer, free, repeats, caller] = await run([...args, holder?.token ?? '', holder?.item ?? ''])
       ledger.ended(jobId, holder, caller)
       if (Array.isArray(answer) && typeof answer[1] === 'string') ledger.note(answer[1], { free: free === 1, repeats })
       return answer
     })
   }
-}
-
-function define (client: Redis, name: string, script: Script): (args: unknown[]) => Promise<Moved> {
-  const command = `b24:${name}`
-  client.defineCommand(command, script)
-  return (client as unknown as Record<string, (args: unknown[]) => Promise<Moved>>)[command]!.bind(client)
 }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { storeUnavailable } from '../../store-failure.ts'
 import { withinDeadline } from '../../time/within-deadline.ts'
-import type { BullScripts } from './bull-scripts.ts'
+import { defineScript, type BullScripts } from './bull-scripts.ts'
 
 /** Keeps the progress (JSON) of a job; rejects, and keeps nothing, when the lock of the job is not that of `token` any more. */
 export type Save = (jobId: string, token: string, progress: string) => Promise<void>
@@ -9,8 +9,7 @@ export type Save = (jobId: string, token: string, progress: string) => Promise<v
 /** Has BullMQ's script that keeps progress look at the lock first; BullMQ itself lets everybody write. */
 export function openSaves (client: Redis, scripts: BullScripts, queue: string): Save {
   const { lua, numberOfKeys = 0 } = scripts.get('updateProgress')
-  client.defineCommand('b24:updateProgress', { lua: `if redis.call('GET', KEYS[1] .. ':lock') ~= ARGV[3] then return -2 end\n${lua}`, numberOfKeys })
-  const run = (client as unknown as Record<string, (args: unknown[]) => Promise<number>>)['b24:updateProgress']!.bind(client)
+  const run = defineScript<number>(client, 'b24:updateProgress', { lua: `if redis.call('GET', KEYS[1] .. ':lock') ~= ARGV[3] then return -2 end\n${lua}`, numberOfKeys })
   return async (jobId, token, progress) => {
     const answer = await withinDeadline(run([`${queue}${jobId}`, `${queue}events`, `${queue}meta`, jobId, progress, token]))
     if (answer < 0) throw givenAway()

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { IRedisClient } from 'bullmq'
+import type { Redis } from 'ioredis'
 
 /** Until the next job is asked for after a failure, ms. */
 const REFUSED_MS = 500
@@ -43,6 +44,12 @@ export class BullScripts {
       defineCommand(command, script)
     }
   }
+}
+
+/** Defines a command of `client`; returns what runs it, given its keys and then its arguments. */
+export function defineScript<Answer> (client: Redis, command: string, script: Script): (args: unknown[]) => Promise<Answer> {
+  client.defineCommand(command, script)
+  return (client as unknown as Record<string, (args: unknown[]) => Promise<Answer>>)[command]!.bind(client)
 }
 
 /** A command is named `<script>:<version of BullMQ>`. */

@@ -52,10 +52,10 @@ export class BullWorker {
     this.#parts = parts
     this.#process = process
     this.#options = options
-    this.#mark = new TurnMark(client, keys.turn)
     const { worker, disconnect } = openWorker(parts, options.concurrency, (job, token) => this.#handle(new BullRun(job, token as string, this.#ledger, this.#save)))
     this.#worker = worker
     this.#disconnect = disconnect
+    this.#mark = new TurnMark(client, keys.turn, worker.toKey('prioritized'))
     const backend = worker.getBackend()
     // It may have come by itself meanwhile.
     const queue = worker.toKey('')

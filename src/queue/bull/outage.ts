@@ -21,6 +21,7 @@ export class Outage {
   }
 
   over (): void {
+    // Each job that ends comes by here, and `clear` makes a new table.
     if (this.#told.size > 0) this.#told.clear()
   }
 

@@ -9,13 +9,14 @@ async function setUp (t: Test) {
   const server = await startRedis()
   const client = new Redis(server.url)
   const key = randomBytes(8).toString('hex')
-  const marks = [new TurnMark(client, key), new TurnMark(client, key)] as const
+  const prioritized = `${key}:prioritized`
+  const marks = [new TurnMark(client, key, prioritized), new TurnMark(client, key, prioritized)] as const
   t.teardown(async () => {
     for (const mark of marks) mark.stop()
     client.disconnect()
     await server.stop()
   })
-  return { client, marks, becomes: (value: string) => until(async () => await client.get(key) === value, value) }
+  return { client, prioritized, marks, becomes: (value: string) => until(async () => await client.get(key) === value, value) }
 }
 
 t.test('several workers write the newest turn, which never goes back', async t => {
@@ -37,6 +38,17 @@ t.test('begins again from the first turn when the queue is empty and turns have 
   await becomes('1.0')
   mark.reach(2)
   await becomes('1.2')
+})
+
+t.test('a queue that was empty, and in which an event waits by now, begins nothing anew', async t => {
+  const { client, prioritized, marks: [mark], becomes } = await setUp(t)
+  mark.reach(2 ** 39 + 1)
+  mark.empty()
+  await client.zadd(prioritized, 1, 'event')
+  await becomes(`0.${2 ** 39 + 1}`)
+  await client.del(prioritized)
+  mark.empty()
+  await becomes('1.0')
 })
 
 t.test('goes on after Redis could not be reached', async t => {

@@ -127,7 +127,7 @@ export const ATTEMPTS: Record<string, (trial: Trial) => Promise<void>> = {
     const others = newEvents(10)
     await addAll(queue, [...failing, ...others])
     await trial.counted(queue, { waiting: 1, active: 0, dead: 0 })
-    // In whatever order: who adds while the queue was just empty begins with the first turn again.
+    // No order is promised.
     assert.deepEqual(trial.ids.toSorted(), [...failing, ...others].map(({ id }) => id).toSorted())
   },
 
