@@ -152,7 +152,12 @@ t.test('EmbeddedLocks: who asks for a lock that is held waits for no write', asy
   const inside = await openLmdb(folder, 'app', 'locks', { encoding: 'json' })
   t.teardown(async () => { await Promise.all([locks.end(), inside.close()]) })
   await locks.take('a', LONG)
-  const writing = inside.transaction(async () => await sleep(1_500))
+  let isWriting = false
+  const writing = inside.transaction(async () => {
+    isWriting = true
+    await sleep(1_500)
+  })
+  await until(() => isWriting, 'it writes')
   t.equal(await locks.take('a', LONG), undefined)
   await t.rejects(locks.take('b', LONG), UNAVAILABLE, 'as nobody can write')
   await writing
