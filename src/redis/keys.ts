@@ -10,10 +10,8 @@ export interface AppKeys {
   turn: string
   /** Hash: turns of portals whose events had to wait. */
   late: string
-  /** Hash: item → the job that handles it. */
-  busy: string
-  /** Hash: how many repeats of an item's event there were. */
-  repeats: string
+  /** Hash: who handles an item, whether others wait for it, and how many repeats a job took in. */
+  items: string
   /** Hash of the installs that are being verified. */
   claims: string
   /** Who holds a lock. */
@@ -27,7 +25,7 @@ export function appId (clientId: string): string {
   return hash('sha256', clientId).slice(0, 16)
 }
 
-/** Builds the keys of an app; but for those who wait for an item, which a script keeps beside `busy`. `app` is an `appId()`. */
+/** Builds the keys of an app; but for those who wait for an item, which a script keeps beside `items`. `app` is an `appId()`. */
 export function appKeys (app: string): AppKeys {
   const tag = `b24:{${app}}`
   return {
@@ -35,8 +33,7 @@ export function appKeys (app: string): AppKeys {
     installs: `${tag}:installs`,
     turn: `${tag}:turn`,
     late: `${tag}:late`,
-    busy: `${tag}:busy`,
-    repeats: `${tag}:repeats`,
+    items: `${tag}:items`,
     claims: `${tag}:claims`,
     lock: (name) => `${tag}:lock:${name}`,
     limits: (memberId) => `${tag}:limits:${memberId}`

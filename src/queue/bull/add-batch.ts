@@ -23,8 +23,8 @@ export interface AddBatchPlaces {
   keys: string[]
   /** Prefix of the queue's keys. */
   queue: string
-  /** Hash: how many repeats a job took in. */
-  repeats: string
+  /** Hash: among others, how many repeats a job took in. */
+  items: string
 }
 
 /** Most jobs of one command. */
@@ -35,8 +35,8 @@ const MOST_JOBS = 8
 // by the same rule: what is waiting takes the repeat in; beside what is active, only the last repeat is kept, and stands for
 // those before it. What has failed is no matter of the repeat: attempts count anew, and a backoff ends at once (`reschedule` of
 // BullMQ makes the delayed job due when the repeat came).
-const addMany = (script: string, repeats: string) => `
-local repeats, queue = '${repeats}', ARGV[1]
+const addMany = (script: string, items: string) => `
+local items, queue = '${items}', ARGV[1]
 local cmsgpack = { unpack = function (unpacked) return unpacked end }
 ${renewFunction}local function count(job, repeated, timestamp, data)
   local owner = redis.call('GET', queue .. 'de:' .. repeated)
@@ -44,11 +44,11 @@ ${renewFunction}local function count(job, repeated, timestamp, data)
   if redis.call('LPOS', queue .. 'active', owner) then
     local last = redis.call('HGET', queue .. 'dn:' .. repeated, 'jid')
     if last and last ~= job then
-      redis.call('HSET', repeats, job, (redis.call('HGET', repeats, last) or 0) + 1)
-      redis.call('HDEL', repeats, last)
+      redis.call('HSET', items, job, (redis.call('HGET', items, last) or 0) + 1)
+      redis.call('HDEL', items, last)
     end
   else
-    redis.call('HINCRBY', repeats, owner, 1)
+    redis.call('HINCRBY', items, owner, 1)
     redis.call('HSET', queue .. owner, 'data', data)
     if renew(owner) then
       local due = redis.call('ZSCORE', queue .. 'delayed', owner)
@@ -81,8 +81,8 @@ return answers`
  * Resolves with the id of the job that the event is in now.
  */
 export class AddBatch extends TurnBatch<NewJob, string> {
-  constructor (client: Redis, command: string, { lua, numberOfKeys = 0 }: Script, { keys, queue, repeats }: AddBatchPlaces) {
-    const add = defineScript<string[]>(client, command, { lua: addMany(lua, repeats), numberOfKeys })
+  constructor (client: Redis, command: string, { lua, numberOfKeys = 0 }: Script, { keys, queue, items }: AddBatchPlaces) {
+    const add = defineScript<string[]>(client, command, { lua: addMany(lua, items), numberOfKeys })
     super(jobs => {
       const args: unknown[] = [...keys, queue]
       for (const { id, name, data, timestamp, priority, repeated } of jobs) args.push(id, name, data, timestamp, priority, repeated)

@@ -31,7 +31,7 @@ export class BullAdds {
     this.#keys = keys
     const args = backend as unknown as ScriptArgs
     const batch = (name: string, passed: string[]) => new AddBatch(client, `b24:${name}`, scripts.get(name), {
-      keys: passed.slice(0, -3), queue: backend.toKey(''), repeats: keys.repeats
+      keys: passed.slice(0, -3), queue: backend.toKey(''), items: keys.items
     })
     this.#standard = batch('addStandardJob', args.addStandardJobArgs({}, '', []))
     this.#prioritized = batch('addPrioritizedJob', args.addPrioritizedJobArgs({}, '', []))

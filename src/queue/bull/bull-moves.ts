@@ -11,6 +11,8 @@ interface Move {
   job: number
   /** The job is over. */
   ends: boolean
+  /** Which of its keys are not the same each time, counted from 1; in a Cluster one key at least has to be told. */
+  own: readonly number[]
   /** Lua, run before. */
   before: string
 }
@@ -26,17 +28,19 @@ const RETAKE = 'retake(ARGV[2])'
 const RETAKE_FOR_NEXT = 'if ARGV[6] == "1" then retake(ARGV[2]) end'
 
 const MOVES: readonly Move[] = [
-  { name: 'moveToActive', job: 0, ends: false, before: RETAKE },
-  { name: 'moveToDelayed', job: 3, ends: false, before: TAKE_IN_REPEAT },
-  { name: 'moveToFinished', job: 1, ends: true, before: RETAKE_FOR_NEXT }
+  { name: 'moveToActive', job: 0, ends: false, own: [1], before: RETAKE },
+  { name: 'moveToDelayed', job: 3, ends: false, own: [5], before: TAKE_IN_REPEAT },
+  { name: 'moveToFinished', job: 1, ends: true, own: [11, 12, 13], before: RETAKE_FOR_NEXT }
 ]
 
 /** What the script of BullMQ answered; what the ledger says of the job that was fetched; who waits for the item of the one that ended. */
 type Moved = [answer: unknown, free: 0 | 1, repeats: number, caller: string | null]
 
-// Behind the arguments of BullMQ stand token and item of the run that ends.
+// Behind the arguments of BullMQ stand token and item of the run that ends; the job that is fetched then gets the same token.
 // The next job is fetched before the item is free, and asks for it after.
-const moveAndNote = (script: string, { job, ends, before }: Move, keys: AppKeys, queue: string): string => `
+// The keys that are always the same stand in the script: to write and read fourteen of them costs more than all of the ledger.
+const moveAndNote = (script: string, { job, ends, own, before }: Move, names: unknown[], keys: AppKeys, queue: string): string => `
+local KEYS = { ${names.map((name, i) => own.includes(i + 1) ? `KEYS[${own.indexOf(i + 1) + 1}]` : `'${name}'`).join(', ')} }
 local queue, token, item = '${queue}', ARGV[#ARGV - 1], ARGV[#ARGV]
 ${ledgerFunctions(keys)}
 ${lateTurnFunction(keys)}
@@ -47,10 +51,9 @@ ${before}
 local answer = move()
 local isFetched, caller, isFree, repeated = type(answer) == 'table', false, 1, 0
 if item ~= '' and (isFetched or answer >= 0) then
-  ${ends ? `redis.call('HDEL', repeats, ARGV[${job}])` : ''}
-  caller = free(ARGV[${job}], token, item)
+  if token == '' then caller = await(ARGV[${job}], item) else caller = free(item${ends ? `, ARGV[${job}]` : ''}) end
 end
-if isFetched and type(answer[2]) == 'string' then isFree, repeated = begin(answer[2], answer[1]) end
+if isFetched and type(answer[2]) == 'string' then isFree, repeated = begin(answer[2], answer[1], token) end
 return { answer, isFree, repeated, caller }`
 
 /**
@@ -60,11 +63,14 @@ return { answer, isFree, repeated, caller }`
 export function routeMoves (client: Redis, scripts: BullScripts, keys: AppKeys, queue: string, ledger: ItemLedger): void {
   for (const move of MOVES) {
     const { lua, numberOfKeys = 0 } = scripts.get(move.name)
-    const run = defineScript<Moved>(client, `b24:${move.name}`, { lua: moveAndNote(lua, move, keys, queue), numberOfKeys })
+    let run: ((args: unknown[]) => Promise<Moved>) | undefined
     scripts.routes.set(move.name, async (args) => {
+      const names = args.slice(0, numberOfKeys)
+      run ??= defineScript(client, `b24:${move.name}`, { lua: moveAndNote(lua, move, names, keys, queue), numberOfKeys: move.own.length })
       const jobId = move.job === 0 ? '' : String(args[numberOfKeys + move.job - 1])
       const holder = ledger.holderOf(jobId)
-      const [answer, free, repeats, caller] = await run([...args, holder?.token ?? '', holder?.item ?? ''])
+      const own = move.own.map(at => names[at - 1])
+      const [answer, free, repeats, caller] = await run([...own, ...args.slice(numberOfKeys), holder?.token ?? '', holder?.item ?? ''])
       ledger.ended(jobId, holder, caller)
       if (Array.isArray(answer) && typeof answer[1] === 'string') ledger.note(answer[1], { free: free === 1, repeats })
       return answer

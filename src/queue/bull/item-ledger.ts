@@ -34,8 +34,10 @@ end
 // What scripts need to keep items apart; `queue` is the prefix of the queue's keys.
 // An item is held as long as BullMQ's own lock of the run that took it: who dies lets go when that lapses. A job that found it held
 // is put down once it has been put off, to be called when the item is free; it comes again by itself anyway, so such a list may end unread.
-export const ledgerFunctions = ({ busy, repeats }: AppKeys): string => `
-local busy, repeats = '${busy}', '${repeats}'
+// `items` has three kinds of fields, told apart by their words: item (two) → who holds it, item and `?` → others wait for it, job → repeats
+// it took in. So one command forgets all that a run leaves behind.
+export const ledgerFunctions = ({ items }: AppKeys): string => `
+local items = '${items}'
 local function isHeld(holder)
   if not holder then return false end
   local token, job = string.match(holder, '^(%S+) (.*)$')
@@ -46,33 +48,38 @@ local function itemOf(fields)
     if fields[i] == 'name' then return string.match(fields[i + 1], '^%S+ (.+)$') end
   end
 end
-local function begin(job, fields)
+local function begin(job, fields, token)
   local item = itemOf(fields)
   if not item then return 1, 0 end
-  local own = (redis.call('GET', queue .. job .. ':lock') or '') .. ' ' .. job
-  if redis.call('HSETNX', busy, item, own) == 0 then
-    local holder = redis.call('HGET', busy, item)
+  if token == '' then token = redis.call('GET', queue .. job .. ':lock') or '' end
+  local own = token .. ' ' .. job
+  if redis.call('HSETNX', items, item, own) == 0 then
+    local holder = redis.call('HGET', items, item)
     if holder ~= own and isHeld(holder) then return 0, 0 end
-    redis.call('HSET', busy, item, own)
+    redis.call('HSET', items, item, own)
   end
-  return 1, tonumber(redis.call('HGET', repeats, job) or 0)
+  return 1, tonumber(redis.call('HGET', items, job) or 0)
 end
 local function await(job, item)
-  if not isHeld(redis.call('HGET', busy, item)) then return job end
-  local callers = busy .. ':' .. item
+  if not isHeld(redis.call('HGET', items, item)) then return job end
+  local callers = items .. ':' .. item
+  redis.call('HSET', items, item .. ' ?', 1)
   redis.call('ZADD', callers, 'NX', (redis.call('ZRANGE', callers, -1, -1, 'WITHSCORES')[2] or 0) + 1, job)
   redis.call('PEXPIRE', callers, ${CALLERS_LIFE_MS})
   return false
 end
-local function free(job, token, item)
-  if token == '' then return await(job, item) end
-  if redis.call('HGET', busy, item) ~= token .. ' ' .. job then return false end
-  redis.call('HDEL', busy, item)
+-- BullMQ has found the lock of the run: nobody can have taken the item from it. Behind the item may stand a job that is over.
+local function free(item, ...)
+  if redis.call('HDEL', items, item, item .. ' ?', ...) < 2 then return false end
   for _ = 1, 16 do
-    local caller = redis.call('ZPOPMIN', busy .. ':' .. item)[1]
+    local caller = redis.call('ZPOPMIN', items .. ':' .. item)[1]
     if not caller then return false end
-    if redis.call('ZSCORE', queue .. 'delayed', caller) then return caller end
+    if redis.call('ZSCORE', queue .. 'delayed', caller) then
+      redis.call('HSET', items, item .. ' ?', 1)
+      return caller
+    end
   end
+  redis.call('HSET', items, item .. ' ?', 1)
   return false
 end
 ${renewFunction}
@@ -80,8 +87,8 @@ local function absorb(job)
   local repeated = redis.call('HGET', queue .. job, 'deid')
   local last = repeated and redis.call('HGET', queue .. 'dn:' .. repeated, 'jid')
   if not last then return false end
-  redis.call('HINCRBY', repeats, job, 1 + (redis.call('HGET', repeats, last) or 0))
-  redis.call('HDEL', repeats, last)
+  redis.call('HINCRBY', items, job, 1 + (redis.call('HGET', items, last) or 0))
+  redis.call('HDEL', items, last)
   redis.call('HSET', queue .. job, 'data', redis.call('HGET', queue .. 'dn:' .. repeated, 'data'))
   redis.call('DEL', queue .. 'dn:' .. repeated)
   renew(job)

@@ -46,7 +46,7 @@ t.test('keeps no trace of what was handled but the keys of BullMQ itself', async
   await until(async () => (await queue.counts()).waiting + (await queue.counts()).active === 0, 'all is handled')
   await queue.close(1_000)
   const keys = (await setup.admin.keys('*')).filter(key => !/:(id|pc|meta|events|marker|stalled-check|stalled|turn)$/.test(key))
-  t.same(keys.filter(key => !/:busy:/.test(key)), [])
+  t.same(keys.filter(key => !/:items:/.test(key)), [])
   t.ok(await setup.admin.xlen(setup.key('events')) < 500, 'the log is short')
 })
 
