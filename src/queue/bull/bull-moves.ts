@@ -1,8 +1,9 @@
-import type { Redis } from 'ioredis'
-import type { AppKeys } from '../../redis/keys.ts'
-import { defineScript, type BullScripts } from './bull-scripts.ts'
+import { appKeys, type AppKeys } from '../../redis/keys.ts'
+import type { BullParts } from './bull-parts.ts'
+import { defineScript } from './bull-scripts.ts'
 import { ledgerFunctions, type ItemLedger } from './item-ledger.ts'
 import { lateTurnFunction } from './late-turns.ts'
+import { PlainOptions, readPlain } from './plain-options.ts'
 
 /** A script of BullMQ that moves jobs. */
 interface Move {
@@ -13,6 +14,8 @@ interface Move {
   ends: boolean
   /** Which of its keys are not the same each time, counted from 1; in a Cluster one key at least has to be told. */
   own: readonly number[]
+  /** Which argument has the options of the worker, counted from 1; 0: that of a script which is run too seldom to matter. */
+  options: number
   /** Lua, run before. */
   before: string
 }
@@ -28,9 +31,9 @@ const RETAKE = 'retake(ARGV[2])'
 const RETAKE_FOR_NEXT = 'if ARGV[6] == "1" then retake(ARGV[2]) end'
 
 const MOVES: readonly Move[] = [
-  { name: 'moveToActive', job: 0, ends: false, own: [1], before: RETAKE },
-  { name: 'moveToDelayed', job: 3, ends: false, own: [5], before: TAKE_IN_REPEAT },
-  { name: 'moveToFinished', job: 1, ends: true, own: [11, 12, 13], before: RETAKE_FOR_NEXT }
+  { name: 'moveToActive', job: 0, ends: false, own: [1], options: 0, before: RETAKE },
+  { name: 'moveToDelayed', job: 3, ends: false, own: [5], options: 0, before: TAKE_IN_REPEAT },
+  { name: 'moveToFinished', job: 1, ends: true, own: [11, 12, 13], options: 8, before: RETAKE_FOR_NEXT }
 ]
 
 /** What the script of BullMQ answered; what the ledger says of the job that was fetched; who waits for the item of the one that ended. */
@@ -39,9 +42,10 @@ type Moved = [answer: unknown, free: 0 | 1, repeats: number, caller: string | nu
 // Behind the arguments of BullMQ stand token and item of the run that ends; the job that is fetched then gets the same token.
 // The next job is fetched before the item is free, and asks for it after.
 // The keys that are always the same stand in the script: to write and read fourteen of them costs more than all of the ledger.
-const moveAndNote = (script: string, { job, ends, own, before }: Move, names: unknown[], keys: AppKeys, queue: string): string => `
+const moveAndNote = (script: string, { job, ends, own, options, before }: Move, names: unknown[], keys: AppKeys, queue: string): string => `
 local KEYS = { ${names.map((name, i) => own.includes(i + 1) ? `KEYS[${own.indexOf(i + 1) + 1}]` : `'${name}'`).join(', ')} }
 local queue, token, item = '${queue}', ARGV[#ARGV - 1], ARGV[#ARGV]
+${options > 0 ? readPlain(options) : ''}
 ${ledgerFunctions(keys)}
 ${lateTurnFunction(keys)}
 local function move()
@@ -60,7 +64,9 @@ return { answer, isFree, repeated, caller }`
  * Has the scripts of BullMQ that fetch, put off and end jobs keep the ledger of items too. Written apart, each job would take two
  * more round trips.
  */
-export function routeMoves (client: Redis, scripts: BullScripts, keys: AppKeys, queue: string, ledger: ItemLedger): void {
+export function routeMoves ({ bull, client, scripts, app }: BullParts, queue: string, ledger: ItemLedger): void {
+  const keys = appKeys(app)
+  const plain = new PlainOptions(bull.unpack)
   for (const move of MOVES) {
     const { lua, numberOfKeys = 0 } = scripts.get(move.name)
     let run: ((args: unknown[]) => Promise<Moved>) | undefined
@@ -70,7 +76,9 @@ export function routeMoves (client: Redis, scripts: BullScripts, keys: AppKeys, 
       const jobId = move.job === 0 ? '' : String(args[numberOfKeys + move.job - 1])
       const holder = ledger.holderOf(jobId)
       const own = move.own.map(at => names[at - 1])
-      const [answer, free, repeats, caller] = await run([...own, ...args.slice(numberOfKeys), holder?.token ?? '', holder?.item ?? ''])
+      const rest = args.slice(numberOfKeys)
+      if (move.options > 0) rest[move.options - 1] = plain.of(rest[move.options - 1] as Buffer)
+      const [answer, free, repeats, caller] = await run([...own, ...rest, holder?.token ?? '', holder?.item ?? ''])
       ledger.ended(jobId, holder, caller)
       if (Array.isArray(answer) && typeof answer[1] === 'string') ledger.note(answer[1], { free: free === 1, repeats })
       return answer

@@ -48,14 +48,13 @@ export class BullWorker {
   /** `promote` brings back at once all that waits for its time. */
   constructor (parts: BullParts, process: Process, options: WorkOptions, promote: () => Promise<void>) {
     const { client, settings } = parts
-    const keys = appKeys(parts.app)
     this.#parts = parts
     this.#process = process
     this.#options = options
     const { worker, disconnect } = openWorker(parts, options.concurrency, (job, token) => this.#handle(new BullRun(job, token as string, this.#ledger, this.#save)))
     this.#worker = worker
     this.#disconnect = disconnect
-    this.#mark = new TurnMark(client, keys.turn, worker.toKey('prioritized'))
+    this.#mark = new TurnMark(client, appKeys(parts.app).turn, worker.toKey('prioritized'))
     const backend = worker.getBackend()
     // It may have come by itself meanwhile.
     const queue = worker.toKey('')
@@ -63,7 +62,7 @@ export class BullWorker {
     this.#ledger = new ItemLedger(jobId => { call(jobId).catch(() => {}) })
     this.#places = new BullPlaces(options.concurrency, call)
     this.#save = openSaves(client, parts.scripts, queue)
-    routeMoves(client, parts.scripts, keys, queue, this.#ledger)
+    routeMoves(parts, queue, this.#ledger)
     this.#listen()
     const clock = new ClockWatch(() => { promote().catch(error => parts.outage.tell(error)) })
     this.#watch = setInterval(() => {

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 
-/** What is used of BullMQ. */
-export type Bull = Pick<typeof import('bullmq'),
+/** What is used of BullMQ, and the reader of what it packs. */
+export type Bull = Pick<typeof import('msgpackr'), 'unpack'> & Pick<typeof import('bullmq'),
   'Queue' | 'Worker' | 'QueueKeys' | 'RedisQueueBackend' | 'RedisConnection' | 'createIORedisClient' | 'DelayedError' | 'UnrecoverableError'>
 
 const FILES = ['queue', 'worker', 'queue-keys', 'redis-queue-backend', 'redis-connection', 'ioredis-client', 'errors/delayed-error', 'errors/unrecoverable-error']
@@ -12,5 +12,5 @@ const FILES = ['queue', 'worker', 'queue-keys', 'redis-queue-backend', 'redis-co
  */
 export function loadBull (): Bull {
   const require = createRequire(import.meta.url)
-  return Object.assign({}, ...FILES.map(file => require(`bullmq/dist/cjs/classes/${file}.js`)))
+  return Object.assign({ unpack: require('msgpackr').unpack }, ...FILES.map(file => require(`bullmq/dist/cjs/classes/${file}.js`)))
 }
