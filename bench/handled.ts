@@ -6,7 +6,7 @@ import { SERVER_CORE, type Program, type Programs } from './programs.ts'
 import { report, Stage, until } from './stage.ts'
 import { atLeast, median, type Section } from './table.ts'
 
-const ROUNDS = 3
+const ROUNDS = 5
 const EVENTS = 20_000
 const CONCURRENCY = 16
 const QUEUE = 'bare-worker'
