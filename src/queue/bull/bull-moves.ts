@@ -71,11 +71,10 @@ export function routeMoves ({ bull, client, scripts, app }: BullParts, queue: st
     const { lua, numberOfKeys = 0 } = scripts.get(move.name)
     let run: ((args: unknown[]) => Promise<Moved>) | undefined
     scripts.routes.set(move.name, async (args) => {
-      const names = args.slice(0, numberOfKeys)
-      run ??= defineScript(client, `b24:${move.name}`, { lua: moveAndNote(lua, move, names, keys, queue), numberOfKeys: move.own.length })
+      run ??= defineScript(client, `b24:${move.name}`, { lua: moveAndNote(lua, move, args.slice(0, numberOfKeys), keys, queue), numberOfKeys: move.own.length })
       const jobId = move.job === 0 ? '' : String(args[numberOfKeys + move.job - 1])
       const holder = ledger.holderOf(jobId)
-      const own = move.own.map(at => names[at - 1])
+      const own = move.own.map(at => args[at - 1])
       const rest = args.slice(numberOfKeys)
       if (move.options > 0) rest[move.options - 1] = plain.of(rest[move.options - 1] as Buffer)
       const [answer, free, repeats, caller] = await run([...own, ...rest, holder?.token ?? '', holder?.item ?? ''])

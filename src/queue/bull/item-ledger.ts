@@ -71,16 +71,14 @@ end
 -- BullMQ has found the lock of the run: nobody can have taken the item from it. Behind the item may stand a job that is over.
 local function free(item, ...)
   if redis.call('HDEL', items, item, item .. ' ?', ...) < 2 then return false end
-  for _ = 1, 16 do
-    local caller = redis.call('ZPOPMIN', items .. ':' .. item)[1]
+  local caller, tried = nil, 0
+  repeat
+    caller, tried = redis.call('ZPOPMIN', items .. ':' .. item)[1], tried + 1
     if not caller then return false end
-    if redis.call('ZSCORE', queue .. 'delayed', caller) then
-      redis.call('HSET', items, item .. ' ?', 1)
-      return caller
-    end
-  end
+  until tried == 16 or redis.call('ZSCORE', queue .. 'delayed', caller)
+  -- Others may wait behind.
   redis.call('HSET', items, item .. ' ?', 1)
-  return false
+  return caller
 end
 ${renewFunction}
 local function absorb(job)
