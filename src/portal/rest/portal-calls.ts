@@ -17,6 +17,10 @@ export interface PortalCall {
   params: object
   timeoutMs: number
   signal?: AbortSignal | undefined
+  /** More headers of the request, by their names in small letters. */
+  headers?: Readonly<Record<string, string>> | undefined
+  /** Largest answer in bytes, unpacked. @default 1048576 */
+  maxBytes?: number | undefined
   /** What `begin` gave for this call. */
   start?: CallStart | undefined
 }
@@ -114,9 +118,9 @@ export class PortalCalls {
     }
   }
 
-  async #post ({ call: { memberId, path, params, timeoutMs, signal }, access }: Course): Promise<PortalAnswer> {
+  async #post ({ call: { memberId, path, params, timeoutMs, signal, headers, maxBytes }, access }: Course): Promise<PortalAnswer> {
     const body = JSON.stringify({ ...params, auth: access.accessToken })
-    return await this.#parts.transport.post({ memberId, url: access.clientEndpoint + path, body, timeoutMs, signal })
+    return await this.#parts.transport.post({ memberId, url: access.clientEndpoint + path, body, timeoutMs, signal, headers, maxBytes })
   }
 
   /** Does what makes another attempt worth while, or fails. */

@@ -20,6 +20,10 @@ export interface RestPost {
   body: string
   timeoutMs: number
   signal: AbortSignal | undefined
+  /** More headers, by their names in small letters. */
+  headers?: Readonly<Record<string, string>> | undefined
+  /** Largest answer in bytes, unpacked. @default 1048576 */
+  maxBytes?: number | undefined
 }
 
 /** Shorter than servers keep an idle connection: a call on one that is just being closed would fail. */
@@ -46,16 +50,16 @@ export class RestTransport {
    *
    * @throws FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS
    */
-  async post ({ memberId, url, body, timeoutMs, signal }: RestPost): Promise<PortalAnswer> {
+  async post ({ memberId, url, body, timeoutMs, signal, headers }: RestPost): Promise<PortalAnswer> {
     if (!this.#isOpen && isPrivateAddress(url)) throw new FST_B24_PRIVATE_ADDRESS(memberId)
     signal?.throwIfAborted()
     const agent = await (this.#agent ??= this.#open())
     return await withinLimits({ timeoutMs, signal }, async (within) => {
       try {
         const { origin, pathname, search } = new URL(url)
-        const answer = await agent.request({ origin, path: pathname + search, method: 'POST', headers: HEADERS, body, signal: within })
+        const answer = await agent.request({ origin, path: pathname + search, method: 'POST', headers: { ...headers, ...HEADERS }, body, signal: within })
         const isZipped = answer.headers['content-encoding'] === 'gzip'
-        return { status: answer.statusCode, body: parse(isZipped ? await unzipped(await answer.body.arrayBuffer()) : await answer.body.text()) }
+        return { status: answer.statusCode, headers: answer.headers, body: parse(isZipped ? await unzipped(await answer.body.arrayBuffer()) : await answer.body.text()) }
       } catch (error) {
         signal?.throwIfAborted()
         // Nothing of that error goes on: it may hold the request, and with it the token.

@@ -7,6 +7,8 @@ import { callError, goneError, type PortalCallError, reauthError, type StatedErr
 /** What a portal answered to a call. */
 export interface PortalAnswer {
   status: number
+  /** By their names in small letters. */
+  headers?: Readonly<Record<string, string | string[] | undefined>>
   /** What its JSON says; `undefined` when it is none. */
   body: unknown
 }
