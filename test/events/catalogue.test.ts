@@ -93,12 +93,43 @@ function schemaFields (schema: Schema, prefix = '', into: Fields = new Map()): F
   return into
 }
 
+/** Scopes that the event pages name and no portal has: those of the page of permissions, and of the modules' sources. */
+const SCOPES: Record<string, string> = { sonet: 'sonet_group', imconnector: 'imopenlines' }
+
 t.test('all documented events are there, each with its scope and page', async t => {
-  const ours = definitions.map(({ code, scope, doc, deprecated = false }) => ({ code, scope, doc, deprecated }))
-  const documented = facts.events.map(([code, , scope, doc,, mark]) => ({ code, scope, doc, deprecated: mark !== undefined }))
+  const ours = definitions.filter(({ documented }) => documented !== false).map(({ code, scope, doc, deprecated = false }) => ({ code, scope, doc, deprecated }))
+  const documented = facts.events.map(([code, , scope, doc,, mark]) => ({ code, scope: SCOPES[scope] ?? scope, doc, deprecated: mark !== undefined }))
   const byCode = (a: { code: string }, b: { code: string }) => a.code < b.code ? -1 : 1
   t.equal(ours.length, 211)
   t.strictSame(ours.sort(byCode), documented.sort(byCode))
+})
+
+t.test('events that only the sources have are marked, and have no page', async t => {
+  const others = definitions.filter(({ documented }) => documented === false)
+  t.strictSame(others.map(({ code, scope, doc }) => [code, scope, doc]), [
+    ['ONSUBSCRIPTIONRENEW', 'basic', undefined],
+    ['ONCALENDARROOMCREATE', 'calendar', undefined],
+    ['ONCALENDARROOMUPDATE', 'calendar', undefined],
+    ['ONCALENDARROOMDELETE', 'calendar', undefined],
+    ['MAIN.ON.USER.TYPE.ADD', 'userfieldconfig', undefined],
+    ['MAIN.ON.USER.TYPE.UPDATE', 'userfieldconfig', undefined],
+    ['MAIN.ON.USER.TYPE.DELETE', 'userfieldconfig', undefined]
+  ])
+  t.strictSame(decodeData(definitionOf('onCalendarRoomCreate'), { id: '7' }), { data: { id: 7 }, misfits: 0 })
+  t.strictSame(decodeData(definitionOf('MAIN.ON.USER.TYPE.ADD'), { FIELDS: { ID: '7' } }), { data: { FIELDS: { ID: 7 } }, misfits: 0 })
+  t.strictSame(decodeData(definitionOf('onSubscriptionRenew'), { ANY: '7' }), { data: { ANY: '7' }, misfits: 0 })
+})
+
+t.test('only the events of a user\'s own chats cannot be bound: they are fetched', async t => {
+  t.strictSame(definitions.filter(({ delivery }) => delivery === 'fetch').map(({ name }) => name), [
+    'onImV2MessageAdd', 'onImV2MessageUpdate', 'onImV2MessageDelete', 'onImV2ReactionChange', 'onImV2JoinChat'
+  ])
+})
+
+t.test('an event has its own scope and others that permit it too', async t => {
+  t.strictSame(definitionOf('onUserAdd')?.scopes, ['user', 'user_basic', 'user_brief'])
+  t.strictSame(definitionOf('onTaskAdd')?.scopes, ['task'])
+  t.ok(definitions.every(({ scope, scopes }) => scope === scopes[0]))
 })
 
 t.test('names are the documented ones with a small first letter', async t => {

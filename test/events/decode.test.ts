@@ -10,7 +10,7 @@ import { secret } from '../helpers/secrets.ts'
 
 type Row = [schema: TSchema, wire: unknown, decoded: unknown, misfits?: number]
 
-const define = (data: TSchema): EventDefinition => ({ name: 'onTest', code: 'ONTEST', scope: 'test', doc: '', data })
+const define = (data: TSchema): EventDefinition => ({ name: 'onTest', code: 'ONTEST', scope: 'test', scopes: ['test'], doc: '', data })
 /** Decodes one field, so that "absent" can be told from "undefined". */
 const decodeField = (schema: TSchema, wire: unknown) => {
   const { data, misfits } = decodeData(define(Type.Object({ field: schema })), { field: wire })

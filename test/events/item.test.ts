@@ -76,6 +76,8 @@ const ROWS: Array<[item: string, events: string, data: unknown, content?: 'conte
   ['shipment:5', 'onShipmentEntitySaved onShipmentDeleted', { FIELDS }],
   ['sign-document:R-LK-1S', 'onSignB2eDocumentStatusChanged', { documentUid: 'R-LK-1S', statusCode: 'done', statusName: 'Signed' }, 'content'],
   ['sign-member:2dit', 'onSignB2eMemberStatusChanged', { memberUid: '2dit', documentUid: 'R-LK-1S', statusCode: 'done', statusName: 'Signed' }, 'content'],
+  ['calendar-room:5', 'onCalendarRoomCreate onCalendarRoomUpdate onCalendarRoomDelete', { id: '5' }],
+  ['userfield:5', 'MAIN.ON.USER.TYPE.ADD MAIN.ON.USER.TYPE.UPDATE MAIN.ON.USER.TYPE.DELETE', { FIELDS }],
   ['group:5', 'onSonetGroupAdd onSonetGroupUpdate onSonetGroupDelete', { FIELDS }],
   ['group-subject:5', 'onSonetGroupSubjectAdd onSonetGroupSubjectUpdate onSonetGroupSubjectDelete', { ID: '5' }],
   ['task:5', 'onTaskAdd', AFTER],
@@ -87,7 +89,7 @@ const ROWS: Array<[item: string, events: string, data: unknown, content?: 'conte
 
 /** Every event that is for itself. */
 const NONE = `
-onAppInstall onAppUpdate onAppUninstall onAppUserReady onAppMethodConfirm onAppPayment onAppTest onUserAdd
+onAppInstall onAppUpdate onAppUninstall onAppUserReady onAppMethodConfirm onAppPayment onAppTest onUserAdd onSubscriptionRenew
 onHumanResourcesHcmLinkEmployeeListMapped onHumanResourcesHcmLinkEmployeeListRequested onHumanResourcesHcmLinkFieldValueRequested
 onHumanResourcesHcmLinkPinRequested onHumanResourcesHcmLinkSalaryVacationRequested onSignHcmLinkB2eDocumentSigned
 onImV2MessageAdd onImV2MessageUpdate onImV2MessageDelete onImV2ReactionChange onImV2JoinChat

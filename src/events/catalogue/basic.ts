@@ -1,5 +1,5 @@
-import { eventPage } from './definition.ts'
-import { freeMap, int, nothing, object, oneOf, optional, text, timestamp, yesNo } from './shapes.ts'
+import { eventPage, undocumented } from './definition.ts'
+import { freeMap, int, nothing, object, oneOf, optional, text, timestamp, unknown, yesNo } from './shapes.ts'
 
 const app = eventPage('basic', 'api-reference/common/events/')
 const test = eventPage('basic', 'api-reference/events/test-handler.md')
@@ -38,5 +38,7 @@ export const basic = {
   // The offline queue has something; it says no more.
   ...offline(['onOfflineEvent'], nothing, { item: ['offline-queue'] }),
   // QUERY: the parameters of the call of `event.test`.
-  ...test(['onAppTest'], object({ QUERY: optional(freeMap), LANGUAGE_ID: text }))
+  ...test(['onAppTest'], object({ QUERY: optional(freeMap), LANGUAGE_ID: text })),
+  // What it carries is not known.
+  ...undocumented('basic')(['onSubscriptionRenew'], unknown)
 }

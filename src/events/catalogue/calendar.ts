@@ -1,7 +1,8 @@
-import { eventTable } from './definition.ts'
-import { object, text } from './shapes.ts'
+import { eventTable, undocumented } from './definition.ts'
+import { int, object, text } from './shapes.ts'
 
 const events = eventTable('calendar', 'api-reference/calendar/')
+const rooms = undocumented('calendar', { item: ['calendar-room', 'id'] })
 const id = object({ id: text })
 
 export const calendar = {
@@ -11,5 +12,6 @@ export const calendar = {
   // Also for resources: a resource is a section.
   ...events('events/', [
     'onCalendarSectionAdd', 'onCalendarSectionUpdate', 'onCalendarSectionDelete'
-  ], id, { item: ['calendar-section', 'id'] })
+  ], id, { item: ['calendar-section', 'id'] }),
+  ...rooms(['onCalendarRoomCreate', 'onCalendarRoomUpdate', 'onCalendarRoomDelete'], object({ id: int }))
 }

@@ -6,10 +6,16 @@ export interface EventDefinition<Name extends string = string, Data extends TSch
   readonly name: Name
   /** The name on the wire: the same in capitals. */
   readonly code: string
-  /** Permission of the app that the event belongs to. */
+  /** Permission that the event belongs to, in REST's own word: the first of `scopes`. */
   readonly scope: string
-  /** Page of the documentation, below https://github.com/bitrix24/b24restdocs/blob/main/ */
-  readonly doc: string
+  /** Each of these permissions lets an app have the event. */
+  readonly scopes: readonly string[]
+  /** Page of the documentation, below https://github.com/bitrix24/b24restdocs/blob/main/. `undefined` where `documented` is `false`. */
+  readonly doc: string | undefined
+  /** On no page of the documentation: known from the public sources of Bitrix24's modules. */
+  readonly documented?: false
+  /** Never posted, and refused by `event.bind`: the app subscribes and fetches it, with `im.v2.Event.subscribe` and `im.v2.Event.get`. */
+  readonly delivery?: 'fetch'
   /** Documented types of `data`; `Undefined` where the event has no data. */
   readonly data: Data
   /** There is a code for each type besides: `ONCRMDYNAMICITEMADD_147`. */
@@ -35,31 +41,44 @@ export interface ItemKey {
  * `['dynamic', 'FIELDS.ENTITY_TYPE_ID', 'FIELDS.ID']`; `A|B` stands for B where A has none, and `''` for `data` itself.
  */
 type ItemMark = string | readonly [kind: string, ...ids: string[]]
-type Marks = Pick<EventDefinition, 'suffixed' | 'deprecated' | 'content'> & { readonly item?: ItemMark }
+type Marks = Pick<EventDefinition, 'suffixed' | 'deprecated' | 'content' | 'delivery'> & { readonly item?: ItemMark }
 type Definitions<Name extends string, Data extends TSchema> = { readonly [N in Name]: EventDefinition<N, Data> }
+
+/** One scope, or all that permit the events; the first is the one that they belong to. */
+type Scope = string | readonly [string, ...string[]]
 
 /**
  * Opens a table: the events of one scope, whose pages stand below `root`. Each row names a page, the events on it, the
  * shape of their data, and marks beside those of the table. A page that ends with `/` is a folder, where each event has a
  * page of its own name (`onTaskAdd`: `on-task-add.md`).
  */
-export function eventTable (scope: string, root: string, marks: Marks = {}) {
+export function eventTable (scope: Scope, root: string, marks: Marks = {}) {
+  const scopes = typeof scope === 'string' ? [scope] : scope
   return function row<Name extends string, Data extends TSchema> (
     page: string, names: readonly Name[], data: Data, rowMarks: Marks = {}
   ): Definitions<Name, Data> {
     const { item, ...others } = { ...marks, ...rowMarks }
-    const known = { scope, data, ...others, ...(item !== undefined && { item: itemKey(item) }) }
+    const known = { scope: scopes[0] as string, scopes, data, ...others, ...(item !== undefined && { item: itemKey(item) }) }
     const entries = names.map(name => [name, { name, code: name.toUpperCase(), doc: pageOf(root + page, name), ...known }])
     return Object.fromEntries(entries) as Definitions<Name, Data>
   }
 }
 
 /** Opens a table whose rows are all on one page, or in one folder: a row has only the events, their shape and marks. */
-export function eventPage (scope: string, page: string, marks: Marks = {}) {
+export function eventPage (scope: Scope, page: string, marks: Marks = {}) {
   const row = eventTable(scope, page, marks)
   return <Name extends string, Data extends TSchema>(names: readonly Name[], data: Data, rowMarks?: Marks) => (
     row('', names, data, rowMarks)
   )
+}
+
+/** Opens a table of events that no page documents. */
+export function undocumented (scope: string, marks: Marks = {}) {
+  const row = eventTable(scope, '', marks)
+  return <Name extends string, Data extends TSchema>(names: readonly Name[], data: Data): Definitions<Name, Data> => {
+    const rows = Object.entries<EventDefinition>(row('', names, data)).map(([name, known]) => [name, { ...known, doc: undefined, documented: false }])
+    return Object.fromEntries(rows) as Definitions<Name, Data>
+  }
 }
 
 function itemKey (mark: ItemMark): ItemKey {

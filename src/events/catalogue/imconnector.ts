@@ -2,7 +2,8 @@ import type { TSchema } from 'typebox'
 import { eventPage } from './definition.ts'
 import { int, list, object, optional, text, yesNo } from './shapes.ts'
 
-const events = eventPage('imconnector', 'api-reference/imopenlines/imconnector/events/')
+// The pages of August 2026 say `imconnector`; the portal, and newer pages, say `imopenlines`.
+const events = eventPage('imopenlines', 'api-reference/imopenlines/imconnector/events/')
 
 const place = { im: object({ chat_id: int, message_id: int }), chat: object({ id: text }) }
 const messages = <T extends TSchema>(message: T) => (

@@ -19,8 +19,9 @@ import { sonet } from './sonet.ts'
 import { task } from './task.ts'
 import { telephony } from './telephony.ts'
 import { user } from './user.ts'
+import { userFields } from './userfields.ts'
 
-/** Every documented event, by its name. */
+/** Every event that is known, by its name: all documented ones, and a few that only the sources of Bitrix24's modules have. */
 export const catalogue = {
   ...basic,
   ...bookings,
@@ -42,5 +43,6 @@ export const catalogue = {
   ...sonet,
   ...task,
   ...telephony,
-  ...user
+  ...user,
+  ...userFields
 }

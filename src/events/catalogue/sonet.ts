@@ -1,7 +1,8 @@
 import { eventTable } from './definition.ts'
 import { fieldsId, int, object } from './shapes.ts'
 
-const events = eventTable('sonet', 'api-reference/sonet-group/')
+// The event pages say `sonet`, which no portal knows: the page of permissions, and the portal, say `sonet_group`.
+const events = eventTable('sonet_group', 'api-reference/sonet-group/')
 
 export const sonet = {
   ...events('events/', ['onSonetGroupAdd', 'onSonetGroupUpdate', 'onSonetGroupDelete'], fieldsId, { item: 'group' }),

@@ -1,7 +1,7 @@
 import { eventPage } from './definition.ts'
 import { int, list, oneOf, openObject, optional, text } from './shapes.ts'
 
-const events = eventPage('user', 'api-reference/common/events/')
+const events = eventPage(['user', 'user_basic', 'user_brief'], 'api-reference/common/events/')
 
 /** What the app may not see is not sent. Custom fields (`UF_USR_…`) come as further keys. */
 export const user = {
