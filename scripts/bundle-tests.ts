@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build, type Plugin } from 'esbuild'
 
-/** Folders whose programs the tests import or start. */
+/** Folders of the tests and of the programs that they start. */
 const FOLDERS = ['test', 'examples', 'scripts', 'bench']
 
-/** Files that are not compiled: these are checked as types, or are written by a test. */
-const LEFT_OUT = /^test\/(types\/(?!.*\.test\.ts$)|\.readme\/|artifacts\/)/
+/** These are checked as types, or written by a test. */
+const NOT_COMPILED = /^test\/(types\/(?!.*\.test\.ts$)|\.readme\/|artifacts\/)/
 
 /** What stands beside a source file is found from its compiled form too. */
 const sourcePlaces: Plugin = {
@@ -18,16 +18,18 @@ const sourcePlaces: Plugin = {
   })
 }
 
-/**
- * Compiles the tests and all programs that they start, once: each then starts in a fraction of the time that a loader of TypeScript takes.
- *
- * @returns where a file such as `test/wire/form.test.ts` went
- */
-export async function bundleTests (outdir: string): Promise<(file: string) => string> {
+/** All files that the suite has compiled: the tests, and the programs that they start. */
+export function testSources (): string[] {
+  return FOLDERS.flatMap(folder => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(file => join(folder, file)))
+    .filter(file => file.endsWith('.ts') && !NOT_COMPILED.test(file))
+}
+
+/** Compiles files into a folder, all at once: each then starts in a fraction of the time that a loader of TypeScript takes. */
+export async function bundleTests (entryPoints: string[], outdir: string): Promise<void> {
   const { dependencies, devDependencies, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, object>
   rmSync(outdir, { recursive: true, force: true })
   await build({
-    entryPoints: FOLDERS.flatMap(typeScriptIn),
+    entryPoints,
     // typebox is compiled in, as it is in what is published: it is 700 files.
     external: Object.keys({ ...dependencies, ...devDependencies, ...peerDependencies }).filter(name => name !== 'typebox'),
     plugins: [sourcePlaces],
@@ -42,11 +44,4 @@ export async function bundleTests (outdir: string): Promise<(file: string) => st
     sourcemap: 'linked',
     logLevel: 'warning'
   })
-  return file => join(outdir, file.replace(/\.ts$/, '.mjs'))
-}
-
-function typeScriptIn (folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map(file => join(folder, file))
-    .filter(file => file.endsWith('.ts') && !LEFT_OUT.test(file))
 }

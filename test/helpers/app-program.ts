@@ -36,8 +36,7 @@ export async function buildPrograms (t: Test): Promise<string> {
 /** Starts the app of a folder and waits until it listens; it ends with the test at the latest. */
 export async function startApp (t: Test, folder: string, settings: AppSettings, nodeArguments: string[] = []): Promise<AppProgram> {
   const startedAt = now()
-  // `env` takes away what tap puts into the options of every child.
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...nodeArguments, join(folder, 'app.mjs')], {
+  const child = spawn(process.execPath, [...nodeArguments, join(folder, 'app.mjs')], {
     cwd: folder, env: { ...process.env, FAULT_APP: JSON.stringify(settings) }
   })
   const ended = once(child, 'exit').then(([code, signal]) => code ?? signal)

@@ -13,7 +13,7 @@ export interface ProgramOptions {
 /** Runs a command as its users run it, to its end. */
 export function runCommand (command: string, args: readonly string[], options: ProgramOptions = {}): SpawnSyncReturns<string> {
   const { cwd, timeoutMs = 60_000 } = options
-  return spawnSync('env', untouched(command, args), { ...(cwd !== undefined && { cwd }), env: environment(options), encoding: 'utf8', timeout: timeoutMs })
+  return spawnSync(command, args, { ...(cwd !== undefined && { cwd }), env: environment(options), encoding: 'utf8', timeout: timeoutMs })
 }
 
 /** How a program ended, and what it printed. */
@@ -29,7 +29,7 @@ export async function runProgram (file: string, options: ProgramOptions = {}): P
   const { cwd, timeoutMs = 60_000 } = options
   const settings = { ...(cwd !== undefined && { cwd }), env: environment(options), timeout: timeoutMs }
   return await new Promise(resolve => {
-    const child = execFile('env', untouched(process.execPath, programArguments(file)), settings, (error, stdout, stderr) => {
+    const child = execFile(process.execPath, programArguments(file), settings, (error, stdout, stderr) => {
       resolve({ status: error === null ? 0 : error.code as number | undefined, stdout, stderr })
     })
     keepOutput(child.stdout!, child.stderr!)
@@ -39,14 +39,9 @@ export async function runProgram (file: string, options: ProgramOptions = {}): P
 /** Starts a program of the project, in any folder: TypeScript, or what was compiled of it. What it prints is searched for secrets after the suite. */
 export function startProgram (file: string, args: readonly string[], options: ProgramOptions = {}): ChildProcessWithoutNullStreams {
   const { cwd } = options
-  const child = spawn('env', untouched(process.execPath, [...programArguments(file), ...args]), { ...(cwd !== undefined && { cwd }), env: environment(options) })
+  const child = spawn(process.execPath, [...programArguments(file), ...args], { ...(cwd !== undefined && { cwd }), env: environment(options) })
   keepOutput(child.stdout, child.stderr)
   return child
-}
-
-// tap puts its own loader into the NODE_OPTIONS of every child, whatever environment it is given.
-function untouched (command: string, args: readonly string[]): string[] {
-  return ['-u', 'NODE_OPTIONS', command, ...args]
 }
 
 function programArguments (file: string): string[] {

@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { digestToken } from '../../src/installs/application-token.ts'
@@ -11,11 +9,11 @@ import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
 import { RedisClaims } from '../../src/installs/redis-claims.ts'
 import { connectRedis } from '../../src/redis/connect.ts'
 import { appId, appKeys } from '../../src/redis/keys.ts'
+import { startProgram } from '../helpers/program.ts'
 import { startRedis } from '../helpers/redis-server.ts'
 import { until } from '../helpers/until.ts'
 
 const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
-const CHILD = fileURLToPath(new URL('../helpers/claims-process.ts', import.meta.url))
 
 /** The event that makes a claim, where there is but one. */
 const EVENT = 'event-1'
@@ -297,8 +295,7 @@ t.test('EmbeddedClaims: two processes count together', async t => {
   t.teardown(() => claims.end())
   const claim = newClaim()
   await claims.open(claim, 'a', EVENT)
-  // With the loaders of this process.
-  const other = spawn(process.execPath, [...process.execArgv, CHILD, dataDir, 'app', claim.memberId, claim.token, '700'])
+  const other = startProgram('test/helpers/claims-process.ts', [dataDir, 'app', claim.memberId, claim.token, '700'])
   t.teardown(() => other.kill('SIGKILL'))
   other.stderr.resume()
   const lines = createInterface({ input: other.stdout })[Symbol.asyncIterator]()

@@ -1,11 +1,10 @@
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { open } from 'lmdb'
 import t, { type Test } from 'tap'
@@ -18,12 +17,12 @@ import type { BoundedClient } from '../../src/redis/client.ts'
 import { connectRedis, type RedisOption } from '../../src/redis/connect.ts'
 import { appId, appKeys } from '../../src/redis/keys.ts'
 import { installStoreContract, sampleInstall, type OpenInstallStore } from '../../src/testing/install-store-contract.ts'
+import { startProgram } from '../helpers/program.ts'
 import { raceForVersions } from '../helpers/race-for-versions.ts'
 import { startRedisCluster } from '../helpers/redis-cluster.ts'
 import { startRedis, type RedisServer } from '../helpers/redis-server.ts'
 
 const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
-const CHILD = fileURLToPath(new URL('../helpers/embedded-process.ts', import.meta.url))
 
 /** An app of its own for each test, so that runs on one Redis do not meet. */
 function newApp (): string {
@@ -337,8 +336,7 @@ interface Child {
 
 /** A second process, started and ready. */
 async function child (t: Test, args: string[]): Promise<Child> {
-  // With the loaders of this process.
-  const started = spawn(process.execPath, [...process.execArgv, CHILD, ...args])
+  const started = startProgram('test/helpers/embedded-process.ts', args)
   t.teardown(() => started.kill('SIGKILL'))
   started.stderr.resume()
   const exited = once(started, 'exit').then(([status]) => status)
