@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, RegisterOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { Bitrix24 } from './bitrix24.ts'
 import { checkApart, decorate } from './decorators.ts'
@@ -10,19 +10,21 @@ import { LONGEST_TIMEOUT_MS } from './delivery/delivery-options.ts'
 import { openEventStorage } from './delivery/event-storage.ts'
 import { openOffline } from './delivery/open-offline.ts'
 import { portalNews } from './delivery/handlers/portal-news.ts'
-import { FST_B24_CLOSING } from './errors.ts'
+import { FST_B24_CLOSING, FST_B24_INVALID_OPTIONS } from './errors.ts'
 import { EventHooks } from './events/hooks.ts'
 import { openInstallStore } from './installs/open-store.ts'
 import { WebhookTokens } from './installs/webhook-tokens.ts'
 import { createCheckQueue } from './delivery/lifecycle/check-queue.ts'
 import { createSealer } from './oauth/seal.ts'
 import { readOptions, type FastifyBitrix24Options } from './options.ts'
-import { openActing } from './portal/open-acting.ts'
+import { type Acting, openActing } from './portal/open-acting.ts'
 import { Portals } from './portal/portal.ts'
 import { Abort } from './time/abort.ts'
 import { settlesWithin } from './time/settles-within.ts'
+import { storageOf } from './redis/connect-failure.ts'
 import { OutageLog } from './redis/outage-log.ts'
 import { eventRoutes } from './routes/events.ts'
+import { openingStorage } from './store-failure.ts'
 
 /** Part of Fastify's `pluginTimeout` that is left to it, ms. */
 const HOOK_RESERVE_MS = 500
@@ -34,11 +36,13 @@ const NO_WORKER = 'delivery.worker is false, so that this process only stores ev
 async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix24Options): Promise<void> {
   const settings = readOptions(options, fastify.prefix)
   checkApart(fastify, settings)
-  const log = fastify.log.child({ plugin: 'fastify-bitrix24' })
+  const logging = loggingOf(options)
+  const log = childLog(fastify, logging)
   const told = new OutageLog(log)
   const { store, client, close } = await openInstallStore(settings, told.failed, told.ready)
   fastify.addHook('onClose', close)
-  const storage = settings.delivery.mode === 'inline' ? undefined : await openEventStorage(settings, client, log, told)
+  const place = storageOf(settings)
+  const storage = settings.delivery.mode === 'inline' ? undefined : await openingStorage(place, async () => await openEventStorage(settings, client, log, told))
   // Runs before the store is closed: the last hook added is the first run.
   fastify.addHook('onClose', async () => await storage?.close())
 
@@ -48,9 +52,9 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const checks = createCheckQueue()
   const closing = new Abort()
   const closed = new AbortController()
-  const acting = await openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
+  const acting: Acting = await openingStorage(place, async () => await openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
     store, sealer, hooks, news: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
-  }, client)
+  }, client))
   fastify.addHook('onClose', async () => await acting.close())
   const { subscribe, subscriptions, syncFleet } = acting.subscribing
   const { coalesce } = settings.delivery
@@ -113,11 +117,29 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const afterInstall = subscribe && (async (memberId: string, signal: AbortSignal) => await subscriptions.sync(memberId, { signal }))
   await fastify.register(eventRoutes, {
     prefix: settings.prefix,
+    // The scope of the plugin is that of the host, where Fastify leaves them alone.
+    ...logging,
     receiver: delivery.receiver,
     bodyLimit: settings.bodyLimit,
     closeTimeoutMs: Math.min(settings.delivery.closeTimeoutMs, longestHook(fastify)),
     page: delivery.pages === undefined ? undefined : { pages: delivery.pages, options: settings.installPage || {}, afterInstall }
   })
+}
+
+type Logging = Pick<RegisterOptions, 'logLevel' | 'logSerializers'>
+
+/** What Fastify lets every registration say of its logs. */
+function loggingOf ({ logLevel, logSerializers }: RegisterOptions): Logging {
+  return { ...(logLevel !== undefined && { logLevel }), ...(logSerializers !== undefined && { logSerializers }) }
+}
+
+/** @throws FST_B24_INVALID_OPTIONS for a level that the logger does not have */
+function childLog ({ log }: FastifyInstance, { logLevel: level, logSerializers: serializers }: Logging): FastifyBaseLogger {
+  try {
+    return log.child({ plugin: 'fastify-bitrix24' }, { ...(level !== undefined && { level }), ...(serializers !== undefined && { serializers }) })
+  } catch (error) {
+    throw new FST_B24_INVALID_OPTIONS(`logLevel or logSerializers: ${(error as Error).message}`)
+  }
 }
 
 /** Time that a hook may take, ms: after its `pluginTimeout` Fastify would fail to close. */

@@ -26,3 +26,28 @@ export function bareError (reason: unknown): Error {
   if (code !== undefined) bare.code = code
   return bare
 }
+
+/**
+ * Opens a storage at the start.
+ *
+ * @param storage the option that names it, and where it is
+ * @throws FST_B24_STORE_UNAVAILABLE with both in its message, and the cause
+ */
+export async function openingStorage<T> (storage: string, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open()
+  } catch (error) {
+    if (!(error instanceof FST_B24_STORE_UNAVAILABLE)) throw error
+    const { message: reason } = error.cause as Error
+    const message = `${error.message}: option ${storage}: ${reason}${hintAt(storage, reason)}`
+    error.stack = error.stack?.replace(error.message, () => message) ?? message
+    error.message = message
+    throw error
+  }
+}
+
+/** Where TLS is expected on one side only, both sides wait. */
+function hintAt (storage: string, reason: string): string {
+  if (!storage.startsWith('redis') || !reason.startsWith('No answer within')) return ''
+  return storage.startsWith('redis rediss:') ? ' (if that Redis has no TLS, its URL starts with redis://)' : ' (if that Redis has TLS, its URL starts with rediss://)'
+}

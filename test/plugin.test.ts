@@ -1,5 +1,9 @@
-import { existsSync } from 'node:fs'
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import formbody from '@fastify/formbody'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -82,6 +86,26 @@ t.test('wrong options stop the registration, and the error names the option', as
   }
 })
 
+t.test('obeys logLevel and logSerializers of its registration', async t => {
+  const cases: Array<[options: object, lines: number]> = [[{}, 2], [{ logLevel: 'warn' }, 0], [{ logLevel: 'silent' }, 0]]
+  for (const [options, lines] of cases) {
+    const { app, logs } = await buildApp(t, { ...keys(), logSerializers: { req: () => 'a request' }, ...options } as FastifyBitrix24Options)
+    await app.ready()
+    logs.length = 0
+    await app.inject('/bitrix24/events')
+    t.equal(logs.filter(line => line.includes('"reqId"')).length, lines, `lines of a request: ${JSON.stringify(options)}`)
+    if (lines > 0) t.match(logs.join(''), '"req":"a request"')
+    t.equal(logs.some(line => line.includes('fastify-bitrix24')), false)
+  }
+  const { app, logs } = await buildApp(t, { ...keys(), logLevel: 'error' } as FastifyBitrix24Options)
+  app.bitrix24.on('onNoSuchThing', () => {})
+  t.notMatch(logs.join(''), 'onNoSuchThing', 'a warning of the plugin itself')
+  const loud = await buildApp(t, keys())
+  loud.app.bitrix24.on('onNoSuchThing', () => {})
+  t.match(loud.logs.join(''), 'onNoSuchThing')
+  await t.rejects(buildApp(t, { ...keys(), logLevel: 'loud' } as never), { code: 'FST_B24_INVALID_OPTIONS', message: /logLevel/ })
+})
+
 t.test("what Fastify takes of the options is none of the plugin's business", async t => {
   const app = Fastify()
   t.teardown(() => app.close())
@@ -131,12 +155,49 @@ t.test('warns where events are stored in a folder that this process does not wor
   }
 })
 
-t.test('does not start without its store', async t => {
-  await t.rejects(buildApp(t, { ...keys(), dataDir: '/dev/null/folder' }), { code: 'FST_B24_STORE_UNAVAILABLE' })
+t.test('does not start without its store, and says which option is wrong, and why', async t => {
+  const folder = temporaryFolder(t)
+  const file = join(folder, 'file')
+  writeFileSync(file, '')
+  const readOnly = join(folder, 'read-only')
+  mkdirSync(readOnly, { mode: 0o555 })
+  chmodSync(folder, 0o755)
+  const password = secret()
+  const refused = await freePort()
+  const locked = await startRedis({ args: ['--requirepass', secret()] })
+  const server = createServer((_request, response) => response.end()).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(async () => { await locked.stop(); server.close() })
+  const { port } = server.address() as AddressInfo
+  const own = { get: async () => { throw new Error('down') }, swap: async () => true, scan: async () => ({ installs: [] }) }
+  const cases: Array<[options: object, message: RegExp]> = [
+    [{ dataDir: file }, new RegExp(`option dataDir ${file}: ENOTDIR: not a directory`)],
+    [{ dataDir: join(file, 'below') }, /option dataDir .*below: ENOTDIR/],
+    [{ dataDir: `${folder}/${'x'.repeat(300)}` }, /option dataDir .*ENAMETOOLONG/],
+    [{ store: own }, /option store: down$/],
+    [{ redis: `redis://:${password}@127.0.0.1:${locked.port}` }, new RegExp(`option redis redis://127\\.0\\.0\\.1:${locked.port}: WRONGPASS`)],
+    [{ redis: locked.url }, /option redis .*: NOAUTH Redis requires a password$/],
+    [{ redis: { host: '127.0.0.1', port: locked.port, password, db: 3 } }, /option redis 127\.0\.0\.1:\d+\/3: WRONGPASS/],
+    [{ redis: `redis://127.0.0.1:${port}` }, /option redis .*: What listens there does not speak the protocol of Redis/],
+    [{ redis: `${process.env['REDIS_URL']?.replace(/\/\d*$/, '')}/9999` }, /option redis .*\/9999: ERR DB index is out of range$/]
+  ]
+  for (const [options, message] of cases) {
+    const beganAt = performance.now()
+    const error = await buildApp(t, { ...keys(), ...options } as FastifyBitrix24Options).catch(error => error)
+    t.match(error, { code: 'FST_B24_STORE_UNAVAILABLE', message })
+    t.ok(error.stack.includes(error.message), 'also where only the stack is printed')
+    t.notMatch(inspect(error, { depth: 9 }), password)
+    t.ok(performance.now() - beganAt < 4_500, 'does not wait for what cannot pass')
+  }
+  await t.test('a folder that may not be written', { skip: process.getuid?.() !== 0 && 'only root can become nobody' }, async t => {
+    process.seteuid!(65_534)
+    t.teardown(() => process.seteuid!(0))
+    await t.rejects(buildApp(t, { ...keys(), dataDir: readOnly }), { code: 'FST_B24_STORE_UNAVAILABLE', message: /option dataDir .*read-only: EACCES: permission denied/ })
+  })
   const beganAt = performance.now()
-  await t.rejects(buildApp(t, { ...keys(), redis: `redis://127.0.0.1:${await freePort()}` }), { code: 'FST_B24_STORE_UNAVAILABLE' })
+  await t.rejects(buildApp(t, { ...keys(), redis: `redis://127.0.0.1:${refused}` }), { code: 'FST_B24_STORE_UNAVAILABLE', message: /option redis .*ECONNREFUSED/ })
   const tookMs = performance.now() - beganAt
-  t.ok(tookMs > 4_900 && tookMs < 8_000, `waits five seconds for a Redis: ${Math.round(tookMs)} ms`)
+  t.ok(tookMs > 4_900 && tookMs < 8_000, `waits five seconds for a Redis that may come up: ${Math.round(tookMs)} ms`)
 })
 
 t.test('an own store that fails or hangs is a store that is away', async t => {

@@ -1,9 +1,13 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { RootDatabase, RootDatabaseOptionsWithPath } from 'lmdb'
 import { storeUnavailable } from '../store-failure.ts'
+
+/** Bytes that a new database needs. */
+const FIRST_PAGES = 16_384
 
 /**
  * Opens `<dataDir>/<app>/<name>`, and makes what is missing of it for the owner's eyes alone (0700). A write of it resolves
@@ -19,6 +23,7 @@ export async function openLmdb<V> (
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     // It may have been there, and open to others.
     chmodSync(folder, 0o700)
+    assertSpace(folder)
     // `import` would read lmdb from a dozen files, `require` reads one: some 15 ms less at every start.
     const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb')
     return open<V, string>({
@@ -31,6 +36,16 @@ export async function openLmdb<V> (
     })
   } catch (error) {
     throw storeUnavailable(error)
+  }
+}
+
+/** LMDB ends the process where it cannot write its first pages. */
+function assertSpace (folder: string): void {
+  const file = join(folder, `space-${randomUUID()}`)
+  try {
+    writeFileSync(file, Buffer.alloc(FIRST_PAGES))
+  } finally {
+    rmSync(file, { force: true })
   }
 }
 

@@ -1,5 +1,7 @@
 import type { BoundedClient } from '../redis/client.ts'
 import { connectRedis, type RedisOption } from '../redis/connect.ts'
+import { storageOf } from '../redis/connect-failure.ts'
+import { openingStorage } from '../store-failure.ts'
 import { withinDeadline } from '../time/within-deadline.ts'
 import { appId } from '../redis/keys.ts'
 import { EmbeddedInstallStore } from './embedded-store.ts'
@@ -20,17 +22,18 @@ export interface StoreChoice {
  * @throws FST_B24_STORE_UNAVAILABLE when it does not answer
  */
 export async function openInstallStore ({ clientId, store, redis, dataDir }: StoreChoice, onError: (error: Error) => void, onReady?: () => void): Promise<OpenedStore & { client?: BoundedClient }> {
+  const connect = async (option: RedisOption) => await openingStorage(storageOf({ redis: option, dataDir }), async () => await connectRedis(option, onError, undefined, onReady))
   if (store !== undefined) {
     const own = bounded(store)
-    await own.get('-')
-    const connection = redis === undefined ? undefined : await connectRedis(redis, onError, undefined, onReady)
+    await openingStorage('store', async () => await own.get('-'))
+    const connection = redis === undefined ? undefined : await connect(redis)
     return { store: own, ...(connection && { client: connection.client }), close: async () => await connection?.close() }
   }
   if (redis !== undefined) {
-    const connection = await connectRedis(redis, onError, undefined, onReady)
+    const connection = await connect(redis)
     return { store: new RedisInstallStore(connection.client, appId(clientId)), client: connection.client, close: () => connection.close() }
   }
-  const embedded = await EmbeddedInstallStore.open(dataDir, appId(clientId))
+  const embedded = await openingStorage(storageOf({ dataDir }), async () => await EmbeddedInstallStore.open(dataDir, appId(clientId)))
   return { store: embedded, close: () => embedded.close() }
 }
 

@@ -1,6 +1,8 @@
+import type { EventEmitter } from 'node:events'
 import { createRequire } from 'node:module'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { BoundedClient, RedisClient } from './client.ts'
+import { explained, isFinal } from './connect-failure.ts'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
 import { bareError, storeUnavailable } from '../store-failure.ts'
 import { withinDeadline } from '../time/within-deadline.ts'
@@ -38,7 +40,7 @@ export interface RedisConnection {
 }
 
 /**
- * Connects to Redis and waits until it answers, `deadlineMs` at most. An own client comes back by itself after a failure.
+ * Connects to Redis and waits until it answers, `deadlineMs` at most; what cannot pass by waiting fails at once. An own client comes back by itself after a failure.
  *
  * `log` gets a connection error when it is another than the last one, without credentials; `onReady` hears each time that it answers again.
  * @throws FST_B24_STORE_UNAVAILABLE with the last error as its cause
@@ -46,7 +48,7 @@ export interface RedisConnection {
  */
 export async function connectRedis (option: RedisOption, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS, onReady = () => {}): Promise<RedisConnection> {
   if (isClient(option)) {
-    await withinDeadline(option.ping(), deadlineMs)
+    await answers(option, deadlineMs)
     return { client: bounded(option), owned: false, close: async () => {} }
   }
   const client = await createClient(option)
@@ -88,21 +90,35 @@ export function lackingVerbs (option: RedisOption): string[] {
 async function createClient (option: string | RedisOptions, options: RedisOptions = {}): Promise<Redis> {
   // `import` would read each of its CommonJS files twice.
   const { Redis } = createRequire(import.meta.url)('ioredis') as typeof import('ioredis')
-  if (typeof option !== 'string') return new Redis({ ...FAIL_FAST, ...option, ...options, ...OWN })
+  if (typeof option !== 'string') {
+    checkDb(option.db)
+    return new Redis({ ...FAIL_FAST, ...option, ...options, ...OWN })
+  }
   // ioredis takes any other string for the path of a socket, and its errors would show it with the password.
   if (!/^rediss?:\/\//i.test(option) || !URL.canParse(option)) {
     throw new FST_B24_INVALID_OPTIONS('redis must be a URL that starts with redis:// or rediss://')
   }
+  checkDb(/^\/(.+)$/.exec(new URL(option).pathname)?.[1])
   return new Redis(option, { ...FAIL_FAST, ...options, ...OWN })
+}
+
+/** Of any other value ioredis makes a database of its own choice, or ends the process. */
+function checkDb (db: unknown): void {
+  if (db !== undefined && db !== null && !/^\d{1,9}$/.test(String(db))) {
+    throw new FST_B24_INVALID_OPTIONS('redis must name its database by a number: redis://127.0.0.1:6379/1, or { db: 1 }')
+  }
 }
 
 async function ready (client: Redis, log: (error: Error) => void, deadlineMs: number, onReady: () => void): Promise<void> {
   let last: Error | undefined
-  client.on('error', (error: Error) => {
-    if (error.message !== last?.message) log(bareError(error))
-    last = error
-  })
-  const up = new Promise<void>((resolve) => {
+  // ioredis tells of a database that there is not, and is ready then, with another one.
+  const up = new Promise<void>((resolve, reject) => {
+    client.on('error', (error: Error) => {
+      const reason = explained(error)
+      if (reason.message !== last?.message) log(bareError(reason))
+      last = reason
+      if (isFinal(error)) reject(reason)
+    })
     client.on('ready', () => {
       last = undefined
       onReady()
@@ -116,6 +132,21 @@ async function ready (client: Redis, log: (error: Error) => void, deadlineMs: nu
   } catch (error) {
     client.disconnect()
     throw last === undefined ? error : storeUnavailable(last)
+  }
+}
+
+/** Asks a client of the caller, which tells nobody but its own listeners why it has no connection. */
+async function answers (client: RedisClient, deadlineMs: number): Promise<void> {
+  let last: Error | undefined
+  const note = (error: Error): void => { last = explained(error) }
+  const emitter = client as Partial<Pick<EventEmitter, 'on' | 'off'>>
+  emitter.on?.('error', note)
+  try {
+    await withinDeadline(client.ping(), deadlineMs)
+  } catch (error) {
+    throw last === undefined ? error : storeUnavailable(last)
+  } finally {
+    emitter.off?.('error', note)
   }
 }
 
