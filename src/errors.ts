@@ -2,17 +2,25 @@ import createError, { type FastifyErrorConstructor } from '@fastify/error'
 
 /** What a portal says of a call that it refuses. */
 export interface PortalWords {
-  /** Bitrix24's own code, such as `ERROR_METHOD_NOT_FOUND`. */
+  /** Bitrix24's own code, such as `ERROR_METHOD_NOT_FOUND`; empty where it has none, as for most errors of `crm.*`. */
   portalCode: string
   /** HTTP status of the portal's answer, 200 too; `undefined` where the SDK refused the call before it was made. */
   portalStatus: number | undefined
   /** What Bitrix24 says beside it; in the portal's words and language. */
   description: string
+  /**
+   * Further keys of the portal's error, such as `validation` of REST 3, or of its answer. Up to 8 KB as JSON: a key beyond that is left out.
+   * `undefined` where there are none.
+   */
+  details?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** What is known of a portal that takes no more calls. */
 export interface PortalPause {
-  /** Bitrix24's own code: `QUERY_LIMIT_EXCEEDED` or `OPERATION_TIME_LIMIT`; or what stands for it where no call was made. */
+  /**
+   * Bitrix24's own code: `QUERY_LIMIT_EXCEEDED`, `OPERATION_TIME_LIMIT`, `OVERLOAD_LIMIT` (REST is blocked on the portal) or
+   * `METHOD_CONFIRM_WAITING` (an administrator has to allow the method); or what stands for it where no call was made.
+   */
   portalCode: string
   /** Time after which the portal may take the call, ms. */
   retryAfterMs: number
@@ -57,6 +65,8 @@ export const FST_B24_INSTALL_PENDING = define('FST_B24_INSTALL_PENDING', 'The in
 export const FST_B24_HANDLER_FAILED = define('FST_B24_HANDLER_FAILED', 'A handler failed', 500)
 /** A handler ran longer than `delivery.handlerTimeoutMs`. */
 export const FST_B24_HANDLER_TIMEOUT = define('FST_B24_HANDLER_TIMEOUT', 'A handler ran longer than %s ms', 500)
+/** A handler throws it for an event that no further attempt can handle: it becomes a dead letter at once. */
+export const FST_B24_GIVE_UP = define('FST_B24_GIVE_UP', '%s', 500)
 /** What was found in the queue is no event of this plugin, or of a version that this one cannot read. */
 export const FST_B24_FOREIGN_JOB = define('FST_B24_FOREIGN_JOB', 'This is no event that this version of the plugin queued', 500)
 
@@ -78,6 +88,12 @@ export const FST_B24_PORTAL_LIMIT = define('FST_B24_PORTAL_LIMIT', '%s: %s', 503
 export const FST_B24_PORTAL_UNAVAILABLE = define('FST_B24_PORTAL_UNAVAILABLE', 'The portal cannot be reached: %s', 503)
 /** The portal's address is inside the server's own networks. */
 export const FST_B24_PRIVATE_ADDRESS = define('FST_B24_PRIVATE_ADDRESS', 'The address of portal %s is a private one', 502)
+/** The portal's address is not `https`, and not one that `allowPrivateNetworks` allows: it gets no token. */
+export const FST_B24_INSECURE_ADDRESS = define('FST_B24_INSECURE_ADDRESS', 'The address of portal %s is not https', 502)
+/** An answer has more bytes, values or levels than the call takes. */
+export const FST_B24_ANSWER_TOO_LARGE = define('FST_B24_ANSWER_TOO_LARGE', '%s: the answer has more than %s', 502)
+/** The parameters of a call cannot be written as JSON. */
+export const FST_B24_INVALID_PARAMS = define('FST_B24_INVALID_PARAMS', 'Invalid parameters of %s: %s', 500, TypeError)
 /** A list cannot be walked through by the ids of its items. */
 export const FST_B24_LIST = define('FST_B24_LIST', 'The list %s cannot be walked through: %s', 500)
 /** Something needs to be told where Bitrix24 reaches this server. */

@@ -41,8 +41,15 @@ export interface LocatedFact {
   domain: string
 }
 
+/** The portal redirected a call to another address of the same host. */
+export interface MovedFact {
+  type: 'moved'
+  from: string
+  clientEndpoint: string
+}
+
 /** What an OAuth server or a portal answered to the app, and not to a post. */
-export type AccessFact = RefreshedFact | RevokedFact | RefusedFact | AnsweredFact | LocatedFact
+export type AccessFact = RefreshedFact | RevokedFact | RefusedFact | AnsweredFact | LocatedFact | MovedFact
 
 /**
  * - `refreshed`, `suspended`, `still-suspended`, `located`: as the fact says
@@ -63,6 +70,7 @@ export interface AccessTransition {
 export function applyAccessFact (known: Install | undefined, fact: AccessFact, now: number): AccessTransition {
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'stale', install: known }
   if (fact.type === 'located') return applyLocated(known, fact, now)
+  if (fact.type === 'moved') return applyMoved(known, fact, now)
   const pair = known[fact.owner]
   if (pair === undefined || (pair.generation ?? 0) !== fact.generation) return { outcome: 'stale', install: known }
   if (fact.type === 'refreshed') return { outcome: 'refreshed', install: applyRefreshed(known, fact, now) }
@@ -84,7 +92,7 @@ function applyRefreshed (known: Install, fact: RefreshedFact, now: number): Inst
 /** A refresh of an older system may name no scope. */
 function newsOf (known: Install, { clientEndpoint, domain, scope, status }: RefreshedFact): Partial<Install> {
   return {
-    ...(clientEndpoint !== known.clientEndpoint && { clientEndpoint, domain }),
+    ...(isOtherAddress(known, clientEndpoint) && { clientEndpoint, domain }),
     ...(scope.length > 0 && { scope }),
     ...(status !== undefined && { status })
   }
@@ -111,6 +119,19 @@ function applyAnswered (known: Install, now: number): AccessTransition {
 }
 
 function applyLocated (known: Install, { clientEndpoint, domain }: LocatedFact, now: number): AccessTransition {
-  if (clientEndpoint === known.clientEndpoint && domain === known.domain) return { outcome: 'stale', install: known }
-  return { outcome: 'located', install: { ...known, clientEndpoint, domain, updatedAt: now } }
+  const isOther = isOtherAddress(known, clientEndpoint)
+  if (!isOther && domain === known.domain) return { outcome: 'stale', install: known }
+  return { outcome: 'located', install: { ...known, ...(isOther && { clientEndpoint }), domain, updatedAt: now } }
+}
+
+function applyMoved (known: Install, { from, clientEndpoint }: MovedFact, now: number): AccessTransition {
+  if (known.clientEndpoint !== from) return { outcome: 'stale', install: known }
+  return { outcome: 'located', install: { ...known, clientEndpoint, updatedAt: now } }
+}
+
+/** An OAuth server goes on telling http of a portal that was registered so, and has https since. */
+function isOtherAddress ({ clientEndpoint: known }: Install, told: string): boolean {
+  if (told === known) return false
+  const [from, to] = [new URL(known), new URL(told)]
+  return !(from.protocol === 'https:' && to.protocol === 'http:' && from.hostname === to.hostname)
 }

@@ -8,7 +8,7 @@ import { longestBackoffOf } from '../../queue/backoff.ts'
 import type { QueuedEvent, Run } from '../../queue/queue.ts'
 import type { Envelope } from '../../wire/envelope.ts'
 import type { DeliverySettings } from '../delivery-options.ts'
-import { isLimit } from './failure.ts'
+import { isLimit, isPermanent } from './failure.ts'
 import { HandlerRunContext, type HandlerContext } from './handler-context.ts'
 import { runHandler, type RunLimits } from './handler-run.ts'
 import type { LifecycleHookList } from './lifecycle-hooks.ts'
@@ -125,7 +125,7 @@ export class Dispatcher {
     const { retries } = this.#parts
     if (retries === undefined) return { attempt }
     const { attempts, backoffMs } = retries
-    const isLast = attempt >= attempts || isLimit(error) || run?.isAborted === true
+    const isLast = attempt >= attempts || isLimit(error) || isPermanent(error) || run?.isAborted === true
     return { attempt, attempts, ...(!isLast && { retryWithinMs: longestBackoffOf(attempt, backoffMs) }) }
   }
 

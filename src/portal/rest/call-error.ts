@@ -12,26 +12,34 @@ export interface PortalLimitError extends FastifyError, PortalPause {}
 
 /** An error as a portal states it. */
 export interface StatedError {
-  /** `undefined` where the SDK states it. */
+  /** HTTP status of the answer; `undefined` where the SDK states the error. */
   status: number | undefined
+  /** Empty where the portal gives none, as most methods of `crm.*` do. */
   code: string
   description: string
+  /** Further keys of the error. */
+  details?: Readonly<Record<string, unknown>> | undefined
 }
 
-export function callError (method: string, stated: StatedError): PortalCallError {
-  return told(new FST_B24_PORTAL_CALL(method, stated.code), stated)
+const MOST_NAMES = 20
+const LONGEST_NAME = 50
+
+/** `params` is what the method was called with: their names stand in the message, their values never do. */
+export function callError (method: string, stated: StatedError, params?: object): PortalCallError {
+  const words = [stated.code, stated.description].filter(word => word !== '').join(': ')
+  return withWords(new FST_B24_PORTAL_CALL(method, `${words === '' ? 'an error without a code' : words}${namesOf(params)}`), stated)
 }
 
 export function reauthError (memberId: string, stated: StatedError): PortalCallError {
-  return told(new FST_B24_REAUTH_REQUIRED(memberId, `the portal answers ${stated.code}`), stated)
+  return withWords(new FST_B24_REAUTH_REQUIRED(memberId, `the portal answers ${stated.code}`), stated)
 }
 
 export function suspendedError (memberId: string, stated: StatedError): PortalCallError {
-  return told(new FST_B24_PORTAL_SUSPENDED(memberId), stated)
+  return withWords(new FST_B24_PORTAL_SUSPENDED(memberId), stated)
 }
 
 export function goneError (stated: StatedError): PortalCallError {
-  return told(new FST_B24_PORTAL_GONE(), stated)
+  return withWords(new FST_B24_PORTAL_GONE(), stated)
 }
 
 export function unavailableError (reason: string): FastifyError {
@@ -42,6 +50,13 @@ export function limitError (method: string, portalCode: string, retryAfterMs: nu
   return Object.assign(new FST_B24_PORTAL_LIMIT(method, portalCode), { portalCode, retryAfterMs })
 }
 
-function told (error: FastifyError, { status, code, description }: StatedError): PortalCallError {
-  return Object.assign(error, { portalCode: code, portalStatus: status, description })
+function withWords (error: FastifyError, { status, code, description, details }: StatedError): PortalCallError {
+  return Object.assign(error, { portalCode: code, portalStatus: status, description, details })
+}
+
+function namesOf (params: object = {}): string {
+  const names = Object.keys(params)
+  if (names.length === 0) return ''
+  const shown = names.slice(0, MOST_NAMES).map(name => name.slice(0, LONGEST_NAME))
+  return ` (parameters: ${shown.join(', ')}${names.length > MOST_NAMES ? ', …' : ''})`
 }

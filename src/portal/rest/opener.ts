@@ -1,7 +1,10 @@
 import { isObject } from '../../is-object.ts'
-import { limitError, unavailableError } from './call-error.ts'
+import { unavailableError } from './call-error.ts'
+import { type AnsweredCall, classify, errorOf, errorOfItem, type PortalAnswer } from './classify-response.ts'
+import { SMALL_BYTES } from './read-answer.ts'
+import { redirectTarget } from './redirect-target.ts'
 import type { RestTransport } from './rest-transport.ts'
-import { judge, type PortalAnswer } from './verdict.ts'
+import { withinTime } from './time-limit.ts'
 
 /** What a portal says of a user who opened the app there. */
 export interface Opener {
@@ -29,7 +32,7 @@ export interface OpenerParts {
 }
 
 const COMMANDS = { profile: 'profile', info: 'app.info' }
-const BUSY_MS = 1_000
+const PATH = 'batch'
 
 /**
  * Makes what asks a portal about the user who opened the app, in one call. The token is not kept yet, so none of the ways
@@ -40,25 +43,34 @@ const BUSY_MS = 1_000
  */
 export function createAskOpener ({ transport, timeoutMs = 5_000 }: OpenerParts): AskOpener {
   return async (question) => {
-    const { memberId, accessToken, clientEndpoint, signal } = question
-    const body = JSON.stringify({ cmd: COMMANDS, halt: 0, auth: accessToken })
-    const answer = await transport.post({ memberId, url: `${clientEndpoint}batch`, body, timeoutMs, signal })
+    const { signal } = question
     const call = { ...question, method: COMMANDS.profile }
-    const remedy = judge(answer, call)
-    if (remedy !== undefined) throw remedy.type === 'wait' ? limitError(call.method, remedy.code, remedy.closedMs ?? BUSY_MS) : remedy.error
-    return readOpener(answer, call)
+    const body = await withinTime({ timeoutMs, signal }, async within => await post(transport, call, within))
+    return readOpener(body, call)
   }
 }
 
-function readOpener ({ status, body }: PortalAnswer, call: OpenerQuestion & { method: string }): Opener {
+/** A portal that takes only https since it was registered is followed, once. */
+async function post (transport: RestTransport, call: OpenerQuestion & AnsweredCall, signal: AbortSignal, isFollowed = false): Promise<unknown> {
+  const { memberId, method, clientEndpoint, accessToken } = call
+  const params = { cmd: COMMANDS, halt: 0 }
+  const answer: PortalAnswer = await transport.post({ memberId, method, url: clientEndpoint + PATH, params, accessToken, signal, maxBytes: SMALL_BYTES })
+  const classified = classify(answer, call)
+  if (classified.type === 'result') return answer.body
+  const target = classified.type === 'redirect' && !isFollowed ? redirectTarget({ clientEndpoint, path: PATH }, classified.location) : undefined
+  if (target === undefined) throw errorOf(classified, method)
+  return await post(transport, { ...call, clientEndpoint: target }, signal, true)
+}
+
+function readOpener (body: unknown, call: AnsweredCall): Opener {
   const batch = at(body, 'result')
   const profile = at(at(batch, 'result'), 'profile')
   if (isObject(profile)) {
     const installed = at(at(at(batch, 'result'), 'info'), 'INSTALLED')
     return { isAdmin: profile['ADMIN'] === true, isInstalled: typeof installed === 'boolean' ? installed : undefined }
   }
-  const remedy = judge({ status, body: at(at(batch, 'result_error'), 'profile') }, call)
-  throw remedy === undefined || remedy.type === 'wait' ? unavailableError('no profile') : remedy.error
+  const refused = at(at(batch, 'result_error'), 'profile')
+  throw refused === undefined ? unavailableError('no profile') : errorOfItem(refused, call)
 }
 
 /** What stands under a key; PHP writes an empty map as a list. */

@@ -1,11 +1,18 @@
-import { setMaxListeners } from 'node:events'
-import { limitError } from './call-error.ts'
-import type { PortalAccess } from '../tokens/portal-access.ts'
-import type { PortalLimits } from '../limits/portal-limits.ts'
-import type { RestTransport } from './rest-transport.ts'
-import type { Tokens } from '../tokens/tokens.ts'
+import { FST_B24_INTERNAL } from '../../errors.ts'
+import { isObject } from '../../is-object.ts'
 import { pause, unlessAborted } from '../../time/unless-aborted.ts'
-import { judge, type PortalAnswer, type Remedy } from './verdict.ts'
+import type { PortalLimits } from '../limits/portal-limits.ts'
+import type { PortalAccess } from '../tokens/portal-access.ts'
+import type { Tokens } from '../tokens/tokens.ts'
+import { limitError } from './call-error.ts'
+import { callerOf, withCaller, type CallerStack } from './caller-stack.ts'
+import { classify, type PortalAnswer, type Recovery } from './classify-response.ts'
+import { followRedirect } from './follow-redirect.ts'
+import { OperatingResets } from './operating-resets.ts'
+import { PortalBlocks } from './portal-blocks.ts'
+import { SMALL_BYTES } from './read-answer.ts'
+import type { RestTransport } from './rest-transport.ts'
+import { withinTime } from './time-limit.ts'
 
 /** One call of a method, by whoever it is made. */
 export interface PortalCall {
@@ -15,11 +22,12 @@ export interface PortalCall {
   path: string
   /** What the method is given, without a token. */
   params: object
+  /** Longest that it may take as a whole, ms: waits and further attempts too. */
   timeoutMs: number
   signal?: AbortSignal | undefined
   /** More headers of the request, by their names in small letters. */
   headers?: Readonly<Record<string, string>> | undefined
-  /** Largest answer in bytes, unpacked. @default 1048576 */
+  /** Largest answer in bytes, unpacked; 8 MB at most. @default 1048576, and 65536 for methods whose answers are short */
   maxBytes?: number | undefined
   /** What `begin` gave for this call. */
   start?: CallStart | undefined
@@ -32,10 +40,12 @@ export interface CallStart {
   waitMs: Promise<number>
   /** When to wait no more, on the clock of `performance.now()`. */
   waitEnd: number
+  /** Who makes the call. */
+  caller: CallerStack
 }
 
 /** What calls need of the tokens. */
-export type CallTokens = Pick<Tokens, 'access' | 'renew' | 'replace' | 'suspend' | 'resume' | 'locate'>
+export type CallTokens = Pick<Tokens, 'access' | 'renew' | 'replace' | 'suspend' | 'resume' | 'locate' | 'move'>
 
 export interface PortalCallsParts {
   tokens: CallTokens
@@ -43,6 +53,7 @@ export interface PortalCallsParts {
   transport: RestTransport
   /** Longest that a call waits for its portal's limits, ms. @default 5000 */
   mostWaitMs?: number | undefined
+  blocks?: PortalBlocks | undefined
 }
 
 export interface Answered {
@@ -55,38 +66,49 @@ export interface Answered {
 const REPEATS_MS = [200, 600]
 /** Not `event.offline.get` and the like, which take away what they read. */
 const READS = /(?<!\.offline|\.event)\.(get|list|getlist|fields|count)$|^(app\.info|profile|scope|methods|events|server\.time)$/
+const SHORT_ANSWERS = /^(app\.info|profile|scope|server\.time|event\.(get|bind|unbind))$/
 /** Where waiting does not help, calls are only made worse by more of them. */
 const MOST_WAITS = 5
+const MOST_REDIRECTS = 2
 const NEXT_TRY_MS = 1_000
+/** How long a method is closed whose time is used up where nothing says it, ms: Bitrix24 adds it up by the minute. */
+const CLOSED_MS = 60_000
 
 /** What Bitrix24 would have said. */
 const CODES = { bucket: 'QUERY_LIMIT_EXCEEDED', method: 'OPERATION_TIME_LIMIT' }
 
 /** What was tried for one call, with the pair that it is at. */
-interface Course {
-  call: PortalCall
+interface CallState {
+  call: PortalCall & { signal: AbortSignal }
   access: PortalAccess
   waitEnd: number
-  remedies: Remedy['type'][]
+  tried: Array<Recovery['type']>
 }
 
 /** Makes calls to portals: with a token that is good, within the portal's limits, and again where that helps and does no harm. */
 export class PortalCalls {
   readonly #parts: PortalCallsParts
   readonly #mostWaitMs: number
+  readonly #resets = new OperatingResets()
+  readonly #blocks: PortalBlocks
 
   constructor (parts: PortalCallsParts) {
     this.#parts = parts
     this.#mostWaitMs = parts.mostWaitMs ?? 5_000
+    this.#blocks = parts.blocks ?? new PortalBlocks()
   }
 
-  /** Reads the token and reserves a place for a call that is about to be made: what its maker does until then takes no time of its own. */
+  /**
+   * Reads the token and reserves a place for a call that is about to be made: what its maker does until then takes no time of its own. Who
+   * calls this function stands in the stack of the call's error.
+   */
   begin (memberId: string, method: string): CallStart {
     const mostMs = this.#mostWaitMs
     const start: CallStart = {
       access: this.#parts.tokens.access(memberId),
       waitMs: this.#reserve({ memberId, method }, mostMs),
-      waitEnd: performance.now() + mostMs
+      waitEnd: performance.now() + mostMs,
+      caller: callerOf(this.begin)
     }
     for (const read of [start.access, start.waitMs]) read.catch(() => {})
     return start
@@ -95,83 +117,108 @@ export class PortalCalls {
   /**
    * Resolves with the answer of a call that succeeded. Rejects with the reason of `signal` when that aborts.
    *
-   * @throws FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, and as `Tokens.access`
+   * @throws FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS,
+   * FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_PARAMS, and as `Tokens.access`
    */
   async make (call: PortalCall): Promise<Answered> {
-    const { memberId, method, signal, start = this.begin(memberId, method) } = call
-    // As many listeners as calls under way are no leak, of which Node would warn from the eleventh on.
-    if (signal !== undefined) setMaxListeners(0, signal)
-    const [access, waitMs] = await unlessAborted(Promise.all([start.access, start.waitMs]), signal)
-    await pause(waitMs, signal)
-    const course: Course = { call, access, waitEnd: start.waitEnd, remedies: [] }
-    for (;;) {
-      const answer = await this.#post(course)
-      const remedy = judge(answer, { ...course.access, method: call.method })
-      if (remedy === undefined) {
-        const { access } = course
-        // Nobody waits for it.
-        if (access.isOnTrial) this.#parts.tokens.resume(access)
-        return { answer, access }
-      }
-      await this.#apply(remedy, course)
-      await pause(await unlessAborted(this.#reserve(call, course.waitEnd - performance.now()), signal), signal)
+    const { memberId, method, timeoutMs, signal, start = this.begin(memberId, method) } = call
+    try {
+      return await withinTime({ timeoutMs, signal }, async within => await this.#make({ ...call, signal: within }, start))
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw withCaller(coded(error), start.caller)
     }
   }
 
-  async #post ({ call: { memberId, path, params, timeoutMs, signal, headers, maxBytes }, access }: Course): Promise<PortalAnswer> {
-    const body = JSON.stringify({ ...params, auth: access.accessToken })
-    return await this.#parts.transport.post({ memberId, url: access.clientEndpoint + path, body, timeoutMs, signal, headers, maxBytes })
+  async #make (call: CallState['call'], start: CallStart): Promise<Answered> {
+    const { memberId, method, signal } = call
+    const blocked = this.#blocks.errorFor(memberId, method)
+    if (blocked !== undefined) throw blocked
+    const [access, waitMs] = await unlessAborted(Promise.all([start.access, start.waitMs]), signal)
+    await pause(waitMs, signal)
+    const state: CallState = { call, access, waitEnd: start.waitEnd, tried: [] }
+    for (;;) {
+      const answer = await this.#post(state)
+      const { access } = state
+      const { memberId, domain, accessToken } = access
+      const classified = classify(answer, { memberId, domain, accessToken, method, params: call.params })
+      if (classified.type === 'result') return this.#succeeded(answer, state)
+      await this.#recover(classified, state)
+      await pause(await unlessAborted(this.#reserve(call, state.waitEnd - performance.now()), signal), signal)
+    }
+  }
+
+  async #post ({ call, access }: CallState): Promise<PortalAnswer> {
+    const { memberId, method, path, params, signal, headers, maxBytes } = call
+    return await this.#parts.transport.post({
+      memberId,
+      method,
+      url: access.clientEndpoint + path,
+      params,
+      accessToken: access.accessToken,
+      signal,
+      headers,
+      maxBytes: maxBytes ?? (SHORT_ANSWERS.test(method.toLowerCase()) ? SMALL_BYTES : undefined)
+    })
+  }
+
+  #succeeded (answer: PortalAnswer, { access, call: { memberId, method } }: CallState): Answered {
+    // Nobody waits for it.
+    if (access.isOnTrial) this.#parts.tokens.resume(access)
+    if (isObject(answer.body)) this.#resets.note(memberId, method, answer.body['time'])
+    this.#blocks.clear(memberId, method)
+    return { answer, access }
   }
 
   /** Does what makes another attempt worth while, or fails. */
-  async #apply (remedy: Remedy, course: Course): Promise<void> {
-    const { tokens, limits } = this.#parts
-    const { call: { memberId, method, signal }, access, remedies } = course
-    const before = remedies.filter(type => type === remedy.type).length
-    remedies.push(remedy.type)
-    switch (remedy.type) {
-      case 'wait': {
-        const { code, closedMs } = remedy
-        await unlessAborted(closedMs === undefined ? limits.fill(memberId) : limits.close(memberId, method.toLowerCase(), closedMs), signal)
-        if (before >= MOST_WAITS) throw limitError(method, code, closedMs ?? NEXT_TRY_MS)
-        return
+  async #recover (recovery: Recovery, state: CallState): Promise<void> {
+    const { tokens } = this.#parts
+    const { call: { memberId, method, signal }, access, tried } = state
+    const before = tried.filter(type => type === recovery.type).length
+    tried.push(recovery.type)
+    switch (recovery.type) {
+      case 'limit': return await this.#wait(recovery, state, before)
+      case 'blocked': {
+        const { code: reason, scope, waitMs: retryAfterMs } = recovery
+        this.#blocks.add(scope, { memberId, reason, method, retryAfterMs })
+        throw limitError(method, reason, retryAfterMs)
       }
       case 'renew': {
-        if (before === 0) course.access = await unlessAborted(tokens.renew(access), signal)
-        else if (remedy.last !== undefined) await this.#apply(remedy.last, course)
-        else throw remedy.error
+        if (before === 0) state.access = await unlessAborted(tokens.renew(access), signal)
+        else if (recovery.last !== undefined) await this.#recover(recovery.last, state)
+        else throw recovery.error
         return
       }
       case 'replace': {
-        const next = await unlessAborted(tokens.replace(access, remedy.error.portalCode), signal)
-        if (next === undefined) throw remedy.error
-        course.access = next
-        course.remedies = []
+        const next = await unlessAborted(tokens.replace(access, recovery.error.portalCode), signal)
+        if (next === undefined) throw recovery.error
+        state.access = next
+        state.tried = []
         return
       }
-      case 'suspend': {
-        await unlessAborted(tokens.suspend(access, { reason: remedy.reason, error: remedy.error.portalCode }), signal)
-        throw remedy.error
+      case 'suspended': {
+        await unlessAborted(tokens.suspend(access, { reason: recovery.reason, error: recovery.error.portalCode }), signal)
+        throw recovery.error
       }
-      case 'locate': {
-        course.access = await unlessAborted(tokens.locate(access).catch(async () => await this.#relocate(access)), signal)
-        if (before > 0 || course.access.clientEndpoint === access.clientEndpoint) throw remedy.error
+      case 'redirect': {
+        if (before >= MOST_REDIRECTS) throw recovery.error
+        state.access = await unlessAborted(followRedirect(tokens, recovery, access, state.call.path), signal)
         return
       }
-      case 'repeat': {
-        const ms = READS.test(method.toLowerCase()) ? REPEATS_MS[before] : undefined
-        if (ms === undefined) throw remedy.error
+      case 'unusable': {
+        const ms = recovery.isTransient && READS.test(method.toLowerCase()) ? REPEATS_MS[before] : undefined
+        if (ms === undefined) throw recovery.error
         return await pause(ms * (0.5 + Math.random()), signal)
       }
-      case 'fail': throw remedy.error
+      case 'error': throw recovery.error
     }
   }
 
-  /** The OAuth server answers no token whose hour is over. It tells the address with a new one, unless that was made before the portal moved. */
-  async #relocate (access: PortalAccess): Promise<PortalAccess> {
-    const { tokens } = this.#parts
-    const renewed = await tokens.renew(access)
-    return renewed.clientEndpoint === access.clientEndpoint ? await tokens.locate(renewed) : renewed
+  async #wait ({ code, scope, waitMs }: Recovery & { type: 'limit' }, { call: { memberId, method, signal } }: CallState, before: number): Promise<void> {
+    const { limits } = this.#parts
+    const closedMs = scope === 'portal' ? undefined : waitMs ?? this.#resets.waitMs(memberId, method) ?? CLOSED_MS
+    await unlessAborted(closedMs === undefined ? limits.fill(memberId) : limits.close(memberId, method.toLowerCase(), closedMs), signal)
+    if (before >= MOST_WAITS) throw limitError(method, code, closedMs ?? NEXT_TRY_MS)
   }
 
   /** Reserves a place at the portal. @returns how long to wait for it, ms */
@@ -180,4 +227,10 @@ export class PortalCalls {
     if (reservation.status === 'reserved') return reservation.waitMs
     throw limitError(method, CODES[reservation.full], reservation.retryAfterMs)
   }
+}
+
+/** What has no code of ours is a mistake of ours; it goes along as the cause. */
+function coded (error: unknown): unknown {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' && code.startsWith('FST_B24_') ? error : new FST_B24_INTERNAL({ cause: error })
 }

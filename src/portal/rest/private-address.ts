@@ -1,42 +1,167 @@
-import { BlockList, isIP, SocketAddress } from 'node:net'
+import { BlockList, isIP, isIPv4, SocketAddress } from 'node:net'
 
-const PRIVATE = new BlockList()
-for (const [network, prefix] of [
-  ['0.0.0.0', 8], ['10.0.0.0', 8], ['100.64.0.0', 10], ['127.0.0.0', 8], ['169.254.0.0', 16], ['172.16.0.0', 12], ['192.0.0.0', 24],
-  ['192.168.0.0', 16], ['198.18.0.0', 15], ['224.0.0.0', 4], ['240.0.0.0', 4]
-] as const) PRIVATE.addSubnet(network, prefix, 'ipv4')
-for (const [network, prefix] of [
-  ['::', 127], ['64:ff9b::', 96], ['64:ff9b:1::', 48], ['2002::', 16], ['fc00::', 7], ['fe80::', 10], ['fec0::', 10], ['ff00::', 8]
-] as const) PRIVATE.addSubnet(network, prefix, 'ipv6')
-
-/** How a server that has IPv6 alone sees an address of IPv4 (RFC 6052), in the last 32 bits. */
-const TRANSLATED = /^64:ff9b::(?:(?:([\da-f]{1,4}):)?([\da-f]{1,4}))?$/
+/** `true`: all of them; or a list of networks, such as `10.0.0.0/8`, and of single addresses. */
+export type AllowedNetworks = boolean | readonly string[]
 
 /**
- * Tells whether a URL names an address inside the server's own networks: loopback, private, link-local. Names are judged
- * by what they say, not by what they resolve to.
+ * Addresses that are not of the public internet.
+ *
+ * @see https://www.iana.org/assignments/iana-ipv4-special-registry
+ * @see https://www.iana.org/assignments/iana-ipv6-special-registry
  */
+const SPECIAL = listOf([
+  '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24', '192.31.196.0/24',
+  '192.52.193.0/24', '192.88.99.0/24', '192.168.0.0/16', '192.175.48.0/24', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4',
+  '240.0.0.0/4',
+  // Azure's own server, in the middle of the public addresses.
+  '168.63.129.16',
+  '2001::/23', '2001:db8::/32', '2002::/16', '2620:4f:8000::/48', '3fff::/20'
+])
+/** Where all public addresses of IPv6 are. */
+const PUBLIC_6 = listOf(['2000::/3'])
+/** What no option allows: links, and the servers that tell a cloud's machines their credentials. */
+const NEVER = listOf([
+  '169.254.0.0/16', 'fe80::/10', '168.63.129.16', '100.100.100.200', '192.0.0.192', 'fd00:ec2::/32', 'fd20:ce::254', 'fd00:42::42'
+])
+const NEVER_NAMES = /^(metadata(\.google\.internal|\.azure\.internal|\.goog)?|instance-data(\.ec2\.internal)?)$/
+const OWN_NAMES = /(^|\.)(localhost|local|lan|internal|home\.arpa)$/
+
+/** Keeps requests, and the tokens in them, away from where they do not belong. */
+export class AddressGuard {
+  readonly #allowed: boolean
+  readonly #networks: BlockList | undefined
+
+  constructor (allowed: AllowedNetworks) {
+    this.#allowed = allowed === true
+    this.#networks = typeof allowed === 'boolean' || allowed.length === 0 ? undefined : listOf(allowed)
+  }
+
+  /** Whether a URL may not be asked at all. Names are judged by what they say, not by what they resolve to. */
+  refusesUrl (url: string): boolean {
+    const host = hostOf(url)
+    if (isIP(host) !== 0) return this.refusesIp(host)
+    return NEVER_NAMES.test(host) || (isOwnName(host) && !this.#allowed && this.#networks === undefined)
+  }
+
+  /** Whether an address that a name resolved to may not be connected to; what is no address may not. */
+  refusesIp (address: string): boolean {
+    const ip = bareIp(address)
+    return isIP(ip) === 0 || isNever(ip) || (isSpecial(ip) && !this.#allows(ip))
+  }
+
+  /** Whether an address is one of the own networks, and allowed: tokens may go there without https. */
+  coversIp (address: string): boolean {
+    const ip = bareIp(address)
+    return isIP(ip) !== 0 && !isNever(ip) && isSpecial(ip) && this.#allows(ip)
+  }
+
+  /** As `coversIp`; `undefined` where the URL has a name that must be resolved first. */
+  coversUrl (url: string): boolean | undefined {
+    if (!this.#allowed && this.#networks === undefined) return false
+    const host = hostOf(url)
+    return isIP(host) === 0 ? undefined : this.coversIp(host)
+  }
+
+  #allows (ip: string): boolean {
+    return this.#allowed || (this.#networks !== undefined && [ip, embedded(ip)].some(each => each !== undefined && isIn(this.#networks as BlockList, each)))
+  }
+}
+
+const CLOSED = new AddressGuard(false)
+
+/** Returns whether a URL names an address inside the server's own networks: loopback, private, link-local. */
 export function isPrivateAddress (url: string): boolean {
-  const host = new URL(url).hostname.replace(/^\[|[\].]$/g, '')
-  if (isIP(host) === 0) return !host.includes('.') || /(^|\.)(localhost|local|lan|internal|home\.arpa)$/.test(host)
-  return isPrivate(host)
+  return CLOSED.refusesUrl(url)
 }
 
-/** Tells whether what a name resolved to is an address inside the server's own networks, or no address at all. */
+/** Returns whether what a name resolved to is an address inside the server's own networks, or no address at all. */
 export function isPrivateResolved (address: string): boolean {
-  const ip = address.replace(/%.*$/, '')
-  const family = isIP(ip)
-  return family === 0 || isPrivate(family === 6 ? translated(ip) : ip)
+  return CLOSED.refusesIp(address)
 }
 
-function isPrivate (ip: string): boolean {
-  return PRIVATE.check(ip, isIP(ip) === 4 ? 'ipv4' : 'ipv6')
+/** Returns whether a text is an address, or a network such as `10.0.0.0/8`. */
+export function isNetwork (text: unknown): text is string {
+  if (typeof text !== 'string') return false
+  const [ip = '', prefix, ...more] = text.split('/')
+  const bits = isIPv4(ip) ? 32 : 128
+  return isIP(ip) !== 0 && !ip.includes('%') && more.length === 0 && (prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits))
 }
 
-/** The address of IPv4 behind one of IPv6, or that one itself. */
-function translated (ip: string): string {
+/** Returns whether a host name is one that no public name ends like. */
+export function isOwnName (host: string): boolean {
+  return !host.includes('.') || OWN_NAMES.test(host)
+}
+
+export function hostOf (url: string): string {
+  return new URL(url).hostname.replace(/^\[|[\].]$/g, '')
+}
+
+function listOf (networks: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const network of networks) {
+    const [ip = '', prefix] = network.split('/')
+    const family = isIPv4(ip) ? 'ipv4' : 'ipv6'
+    if (prefix === undefined) list.addAddress(ip, family)
+    else list.addSubnet(ip, Number(prefix), family)
+  }
+  return list
+}
+
+function isIn (list: BlockList, ip: string): boolean {
+  return list.check(ip, isIPv4(ip) ? 'ipv4' : 'ipv6')
+}
+
+function isNever (ip: string): boolean {
+  const inner = embedded(ip)
+  return isIn(NEVER, ip) || (inner !== undefined && isIn(NEVER, inner))
+}
+
+function isSpecial (ip: string): boolean {
+  if (isIPv4(ip)) return isIn(SPECIAL, ip)
+  const groups = groupsOf(ip)
+  // An address of IPv4, as this server or a translator (RFC 6052) writes it.
+  if (isMapped(groups) || isTranslated(groups)) return isIn(SPECIAL, lastOf(groups))
+  return !isIn(PUBLIC_6, ip) || isIn(SPECIAL, ip)
+}
+
+/** The address of IPv4 in one of IPv6: mapped, compatible, translated, or of a 6to4 router. */
+function embedded (ip: string): string | undefined {
+  if (isIPv4(ip)) return undefined
+  const groups = groupsOf(ip)
+  if (groups[0] === 0x2002) return dotted(groups[1] as number, groups[2] as number)
+  return isMapped(groups) || isTranslated(groups) || groups.slice(0, 6).every(group => group === 0) ? lastOf(groups) : undefined
+}
+
+function isMapped (groups: readonly number[]): boolean {
+  return groups[5] === 0xffff && groups.slice(0, 5).every(group => group === 0)
+}
+
+function isTranslated (groups: readonly number[]): boolean {
+  return groups[0] === 0x64 && groups[1] === 0xff9b && groups.slice(2, 6).every(group => group === 0)
+}
+
+function lastOf (groups: readonly number[]): string {
+  return dotted(groups[6] as number, groups[7] as number)
+}
+
+function dotted (high: number, low: number): string {
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+}
+
+/** The eight numbers of an address of IPv6. */
+function groupsOf (ip: string): number[] {
+  const [head = '', tail] = hexadecimal(ip).split('::')
+  const parse = (text: string) => text === '' ? [] : text.split(':').map(group => Number.parseInt(group, 16))
+  const [left, right] = [parse(head), parse(tail ?? '')]
+  return tail === undefined ? left : [...left, ...Array<number>(8 - left.length - right.length).fill(0), ...right]
+}
+
+/** Without the dots that the end of an address may be written with. */
+function hexadecimal (ip: string): string {
   const { address } = new SocketAddress({ address: ip, family: 'ipv6' })
-  const [isTranslated, high = '0', low = '0'] = TRANSLATED.exec(address) ?? []
-  if (isTranslated === undefined) return address
-  return [high, low].flatMap(group => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255]).join('.')
+  return address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_all, a, b, c, d) => `${(Number(a) << 8 | Number(b)).toString(16)}:${(Number(c) << 8 | Number(d)).toString(16)}`)
+}
+
+function bareIp (address: string): string {
+  return address.replace(/%.*$/, '')
 }

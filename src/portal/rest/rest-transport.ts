@@ -1,103 +1,154 @@
-import { promisify } from 'node:util'
-import { gunzip } from 'node:zlib'
-import type { Agent } from 'undici'
-import { FST_B24_PRIVATE_ADDRESS } from '../../errors.ts'
-import { withinLimits } from '../../time/within-limits.ts'
-import { PRIVATE_ADDRESS, publicLookup, type Resolve } from './address-guard.ts'
+import type { Agent, Dispatcher } from 'undici'
+import { FST_B24_INSECURE_ADDRESS, FST_B24_INVALID_PARAMS, FST_B24_PRIVATE_ADDRESS } from '../../errors.ts'
+import type { HttpDispatcher } from '../../http-dispatcher.ts'
+import { unlessAborted } from '../../time/unless-aborted.ts'
+import { coveredLookup, INSECURE_ADDRESS, PRIVATE_ADDRESS, publicLookup, type Resolve } from './address-guard.ts'
 import { unavailableError } from './call-error.ts'
-import { isPrivateAddress } from './private-address.ts'
-import type { PortalAnswer } from './verdict.ts'
+import type { PortalAnswer } from './classify-response.ts'
+import { AddressGuard, type AllowedNetworks } from './private-address.ts'
+import { MAX_BYTES, readAnswer } from './read-answer.ts'
+import { ReadBudget } from './read-budget.ts'
 
 export interface TransportOptions {
-  allowPrivateNetworks: boolean
+  allowPrivateNetworks: AllowedNetworks
   /** @default that of node:dns */
   resolve?: Resolve | undefined
+  /** Sends what is sent; its owner closes it. @default agents of undici that connect to no private address */
+  dispatcher?: HttpDispatcher | undefined
+  budget?: ReadBudget | undefined
 }
 
 export interface RestPost {
   memberId: string
+  method: string
   url: string
-  body: string
-  timeoutMs: number
-  signal: AbortSignal | undefined
+  /** A list is sent as it is, with the token in a header. */
+  params: object
+  accessToken: string
+  signal: AbortSignal
   /** More headers, by their names in small letters. */
   headers?: Readonly<Record<string, string>> | undefined
   /** Largest answer in bytes, unpacked. @default 1048576 */
   maxBytes?: number | undefined
 }
 
+/** `public`: whatever is not refused. `covered`: allowed addresses of the own networks alone. */
+type Reach = 'public' | 'covered'
+
 /** Shorter than servers keep an idle connection: a call on one that is just being closed would fail. */
 const IDLE_MS = 4_000
-/** Parsed, it may take fifteen times as much. */
-const LARGEST_ANSWER = 8 * 1024 * 1024
+const CONNECT_MS = 3_000
 const HEADERS = { 'content-type': 'application/json', accept: 'application/json', 'accept-encoding': 'gzip' }
 
-const unzip = promisify(gunzip)
-
-/** Posts to portals: no redirect is followed, no proxy used, and no private address reached unless that is allowed. */
+/**
+ * Posts to portals: no redirect is followed, no private address reached unless that is allowed, and no token sent in clear text but to
+ * allowed addresses of the own networks.
+ */
 export class RestTransport {
-  readonly #isOpen: boolean
-  readonly #resolve: Resolve | undefined
-  #agent: Promise<Agent> | undefined
+  readonly #guard: AddressGuard
+  readonly #options: TransportOptions
+  readonly #budget: ReadBudget
+  readonly #agents = new Map<Reach, Promise<Dispatcher>>()
 
-  constructor ({ allowPrivateNetworks, resolve }: TransportOptions) {
-    this.#isOpen = allowPrivateNetworks
-    this.#resolve = resolve
+  constructor (options: TransportOptions) {
+    this.#guard = new AddressGuard(options.allowPrivateNetworks)
+    this.#options = options
+    this.#budget = options.budget ?? new ReadBudget()
   }
 
   /**
-   * Posts JSON. Rejects with the reason of `signal` when that aborts.
+   * Posts JSON with the token in it. Rejects with the reason of `signal` when that aborts.
    *
-   * @throws FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS
+   * A portal that is not reached by https is asked without token and parameters, whether it redirects to where it is.
+   *
+   * @throws FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS, FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_PARAMS
    */
-  async post ({ memberId, url, body, timeoutMs, signal, headers }: RestPost): Promise<PortalAnswer> {
-    if (!this.#isOpen && isPrivateAddress(url)) throw new FST_B24_PRIVATE_ADDRESS(memberId)
-    signal?.throwIfAborted()
-    const agent = await (this.#agent ??= this.#open())
-    return await withinLimits({ timeoutMs, signal }, async (within) => {
-      try {
-        const { origin, pathname, search } = new URL(url)
-        const answer = await agent.request({ origin, path: pathname + search, method: 'POST', headers: { ...headers, ...HEADERS }, body, signal: within })
-        const isZipped = answer.headers['content-encoding'] === 'gzip'
-        return { status: answer.statusCode, headers: answer.headers, body: parse(isZipped ? await unzipped(await answer.body.arrayBuffer()) : await answer.body.text()) }
-      } catch (error) {
-        signal?.throwIfAborted()
-        // Nothing of that error goes on: it may hold the request, and with it the token.
-        const { code = 'no answer' } = error as { code?: string }
-        if (code === PRIVATE_ADDRESS) throw new FST_B24_PRIVATE_ADDRESS(memberId)
-        throw unavailableError(within.aborted ? `no answer within ${timeoutMs} ms` : code)
-      }
-    })
+  async post (post: RestPost): Promise<PortalAnswer> {
+    const { url, memberId } = post
+    if (this.#guard.refusesUrl(url)) throw new FST_B24_PRIVATE_ADDRESS(memberId)
+    const isTrusted = url.startsWith('https:') || this.#guard.coversUrl(url)
+    if (isTrusted === true) return await this.#send(post, 'public', bodyOf(post))
+    // Who resolves names elsewhere cannot tell.
+    if (isTrusted === undefined && this.#options.dispatcher === undefined) {
+      const answer = await this.#send(post, 'covered', bodyOf(post)).catch((error: unknown) => {
+        if (!(error instanceof FST_B24_INSECURE_ADDRESS)) throw error
+        return undefined
+      })
+      if (answer !== undefined) return answer
+    }
+    const answer = await this.#send(post, 'public', '{}')
+    if (answer.status < 300 || answer.status > 399) throw new FST_B24_INSECURE_ADDRESS(memberId)
+    return answer
   }
 
   /** Ends all connections. */
   async close (): Promise<void> {
-    await (await this.#agent)?.destroy()
+    if (this.#options.dispatcher !== undefined) return
+    await Promise.all([...this.#agents.values()].map(async agent => await (await agent).destroy()))
+  }
+
+  async #send (post: RestPost, reach: Reach, body: string): Promise<PortalAnswer> {
+    const { memberId, method, url, signal, maxBytes = MAX_BYTES } = post
+    signal.throwIfAborted()
+    const agent = await this.#agentFor(reach)
+    try {
+      const { origin, pathname, search } = new URL(url)
+      const request = agent.request({ origin, path: pathname + search, method: 'POST', headers: headersOf(post, body), body, signal })
+      // As long as undici connects, it obeys no signal.
+      const answer = await unlessAborted(request, signal)
+      return await readAnswer(answer, { memberId, method, maxBytes, budget: this.#budget, signal })
+    } catch (error) {
+      signal.throwIfAborted()
+      throw failureOf(error, memberId)
+    }
   }
 
   /** Not loaded before the first call. */
-  async #open (): Promise<Agent> {
-    const { Agent } = await import('undici')
-    return new Agent({
+  #agentFor (reach: Reach): Promise<Dispatcher> {
+    const known = this.#agents.get(reach) ?? this.#open(reach)
+    this.#agents.set(reach, known)
+    return known
+  }
+
+  async #open (reach: Reach): Promise<Dispatcher> {
+    const undici = await import('undici')
+    const { dispatcher, resolve } = this.#options
+    if (dispatcher !== undefined) return dispatcherOf(dispatcher, undici.Dispatcher)
+    return new undici.Agent({
       keepAliveTimeout: IDLE_MS,
       keepAliveMaxTimeout: IDLE_MS,
       // One time bounds the whole: who sends a byte now and then would meet neither of these.
       headersTimeout: 0,
       bodyTimeout: 0,
-      maxResponseSize: LARGEST_ANSWER,
-      connect: this.#isOpen ? {} : { lookup: publicLookup(this.#resolve) }
-    })
+      connect: { timeout: CONNECT_MS, lookup: reach === 'public' ? publicLookup(resolve, this.#guard) : coveredLookup(this.#guard, resolve) }
+    }) satisfies Agent
   }
 }
 
-async function unzipped (content: ArrayBuffer): Promise<string> {
-  return (await unzip(content, { maxOutputLength: LARGEST_ANSWER })).toString()
+/** One of another version of undici, such as that in Node.js, may lack `request`. */
+function dispatcherOf (given: HttpDispatcher, Base: typeof Dispatcher): Dispatcher {
+  const dispatcher = given as unknown as Dispatcher
+  return typeof dispatcher.request === 'function' ? dispatcher : { request: Base.prototype.request.bind(dispatcher) } as Dispatcher
 }
 
-function parse (text: string): unknown {
+function bodyOf ({ params, accessToken, method }: RestPost): string {
   try {
-    return JSON.parse(text)
+    return JSON.stringify(Array.isArray(params) ? params : { ...params, auth: accessToken })
   } catch {
-    return undefined
+    throw new FST_B24_INVALID_PARAMS(method, 'they cannot be written as JSON')
   }
+}
+
+function headersOf ({ params, accessToken, headers }: RestPost, body: string): Record<string, string> {
+  if (body === '{}') return HEADERS
+  return { ...headers, ...HEADERS, ...(Array.isArray(params) && { authorization: `Bearer ${accessToken}` }) }
+}
+
+/** Nothing of the error goes on but its code: it may hold the request, and with it the token. */
+function failureOf (error: unknown, memberId: string): Error {
+  const { code } = error as { code?: unknown }
+  if (code === PRIVATE_ADDRESS) return new FST_B24_PRIVATE_ADDRESS(memberId)
+  if (code === INSECURE_ADDRESS) return new FST_B24_INSECURE_ADDRESS(memberId)
+  if (typeof code === 'string' && code.startsWith('FST_B24_')) return error as Error
+  return unavailableError(typeof code === 'string' ? code : 'no answer')
 }

@@ -4,6 +4,7 @@ import { CallContext } from './call-context.ts'
 import { callError } from './call-error.ts'
 import { listPages, type WalkOptions } from './list-pages.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
+import type { PortalBlocks } from './portal-blocks.ts'
 import { PortalCalls, type CallTokens } from './portal-calls.ts'
 import type { PortalLimits } from '../limits/portal-limits.ts'
 import type { RestTransport } from './rest-transport.ts'
@@ -56,6 +57,7 @@ export interface RestParts {
   transport: RestTransport
   /** Longest that a call waits for its portal's limits, ms. @default 5000 */
   mostWaitMs?: number | undefined
+  blocks?: PortalBlocks | undefined
   /** Clients that are kept for their next call. @default 500 */
   mostClients?: number | undefined
 }
@@ -73,9 +75,9 @@ export class PortalRest implements Rest {
   /** The one that was used last is the last. */
   readonly #clients = new Map<string, SdkClient>()
 
-  constructor ({ tokens, limits, transport, mostWaitMs, mostClients = 500 }: RestParts) {
+  constructor ({ tokens, limits, transport, mostWaitMs, blocks, mostClients = 500 }: RestParts) {
     this.#tokens = tokens
-    this.#calls = new PortalCalls({ tokens, limits, transport, mostWaitMs })
+    this.#calls = new PortalCalls({ tokens, limits, transport, mostWaitMs, blocks })
     this.#mostClients = mostClients
   }
 

@@ -37,6 +37,7 @@ export interface TokenTimes {
   graceMs: number
 }
 
+const MOVE_PATIENCE_MS = 3_000
 const TIMES: TokenTimes = { lockMs: 5_000, waitMs: 10_000, graceMs: 2_000 }
 
 /** The tokens to act on portals with. A pair is refreshed when it is needed, by one process at a time. */
@@ -119,6 +120,14 @@ export class Tokens {
     const isNews = known.clientEndpoint !== access.clientEndpoint || known.domain !== access.domain
     const { domain, clientEndpoint } = isNews ? known : await this.#ask(known, access.accessToken)
     return { ...access, domain, clientEndpoint }
+  }
+
+  /** The same token with another address of the same host, to which the portal redirects: kept, where the store takes it. */
+  async move (access: PortalAccess, clientEndpoint: string): Promise<PortalAccess> {
+    const { memberId, clientEndpoint: from } = access
+    const limits = { patienceMs: MOVE_PATIENCE_MS, signal: this.#end.signal }
+    await this.#keepWord(access, this.#record.write(memberId, { type: 'moved', from, clientEndpoint }, limits).then(() => {}))
+    return { ...access, clientEndpoint }
   }
 
   /** Refreshes the pair of one user, unless that was done since `before`, ms since the epoch, or another is at it. @throws as `access` */

@@ -13,7 +13,7 @@ import { transportOf } from '../../helpers/transport.ts'
 const question = (clientEndpoint: string, accessToken = secret(), signal = new AbortController().signal) => ({
   memberId: 'a', domain: 'acme.bitrix24.com', clientEndpoint, accessToken, signal
 })
-const ask = createAskOpener({ transport: transportOf(t), timeoutMs: 500 })
+const ask = createAskOpener({ transport: transportOf(t), timeoutMs: 2_000 })
 
 /** A portal that answers so. */
 async function portalThat (t: Test, answers: RequestListener): Promise<string> {
@@ -55,11 +55,11 @@ t.test('an answer that says nothing is an error, without the token', async t => 
     ['another JSON', answering('[1]'), 'FST_B24_PORTAL_UNAVAILABLE'],
     ['an empty batch', answering({ result: { result: [], result_error: [] } }), 'FST_B24_PORTAL_UNAVAILABLE'],
     ['a profile that is refused', answering({ result: { result: [], result_error: { profile: { error: 'insufficient_scope' } } } }), 'FST_B24_PORTAL_CALL'],
-    ['a profile that is not to be had now', answering({ result: { result: [], result_error: { profile: { error: 'QUERY_LIMIT_EXCEEDED' } } } }), 'FST_B24_PORTAL_UNAVAILABLE'],
+    ['a profile that is not to be had now', answering({ result: { result: [], result_error: { profile: { error: 'QUERY_LIMIT_EXCEEDED' } } } }), 'FST_B24_PORTAL_LIMIT'],
     ['a full bucket', answering({ error: 'QUERY_LIMIT_EXCEEDED' }, 503), 'FST_B24_PORTAL_LIMIT'],
     ['a closed method', answering({ error: 'OPERATION_TIME_LIMIT' }, 429), 'FST_B24_PORTAL_LIMIT'],
     ['a redirect, which is not followed', (_request, response) => { response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end() }, 'FST_B24_PORTAL_UNAVAILABLE'],
-    ['an endless answer', (_request, response) => { setInterval(() => response.write('x'.repeat(50_000)), 1).unref() }, 'FST_B24_PORTAL_UNAVAILABLE'],
+    ['an endless answer', (_request, response) => { setInterval(() => response.write('x'.repeat(50_000)), 1).unref() }, 'FST_B24_ANSWER_TOO_LARGE'],
     ['an answer that breaks off', (_request, response) => { response.write('{"result":', () => response.destroy()) }, 'FST_B24_PORTAL_UNAVAILABLE'],
     ['no answer', () => {}, 'FST_B24_PORTAL_UNAVAILABLE']
   ]

@@ -122,18 +122,17 @@ t.test('what is said of a call, a user\'s rights or a moment says nothing of the
     [stated(403, 'WRONG_LICENSE', 'Your plan does not have it'), 'FST_B24_PORTAL_CALL'],
     [stated(403, 'WRONG_AUTH_TYPE'), 'FST_B24_PORTAL_CALL'],
     [stated(403, 'insufficient_scope'), 'FST_B24_PORTAL_CALL'],
-    [stated(401, 'METHOD_CONFIRM_WAITING'), 'FST_B24_PORTAL_CALL'],
     [stated(403, 'METHOD_CONFIRM_DENIED'), 'FST_B24_PORTAL_CALL'],
     [stated(403, 'INVALID_CREDENTIALS'), 'FST_B24_PORTAL_CALL'],
     [stated(400, 'INVALID_REQUEST', 'Https required'), 'FST_B24_PORTAL_CALL'],
     [stated(404, 'ERROR_METHOD_NOT_FOUND'), 'FST_B24_PORTAL_CALL'],
     [stated(404, 'ERROR_MANIFEST_IS_NOT_AVAILABLE'), 'FST_B24_PORTAL_CALL'],
-    [stated(503, 'OVERLOAD_LIMIT'), 'FST_B24_PORTAL_CALL'],
     [stated(401, 'CONNECTION_ERROR'), 'FST_B24_PORTAL_UNAVAILABLE'],
     [stated(500, 'INTERNAL_SERVER_ERROR'), 'FST_B24_PORTAL_UNAVAILABLE'],
     [stated(500, 'ERROR_UNEXPECTED_ANSWER'), 'FST_B24_PORTAL_UNAVAILABLE'],
     [{ status: 402, body: `<h1>${NO_REST}</h1>` }, 'FST_B24_PORTAL_UNAVAILABLE'],
-    [stated(429, 'OPERATION_TIME_LIMIT'), 'FST_B24_PORTAL_LIMIT']
+    [stated(429, 'OPERATION_TIME_LIMIT'), 'FST_B24_PORTAL_LIMIT'],
+    [stated(401, 'METHOD_CONFIRM_WAITING'), 'FST_B24_PORTAL_LIMIT']
   ]
   for (const [fault, code] of table) {
     const lift = acme.fault('crm.item.add', fault)

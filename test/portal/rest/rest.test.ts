@@ -94,7 +94,8 @@ t.test('the client asks for a token when the hour of its own is over', async t =
       replace: async () => undefined,
       suspend: async () => {},
       resume: async () => {},
-      locate: async () => access
+      locate: async () => access,
+      move: async () => access
     }
   })
   const client = await rest.client(portal.memberId)
