@@ -1,7 +1,7 @@
 // Stands in for Bitrix24 where there is none: an OAuth server and three portals whose users work.
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Bitrix24, EntityType } from 'fastify-bitrix24'
-import { createSimulator, type Delivery, type SimulatedPortal, untilIdle } from 'fastify-bitrix24/testing'
+import { createSimulator, type Delivery, outcome, type SimulatedPortal, untilIdle } from 'fastify-bitrix24/testing'
 import { simulatedKeys, simulatorPort, stopIfTaken } from './settings.ts'
 
 const DOMAINS = ['acme.bitrix24.com', 'globex.bitrix24.eu', 'initech.bitrix24.de']
@@ -43,7 +43,8 @@ export async function simulateBitrix24 (): Promise<Simulation> {
     while (!stopped.signal.aborted && !portals.every(isSubscribed)) await pause()
     for (let step = 0; !stopped.signal.aborted; step++) {
       for (const portal of portals) {
-        const deliveries = await WORK[step % WORK.length]!(portal, 1 + Math.floor(step / WORK.length))
+        // An app that closes answers no more.
+        const deliveries = await outcome(WORK[step % WORK.length]!(portal, 1 + Math.floor(step / WORK.length)))
         stored += deliveries.filter(({ statusCode }) => statusCode === 200).length
       }
       await pause()

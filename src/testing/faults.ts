@@ -5,9 +5,16 @@ export type FaultPoint = 'app.info' | 'token'
 export interface Fault {
   /** @default 200 when there is a body, else the right answer's */
   status?: number
-  /** Text goes out as it is, all else as JSON. */
+  /** Text and buffers go out as they are, all else as JSON. */
   body?: unknown
   headers?: Record<string, string>
+  /**
+   * Changes the bytes of the answer, be it the right one or `body`: compresses it, cuts it off, puts a BOM before it.
+   * The `content-encoding` is told in `headers`.
+   */
+  transform?: (body: string) => string | Buffer
+  /** Hits only what is asked about this portal, whose tokens the OAuth server knows by. @default every portal */
+  portal?: object
   /** Late before the server has worked. Who has hung up by then is not served: as if the request had never arrived. */
   delayMs?: number
   /** Late after the server has worked: tokens are traded, rows are deleted, only the answer is not there yet. */
@@ -32,9 +39,15 @@ export class FaultList<Point extends string = FaultPoint> {
     return () => { entry.left = 0 }
   }
 
-  /** The oldest fault in force at a point; counts as one hit. */
-  take (point: Point): Fault | undefined {
-    const entry = this.#faults.find(entry => entry.point === point && entry.left > 0)
+  /**
+   * The oldest fault in force at a point, or at `'*'`; counts as one hit.
+   *
+   * @param portal that the request is about, when that is known
+   */
+  take (point: Point, portal?: object): Fault | undefined {
+    const entry = this.#faults.find(({ point: at, left, fault }) => {
+      return (at === point || at === '*') && left > 0 && (fault.portal === undefined || fault.portal === portal)
+    })
     if (entry === undefined) return undefined
     entry.left--
     return entry.fault

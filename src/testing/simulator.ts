@@ -4,7 +4,7 @@ import { FaultList, type Fault, type FaultPoint } from './faults.ts'
 import { addFrameRoutes } from './frame/frame-server.ts'
 import { addOAuthRoutes, originOf, type OAuthRequest } from './oauth/oauth-server.ts'
 import { SimulatedPortal } from './portal/portal.ts'
-import { addRestRoutes } from './rest/rest-server.ts'
+import { addRestRoutes, addRestV3Routes } from './rest/rest-server.ts'
 import { TokenBook } from './tokens.ts'
 
 export interface SimulatorOptions {
@@ -33,7 +33,7 @@ export interface Simulator {
   /** Every token and secret there is or was, to search logs for. */
   secrets (): string[]
   /**
-   * Makes the OAuth server misbehave.
+   * Makes the OAuth server misbehave, to everybody or with `{ portal }` to those who ask about that one.
    * @returns a function that lifts the fault
    */
   fault (point: FaultPoint, fault: Fault): () => void
@@ -53,7 +53,9 @@ export async function createSimulator ({ clientId, clientSecret, port = 0, limit
   addOAuthRoutes(server, { book, faults, requests })
   const find = (domain: string) => [...portals].find(portal => portal.domain === domain)
   const findRenamed = (domain: string) => [...portals].find(({ formerDomains }) => formerDomains.has(domain))
-  await server.register(async scope => await addRestRoutes(scope, { book, find: domain => find(domain) ?? findRenamed(domain) }))
+  const restParts = { book, find: (domain: string) => find(domain) ?? findRenamed(domain) }
+  await server.register(async scope => await addRestRoutes(scope, restParts))
+  await server.register(async scope => await addRestV3Routes(scope, restParts))
   await addFrameRoutes(server, { find })
   book.addApp(clientId, clientSecret)
   await server.listen({ port, host: '127.0.0.1' })

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import type { SimulatedPortal } from '../../src/testing/index.ts'
+import { outcome, type SimulatedPortal } from '../../src/testing/index.ts'
 import { temporaryFolder } from '../helpers/app.ts'
 import { compilePrograms } from '../helpers/bundle.ts'
 import { openOfflineApp, readLines, type OfflineAppSettings } from '../helpers/offline-app.ts'
@@ -39,7 +39,7 @@ async function setup (t: Test, storage: TokenSettings['storage'], offline: Offli
 
 async function changeAll (portals: SimulatedPortal[]): Promise<string[]> {
   for (const portal of portals) {
-    for (let id = 1; id <= ITEMS; id++) await portal.change(DEAL, id, {}, { userId: 7 })
+    for (let id = 1; id <= ITEMS; id++) await outcome(portal.change(DEAL, id, {}, { userId: 7 }))
   }
   return portals.flatMap(({ memberId }) => Array.from({ length: ITEMS }, (_, index) => `${memberId} ${index + 1}`))
 }
@@ -108,7 +108,7 @@ for (const [name, storage] of STORAGES) {
     const [portal] = portals as [SimulatedPortal]
     const start = performance.now()
     for (let id = 1; id <= 30; id++) {
-      await portal.change(DEAL, id, {}, { userId: 7 })
+      await outcome(portal.change(DEAL, id, {}, { userId: 7 }))
       await sleep(10)
     }
     await until(() => new Set(lines()).size === 30, 'all are handled', 5_000)

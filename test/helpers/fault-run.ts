@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { DeliveryOptions } from '../../src/index.ts'
-import { createSimulator, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
+import { createSimulator, outcome, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
 import type { Order } from '../faults/programs/app.ts'
 import { temporaryFolder } from './app.ts'
 import { buildPrograms, startApp, type AppProgram } from './app-program.ts'
@@ -96,7 +96,7 @@ export class FaultRun {
   async startInstalled (options?: StartOptions): Promise<AppProgram> {
     const program = await this.start(options)
     for (const portal of this.portals) {
-      const { statusCode, body } = await portal.install(program.eventsUrl)
+      const { statusCode, body } = await outcome(portal.install(program.eventsUrl))
       if (statusCode !== 200) throw new Error(`not installed: ${statusCode} ${body}, ${program.log()}`)
     }
     if (options?.delivery?.worker !== false) await this.untilIdle(program)

@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SimulatedPortal } from '../../src/testing/index.ts'
+import { outcome, type SimulatedPortal } from '../../src/testing/index.ts'
 import type { Order, OrderEvent } from '../faults/programs/app.ts'
 import { now } from './journal.ts'
 
@@ -59,7 +59,7 @@ export class Load {
       const portal = this.#portals[n % this.#portals.length] as SimulatedPortal
       const order = orderOf(n)
       const beganAt = now()
-      const { statusCode } = await portal.send(event, { FIELDS: order }, { url })
+      const { statusCode } = await outcome(portal.send(event, { FIELDS: order }, { url }))
       this.#posts.push({ n, event, item: itemOf(portal, event, order.ID), statusCode, beganAt, endedAt: now() })
       await sleep(statusCode === 0 ? 50 : pauseMs)
     }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { FastifyBitrix24Options } from '../../src/index.ts'
 import { KeepAlive } from '../../src/portal/tokens/keep-alive.ts'
-import { untilIdle } from '../../src/testing/index.ts'
+import { outcome, untilIdle } from '../../src/testing/index.ts'
 import { buildApp, buildWorld, temporaryFolder } from '../helpers/app.ts'
 import { freePort } from '../helpers/redis-server.ts'
 import { STORAGES } from '../helpers/storages.ts'
@@ -117,7 +117,7 @@ for (const { storage, options } of STORAGES) {
     await portal.install(eventsUrl)
     await untilIdle(first.bitrix24)
     await first.close()
-    for (const id of [5, 6, 7]) await portal.change(DEAL, id)
+    for (const id of [5, 6, 7]) await outcome(portal.change(DEAL, id))
     t.equal(portal.offlineEvents.rows.length, 3)
 
     const { app } = await buildApp(t, given)
@@ -200,7 +200,7 @@ t.test('a portal that does not answer holds up no close: what is fetched and wha
   await portal.install(eventsUrl)
   await untilIdle(first.bitrix24)
   await first.close()
-  await portal.change(DEAL, 7)
+  await outcome(portal.change(DEAL, 7))
   portal.fault('event.offline.clear', { hang: true })
 
   const { app } = await buildApp(t, given, { pluginTimeout: 2_000 })

@@ -7,6 +7,7 @@ const HANDLER = 'https://app.example/events'
 t.test('binds an event, once', async t => {
   const { portal, call } = await buildRest(t)
   const deal = { event: 'onCrmDealAdd', handler: HANDLER }
+  portal.items.addType(1220)
   portal.features.delete('rest_auth_connector')
   const rows: Array<[title: string, params: object, user: number, status: number, error?: string]> = [
     ['an event', deal, 1, 200],
@@ -17,6 +18,8 @@ t.test('binds an event, once', async t => {
     ['as one, for another', { ...deal, auth_type: 1 }, 2, 403, 'ACCESS_DENIED'],
     ['another spelling of the URL', { ...deal, handler: `${HANDLER}/` }, 1, 200],
     ['an event of one type', { ...deal, event: 'onCrmDynamicItemAdd_1220' }, 1, 200],
+    ['one of a type that is not there', { ...deal, event: 'onCrmDynamicItemAdd_999' }, 1, 400, 'ERROR_EVENT_NOT_FOUND'],
+    ['one whose events have no types', { ...deal, event: 'onCrmDealAdd_1220' }, 1, 400, 'ERROR_EVENT_NOT_FOUND'],
     ['an event of every app', { ...deal, event: 'onAppTest' }, 1, 200],
     ['an unknown event', { ...deal, event: 'onNothing' }, 1, 400, 'ERROR_EVENT_NOT_FOUND'],
     ['one out of scope', { ...deal, event: 'onImbotMessageAdd' }, 1, 400, 'ERROR_EVENT_NOT_FOUND'],
@@ -75,6 +78,7 @@ t.test('unbinds what matches, and says how many', async t => {
 
 t.test('sends what is bound, to whoever bound it', async t => {
   const { portal, call, url, posts } = await buildRest(t)
+  portal.items.addType(1220)
   t.strictSame(await portal.change(2, 5), [], 'nothing is bound')
   await call('event.bind', { event: 'onCrmDealUpdate', handler: url })
   await call('event.bind', { event: 'onCrmDealUpdate', handler: url, auth_type: 7 })
@@ -158,7 +162,7 @@ t.test('lists items by pages, filtered and ordered', async t => {
   t.equal(last.next, undefined)
   t.equal(idsOf(last).length, 20)
   const uncounted = await list({ start: -1 })
-  t.strictSame([uncounted.total, uncounted.next, idsOf(uncounted).length], [undefined, undefined, 50])
+  t.strictSame([uncounted.total, uncounted.next, idsOf(uncounted).length], [0, undefined, 50])
   const rows: Array<[params: object, ids: number[]]> = [
     [{ filter: { stage: 'WON', '<id': 7 } }, [2, 4, 6]],
     [{ filter: { '>=sum': 1190 }, order: { id: 'desc' } }, [120, 119]],
@@ -181,6 +185,110 @@ t.test('keeps the bindings of two apps apart', async t => {
   t.strictSame((await call('event.get')).body.result, [])
   await portal.change(2, 1)
   t.equal(posts.length, 0, 'the simulator delivers to its own app only')
+})
+
+t.test('knows which permission lets an app have an event', async t => {
+  const { portal, call } = await buildRest(t)
+  const cases: Array<[event: string, scopes: string[], others: string[]]> = [
+    ['onSonetGroupAdd', ['sonet_group'], ['sonet', 'crm']],
+    ['onImConnectorMessageAdd', ['imopenlines'], ['imconnector']],
+    ['onUserAdd', ['user', 'user_basic', 'user_brief'], ['user.userfield', 'crm']],
+    ['onCalendarRoomCreate', ['calendar'], ['crm']],
+    ['main.on.user.type.add', ['userfieldconfig'], ['user']],
+    ['onSubscriptionRenew', ['crm'], []],
+    ['onImV2MessageAdd', [], ['im', 'imbot']]
+  ]
+  for (const [event, scopes, others] of cases) {
+    for (const scope of [...scopes, ...others]) {
+      portal.scope = [scope]
+      portal.bindings.remove({})
+      const answer = await call('event.bind', { event, handler: HANDLER })
+      t.match(answer, scopes.includes(scope) ? { status: 200 } : { status: 400, body: { error: 'ERROR_EVENT_NOT_FOUND' } }, `${event} with ${scope}`)
+      t.equal((await call<string[]>('events')).body.result?.includes(event.toUpperCase()), scopes.includes(scope))
+    }
+  }
+  t.notOk((await call<string[]>('events', { full: 1 })).body.result?.some(code => code.startsWith('ONIMV2')))
+  for (const scope of ['user', 'user_basic', 'user_brief']) {
+    portal.scope = [scope]
+    for (const method of ['user.current', 'user.get']) t.equal((await call(method)).status, 200, `${method} with ${scope}`)
+  }
+  portal.scope = ['crm']
+  t.match(await call('user.current'), { status: 403, body: { error: 'insufficient_scope' } })
+})
+
+t.test('has codes for the types that are there', async t => {
+  const { portal, call } = await buildRest(t)
+  portal.items.addType(147)
+  const codes = (await call<string[]>('events', { scope: 'crm' })).body.result!.filter(code => code.startsWith('ONCRMDYNAMICITEMADD'))
+  t.strictSame(codes, ['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMADD_31', 'ONCRMDYNAMICITEMADD_147'])
+  for (const [type, status] of [[147, 200], [31, 200], [999, 400], [2, 400]] as const) {
+    t.equal((await call('event.bind', { event: `onCrmDynamicItemAdd_${type}`, event_type: 'offline' })).status, status, String(type))
+  }
+})
+
+t.test('nothing happens when nothing changes', async t => {
+  const { portal, call, url, posts } = await buildRest(t)
+  await call('event.bind', { event: 'onCrmDealUpdate', handler: url })
+  const old = '2026-01-01T00:00:00+00:00'
+  portal.items.put(2, 5, { title: 'same', opportunity: 100, isManualOpportunity: 'Y', contactIds: [1, 2], comments: null, updatedTime: old })
+  const same = { title: 'same', opportunity: '100', isManualOpportunity: true, contactIds: ['1', '2'], comments: '' }
+  t.strictSame(await portal.change(2, 5, same), [])
+  t.match(await call('crm.item.update', { entityTypeId: 2, id: 5, fields: { ...same, id: 9, updatedTime: 'x' } }), { status: 200, body: { result: { item: { id: 5 } } } })
+  t.match(await call('crm.item.update', { entityTypeId: 2, id: 5, fields: { ...same, isManualOpportunity: 'Y' } }, { as: 'form' }), { status: 200 })
+  t.match(await call('crm.item.update', { entityTypeId: 2, id: 5 }), { status: 200 })
+  portal.items.put(2, 5, same)
+  await portal.settled()
+  t.equal(posts.length, 0)
+  t.match(portal.items.get(2, 5), { updatedTime: old, opportunity: 100 })
+
+  for (const fields of [{ title: 'other' }, { contactIds: [1] }, { comments: 'x' }, {}]) {
+    posts.length = 0
+    portal.items.put(2, 5, { updatedTime: old })
+    t.equal((await portal.change(2, 5, fields)).length, 1, JSON.stringify(fields))
+    t.not(portal.items.get(2, 5)?.['updatedTime'], old)
+  }
+})
+
+t.test('a change makes an item that is not there, which is an event too', async t => {
+  const { portal, call, url, posts } = await buildRest(t)
+  for (const change of ['Add', 'Update']) await call('event.bind', { event: `onCrmDeal${change}`, event_type: 'offline' })
+  await portal.change(2, 5, { title: 'x' })
+  await portal.change(2, 5, { title: 'y' })
+  await portal.change(2, 6)
+  await portal.change(2, 7, { title: 'Item 7' })
+  t.strictSame(portal.offlineEvents.rows.map(({ event, data }) => [event, (data as { FIELDS: { ID: number } }).FIELDS.ID]), [
+    ['ONCRMDEALADD', 5], ['ONCRMDEALUPDATE', 5], ['ONCRMDEALADD', 6], ['ONCRMDEALUPDATE', 6], ['ONCRMDEALADD', 7]
+  ])
+  t.match(portal.items.get(2, 5), { title: 'y' })
+  await call('event.bind', { event: 'onCrmDealAdd', handler: url })
+  t.equal((await portal.change(2, 8, { title: 'x' })).length, 1)
+  t.strictSame(posts.map(post => [post.get('event'), post.get('data[FIELDS][ID]')]), [['ONCRMDEALADD', '8']])
+  portal.items.delete(2, 8)
+  t.match((await call('crm.item.add', { entityTypeId: 2 })).body.result, { item: { id: 9 } }, 'no id is given again')
+})
+
+t.test('events of chats are fetched', async t => {
+  const { portal, call, posts, url } = await buildRest(t)
+  portal.scope = ['im', 'crm']
+  await portal.install(url)
+  posts.length = 0
+  const get = async (params: object = {}, user = 1) => (await call<{ events: Array<{ eventId: number }>, nextOffset: number, hasMore: boolean }>('im.v2.Event.get', params, { user })).body.result!
+  const message = { code: 'onImV2MessageAdd', data: { message: { id: 1 }, chat: { id: 2 } } }
+  await portal.raise(message)
+  t.strictSame(await get(), { events: [], nextOffset: 0, hasMore: false })
+  t.match(await call('im.v2.Event.subscribe'), { status: 200, body: { result: true } })
+  t.strictSame(await portal.raise(message), [])
+  const { events, nextOffset } = await get({ limit: 10 })
+  t.match(events, [{ eventId: Number, type: 'ONIMV2MESSAGEADD', date: /^\d{4}-.*\+00:00$/, data: message.data }])
+  t.equal(nextOffset, events[0]!.eventId + 1)
+  t.strictSame(await get({}, 2), { events: [], nextOffset: 0, hasMore: false }, 'of another user')
+  t.strictSame((await get({ offset: nextOffset })).events, [])
+  t.match(await call('im.v2.Event.unsubscribe'), { status: 200, body: { result: true } })
+  await portal.raise(message)
+  t.strictSame((await get()).events, [])
+  t.equal(posts.length, 0, 'and never posted')
+  portal.scope = ['crm']
+  t.match(await call('im.v2.Event.get'), { status: 403, body: { error: 'insufficient_scope' } })
 })
 
 async function eventsOf ({ portal, posts }: RestWorld): Promise<string[]> {

@@ -160,9 +160,9 @@ t.test('own calls do not come back, by their connector', async t => {
   b24.app({ clientId: 'local.theirs', clientSecret: secret() })
   const theirs = portal.issue({ clientId: 'local.theirs' }).accessToken
   for (const id of [1, 2, 3]) portal.items.put(2, id)
-  await call('crm.item.update', { entityTypeId: 2, id: 1 })
-  await call('crm.item.update', { entityTypeId: 2, id: 2, auth_connector: 'erp' })
-  await call('crm.item.update', { entityTypeId: 2, id: 3 }, { token: theirs })
+  await call('crm.item.update', { entityTypeId: 2, id: 1, fields: { title: 'New' } })
+  await call('crm.item.update', { entityTypeId: 2, id: 2, fields: { title: 'New' }, auth_connector: 'erp' })
+  await call('crm.item.update', { entityTypeId: 2, id: 3, fields: { title: 'New' } }, { token: theirs })
   t.strictSame(await fetchIds(), [2, 3])
   t.strictSame(await fetchIds({ auth_connector: 'erp' }), [1, 3])
   await portal.change(2, 4, {}, { userId: null })

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { burst, createSimulator, type Simulator } from '../../src/testing/index.ts'
+import { burst, createSimulator, outcome, type Simulator } from '../../src/testing/index.ts'
 import { remember, secret } from '../helpers/secrets.ts'
 
 interface Post {
@@ -116,9 +116,11 @@ t.test('sends the other lifecycle events', async t => {
     'data[client_id]': CLIENT_ID,
     'data[user_id]': '1000',
     'auth[access_token]': portal.installer?.accessToken,
-    'auth[domain]': portal.domain,
+    'auth[domain]': new URL(world.b24.oauthServer).host,
     'auth[user_id]': '1'
   })
+  await portal.userReady({ auth: null })
+  t.notOk(keysOf(last(world)).some(key => key.startsWith('auth')))
 
   await portal.uninstall({ clean: true })
   t.strictSame(keysOf(last(world)), ['event', 'event_handler_id', 'data[LANGUAGE_ID]', 'data[CLEAN]', 'ts', ...auth(MINIMAL)])
@@ -235,11 +237,11 @@ t.test('reports what was answered and never tries again', async t => {
   const world = await buildWorld(t)
   const portal = world.b24.portal('acme.bitrix24.com')
   const { origin } = new URL(world.url)
-  t.match(await portal.install('http://127.0.0.1:1/'), { statusCode: 0, body: '', error: 'ECONNREFUSED', headers: {} })
-  t.match(await portal.install(`${origin}/broken`), { statusCode: 0, error: 'ECONNRESET' })
+  t.match(await outcome(portal.install('http://127.0.0.1:1/')), { statusCode: 0, body: '', error: 'ECONNREFUSED', headers: {} })
+  t.match(await outcome(portal.install(`${origin}/broken`)), { statusCode: 0, error: 'ECONNRESET' })
   t.match(await portal.install(`${origin}/missing`), { statusCode: 404, headers: { connection: 'close' } })
   t.match(await portal.install(`${origin}/gzip`), { statusCode: 200, body: 'small' })
-  t.match(await portal.install('ftp://127.0.0.1/'), { statusCode: 0, error: 'ERR_INVALID_PROTOCOL' })
+  t.match(await outcome(portal.install('ftp://127.0.0.1/')), { statusCode: 0, error: 'ERR_INVALID_PROTOCOL' })
   const delivery = await portal.install(world.url)
   t.equal(world.posts.length, 1)
   t.equal((await delivery.repeat()).statusCode, 200)

@@ -28,7 +28,7 @@ export async function addFrameRoutes (scope: FastifyInstance, { find }: { find: 
   scope.post<Place>(`${portals}/marketplace/app/finish`, async ({ params, query }, reply) => {
     const user = find(params.domain)?.userOfFrame(query.APP_SID ?? '')
     if (user?.admin !== true) return await reply.code(403).send()
-    find(params.domain)?.finishInstall(user.id)
+    find(params.domain)?.finishInstall(user.id).catch(() => {})
     return await reply.code(204).send()
   })
 }

@@ -1,7 +1,7 @@
 import type { PortalState, SimulatedPair, TokenBook } from '../tokens.ts'
 
-/** HTTP status and body. */
-export type Answer = [status: number, body: unknown]
+/** HTTP status, body, and headers of its own. */
+export type Answer = [status: number, body: unknown, headers?: Record<string, string>]
 
 const TOKEN_FORM = /^[0-9a-f]{70}$/
 
@@ -17,12 +17,12 @@ export function answerAppInfo (book: TokenBook, fields: Record<string, string>):
   return [200, { result: describeToken(pair), time: { start: Date.now() / 1000, duration: 0 } }]
 }
 
-/** Answers the token endpoint, grant `refresh_token`. */
+/** Answers the token endpoint, grant `refresh_token`. The keys of the app are looked at before the grant. */
 export function answerToken (book: TokenBook, fields: Record<string, string>, origin: string): Answer {
-  if (fields['grant_type'] !== 'refresh_token') return refuse(400, 'invalid_request', 'Unsupported grant type')
   const secret = book.apps.get(fields['client_id'] ?? '')
   if (secret === undefined) return refuse(200, 'wrong_client', 'Wrong client')
   if (secret !== fields['client_secret']) return refuse(400, 'invalid_client', 'Invalid client')
+  if (fields['grant_type'] !== 'refresh_token') return refuse(400, 'invalid_request', 'Unsupported grant type')
   const token = fields['refresh_token'] ?? ''
   if (token === '') return refuse(400, 'invalid_request', 'No "refresh_token" parameter found')
   const pair = book.byRefresh(token)

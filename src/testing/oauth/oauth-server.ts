@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Answer, answerAppInfo, answerToken } from './oauth-answers.ts'
 import { answerWith } from '../faulty-answer.ts'
 import type { FaultList, FaultPoint } from '../faults.ts'
-import type { TokenBook } from '../tokens.ts'
+import type { PortalState, TokenBook } from '../tokens.ts'
 
 /** What the OAuth server was asked: names of parameters only, so it can be printed. */
 export interface OAuthRequest {
@@ -30,6 +30,9 @@ export function addOAuthRoutes (server: FastifyInstance, { book, faults, request
   server.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, text, done) => {
     done(null, Object.fromEntries(new URLSearchParams(text as string)))
   })
+  const portalOf = (fields: Fields): PortalState | undefined => {
+    return (book.byRefresh(fields['refresh_token'] ?? '') ?? book.byAccess(fields['auth'] ?? ''))?.portal
+  }
   const add = (paths: string[], point: FaultPoint, answer: (fields: Fields) => Answer) => {
     for (const url of paths) {
       server.route({
@@ -37,7 +40,8 @@ export function addOAuthRoutes (server: FastifyInstance, { book, faults, request
         url,
         handler: async (request, reply) => {
           requests.push(describe(request))
-          return await answerWith(reply, faults.take(point), () => answer(fieldsOf(request)))
+          const fields = fieldsOf(request)
+          return await answerWith(reply, faults.take(point, portalOf(fields)), () => answer(fields))
         }
       })
     }

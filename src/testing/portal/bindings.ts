@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 /** One row of a portal's event table. */
 export interface Binding {
   clientId: string
@@ -32,6 +34,19 @@ export class Bindings {
 
   find (wanted: Partial<Binding>): Binding[] {
     return this.#rows.filter(row => matches(row, wanted))
+  }
+
+  [Symbol.iterator] (): Iterator<Binding> {
+    return this.#rows.values()
+  }
+
+  toJSON (): Binding[] {
+    return this.#rows
+  }
+
+  /** What `console.log` prints of it: the rows. */
+  [inspect.custom] (): Binding[] {
+    return this.#rows
   }
 }
 

@@ -19,17 +19,39 @@ export interface ItemType {
 const NAMES = new Map([[1, 'LEAD'], [2, 'DEAL'], [3, 'CONTACT'], [4, 'COMPANY'], [7, 'QUOTE']])
 const SMART_INVOICE = 31
 
+/** Of every type; others are those that an item of the type was given, and fields of a user's own making. */
+const FIELDS = new Set((
+  'id xmlId title createdBy updatedBy movedBy createdTime updatedTime movedTime categoryId opened stageId previousStageId begindate closedate ' +
+  'companyId contactId contactIds contacts opportunity isManualOpportunity taxValue currencyId mycompanyId sourceId sourceDescription webformId ' +
+  'assignedById lastActivityBy lastActivityTime observers parentId1 parentId2 utmSource utmMedium utmCampaign utmContent utmTerm typeId closed ' +
+  'isNew isRecurring isReturnCustomer isRepeatedApproach probability locationId additionalInfo leadId quoteId comments originId originatorId ' +
+  'name lastName secondName honorific post birthdate statusId'
+).split(' '))
+const OWN_FIELD = /^(ufCrm|UF_CRM|parentId\d)/
+
 /** CRM items of one portal, by type and id. */
 export class Items {
   readonly #types = new Map<number, ItemType>()
   readonly #items = new Map<number, Map<number, Row>>()
+  readonly #given = new Map<number, Set<string>>()
+  readonly #lastIds = new Map<number, number>()
 
   get types (): ItemType[] {
     return [...this.#types.values()]
   }
 
+  /** Ids of the types whose events have codes of their own beside the common one: `ONCRMDYNAMICITEMADD_147`. */
+  get dynamicTypes (): number[] {
+    return [SMART_INVOICE, ...this.#types.keys()]
+  }
+
   knows (entityTypeId: number): boolean {
     return NAMES.has(entityTypeId) || entityTypeId === SMART_INVOICE || this.#types.has(entityTypeId)
+  }
+
+  /** Returns whether items of a type have a field. */
+  hasField (entityTypeId: number, name: string): boolean {
+    return FIELDS.has(name) || OWN_FIELD.test(name) || this.#given.get(entityTypeId)?.has(name) === true
   }
 
   /** Adds a smart process, unless it is there. */
@@ -45,23 +67,46 @@ export class Items {
     return [...this.#items.get(entityTypeId)?.values() ?? []]
   }
 
-  /** Puts fields over those of an item, which is made when there is none. */
+  /** Puts fields over those of an item, which is made when there is none. `updatedTime` moves when a field changes, or is the given one. */
   put (entityTypeId: number, id: number, fields: Row = {}): Row {
-    this.addType(entityTypeId)
-    const now = new Date().toISOString().replace(/\.\d+Z$/, '+00:00')
-    const known = this.get(entityTypeId, id) ?? { id, entityTypeId, title: `Item ${id}`, createdTime: now }
-    const item = { ...known, ...fields, id, entityTypeId, updatedTime: now }
-    const items = this.#items.get(entityTypeId) ?? new Map<number, Row>()
-    this.#items.set(entityTypeId, items.set(id, item))
-    return item
+    const known = this.get(entityTypeId, id)
+    if (known !== undefined) this.update(entityTypeId, id, fields)
+    else this.#keep(entityTypeId, { ...newItem(entityTypeId, id), ...fields, id, entityTypeId })
+    return this.get(entityTypeId, id) as Row
   }
 
+  /** @returns `false` when the item has these very values: then it stays as it is */
+  update (entityTypeId: number, id: number, fields: Row): boolean {
+    const known = this.get(entityTypeId, id) as Row
+    const changed = Object.entries(fields).filter(([name, value]) => !isSame(known[name], value))
+    if (changed.length === 0) return false
+    this.#keep(entityTypeId, { ...known, updatedTime: now(), ...Object.fromEntries(changed), id, entityTypeId })
+    return true
+  }
+
+  /** Moves `updatedTime`, as a change of what is no field does: of a phone, of product rows. */
+  touch (entityTypeId: number, id: number): void {
+    this.#keep(entityTypeId, { ...this.get(entityTypeId, id), updatedTime: now() })
+  }
+
+  /** An id is never given again. */
   nextId (entityTypeId: number): number {
-    return Math.max(0, ...this.#items.get(entityTypeId)?.keys() ?? []) + 1
+    return (this.#lastIds.get(entityTypeId) ?? 0) + 1
   }
 
   delete (entityTypeId: number, id: number): boolean {
     return this.#items.get(entityTypeId)?.delete(id) ?? false
+  }
+
+  #keep (entityTypeId: number, item: Row): void {
+    this.addType(entityTypeId)
+    const items = this.#items.get(entityTypeId) ?? new Map<number, Row>()
+    const id = Number(item['id'])
+    this.#items.set(entityTypeId, items.set(id, item))
+    this.#lastIds.set(entityTypeId, Math.max(id, this.#lastIds.get(entityTypeId) ?? 0))
+    const given = this.#given.get(entityTypeId) ?? new Set<string>()
+    for (const name of Object.keys(item)) given.add(name)
+    this.#given.set(entityTypeId, given)
   }
 }
 
@@ -72,4 +117,29 @@ export function eventsOf (entityTypeId: number, id: number, change: Change): Rai
   const code = `ONCRMDYNAMICITEM${change}`
   const data = { FIELDS: { ID: id, ENTITY_TYPE_ID: entityTypeId } }
   return [{ code, data }, { code: `${code}_${entityTypeId}`, data }]
+}
+
+function newItem (entityTypeId: number, id: number): Row {
+  return { id, entityTypeId, title: `Item ${id}`, createdTime: now(), updatedTime: now() }
+}
+
+function now (): string {
+  return new Date().toISOString().replace(/\.\d+Z$/, '+00:00')
+}
+
+/** A form writes numbers and booleans as text, and no null. */
+function isSame (known: unknown, given: unknown): boolean {
+  if (!isMap(known) || !isMap(given)) return textOf(known) === textOf(given)
+  const keys = new Set([...Object.keys(known), ...Object.keys(given)])
+  return [...keys].every(key => isSame(known[key], given[key]))
+}
+
+function isMap (value: unknown): value is Row {
+  return typeof value === 'object' && value !== null
+}
+
+function textOf (value: unknown): string {
+  if (typeof value === 'boolean') return value ? 'Y' : 'N'
+  if (!isMap(value)) return String(value ?? '')
+  return Object.keys(value).length === 0 ? '' : JSON.stringify(value)
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { burst, type BurstOptions } from './burst.ts'
-import { deliver, type Delivery } from './deliver.ts'
+import { answered, deliver, type Delivery } from './deliver.ts'
 import type { SendOverrides } from './envelope.ts'
 import { frameForm, type FrameForm, type OpenOptions } from './frame.ts'
 import { describePair } from '../oauth/oauth-answers.ts'
@@ -28,7 +28,10 @@ export interface AppPages {
   appUrl?: string
 }
 
-/** A portal that sends what Bitrix24 sends, as it sends it: never twice, and without waiting for the one before. */
+/**
+ * A portal that sends what Bitrix24 sends, as it sends it: never twice, and without waiting for the one before. All that posts to the app
+ * rejects with an `UnansweredError` when there is no answer.
+ */
 export class SimulatedPortal extends RestPortal {
   /** Where the portal sends events; set by `install`. */
   eventsUrl: string | undefined
@@ -91,7 +94,7 @@ export class SimulatedPortal extends RestPortal {
     const form = this.frameForm(url, options)
     const origin = `https://${this.domain}`
     const headers = { 'User-Agent': 'Mozilla/5.0', Origin: origin, Referer: `${origin}/` }
-    return await deliver({ url: form.url, body: new URLSearchParams(form.fields).toString(), headers })
+    return answered('openApp()', await deliver({ url: form.url, body: new URLSearchParams(form.fields).toString(), headers }))
   }
 
   /** The form of such a post, with a new pair of the user. */
@@ -122,7 +125,9 @@ export class SimulatedPortal extends RestPortal {
     const { origin, clientId } = this.around
     this.systemUser = this.sender.issueAged(SYSTEM_USER, overrides)
     const { expires: _, ...pair } = describePair(this.systemUser, origin)
-    return await this.#sendAsInstaller('ONAPPUSERREADY', { ...pair, client_id: clientId, LANGUAGE_ID: 'en' }, overrides)
+    // As documented, `domain` of both is the OAuth server.
+    const auth = overrides.auth === null ? null : { domain: new URL(origin).host, ...overrides.auth }
+    return await this.#sendAsInstaller('ONAPPUSERREADY', { ...pair, client_id: clientId, LANGUAGE_ID: 'en' }, { ...overrides, auth })
   }
 
   /** Uninstalls the app, so that all its tokens, bindings and waiting changes of this portal go, and sends ONAPPUNINSTALL. */
@@ -144,7 +149,7 @@ export class SimulatedPortal extends RestPortal {
   async sendMany (events: Iterable<EventToSend>, options?: BurstOptions): Promise<Delivery[]> {
     const identity = this.app()
     const parcels = Array.from(events, ({ name, data, overrides = {} }) => this.sender.pack({ name, data, overrides: this.#addressed(overrides), identity }))
-    return await burst(parcels, deliver, options)
+    return answered('sendMany()', await burst(parcels, deliver, options))
   }
 
   /** Adds an outgoing webhook. */
@@ -161,11 +166,11 @@ export class SimulatedPortal extends RestPortal {
     const overrides = { lateSeconds: 1, ...sent }
     const pair = this.sender.issueAged(overrides.user ?? ADMIN, overrides)
     this.installer = pair
-    return await this.sender.send({ name, data, overrides: this.#addressed(overrides), identity: this.app(), pair })
+    return answered(name, await this.sender.send({ name, data, overrides: this.#addressed(overrides), identity: this.app(), pair }))
   }
 
   async #send (name: string, data: unknown, overrides: SendOverrides, identity: Identity): Promise<Delivery> {
-    return await this.sender.send({ name, data, overrides: this.#addressed(overrides), identity })
+    return answered(name, await this.sender.send({ name, data, overrides: this.#addressed(overrides), identity }))
   }
 
   #addressed (overrides: SendOverrides): SendOverrides & { url: string } {

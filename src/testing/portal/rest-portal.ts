@@ -1,15 +1,22 @@
 import { hash, randomBytes } from 'node:crypto'
 import { Bindings } from './bindings.ts'
 import { type BucketOptions, LeakyBucket } from './bucket.ts'
-import type { Delivery } from './deliver.ts'
+import { answered, type Delivery } from './deliver.ts'
 import { type Cause, EventBus } from './event-bus.ts'
+import { definitionOf } from '../../events/definition-of.ts'
 import { type Fault, FaultList } from '../faults.ts'
+import { IdempotentAnswers } from './idempotent-answers.ts'
+import { ImEvents } from './im-events.ts'
 import { type Change, eventsOf, Items, type RaisedEvent } from './items.ts'
+import { limitsOf } from './license.ts'
 import { OfflineEvents } from './offline-queue.ts'
 import { OperatingTime } from './operating-time.ts'
+import { type ListOptions, listRows } from '../rest/methods/lists.ts'
+import type { RestMethod } from '../rest/rest-call.ts'
 import type { RestRecord } from './rest-record.ts'
 import type { Row } from './row-query.ts'
 import { type Identity, type PortalSurroundings, Sender } from './sender.ts'
+import { newStatuses } from './statuses.ts'
 import type { PortalState, SimulatedPair } from '../tokens.ts'
 import { ADMIN, type SimulatedUser, Users } from './users.ts'
 
@@ -18,6 +25,12 @@ import { ADMIN, type SimulatedUser, Users } from './users.ts'
  * throws is the refusal of the portal.
  */
 export type MethodAnswer = (params: Row, user: SimulatedUser) => unknown
+
+/** How a method is answered. */
+export interface AnswerOptions {
+  /** 3: at `/rest/api/`, where errors have another form. @default 2 */
+  version?: 2 | 3
+}
 
 /** A portal as its REST sees it: users, items, what is bound, and what happens there. */
 export class RestPortal implements PortalState {
@@ -39,17 +52,30 @@ export class RestPortal implements PortalState {
   readonly calls: RestRecord[] = []
   readonly bindings = new Bindings()
   readonly offlineEvents = new OfflineEvents()
+  /** What users who subscribed fetch with `im.v2.Event.get`. */
+  readonly imEvents = new ImEvents()
   readonly items = new Items()
+  /** Tasks of REST 3, by their ids. */
+  readonly tasks = new Map<number, Row>()
+  /** Rows of `crm.status.list`, more than 50. */
+  readonly statuses = newStatuses()
+  /** Rows of `crm.address.list`, which have no id; none until a test adds them. */
+  readonly addresses: Row[] = []
   readonly operating = new OperatingTime()
   /** How many calls REST bears. */
   bucket: LeakyBucket
   readonly faults = new FaultList<string>()
-  readonly answers = new Map<string, MethodAnswer>()
+  /** Methods that a test answers itself. */
+  readonly answers = new Map<string, RestMethod>()
+  /** Those of REST 3. */
+  readonly answersV3 = new Map<string, MethodAnswer>()
+  readonly idempotentAnswers = new IdempotentAnswers()
   /** Domains before the renames. */
   readonly formerDomains = new Set<string>()
   protected readonly around: PortalSurroundings
   protected readonly sender: Sender
   #applicationToken: string
+  #license = 'pro100'
   readonly #users = new Users()
   readonly #bus: EventBus
 
@@ -80,30 +106,60 @@ export class RestPortal implements PortalState {
     this.#applicationToken = this.around.book.keepSecret(token)
   }
 
+  /** Plan of the portal, as `app.info` tells it: `pro100`, `ent250`. Set another, and REST bears as many calls as that plan: 250 and 5 a second for `ent…`. */
+  get license (): string {
+    return this.#license
+  }
+
+  set license (license: string) {
+    this.#license = license
+    this.limit(limitsOf(license))
+  }
+
   /** REST base of the portal, at the simulator: an app that calls it must allow private networks. */
   get clientEndpoint (): string {
     return `${this.around.origin}/portals/${this.domain}/rest/`
   }
 
   /**
-   * Changes an item, which is made first when it is not there, and takes the event of the change to whatever is bound.
+   * Changes an item and takes the event of the change to whatever is bound; one that is not there is made first, with an event of its own.
+   * Fields that have these values already are no change: then nothing happens. Without fields it is something else of the item that changes.
    *
    * @returns the deliveries, once all handlers have answered
+   * @throws UnansweredError
    */
   async change (entityTypeId: number, id: number, fields: Row = {}, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
-    this.items.put(entityTypeId, id, fields)
-    return await this.tell(entityTypeId, id, 'UPDATE', cause)
+    const isNew = this.items.get(entityTypeId, id) === undefined
+    if (isNew) this.items.put(entityTypeId, id)
+    const isElse = Object.keys(fields).length === 0
+    if (isElse) this.items.touch(entityTypeId, id)
+    const isChanged = isElse || this.items.update(entityTypeId, id, fields)
+    const added = isNew ? eventsOf(entityTypeId, id, 'ADD') : []
+    return await this.#raiseAll([...added, ...isChanged ? eventsOf(entityTypeId, id, 'UPDATE') : []], cause)
   }
 
-  /** Takes the events of a change to whatever is bound. */
+  /**
+   * Takes the events of a change to whatever is bound.
+   * @throws UnansweredError
+   */
   async tell (entityTypeId: number, id: number, change: Change, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
-    const deliveries = await Promise.all(eventsOf(entityTypeId, id, change).map(async event => await this.raise(event, cause)))
-    return deliveries.flat()
+    return await this.#raiseAll(eventsOf(entityTypeId, id, change), cause)
   }
 
-  /** Takes an event to whatever is bound. */
+  /**
+   * Takes an event to whatever is bound. Events of chats (`onImV2…`) are never posted: they wait for `im.v2.Event.get`.
+   * @throws UnansweredError
+   */
   async raise (event: RaisedEvent, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
-    return await this.#bus.raise(event, cause)
+    return await this.#raiseAll([event], cause)
+  }
+
+  /** As `raise`, for what nobody waits for: it is no error that a delivery has no answer. */
+  async spread ({ code, data }: RaisedEvent, cause: Cause): Promise<Delivery[]> {
+    const event = { code: code.toUpperCase(), data }
+    if (definitionOf(event.code)?.delivery !== 'fetch') return await this.#bus.raise(event, cause)
+    this.imEvents.put(event)
+    return []
   }
 
   /** Resolves when no event of a binding is on its way. */
@@ -122,13 +178,33 @@ export class RestPortal implements PortalState {
     this.domain = domain
   }
 
-  /** Answers a method that the simulator does not know, or knows otherwise, for as long as the portal is there. */
-  answer (method: string, answer: MethodAnswer): void {
-    this.answers.set(method.toLowerCase(), answer)
+  /** The users that are known so far: each that acted or was named. */
+  users (): SimulatedUser[] {
+    this.user(ADMIN)
+    return this.#users.all()
   }
 
   /**
-   * Makes a REST method misbehave.
+   * Answers a method that the simulator does not know, or knows otherwise.
+   *
+   * @returns a function that ends it
+   */
+  answer (method: string, answer: MethodAnswer, { version = 2 }: AnswerOptions = {}): () => void {
+    if (version === 3) return replace(this.answersV3, method.toLowerCase(), answer)
+    return replace(this.answers, method.toLowerCase(), { run: async ({ params, user }) => ({ result: await answer(params, user) }) })
+  }
+
+  /**
+   * Answers a method as lists are: by `filter`, `order`, `select` and `start`, with `total` and `next`. Rows may be added later.
+   *
+   * @returns a function that ends it
+   */
+  answerList (method: string, rows: readonly Row[], options: ListOptions = {}): () => void {
+    return replace(this.answers, method.toLowerCase(), { run: call => listRows(call, rows, options) })
+  }
+
+  /**
+   * Makes a REST method misbehave, or with `'*'` every one.
    *
    * @returns a function that lifts the fault
    */
@@ -156,8 +232,23 @@ export class RestPortal implements PortalState {
     for (const pair of this.around.book.pairsOf(this)) pair.expiresAt = Date.now() - 1
   }
 
+  async #raiseAll (events: RaisedEvent[], cause: Cause): Promise<Delivery[]> {
+    const deliveries = await Promise.all(events.map(async event => await this.spread(event, cause)))
+    return answered(events[0]?.code ?? 'change()', deliveries.flat())
+  }
+
   /** As whom the app's own events are sent. */
   protected app ({ brings = true, binding = '' } = {}): Identity {
     return { token: this.applicationToken, brings, binding }
+  }
+}
+
+/** @returns a function that puts back what was there */
+function replace<T> (map: Map<string, T>, key: string, value: T): () => void {
+  const before = map.get(key)
+  map.set(key, value)
+  return () => {
+    if (before === undefined) map.delete(key)
+    else map.set(key, before)
   }
 }

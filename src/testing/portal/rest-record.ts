@@ -8,6 +8,8 @@ export interface RestRecord {
   inUrl: string[]
   /** Methods that a `batch` names. */
   commands?: string[]
+  /** Of a call of REST 3. */
+  version?: 3
   /** HTTP status of the answer; absent while there is none. */
   status?: number
 }

@@ -18,6 +18,10 @@ export const SYSTEM_USER = 1000
 export class Users {
   readonly #users = new Map<number, SimulatedUser>()
 
+  all (): SimulatedUser[] {
+    return [...this.#users.values()]
+  }
+
   /** Gives a user, changed as told. The first user and the system user are admins until told otherwise. */
   get (id: number, changes: Partial<Omit<SimulatedUser, 'id'>> = {}): SimulatedUser {
     const user = this.#users.get(id) ?? { id, admin: id === ADMIN || id === SYSTEM_USER, name: `User ${id}`, active: true, access: true }

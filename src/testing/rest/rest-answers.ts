@@ -1,10 +1,12 @@
 import type { Answer } from '../oauth/oauth-answers.ts'
 import type { RestPortal } from '../portal/rest-portal.ts'
-import { type MethodTable, type CallOutcome, RestCall, type RestMethod } from './rest-call.ts'
+import { type CallOutcome, isInScope, isTruthy, type MethodTable, RestCall } from './rest-call.ts'
 import { RestError } from './rest-error.ts'
-import { commandsOf, runBatch } from './methods/batch.ts'
+import { runBatch } from './methods/batch.ts'
 import { crmMethods } from './methods/crm.ts'
 import { eventMethods } from './methods/events.ts'
+import { imMethods } from './methods/im.ts'
+import { listMethods } from './methods/lists.ts'
 import { offlineMethods } from './methods/offline.ts'
 import { systemMethods } from './methods/system.ts'
 import type { Row } from '../portal/row-query.ts'
@@ -17,7 +19,7 @@ export interface RestRequest {
 }
 
 /** Beside `batch`. */
-const METHODS: MethodTable = { ...systemMethods, ...eventMethods, ...offlineMethods, ...crmMethods }
+const METHODS: MethodTable = { ...systemMethods, ...eventMethods, ...offlineMethods, ...crmMethods, ...listMethods, ...imMethods }
 
 /** Answers a REST request of a portal. */
 export async function answerRest (portal: RestPortal, book: TokenBook, request: RestRequest): Promise<Answer> {
@@ -29,11 +31,12 @@ export async function answerRest (portal: RestPortal, book: TokenBook, request: 
     return [200, method === 'batch' ? await batch(call) : await runMethod(method, call)]
   } catch (error) {
     if (!(error instanceof RestError)) throw error
-    return [error.status, { error: error.code, error_description: error.message }]
+    return [error.status, error.body]
   }
 }
 
-function authorize (portal: RestPortal, book: TokenBook, token: string | undefined): SimulatedPair {
+/** @throws RestError unless the token is good for a call */
+export function authorize (portal: RestPortal, book: TokenBook, token: string | undefined): SimulatedPair {
   if (portal.deleted) throw new RestError(403, 'PORTAL_DELETED', 'Portal was deleted')
   const pair = token === undefined ? undefined : book.byAccess(token)
   if (pair === undefined || pair.portal !== portal) throw new RestError(401, 'NO_AUTH_FOUND', 'Wrong authorization data')
@@ -48,10 +51,8 @@ function authorize (portal: RestPortal, book: TokenBook, token: string | undefin
 
 async function batch (call: RestCall): Promise<object> {
   const start = Date.now()
-  const halts = !['', '0', 'false', undefined].includes(call.text('halt'))
   const { portal, pair } = call
-  const outcome = await runBatch(commandsOf(call.params['cmd']), halts, async (method, params) => {
-    if (method === 'batch') throw new RestError(405, 'ERROR_BATCH_METHOD_NOT_ALLOWED', 'Method is not allowed for batch usage')
+  const outcome = await runBatch(call.value('cmd'), isTruthy(call.value('halt')), async (method, params) => {
     return await runMethod(method, new RestCall(portal, pair, params))
   })
   return { ...outcome, time: timeSince(start) }
@@ -60,9 +61,9 @@ async function batch (call: RestCall): Promise<object> {
 async function runMethod (name: string, call: RestCall): Promise<CallOutcome & { time: object }> {
   const start = Date.now()
   const { portal, pair: { clientId } } = call
-  const method = ownMethod(portal, name) ?? (Object.hasOwn(METHODS, name) ? METHODS[name] : undefined)
+  const method = portal.answers.get(name) ?? (Object.hasOwn(METHODS, name) ? METHODS[name] : undefined)
   if (method === undefined) throw new RestError(404, 'ERROR_METHOD_NOT_FOUND', 'Method not found!')
-  if (method.scope !== undefined && !portal.scope.includes(method.scope)) {
+  if (!isInScope(method.scope, portal.scope)) {
     throw new RestError(403, 'insufficient_scope', 'The request requires higher privileges than provided by the access token')
   }
   if (portal.operating.isOver(clientId, name)) throw new RestError(429, 'OPERATION_TIME_LIMIT', 'Method is blocked due to operation time limit.')
@@ -72,13 +73,8 @@ async function runMethod (name: string, call: RestCall): Promise<CallOutcome & {
   return { ...outcome, time: { ...timeSince(start), operating: seconds, operating_reset_at: resetAt } }
 }
 
-/** A method that a test answers itself. */
-function ownMethod ({ answers }: RestPortal, name: string): RestMethod | undefined {
-  const answer = answers.get(name)
-  return answer && { run: async ({ params, user }) => ({ result: await answer(params, user) }) }
-}
-
-function timeSince (start: number): object {
+/** What an answer says of the time that it took. */
+export function timeSince (start: number): object {
   const finish = Date.now()
   const iso = (ms: number) => new Date(ms).toISOString().replace(/\.\d+Z$/, '+00:00')
   const duration = (finish - start) / 1000

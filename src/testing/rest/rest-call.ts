@@ -16,8 +16,8 @@ export interface CallOutcome {
 
 /** One REST method. */
 export interface RestMethod {
-  /** Permission of the app that it needs. */
-  scope?: string
+  /** Permission of the app that it needs, or several of which each is enough. */
+  scope?: string | readonly string[]
   run: (call: RestCall) => CallOutcome | Promise<CallOutcome>
 }
 
@@ -49,6 +49,11 @@ export class RestCall {
   /** The offline queue that the call is about. */
   get queueName (): QueueName {
     return { clientId: this.pair.clientId, connector: this.text('auth_connector') ?? '' }
+  }
+
+  /** @param name in small letters */
+  value (name: string): unknown {
+    return this.#byName.get(name)
   }
 
   text (name: string): string | undefined {
@@ -85,6 +90,17 @@ export class RestCall {
   needAdmin (): void {
     if (!this.user.admin) throw accessDenied()
   }
+}
+
+/** As PHP takes a value for a condition: `'0'` and an empty list are false, `'false'` is true. */
+export function isTruthy (value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0
+  return Boolean(value) && value !== '0'
+}
+
+/** Returns whether an app with these permissions has one of the needed. */
+export function isInScope (needed: string | readonly string[] | undefined, scope: readonly string[]): boolean {
+  return needed === undefined || [needed].flat().some(one => scope.includes(one))
 }
 
 function isRow (value: unknown): value is Row {

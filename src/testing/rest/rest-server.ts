@@ -1,34 +1,60 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { decodeForm } from '../../wire/form.ts'
 import { answerWith } from '../faulty-answer.ts'
+import type { Answer } from '../oauth/oauth-answers.ts'
 import type { SimulatedPortal } from '../portal/portal.ts'
 import type { RestRecord } from '../portal/rest-record.ts'
 import { answerRest, type RestRequest } from './rest-answers.ts'
 import type { Row } from '../portal/row-query.ts'
 import type { TokenBook } from '../tokens.ts'
+import { answerRestV3, type RequestV3 } from './v3/answers.ts'
 
 /** Finds a portal by its domain, or by one that it had before it was renamed. */
 export type PortalFinder = (domain: string) => SimulatedPortal | undefined
 
 interface Place { Params: { domain: string, method: string } }
 
+interface RestServerParts { book: TokenBook, find: PortalFinder }
+
 /** Adds the REST side of every portal: `/portals/<domain>/rest/<method>`, by POST and by GET. */
-export async function addRestRoutes (scope: FastifyInstance, { book, find }: { book: TokenBook, find: PortalFinder }): Promise<void> {
+export async function addRestRoutes (scope: FastifyInstance, { book, find }: RestServerParts): Promise<void> {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, text: string) => JSON.parse(text))
   scope.addContentTypeParser('*', { parseAs: 'string' }, async (_request: unknown, text: string) => decodeForm(text))
+  addRoute(scope, '/portals/:domain/rest/:method', find, request => {
+    const asked = read(request)
+    return { record: describe(asked), answer: async portal => await answerRest(portal, book, asked) }
+  })
+}
+
+/** Adds REST 3 of every portal: `/portals/<domain>/rest/api/<method>`, whose parameters are JSON, or none. */
+export async function addRestV3Routes (scope: FastifyInstance, { book, find }: RestServerParts): Promise<void> {
+  scope.removeAllContentTypeParsers()
+  scope.addContentTypeParser('*', { parseAs: 'string' }, async (_request: unknown, text: string) => text)
+  addRoute(scope, '/portals/:domain/rest/api/:method', find, request => {
+    const asked = readV3(request)
+    return { record: describeV3(asked, request), answer: async portal => await answerRestV3(portal, book, asked) }
+  })
+}
+
+/** What is made of one request. */
+interface ReadRequest {
+  record: RestRecord
+  answer: (portal: SimulatedPortal) => Promise<Answer>
+}
+
+function addRoute (scope: FastifyInstance, url: string, find: PortalFinder, read: (request: FastifyRequest<Place>) => ReadRequest): void {
   scope.route<Place>({
     method: ['GET', 'POST'],
-    url: '/portals/:domain/rest/:method',
+    url,
     handler: async (request, reply) => {
       const portal = find(request.params.domain)
       if (portal === undefined) return await reply.code(404).type('text/html').send('<h1>No such Bitrix24</h1>')
-      const asked = read(request)
-      const record = describe(asked)
+      const { record, answer } = read(request)
       portal.calls.push(record)
       reply.raw.once('finish', () => { record.status = reply.statusCode })
       if (portal.domain !== request.params.domain) return await reply.redirect(movedTo(portal, request))
-      return await answerWith(reply, portal.faults.take(asked.method), async () => await answerRest(portal, book, asked))
+      return await answerWith(reply, portal.faults.take(record.method), async () => await answer(portal))
     }
   })
 }
@@ -40,13 +66,12 @@ interface Asked extends RestRequest {
 
 function read (request: FastifyRequest<Place>): Asked {
   const body = (request.body ?? {}) as Row
-  const query: Row = decodeForm(request.url.split('?').slice(1).join('?'))
+  const query = queryOf(request)
   const { auth, access_token: accessToken, ...params } = { ...query, ...body }
-  const [, bearer] = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '') ?? []
   return {
-    method: request.params.method.replace(/\.json$/, '').toLowerCase(),
+    method: methodOf(request),
     params,
-    token: bearer ?? text(auth) ?? text(accessToken),
+    token: bearerOf(request) ?? text(auth) ?? text(accessToken),
     inBody: Object.keys(body),
     inUrl: Object.keys(query)
   }
@@ -55,6 +80,36 @@ function read (request: FastifyRequest<Place>): Asked {
 function describe ({ method, inBody, inUrl, params: { cmd } }: Asked): RestRecord {
   const commands = typeof cmd === 'object' && cmd !== null && method === 'batch' ? Object.values(cmd).map(command => String(command).replace(/\?.*$/s, '')) : undefined
   return { method, inBody, inUrl, ...(commands !== undefined && { commands }) }
+}
+
+function readV3 (request: FastifyRequest<Place>): RequestV3 {
+  const { auth } = queryOf(request)
+  const key = request.headers['idempotency-key']
+  return { method: methodOf(request), text: (request.body ?? '') as string, token: bearerOf(request) ?? text(auth), key: text(key) }
+}
+
+function describeV3 ({ method, text }: RequestV3, request: FastifyRequest<Place>): RestRecord {
+  const inUrl = Object.keys(queryOf(request))
+  const record = { method, inBody: [] as string[], inUrl, version: 3 as const }
+  try {
+    const body: unknown = JSON.parse(text)
+    if (Array.isArray(body)) return { ...record, commands: body.map(item => String((item as Row)['method'])) }
+    return { ...record, inBody: Object.keys(body as object) }
+  } catch {
+    return record
+  }
+}
+
+function methodOf ({ params }: FastifyRequest<Place>): string {
+  return params.method.replace(/\.json$/, '').toLowerCase()
+}
+
+function queryOf ({ url }: FastifyRequest): Row {
+  return decodeForm(url.split('?').slice(1).join('?'))
+}
+
+function bearerOf ({ headers }: FastifyRequest): string | undefined {
+  return /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1]
 }
 
 /** The same place at the new address. */

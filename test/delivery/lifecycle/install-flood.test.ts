@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { MOST_OF_SOURCE } from '../../../src/installs/claims.ts'
-import { untilIdle } from '../../../src/testing/index.ts'
+import { outcome, untilIdle } from '../../../src/testing/index.ts'
 import { buildWorld } from '../../helpers/app.ts'
 import { secret } from '../../helpers/secrets.ts'
 import { STORAGES } from '../../helpers/storages.ts'
@@ -28,10 +28,10 @@ for (const { storage, options } of STORAGES) {
       for (let count = 0; !ending.signal.aborted; count++) {
         // Of one portal and token again and again, of many, and of the very portal that is to install next.
         const name = [`forged-${sender}`, `forged-${sender}-${count}`, 'new'][count % 3]
-        const { statusCode, body } = await b24.portal(`${name}.bitrix24.com`).install(eventsUrl, {
+        const { statusCode, body } = await outcome(b24.portal(`${name}.bitrix24.com`).install(eventsUrl, {
           ...from('198.51.100.1'),
           auth: { application_token: count % 3 === 0 ? claimed : secret(), access_token: secret(), refresh_token: secret() }
-        })
+        }))
         const answer = `${statusCode} ${/FST_\w+/.exec(body) ?? ''}`
         answers.set(answer, (answers.get(answer) ?? 0) + 1)
       }

@@ -20,6 +20,7 @@ t.test('a fleet of 500 portals, 30 % of them out of order: one sync makes all ri
   for (const [index, portal] of portals.entries()) {
     // All that they need, and nothing more.
     portal.limit({ cap: 4, drainPerSecond: 0 })
+    portal.items.addType(1220)
     const add = (event: string, handler = URL, userId = 0) => portal.bindings.add({ clientId, event, handler, userId, offline: false, connector: '' })
     for (const event of index % 10 === 0 ? [] : index % 10 === 1 ? EVENTS.slice(0, 4) : EVENTS) add(event)
     // Too much, and in the wrong name.

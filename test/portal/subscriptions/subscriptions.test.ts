@@ -91,7 +91,8 @@ t.test('what is outside of the scope, or no event at all, is reported and stops 
 })
 
 t.test('a code with a type suffix is bound as it was registered', async t => {
-  const { bound, sync } = await setup(t, { listen: ['onCrmDynamicItemUpdate', 'ONCRMDYNAMICITEMADD_1220'] })
+  const { portal, bound, sync } = await setup(t, { listen: ['onCrmDynamicItemUpdate', 'ONCRMDYNAMICITEMADD_1220'] })
+  portal.items.addType(1220)
   await sync()
   t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONCRMDYNAMICITEMADD_1220 ours', 'ONCRMDYNAMICITEMUPDATE ours'])
 })
@@ -198,8 +199,9 @@ t.test('`offline: false` ends what waited; without the option nothing that waits
 })
 
 t.test('more than fifty changes go in several calls', async t => {
-  const codes = Array.from({ length: 60 }, (_, index) => `ONCRMDYNAMICITEMADD_${1000 + index * 2}`)
-  const { portal, bound, sync } = await setup(t, { listen: codes })
+  const types = Array.from({ length: 60 }, (_, index) => 1000 + index * 2)
+  const { portal, bound, sync } = await setup(t, { listen: types.map(type => `ONCRMDYNAMICITEMADD_${type}`) })
+  for (const type of types) portal.items.addType(type)
   await sync()
   t.equal(bound().length, 62)
   t.strictSame(portal.calls.map(({ commands }) => commands?.length ?? 0), [0, 50, 12])

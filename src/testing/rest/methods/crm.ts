@@ -1,8 +1,10 @@
-import type { Change } from '../../portal/items.ts'
+import { type Change, eventsOf } from '../../portal/items.ts'
 import type { MethodTable, RestCall } from '../rest-call.ts'
 import { RestError } from '../rest-error.ts'
-import { meets, type Row, sorted } from '../../portal/row-query.ts'
+import { fieldsOf, meets, type Row, sorted } from '../../portal/row-query.ts'
 import { page } from './page.ts'
+
+const READ_ONLY = ['id', 'entityTypeId', 'createdTime', 'updatedTime']
 
 /** `crm.item.*` and `crm.type.list`. */
 export const crmMethods: MethodTable = {
@@ -10,10 +12,12 @@ export const crmMethods: MethodTable = {
   'crm.item.list': {
     scope: 'crm',
     run: call => {
-      const rows = call.portal.items.all(typeOf(call)).filter(item => meets(item, call.map('filter')))
-      const order = call.map('order')
+      const type = typeOf(call)
+      const [filter, order] = [call.map('filter'), call.map('order')]
+      checkQuery(call, type, filter, order)
+      const rows = call.portal.items.all(type).filter(item => meets(item, filter))
       const inOrder = sorted(rows, Object.keys(order).length > 0 ? order : { id: 'ASC' })
-      return page(call, inOrder.map(item => selected(item, call.list('select'))), items => ({ items }))
+      return page(call, inOrder, items => ({ items: items.map(item => selected(item as Row, call.list('select'))) }))
     }
   },
   'crm.item.add': {
@@ -21,18 +25,17 @@ export const crmMethods: MethodTable = {
     run: call => {
       const { items } = call.portal
       const type = typeOf(call)
-      const item = items.put(type, items.nextId(type), call.map('fields'))
-      tell(call, item, 'ADD')
+      const item = items.put(type, items.nextId(type), fieldsToSet(call))
+      raise(call, item, 'ADD')
       return { result: { item } }
     }
   },
   'crm.item.update': {
     scope: 'crm',
     run: call => {
-      const { id } = existing(call)
-      const item = call.portal.items.put(typeOf(call), Number(id), call.map('fields'))
-      tell(call, item, 'UPDATE')
-      return { result: { item } }
+      const [type, id] = [typeOf(call), Number(existing(call)['id'])]
+      if (call.portal.items.update(type, id, fieldsToSet(call))) raise(call, existing(call), 'UPDATE')
+      return { result: { item: existing(call) } }
     }
   },
   'crm.item.delete': {
@@ -40,7 +43,7 @@ export const crmMethods: MethodTable = {
     run: call => {
       const item = existing(call)
       call.portal.items.delete(typeOf(call), Number(item['id']))
-      tell(call, item, 'DELETE')
+      raise(call, item, 'DELETE')
       return { result: [] }
     }
   },
@@ -59,9 +62,26 @@ function existing (call: RestCall): Row {
   return item
 }
 
+function fieldsToSet (call: RestCall): Row {
+  return Object.fromEntries(Object.entries(call.map('fields')).filter(([name]) => !READ_ONLY.includes(name)))
+}
+
+/** @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/crm/universal/crm-item-list.md */
+function checkQuery (call: RestCall, type: number, filter: Row, order: Row): void {
+  const { items } = call.portal
+  for (const name of fieldsOf(filter)) {
+    if (!items.hasField(type, name)) throw new RestError(400, 'INVALID_ARG_VALUE', `Invalid filter: field '${name}' is not allowed in filter`)
+  }
+  for (const [name, direction] of Object.entries(order)) {
+    if (!items.hasField(type, name)) throw new RestError(400, 'INVALID_ARG_VALUE', `Invalid order: field '${name}' is not allowed in order`)
+    if (/^(asc|desc)$/i.test(String(direction))) continue
+    throw new RestError(400, 'INVALID_ARG_VALUE', `Invalid order: allowed sort directions are \`ASC, DESC\`. But got '${direction}' for field '${name}'`)
+  }
+}
+
 /** Nobody waits for the deliveries: the answer goes out at once. */
-function tell (call: RestCall, item: Row, change: Change): void {
-  call.portal.tell(Number(item['entityTypeId']), Number(item['id']), change, call.cause)
+function raise (call: RestCall, { entityTypeId, id }: Row, change: Change): void {
+  for (const event of eventsOf(Number(entityTypeId), Number(id), change)) call.portal.spread(event, call.cause)
 }
 
 function selected (item: Row, names: string[]): Row {

@@ -1,19 +1,25 @@
 import { catalogue } from '../../../events/catalogue/index.ts'
-import { definitionOf } from '../../../events/definition-of.ts'
+import { baseCode, definitionOf } from '../../../events/definition-of.ts'
+import type { EventDefinition } from '../../../events/catalogue/definition.ts'
 import type { Binding } from '../../portal/bindings.ts'
-import type { MethodTable, RestCall } from '../rest-call.ts'
+import type { RestPortal } from '../../portal/rest-portal.ts'
+import { isInScope, isTruthy, type MethodTable, type RestCall } from '../rest-call.ts'
 import { accessDenied, RestError, wrongArgument } from '../rest-error.ts'
 
 /** Scope of the events that every app may bind. */
 const EVERY_APP = 'basic'
 
+/** All but what is only to be fetched. */
+const bindable = Object.values<EventDefinition>(catalogue).filter(({ delivery }) => delivery !== 'fetch')
+
 /** `event.*` beside the offline queue. */
 export const eventMethods: MethodTable = {
   events: {
     run: call => {
-      const scopes = call.text('scope') === undefined ? [EVERY_APP, ...call.portal.scope] : [call.text('scope')]
-      const all = call.text('full') === '1'
-      return { result: Object.values(catalogue).filter(({ scope }) => all || scopes.includes(scope)).map(({ code }) => code) }
+      const scope = call.text('scope')
+      const scopes = scope === undefined ? [EVERY_APP, ...call.portal.scope] : [scope]
+      const all = isTruthy(call.text('full'))
+      return { result: bindable.filter(event => all || isInScope(event.scopes, scopes)).flatMap(event => codesOf(event, call.portal)) }
     }
   },
   'event.bind': { run: call => ({ result: bind(call) }) },
@@ -27,7 +33,7 @@ export const eventMethods: MethodTable = {
   },
   'event.test': {
     run: call => {
-      call.portal.raise({ code: 'ONAPPTEST', data: { QUERY: call.params, LANGUAGE_ID: 'en' } }, call.cause)
+      call.portal.spread({ code: 'ONAPPTEST', data: { QUERY: call.params, LANGUAGE_ID: 'en' } }, call.cause)
       return { result: 1 }
     }
   }
@@ -37,10 +43,20 @@ function bind (call: RestCall): true {
   const event = call.needText('event').toUpperCase()
   const offline = isOffline(call)
   const row = { clientId: call.pair.clientId, event, ...(offline ? offlineTarget(call, event) : onlineTarget(call)), offline }
-  const scope = definitionOf(event)?.scope
-  if (scope === undefined || ![EVERY_APP, ...call.portal.scope].includes(scope)) throw new RestError(400, 'ERROR_EVENT_NOT_FOUND', 'Event not found')
+  if (!isKnown(event, call.portal)) throw new RestError(400, 'ERROR_EVENT_NOT_FOUND', 'Event not found')
   if (!call.portal.bindings.add(row)) throw new RestError(400, 'ERROR_CORE', 'Unable to set event handler: Handler already binded')
   return true
+}
+
+function isKnown (event: string, portal: RestPortal): boolean {
+  const definition = definitionOf(event)
+  if (definition === undefined || !bindable.includes(definition)) return false
+  return isInScope(definition.scopes, [EVERY_APP, ...portal.scope]) && (baseCode(event) === event || codesOf(definition, portal).includes(event))
+}
+
+/** Events of smart processes have a code for each type that is there, beside the common one. */
+function codesOf ({ code, suffixed }: EventDefinition, { items }: RestPortal): string[] {
+  return suffixed === true ? [code, ...items.dynamicTypes.map(type => `${code}_${type}`)] : [code]
 }
 
 function onlineTarget (call: RestCall): Pick<Binding, 'handler' | 'userId' | 'connector'> {

@@ -1,7 +1,8 @@
 import type { MethodTable } from '../rest-call.ts'
+import { describeLicense } from '../../portal/license.ts'
+import { describeUser, USER_SCOPES } from './lists.ts'
 
 const LANGUAGE = 'en'
-const LICENSE = 'en_business'
 
 /** Who calls, what the portal is, and what the app may do. */
 export const systemMethods: MethodTable = {
@@ -16,9 +17,7 @@ export const systemMethods: MethodTable = {
         PAYMENT_EXPIRED: portal.paid ? 'N' : 'Y',
         DAYS: null,
         LANGUAGE_ID: LANGUAGE,
-        LICENSE,
-        LICENSE_TYPE: LICENSE,
-        LICENSE_FAMILY: 'en'
+        ...describeLicense(portal.license, LANGUAGE)
       }
     })
   },
@@ -27,10 +26,7 @@ export const systemMethods: MethodTable = {
       result: { ID: String(user.id), ADMIN: user.admin, NAME: user.name, LAST_NAME: '', PERSONAL_GENDER: '', PERSONAL_PHOTO: '', TIME_ZONE: '', TIME_ZONE_OFFSET: 0 }
     })
   },
-  'user.current': {
-    scope: 'user',
-    run: ({ user }) => ({ result: { ID: String(user.id), ACTIVE: user.active, NAME: user.name, LAST_NAME: '', USER_TYPE: 'employee' } })
-  },
+  'user.current': { scope: USER_SCOPES, run: ({ user }) => ({ result: describeUser(user) }) },
   'user.admin': { run: ({ user }) => ({ result: user.admin }) },
   scope: { run: ({ portal }) => ({ result: [...portal.scope] }) },
   'server.time': { run: () => ({ result: new Date().toISOString().replace(/\.\d+Z$/, '+00:00') }) },

@@ -1,0 +1,96 @@
+import type { Answer } from '../../oauth/oauth-answers.ts'
+import type { RestPortal } from '../../portal/rest-portal.ts'
+import type { Row } from '../../portal/row-query.ts'
+import type { SimulatedPair, TokenBook } from '../../tokens.ts'
+import { authorize, timeSince } from '../rest-answers.ts'
+import { RestError } from '../rest-error.ts'
+import { refusal } from './error.ts'
+import { answerOnce } from './idempotency.ts'
+import type { CallV3, MethodV3 } from './method.ts'
+import { resolveReferences } from './references.ts'
+import { taskMethods } from './tasks.ts'
+
+export interface RequestV3 {
+  /** In small letters. */
+  method: string
+  /** Text of the body. */
+  text: string
+  /** Token of the header or the query; the body may have another. */
+  token: string | undefined
+  /** Header `Idempotency-Key`. */
+  key: string | undefined
+}
+
+/** A method whose call is under way. */
+type Run = (call: CallV3) => Promise<unknown>
+
+/** Answers a request of REST 3. */
+export async function answerRestV3 (portal: RestPortal, book: TokenBook, request: RequestV3): Promise<Answer> {
+  try {
+    // It is refused before it gets there, in the words of classic REST.
+    if (!portal.bucket.take()) return [503, new RestError(503, 'QUERY_LIMIT_EXCEEDED', 'Too many requests').body]
+    const run = runnerOf(portal, request.method)
+    const { auth, ...params } = parse(request.text)
+    const pair = authorizeV3(portal, book, request.token ?? (typeof auth === 'string' ? auth : undefined))
+    checkTime(portal, pair, request.method)
+    return await answerOnce({ portal, pair, params }, request, async call => {
+      const start = Date.now()
+      const result = await run(call)
+      portal.operating.spend(pair.clientId, request.method, (Date.now() - start) / 1000)
+      const { seconds, resetAt } = portal.operating.of(pair.clientId, request.method)
+      return { result, time: { ...timeSince(start), operating: seconds, operating_reset_at: resetAt } }
+    })
+  } catch (error) {
+    if (!(error instanceof RestError)) throw error
+    return [error.status, { error: { code: error.code, message: error.message, ...error.more } }]
+  }
+}
+
+/** @throws RestError unless a list or an object; a list, as of a batch, comes under its places */
+function parse (text: string): Row {
+  if (text.trim() === '') return {}
+  try {
+    const body: unknown = JSON.parse(text)
+    if (typeof body === 'object' && body !== null) return Array.isArray(body) ? { list: body } : { ...body }
+  } catch {}
+  throw refusal(400, 'INVALIDJSONEXCEPTION', 'The request body is not valid JSON')
+}
+
+function runnerOf (portal: RestPortal, method: string): Run {
+  if (method === 'batch') return batch
+  const own = portal.answersV3.get(method)
+  if (own !== undefined) return async ({ portal, pair, params }) => await own(params, portal.user(pair.userId))
+  const known: MethodV3 | undefined = Object.hasOwn(taskMethods, method) ? taskMethods[method] : undefined
+  if (known === undefined) throw refusal(404, 'METHODNOTFOUNDEXCEPTION', `Method \`${method}\` not found`)
+  return async call => {
+    if (known.scope === undefined || portal.scope.includes(known.scope)) return await known.run(call)
+    throw refusal(403, 'INSUFFICIENTSCOPEEXCEPTION', 'Insufficient scope')
+  }
+}
+
+/** Whatever is wrong with the token, REST 3 says the same. */
+function authorizeV3 (portal: RestPortal, book: TokenBook, token: string | undefined): SimulatedPair {
+  try {
+    return authorize(portal, book, token)
+  } catch (error) {
+    if (error instanceof RestError) throw refusal(401, 'ACCESSDENIEDEXCEPTION', 'Access denied')
+    throw error
+  }
+}
+
+function checkTime (portal: RestPortal, { clientId }: SimulatedPair, method: string): void {
+  if (portal.operating.isOver(clientId, method)) throw refusal(429, 'RATELIMITEXCEPTION', 'Rate limit exceeded')
+}
+
+/** A list of `{ method, query, as }`; the first that fails is the answer of the whole. */
+async function batch ({ portal, pair, params: { list } }: CallV3): Promise<unknown> {
+  if (!Array.isArray(list)) throw refusal(400, 'INVALIDSELECTEXCEPTION', 'Cannot parse the batch')
+  const items = list as Array<{ method?: unknown, query?: unknown, as?: unknown }>
+  const runs = items.map(({ method }) => runnerOf(portal, String(method).toLowerCase()))
+  const context: Row = {}
+  for (const [place, { query = {}, as = place }] of items.entries()) {
+    const params = resolveReferences(query, context) as Row
+    context[String(as)] = await (runs[place] as Run)({ portal, pair, params })
+  }
+  return items.every(({ as }) => as === undefined) ? Object.values(context) : context
+}
