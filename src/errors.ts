@@ -94,8 +94,12 @@ export const FST_B24_INSECURE_ADDRESS = define('FST_B24_INSECURE_ADDRESS', 'The 
 export const FST_B24_ANSWER_TOO_LARGE = define('FST_B24_ANSWER_TOO_LARGE', '%s: the answer has more than %s', 502)
 /** The parameters of a call cannot be written as JSON. */
 export const FST_B24_INVALID_PARAMS = define('FST_B24_INVALID_PARAMS', 'Invalid parameters of %s: %s', 500, TypeError)
-/** A list cannot be walked through by the ids of its items. */
-export const FST_B24_LIST = define('FST_B24_LIST', 'The list %s cannot be walked through: %s', 500)
+/** A call is refused before it is made: no method has such a name, or the parameters or options say what cannot be sent. */
+export const FST_B24_INVALID_CALL = define('FST_B24_INVALID_CALL', 'Invalid call: %s', 500, TypeError)
+/** `portal.client()` needs the official SDK, which is not installed, or of another version. */
+export const FST_B24_SDK_MISSING = define('FST_B24_SDK_MISSING', 'portal.client() needs the package @bitrix24/b24jssdk: npm install @bitrix24/b24jssdk@%s', 500)
+/** A list cannot be walked through to its end. */
+export const FST_B24_LIST = define('FST_B24_LIST', 'Cannot paginate %s: %s', 500)
 /** Something needs to be told where Bitrix24 reaches this server. */
 export const FST_B24_NO_PUBLIC_URL = define('FST_B24_NO_PUBLIC_URL', 'The option publicUrl is missing: %s', 500)
 /** Events cannot be fetched from a portal where none is stored (`delivery.mode: 'inline'`). */

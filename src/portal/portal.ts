@@ -1,9 +1,12 @@
-import type { B24OAuth, CallBatchResult } from '@bitrix24/b24jssdk'
 import type { Install, InstallState } from '../installs/install.ts'
 import type { DrainReport } from './offline/drain-report.ts'
 import { readInstallation, type Installation } from './installation.ts'
 import type { DrainOptions, OfflineQueue } from './offline/offline.ts'
-import type { BatchCalls, BatchOptions, CallOptions, ListOptions, Rest } from './rest/rest.ts'
+import type { BatchCall, BatchCalls, BatchResult } from './rest/batch.ts'
+import type { BatchOptions, CallOptions, ListOptions } from './rest/call-options.ts'
+import { CallerStack } from './caller-stack.ts'
+import type { CallAnswer, Rest } from './rest/rest.ts'
+import type { OfficialClient } from './rest/sdk-types.ts'
 import type { Subscriptions, SyncOptions, SyncReport } from './subscriptions/subscriptions.ts'
 
 /** A portal as the app sees it: what is known of it, and what can be done on it. Holds no secret. */
@@ -27,23 +30,41 @@ export interface Portal {
   /** First verified install, ms since the epoch. */
   readonly installedAt: number | undefined
   /**
-   * Calls a REST method with the stored tokens; resolves with the `result` of the answer.
+   * Calls a REST method with the stored tokens; resolves with the `result` of the answer. `params` is a map, or a list for the methods that go by the
+   * order of their parameters (`task.*`). A Date is sent as ISO 8601, a bigint as its digits.
    *
-   * @throws FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED,
+   * @throws FST_B24_INVALID_CALL, FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED,
    * FST_B24_PORTAL_GONE, FST_B24_PRIVATE_ADDRESS, FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE
    */
   call<T = unknown> (method: string, params?: object, options?: CallOptions): Promise<T>
-  /** Calls up to 50 methods at once; the errors of single calls are in the result, as the SDK gives it. */
-  batch<T = unknown> (calls: BatchCalls, options?: BatchOptions): Promise<CallBatchResult<T>>
   /**
-   * Walks through a list by the ids of its items, without counting it; yields pages of 1 to 50 items. Takes a `filter` of one's own, but no
-   * `order` and no `start`.
+   * Calls a REST method; resolves with what stands beside the result too: `{ result, total, next, time }`.
    *
-   * @throws as `call`, and FST_B24_LIST for a method whose answers cannot be walked through like that
+   * @throws as `call`
+   */
+  callFull<T = unknown> (method: string, params?: object, options?: CallOptions): Promise<CallAnswer<T>>
+  /**
+   * Calls up to 50 methods in one request. Does not reject for calls that the portal refuses: their errors are in the result. A call may use the
+   * result of one before it: `'$result[name][item][id]'`. Booleans are sent as `Y` and `N`; null and nested empty lists are refused.
+   *
+   * @throws as `call`
+   * @see https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
+   */
+  batch<T = unknown> (calls: readonly BatchCall[], options?: BatchOptions): Promise<BatchResult<T[]>>
+  batch<Results extends object = Record<string, unknown>> (calls: { readonly [Name in keyof Results]: BatchCall }, options?: BatchOptions): Promise<BatchResult<Results>>
+  /**
+   * Walks through a list by the ids of its items, without counting it, or by `start` (option `paging`); yields the pages as the portal gives them. Takes
+   * a `filter` of one's own; an `order` only by `start`.
+   *
+   * @throws as `call`, and FST_B24_LIST where pages do not follow each other: nothing is left out silently
    */
   list<T = unknown> (method: string, params?: object, options?: ListOptions): AsyncGenerator<T[], void, undefined>
-  /** The official client of `@bitrix24/b24jssdk`, with the stored tokens. Do not keep it: ask for a new one for each use. */
-  client (): Promise<B24OAuth>
+  /**
+   * The official client, `B24OAuth` of the optional peer `@bitrix24/b24jssdk`, with the stored tokens. Do not keep it: ask for a new one for each use.
+   *
+   * @throws FST_B24_SDK_MISSING, and as `call`
+   */
+  client (): Promise<OfficialClient>
   /** Asks the portal whether the install is finished: until it is, Bitrix24 sends nothing. */
   installation (options?: CallOptions): Promise<Installation>
   readonly subscriptions: {
@@ -136,19 +157,23 @@ class KnownPortal implements Portal {
   }
 
   call<T> (method: string, params?: object, options?: CallOptions): Promise<T> {
-    return this.#acts.rest.call<T>(this.memberId, method, params, options)
+    return new CallerStack(this.call).of(this.#acts.rest.call<T>(this.memberId, method, params, options))
   }
 
-  batch<T> (calls: BatchCalls, options?: BatchOptions): Promise<CallBatchResult<T>> {
-    return this.#acts.rest.batch<T>(this.memberId, calls, options)
+  callFull<T> (method: string, params?: object, options?: CallOptions): Promise<CallAnswer<T>> {
+    return new CallerStack(this.callFull).of(this.#acts.rest.callFull<T>(this.memberId, method, params, options))
+  }
+
+  batch<Results extends object> (calls: BatchCalls, options?: BatchOptions): Promise<BatchResult<Results>> {
+    return new CallerStack(this.batch).of(this.#acts.rest.batch(this.memberId, calls as Record<string, BatchCall>, options) as Promise<BatchResult<Results>>)
   }
 
   list<T> (method: string, params?: object, options?: ListOptions): AsyncGenerator<T[], void, undefined> {
-    return this.#acts.rest.list<T>(this.memberId, method, params, options)
+    return new CallerStack(this.list).ofAll(this.#acts.rest.list<T>(this.memberId, method, params, options))
   }
 
-  client (): Promise<B24OAuth> {
-    return this.#acts.rest.client(this.memberId)
+  client (): Promise<OfficialClient> {
+    return new CallerStack(this.client).of(this.#acts.rest.client(this.memberId))
   }
 
   async installation (options?: CallOptions): Promise<Installation> {

@@ -5,7 +5,8 @@ import { redact } from '../../wire/redact.ts'
 import type { DrainReport } from './drain-report.ts'
 import type { Lock } from '../locks/locks.ts'
 import { type OfflineEvent, type OfflineRow, readRows } from './offline-event.ts'
-import type { CallOptions, Rest } from '../rest/rest.ts'
+import type { CallOptions } from '../rest/call-options.ts'
+import type { Rest } from '../rest/rest.ts'
 import { pause } from '../../time/unless-aborted.ts'
 
 export interface OfflineDrainParts {

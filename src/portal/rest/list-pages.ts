@@ -1,79 +1,105 @@
-import { FST_B24_LIST } from '../../errors.ts'
+import type { ListOptions } from './call-options.ts'
+import { type AskPage, isPositional, List, type ListPage, nameOf } from './list-page.ts'
+import { pagesByStart } from './pages-by-start.ts'
 
-export interface WalkOptions {
-  /** Name of the id in the items. @default `id` or `ID`, whichever the first item has */
-  idKey?: string | undefined
-  /**
-   * Name of the id in filter and order. With this or `idKey`, a list of more than one page takes one call less.
-   * @default that of the id in the items
-   */
-  cursorIdKey?: string | undefined
+export type WalkOptions = Pick<ListOptions, 'paging' | 'idKey' | 'cursorIdKey'>
+
+/** The first two pages of a walk that was seen to work: the second goes on where the first ends. */
+interface Opening {
+  cursor: string
+  key: string
+  first: ListPage
+  second: ListPage | undefined
 }
-
-/** Asks a portal for the `result` of one page. */
-export type AskPage = (params: object) => Promise<unknown>
-
-type Row = Record<string, unknown>
-
-/** Items of a page, in all of Bitrix24. */
-const FULL = 50
 
 /**
- * Walks through a list by the ids of its items, without counting it: what comes or goes meanwhile shifts no page. Yields pages of 1 to 50
- * items; one that is not full is the last. `result` may be the list, or have it as its only one.
+ * Walks through a list by the ids of its items: what comes or goes meanwhile shifts no page, and nothing is counted. A method that knows no order
+ * or filter by id is walked through by `start`, unless `paging` is `id`. Yields pages as the portal gives them, none empty; `result` may be the list, or have it as
+ * its only one.
  *
- * The first page is asked for as it comes: what is full must be asked for anew, in the order of the id whose name it tells.
+ * The first page is asked for as it comes: where it is not all, it is asked for again, in the order of the id whose name it tells. Nothing is yielded before the
+ * next page was seen to follow it.
  *
- * @throws FST_B24_LIST for params that have an `order` or a `start`, and for an answer that cannot be walked on from: nothing is left out unsaid
+ * @throws FST_B24_LIST for params that have a `start`, or an `order` without `paging: 'start'`; and for an answer that cannot be walked on from
  */
-export async function * listPages<T> (ask: AskPage, method: string, params: object, { idKey, cursorIdKey }: WalkOptions = {}): AsyncGenerator<T[], void, undefined> {
-  const filterKey = nameOf(params, 'filter') ?? 'filter'
-  const filter = (params as Row)[filterKey] as object | undefined
-  for (const name of ['order', 'start']) {
-    if (nameOf(params, name) !== undefined) throw new FST_B24_LIST(method, `it goes by id, and has no '${name}'`)
+export async function * listPages<T> (ask: AskPage, method: string, params: object, options: WalkOptions = {}): AsyncGenerator<T[], void, undefined> {
+  const list = new List(ask, method, params)
+  if (nameOf(params, 'start') !== undefined) throw list.error("it has a 'start' of its own")
+  if (options.paging === 'start' || (options.paging === undefined && isPositional(method, params))) yield * pagesByStart(list)
+  else yield * pagesById(list, options)
+}
+
+async function * pagesById<T> (list: List, { paging, idKey, cursorIdKey }: WalkOptions): AsyncGenerator<T[], void, undefined> {
+  if (Array.isArray(list.params)) throw list.error("parameters without names have no filter: name paging 'start'")
+  for (const name of list.orderNames) {
+    if (nameOf(list.params, name) !== undefined) throw list.error(`it goes by id, and has no '${name}': name paging 'start' for one`)
   }
-  let cursor = cursorIdKey ?? idKey
-  let last: number | undefined
-  for (;;) {
-    const place = cursor === undefined ? {} : { order: { [cursor]: 'ASC' }, [filterKey]: { ...filter, ...(last !== undefined && { [`>${cursor}`]: last }) } }
-    const items = itemsOf(await ask({ ...params, ...place, start: -1 }), method)
-    const [first] = items
-    if (first === undefined) return
-    const key = idKey ?? nameOf(first, 'id') ?? 'id'
-    const ids = items.map(item => idOf(item, key, method))
-    const isFull = ids.length >= FULL
-    if (isFull && cursor === undefined) {
-      cursor = key
-      continue
+  const named = cursorIdKey ?? idKey
+  const plain = named === undefined ? await list.page({ start: -1 }) : undefined
+  if (plain?.isLast === true) {
+    if (plain.rows.length > 0) yield plain.rows as T[]
+    return
+  }
+  const found = plain?.idName
+  const isFixed = named !== undefined || paging === 'id'
+  const opening = await openingOf(list, named === undefined ? namesLike(found) : [named], idKey ?? found, isFixed)
+  if (opening !== undefined) yield * walkFrom<T>(list, opening)
+  else if (isFixed) throw list.error(found === undefined && named === undefined ? 'its items have no id' : 'order and filter by id have no effect')
+  else yield * pagesByStart<T>(list)
+}
+
+/** The name of an id in the items may be written in other letters in order and filter. */
+function namesLike (key: string | undefined): string[] {
+  return key === undefined ? [] : [key, key === key.toUpperCase() ? key.toLowerCase() : key.toUpperCase()]
+}
+
+/** Tries names of the id in order and filter, until one is seen to work. */
+async function openingOf (list: List, cursors: string[], key: string | undefined, isFixed: boolean): Promise<Opening | undefined> {
+  for (const cursor of cursors) {
+    try {
+      const opening = await tryCursor(list, cursor, key)
+      if (opening !== undefined) return opening
+    } catch (error) {
+      // Some methods refuse a field that they do not know.
+      const isRefused = (error as { code?: unknown }).code === 'FST_B24_PORTAL_CALL'
+      if (!isRefused || (isFixed && cursor === cursors.at(-1))) throw error
     }
-    for (const id of cursor === undefined ? [] : ids) {
-      if (last !== undefined && id <= last) throw new FST_B24_LIST(method, `its pages do not come in the order of '${cursor}'`)
-      last = id
-    }
-    yield items as T[]
-    if (!isFull) return
+  }
+  return undefined
+}
+
+async function tryCursor (list: List, cursor: string, given: string | undefined): Promise<Opening | undefined> {
+  const first = await list.page(list.placeOf(cursor))
+  const key = given ?? first.idName ?? 'id'
+  const opening = { cursor, key, first, second: undefined }
+  if (first.isLast) return opening
+  const last = lastOf(list, first, key)
+  if (last === undefined) return undefined
+  const second = await list.page(list.placeOf(cursor, last))
+  const isNext = second.rows.length === 0 || lastOf(list, second, key, last) !== undefined
+  return isNext ? { ...opening, second } : undefined
+}
+
+async function * walkFrom<T> (list: List, { cursor, key, first, second }: Opening): AsyncGenerator<T[], void, undefined> {
+  if (first.rows.length > 0) yield first.rows as T[]
+  let page = second
+  while (page !== undefined && page.rows.length > 0) {
+    yield page.rows as T[]
+    if (page.isLast) return
+    const last = list.idsOf(page.rows, key).at(-1) as number
+    page = await list.page(list.placeOf(cursor, last))
+    if (page.rows.length > 0 && lastOf(list, page, key, last) === undefined) throw list.error(`its pages do not come in the order of '${cursor}'`)
   }
 }
 
-/** Name of a property that is set, whatever its case. */
-function nameOf (map: object, name: string): string | undefined {
-  return Object.entries(map).find(([key, value]) => key.toLowerCase() === name && value !== undefined)?.[0]
-}
-
-function itemsOf (result: unknown, method: string): Row[] {
-  const lists = Array.isArray(result) ? [result] : Object.values(result ?? {}).filter(Array.isArray)
-  const [items] = lists
-  if (items === undefined || lists.length !== 1 || !items.every(isRow)) throw new FST_B24_LIST(method, 'the result is no list of items, and has not one either')
-  return items
-}
-
-function isRow (value: unknown): value is Row {
-  return typeof value === 'object' && value !== null
-}
-
-/** Ids come as numbers or as their digits. */
-function idOf (item: Row, key: string, method: string): number {
-  const id = item[key]
-  if (!/^\d{1,15}$/.test(typeof id === 'number' ? String(id) : typeof id === 'string' ? id : '')) throw new FST_B24_LIST(method, `its items have no number as '${key}'`)
-  return Number(id)
+/** The last id of a page whose ids rise, from above another; `undefined` where they do not. */
+function lastOf (list: List, { rows }: ListPage, key: string, above?: number): number | undefined {
+  const ids = list.idsOf(rows, key)
+  if (ids.length < rows.length) return undefined
+  let last = above
+  for (const id of ids) {
+    if (last !== undefined && id <= last) return undefined
+    last = id
+  }
+  return last
 }

@@ -5,7 +5,6 @@ import type { PortalLimits } from '../limits/portal-limits.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 import { limitError } from './call-error.ts'
-import { callerOf, withCaller, type CallerStack } from './caller-stack.ts'
 import { classify, type PortalAnswer, type Recovery } from './classify-response.ts'
 import { followRedirect } from './follow-redirect.ts'
 import { OperatingResets } from './operating-resets.ts'
@@ -29,6 +28,8 @@ export interface PortalCall {
   headers?: Readonly<Record<string, string>> | undefined
   /** Largest answer in bytes, unpacked; 8 MB at most. @default 1048576, and 65536 for methods whose answers are short */
   maxBytes?: number | undefined
+  /** Finds the error that a call failed with as a whole in an answer whose status is that of a success, as a batch's. */
+  errorOfAll?: ((body: unknown) => object | undefined) | undefined
   /** What `begin` gave for this call. */
   start?: CallStart | undefined
 }
@@ -40,8 +41,6 @@ export interface CallStart {
   waitMs: Promise<number>
   /** When to wait no more, on the clock of `performance.now()`. */
   waitEnd: number
-  /** Who makes the call. */
-  caller: CallerStack
 }
 
 /** What calls need of the tokens. */
@@ -107,8 +106,7 @@ export class PortalCalls {
     const start: CallStart = {
       access: this.#parts.tokens.access(memberId),
       waitMs: this.#reserve({ memberId, method }, mostMs),
-      waitEnd: performance.now() + mostMs,
-      caller: callerOf(this.begin)
+      waitEnd: performance.now() + mostMs
     }
     for (const read of [start.access, start.waitMs]) read.catch(() => {})
     return start
@@ -126,7 +124,7 @@ export class PortalCalls {
       return await withinTime({ timeoutMs, signal }, async within => await this.#make({ ...call, signal: within }, start))
     } catch (error) {
       signal?.throwIfAborted()
-      throw withCaller(coded(error), start.caller)
+      throw coded(error)
     }
   }
 
@@ -139,9 +137,10 @@ export class PortalCalls {
     const state: CallState = { call, access, waitEnd: start.waitEnd, tried: [] }
     for (;;) {
       const answer = await this.#post(state)
+      const error = call.errorOfAll?.(answer.body)
       const { access } = state
       const { memberId, domain, accessToken } = access
-      const classified = classify(answer, { memberId, domain, accessToken, method, params: call.params })
+      const classified = classify(error === undefined ? answer : { ...answer, body: error }, { memberId, domain, accessToken, method, params: call.params })
       if (classified.type === 'result') return this.#succeeded(answer, state)
       await this.#recover(classified, state)
       await pause(await unlessAborted(this.#reserve(call, state.waitEnd - performance.now()), signal), signal)

@@ -1,54 +1,57 @@
-import { randomUUID } from 'node:crypto'
-import type { B24OAuth, CallBatchResult } from '@bitrix24/b24jssdk'
-import { CallContext } from './call-context.ts'
-import { callError } from './call-error.ts'
-import { listPages, type WalkOptions } from './list-pages.ts'
-import type { PortalAccess } from '../tokens/portal-access.ts'
+import { checkCallOptions, checkMethod, type BatchOptions, type CallOptions, type ListOptions, type RequestOptions } from './call-options.ts'
+import { type BatchCall, type BatchCalls, batchParams, batchParams3, BatchResult, commandsOf } from './batch.ts'
+import { countAt, errorOfAll, readBatch, readBatch3, valueAt } from './batch-answer.ts'
+import { listPages } from './list-pages.ts'
 import type { PortalBlocks } from './portal-blocks.ts'
-import { PortalCalls, type CallTokens } from './portal-calls.ts'
+import { type Answered, PortalCalls, type CallTokens, type PortalCall } from './portal-calls.ts'
+import { copyParams } from './params.ts'
 import type { PortalLimits } from '../limits/portal-limits.ts'
 import type { RestTransport } from './rest-transport.ts'
-import { loadSdk, type Sdk } from './sdk.ts'
-import { SdkClient } from './sdk-client.ts'
-import { unlessAborted } from '../../time/unless-aborted.ts'
+import { SdkClients } from './sdk-clients.ts'
+import type { OfficialClient } from './sdk-types.ts'
 
-export interface CallOptions {
-  /** Breaks the call off; it then rejects with the reason of the signal. */
-  signal?: AbortSignal | undefined
+/** An answer of a portal as a whole. */
+export interface CallAnswer<T = unknown> {
+  result: T
+  /** How many items a list has, where the portal counted them. */
+  total: number | undefined
+  /** `start` of the next page; `undefined` where there is none, or the method has no pages. */
+  next: number | undefined
+  /**
+   * What the call took, as the portal measured it.
+   * @see https://apidocs.bitrix24.com/api-reference/data-types.html#time
+   */
+  time: unknown
 }
-
-type Actions = B24OAuth['actions']['v2']
-type Batch = Parameters<Actions['batch']['make']>[0]
-
-/** Calls of a batch, as `actions.v2.batch.make` of the SDK takes them. */
-export type BatchCalls = Batch['calls']
-export type BatchOptions = NonNullable<Batch['options']> & CallOptions
-export interface ListOptions extends WalkOptions, CallOptions {}
 
 /**
  * Calls REST methods of portals, with the tokens that are kept and within the limits that all processes of the app share.
  *
- * Each rejects with FST_B24_PORTAL_CALL (`portalCode`, `description`), FST_B24_PORTAL_LIMIT (`retryAfterMs`),
- * FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE,
- * FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE, or with the reason of `signal`. No error holds a secret.
+ * Each rejects with FST_B24_INVALID_CALL before anything is sent; with FST_B24_PORTAL_CALL (`portalCode`, `description`), FST_B24_PORTAL_LIMIT
+ * (`retryAfterMs`), FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE,
+ * FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE; or with the reason of `signal`. No error holds a secret.
  */
 export interface Rest {
-  /** Calls a method; resolves with the `result` of the answer. */
+  /** Calls a method; resolves with the `result` of the answer. `params` is a map, or a list for methods that go by the order of their parameters. */
   call<T = unknown> (memberId: string, method: string, params?: object, options?: CallOptions): Promise<T>
-  /** Calls up to 50 methods at once; resolves as the SDK does, with the errors of single calls in the result. */
-  batch<T = unknown> (memberId: string, calls: BatchCalls, options?: BatchOptions): Promise<CallBatchResult<T>>
+  /** Calls a method; resolves with the result and what stands beside it: `{ result, total, next, time }`. */
+  callFull<T = unknown> (memberId: string, method: string, params?: object, options?: CallOptions): Promise<CallAnswer<T>>
+  /** Calls up to 50 methods in one request; errors of single calls are in the result. */
+  batch<T = unknown> (memberId: string, calls: readonly BatchCall[], options?: BatchOptions): Promise<BatchResult<T[]>>
+  batch<Results extends object = Record<string, unknown>> (memberId: string, calls: { readonly [Name in keyof Results]: BatchCall }, options?: BatchOptions): Promise<BatchResult<Results>>
   /**
-   * Walks through a list by the ids of its items, without counting it; yields pages of 1 to 50 items. Takes a `filter` of one's own, but no
-   * `order` and no `start`.
+   * Walks through a list by the ids of its items, or by `start`; yields the pages as the portal gives them.
    *
-   * @throws FST_B24_LIST also where an answer cannot be walked on from, such as items without a number as their id
+   * @throws FST_B24_LIST also where an answer cannot be walked on from: nothing is left out silently
    */
   list<T = unknown> (memberId: string, method: string, params?: object, options?: ListOptions): AsyncGenerator<T[], void, undefined>
   /**
-   * The official client for one portal. Its requests go the same way as `call`; its errors are those of the SDK, whose
-   * `originalError` is the one that `call` would have rejected with. Ask for it when it is needed: it is not for keeps.
+   * The official client for one portal. Its requests go the same way as `call`; its errors are those of the SDK, whose `originalError` is the one that
+   * `call` would have rejected with. Ask for it when it is needed, and do not keep it.
+   *
+   * @throws FST_B24_SDK_MISSING
    */
-  client (memberId: string): Promise<B24OAuth>
+  client (memberId: string): Promise<OfficialClient>
 }
 
 export interface RestParts {
@@ -58,91 +61,79 @@ export interface RestParts {
   /** Longest that a call waits for its portal's limits, ms. @default 5000 */
   mostWaitMs?: number | undefined
   blocks?: PortalBlocks | undefined
-  /** Clients that are kept for their next call. @default 500 */
+  /** Official clients that are kept for their next use. @default 500 */
   mostClients?: number | undefined
 }
 
-/** What a call goes through. */
-interface Way {
-  client: SdkClient
-  context: CallContext
-}
+/** Bitrix24 breaks a request off after 60 s. */
+const TIMEOUT_MS = 65_000
 
 export class PortalRest implements Rest {
-  readonly #tokens: RestParts['tokens']
   readonly #calls: PortalCalls
-  readonly #mostClients: number
-  /** The one that was used last is the last. */
-  readonly #clients = new Map<string, SdkClient>()
+  readonly #clients: SdkClients
 
   constructor ({ tokens, limits, transport, mostWaitMs, blocks, mostClients = 500 }: RestParts) {
-    this.#tokens = tokens
     this.#calls = new PortalCalls({ tokens, limits, transport, mostWaitMs, blocks })
-    this.#mostClients = mostClients
+    this.#clients = new SdkClients({ calls: this.#calls, tokens }, mostClients)
   }
 
-  async call<T = unknown> (memberId: string, method: string, params: object = {}, { signal }: CallOptions = {}): Promise<T> {
-    const { client, context } = await this.#way(memberId, method, signal)
-    return await failingAs(context, method, async () => {
-      const result = await client.b24.actions.v2.call.make<T>({ method, params: context.among(params) })
-      // Some errors are no errors to the SDK.
-      if (context.failure !== undefined) throw context.failure
-      return result.getData()?.result as T
-    })
+  async call<T = unknown> (memberId: string, method: string, params?: object, options?: CallOptions): Promise<T> {
+    return (await this.callFull<T>(memberId, method, params, options)).result
   }
 
-  async batch<T = unknown> (memberId: string, calls: BatchCalls, { signal, ...options }: BatchOptions = {}): Promise<CallBatchResult<T>> {
-    const { client, context } = await this.#way(memberId, 'batch', signal)
-    const requestId = options.requestId ?? randomUUID()
-    return await failingAs(context, 'batch', async () => await client.within(requestId, context, async () => {
-      return await client.b24.actions.v2.batch.make<T>({ calls, options: { ...options, requestId } })
-    }))
+  async callFull<T = unknown> (memberId: string, method: string, params?: object, options: CallOptions = {}): Promise<CallAnswer<T>> {
+    checkMethod(method)
+    checkCallOptions('call', options)
+    const { version, idempotencyKey } = options
+    const { answer: { body } } = await this.#make({
+      memberId,
+      method,
+      path: pathOf(method, version),
+      params: copyParams(method, params),
+      headers: idempotencyKey === undefined ? undefined : { 'idempotency-key': idempotencyKey }
+    }, options)
+    return { result: valueAt(body, 'result') as T, total: countAt(body, 'total'), next: countAt(body, 'next'), time: valueAt(body, 'time') }
   }
 
-  async * list<T = unknown> (memberId: string, method: string, params: object = {}, { signal, ...options }: ListOptions = {}): AsyncGenerator<T[], void, undefined> {
-    yield * listPages<T>(async page => await this.call(memberId, method, page, { signal }), method, params, options)
+  batch<T = unknown> (memberId: string, calls: readonly BatchCall[], options?: BatchOptions): Promise<BatchResult<T[]>>
+  batch<Results extends object = Record<string, unknown>> (memberId: string, calls: { readonly [Name in keyof Results]: BatchCall }, options?: BatchOptions): Promise<BatchResult<Results>>
+  async batch (memberId: string, calls: BatchCalls, options: BatchOptions = {}): Promise<BatchResult<object>> {
+    checkCallOptions('batch', options)
+    const commands = commandsOf(calls)
+    const isList = Array.isArray(calls)
+    const { version, halt = true } = options
+    const call = { memberId, method: 'batch', path: pathOf('batch', version) }
+    if (version === 3) {
+      const { answer: { body } } = await this.#make({ ...call, params: batchParams3(commands, isList) }, options)
+      return new BatchResult(readBatch3(body, commands), isList)
+    }
+    const { answer: { body }, access } = await this.#make({ ...call, params: batchParams(commands, isList, halt), errorOfAll }, options)
+    return new BatchResult(readBatch(body, commands, access, halt), isList)
   }
 
-  async client (memberId: string): Promise<B24OAuth> {
-    const [access, sdk] = await Promise.all([this.#tokens.access(memberId), loadSdk()])
-    return (await this.#clientFor(access, sdk)).b24
+  async * list<T = unknown> (memberId: string, method: string, params: object = {}, options: ListOptions = {}): AsyncGenerator<T[], void, undefined> {
+    checkMethod(method)
+    checkCallOptions('list', options)
+    const { paging, idKey, cursorIdKey, ...request } = options
+    const pages = listPages<T>(async page => await this.callFull(memberId, method, page, request), method, copyParams(method, params), { paging, idKey, cursorIdKey })
+    for await (const page of pages) {
+      // It may have been there before it was broken off.
+      request.signal?.throwIfAborted()
+      yield page
+    }
   }
 
-  /** The client for one call, which begins at once where the client knows a token; else that is read first. */
-  async #way (memberId: string, method: string, signal: AbortSignal | undefined): Promise<Way> {
+  async client (memberId: string): Promise<OfficialClient> {
+    return await this.#clients.client(memberId)
+  }
+
+  async #make (call: Omit<PortalCall, 'timeoutMs'>, { signal, timeoutMs = TIMEOUT_MS, maxBytes }: RequestOptions): Promise<Answered> {
     signal?.throwIfAborted()
-    const start = this.#calls.begin(memberId, method)
-    const context = new CallContext(signal, start)
-    const known = this.#clients.get(memberId)
-    if (known !== undefined && !known.isOutdated && !known.isStale) return { client: this.#keep(memberId, known), context }
-    const [access, sdk] = await unlessAborted(Promise.all([start.access, loadSdk()]), signal)
-    return { client: await this.#clientFor(access, sdk), context }
-  }
-
-  async #clientFor (access: PortalAccess, sdk: Sdk): Promise<SdkClient> {
-    const { memberId } = access
-    const known = this.#clients.get(memberId)
-    await known?.bind(access)
-    const client = known === undefined || known.isOutdated ? new SdkClient(access, { sdk, calls: this.#calls, tokens: this.#tokens }) : known
-    return this.#keep(memberId, client)
-  }
-
-  #keep (memberId: string, client: SdkClient): SdkClient {
-    this.#clients.delete(memberId)
-    this.#clients.set(memberId, client)
-    const [oldest] = this.#clients.keys()
-    if (this.#clients.size > this.#mostClients) this.#clients.delete(oldest as string)
-    return client
+    return await this.#calls.make({ ...call, timeoutMs, signal, maxBytes })
   }
 }
 
-/** Rejects with why the call failed, instead of what the SDK made of it. */
-async function failingAs<T> (context: CallContext, method: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    if (context.failure !== undefined) throw context.failure
-    const { code = 'JSSDK_UNKNOWN_ERROR', message: description } = error as { code?: string, message: string }
-    throw callError(method, { code, description, status: undefined })
-  }
+/** Behind the REST base of a portal. */
+function pathOf (method: string, version: 2 | 3 = 2): string {
+  return version === 3 ? `api/${method}` : method
 }

@@ -1,5 +1,4 @@
 import type { B24OAuth, B24OAuthParams, CustomRefreshAuth } from '@bitrix24/b24jssdk'
-import { type CallContext, contextIn } from './call-context.ts'
 import { isObject } from '../../is-object.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
 import type { PortalCalls } from './portal-calls.ts'
@@ -24,8 +23,6 @@ const TIMEOUT_MS = 65_000
 export class SdkClient {
   readonly b24: B24OAuth
   readonly #parts: SdkClientParts
-  /** Contexts of batches, whose parameters the SDK makes itself. */
-  readonly #contexts = new Map<string, CallContext>()
   readonly #origin: string
   #bound: PortalAccess
   #next: PortalAccess | undefined
@@ -67,16 +64,6 @@ export class SdkClient {
     await this.b24.auth.refreshAuth()
   }
 
-  /** Runs `work`, whose only request has this id, in a context. */
-  async within<T> (requestId: string, context: CallContext, work: () => Promise<T>): Promise<T> {
-    this.#contexts.set(requestId, context)
-    try {
-      return await work()
-    } finally {
-      this.#contexts.delete(requestId)
-    }
-  }
-
   // Up to the first await it runs at once, so that it takes what `bind` has just put there.
   async #refresh (): ReturnType<CustomRefreshAuth> {
     const next = this.#next
@@ -98,9 +85,8 @@ export class SdkClient {
 
   /** Does the work of axios' adapter. */
   async #answer (config: AjaxConfig, folder: string) {
-    const { context: given, params } = contextIn(config.data)
+    const { auth: _, ...params } = config.data as Record<string, unknown>
     const { method, query } = targetOf(config.url as string)
-    const context = given ?? this.#contexts.get(new URLSearchParams(query).get('bx24_request_id') ?? '')
     try {
       const { answer, access: used } = await this.#parts.calls.make({
         memberId: this.#bound.memberId,
@@ -108,13 +94,11 @@ export class SdkClient {
         path: `${folder}${method}${query}`,
         params,
         timeoutMs: config.timeout as number,
-        signal: context?.signal ?? config.signal as AbortSignal | undefined,
-        start: context?.takeStart()
+        signal: config.signal as AbortSignal | undefined
       })
       await this.bind(used)
       return { status: answer.status, statusText: '', headers: {}, config, data: timed(answer.body) }
     } catch (error) {
-      context?.fail(error)
       throw this.#sdkError(error, decodeURIComponent(method))
     }
   }

@@ -1,4 +1,5 @@
 import type { B24OAuth } from '@bitrix24/b24jssdk'
+import { FST_B24_SDK_MISSING } from '../../errors.ts'
 
 /** The official SDK. */
 export type Sdk = typeof import('@bitrix24/b24jssdk')
@@ -8,9 +9,22 @@ type Ajax = ReturnType<B24OAuth['getHttpClient']>['ajaxClient']
 /** What axios, with which the SDK calls portals, gives to its adapter. */
 export type AjaxConfig = Parameters<Extract<Ajax['defaults']['adapter'], (...args: never[]) => unknown>>[0]
 
-/** Loads the SDK: a third of a second, which no app pays before its first call. */
-export async function loadSdk (): Promise<Sdk> {
-  return await import('@bitrix24/b24jssdk')
+/** As in peerDependencies. Others may send their requests in another way than past the guard of addresses. */
+const RANGE = '~2.2.0'
+
+/**
+ * Loads the SDK, which takes a third of a second.
+ *
+ * @throws FST_B24_SDK_MISSING
+ */
+export async function loadSdk (load: () => Promise<Sdk> = async () => await import('@bitrix24/b24jssdk')): Promise<Sdk> {
+  try {
+    const sdk = await load()
+    if (typeof sdk.B24OAuth === 'function' && typeof sdk.AjaxError === 'function') return sdk
+  } catch (error) {
+    throw new FST_B24_SDK_MISSING(RANGE, { cause: error })
+  }
+  throw new FST_B24_SDK_MISSING(RANGE)
 }
 
 type Restrictions = NonNullable<ConstructorParameters<Sdk['B24OAuth']>[2]>['restrictionParams']

@@ -1,5 +1,6 @@
 import type { BindingChange } from './binding-diff.ts'
-import type { CallOptions, Rest } from '../rest/rest.ts'
+import type { CallOptions } from '../rest/call-options.ts'
+import type { Rest } from '../rest/rest.ts'
 
 /** Why a portal does not make a change; `code` is Bitrix24's own. */
 export interface RefusedEvent {

@@ -1,9 +1,14 @@
 import t, { type Test } from 'tap'
-import { listPages, type WalkOptions } from '../../../src/portal/rest/list-pages.ts'
+import { listPages as pagesOf, type WalkOptions } from '../../../src/portal/rest/list-pages.ts'
 import { openPortalWorld } from '../../helpers/portal-world.ts'
 
 type Row = Record<string, unknown>
 interface Asked { filter?: Row, order?: Row, start?: number }
+
+/** The pages of a list whose answers hold no more than a result. */
+function listPages<T> (ask: (params: object) => Promise<unknown>, method: string, params: object, options?: WalkOptions) {
+  return pagesOf<T>(async params => ({ result: await ask(params) }), method, params, options)
+}
 
 /** A list as a portal has it: in an order of its own until it is asked for another. */
 function listOf (rows: Row[], { id, wrap = rows => rows }: { id: string, wrap?: (rows: Row[]) => unknown }) {
@@ -67,31 +72,145 @@ t.test("a filter of one's own is kept, also one by the id", async t => {
   }
 })
 
+t.test('one page needs no ids', async t => {
+  for (const row of [{ TITLE: 'no id' }, { ID: 'DT1220_5' }, { ID: null }, { CURRENCY: 'RUB' }]) {
+    t.strictSame(await walk(listPages(async () => [row, row], 'x.list', {})), [2], JSON.stringify(row))
+  }
+  t.strictSame(await walk(listPages(async () => ({ 3: { id: 3 }, 7: { id: 7 } }), 'x.list', {})), [2], 'a list of PHP with gaps')
+  t.strictSame(await walk(listPages(async () => ({ items: { 5: { id: 5 } } }), 'x.list', {})), [1])
+})
+
+t.test('a method without pages gives all at once', async t => {
+  const cases: Array<[what: string, rows: Row[], calls: number]> = [
+    ['more than a page holds', rowsOf(130, id => ({ ID: `${id}` })), 1],
+    ['exactly as many', rowsOf(50, id => ({ ID: `${51 - id}` })), 7],
+    ['exactly as many, in another order', rowsOf(50, id => ({ ID: `${id}` })), 5],
+    ['exactly as many, without ids', rowsOf(50, id => ({ ENTITY_ID: `${id}` })), 3]
+  ]
+  for (const [what, rows, most] of cases) {
+    let calls = 0
+    const pages: Row[][] = []
+    for await (const page of listPages<Row>(async () => { calls++; return rows }, 'crm.status.list', {})) pages.push(page)
+    t.strictSame(pages, [rows], what)
+    t.ok(calls <= most, `${what}: ${calls} calls`)
+  }
+})
+
+t.test('users are sorted by text', async t => {
+  const users = rowsOf(120, id => ({ ID: `${id}` })).sort((a, b) => Number(a['ID']) * 7919 % 121 - Number(b['ID']) * 7919 % 121)
+  const ask = async (params: object) => {
+    const given = Object.fromEntries(Object.entries(params).map(([name, value]) => [name.toUpperCase(), value])) as Row
+    if (given['SORT'] !== undefined && typeof given['ORDER'] !== 'string') throw new Error('order must be a string')
+    const sorted = given['SORT'] === undefined ? users : users.toSorted((a, b) => Number(a['ID']) - Number(b['ID']))
+    return sorted.filter(({ ID }) => Number(ID) > Number((given['FILTER'] as Row)?.['>ID'] ?? 0)).slice(0, 50)
+  }
+  for (const options of [{}, { idKey: 'ID' }]) t.strictSame(await walk(listPages(ask, 'user.get', { FILTER: { ACTIVE: true } }, options)), [50, 50, 20])
+  await t.rejects(walk(listPages(ask, 'user.get', { SORT: 'NAME' })), { code: 'FST_B24_LIST', message: /has no 'sort'/ })
+})
+
+t.test('an id that order and filter write in other letters is found, also where they refuse the first', async t => {
+  for (const refuses of [false, true]) {
+    const ask = async ({ filter, order }: Asked) => {
+      if (refuses && order !== undefined && !('ID' in order)) throw Object.assign(new Error('Unknown field'), { code: 'FST_B24_PORTAL_CALL' })
+      return { tasks: Array.from({ length: 120 }, (_, index) => ({ id: `${index + 1}` })).filter(({ id }) => Number(id) > Number(filter?.['>ID'] ?? 0)).slice(0, 50) }
+    }
+    for (const options of [{}, { cursorIdKey: 'ID' }, { idKey: 'id', cursorIdKey: 'ID' }]) t.strictSame(await walk(listPages(ask, 'tasks.task.list', {}, options)), [50, 50, 20])
+    if (refuses) await t.rejects(walk(listPages(ask, 'tasks.task.list', {}, { idKey: 'id' })), { code: 'FST_B24_PORTAL_CALL' })
+    else await t.rejects(walk(listPages(ask, 'tasks.task.list', {}, { idKey: 'id' })), { code: 'FST_B24_LIST' })
+  }
+})
+
+/** A list that knows `start` alone, as portals have it. */
+function byStart (rows: Row[], { tells = { next: true, total: true } }: { tells?: { next?: boolean, total?: boolean } } = {}) {
+  const starts: unknown[] = []
+  const ask = async (params: object) => {
+    const { start } = params as { start: number }
+    starts.push(start)
+    const from = Math.max(0, start)
+    const next = from + 50 < rows.length && start >= 0 && tells.next === true ? from + 50 : undefined
+    return { result: rows.slice(from, from + 50), next, total: start >= 0 && tells.total === true ? rows.length : undefined }
+  }
+  return { ask, starts }
+}
+
+t.test('goes by start where there is no id, and where it is told to', async t => {
+  const rows = rowsOf(120, id => ({ ENTITY_ID: `${id}` }))
+  for (const tells of [{ next: true, total: true }, { next: true }, { total: true }, {}]) {
+    const { ask } = byStart(rows, { tells })
+    t.strictSame(await walk(pagesOf(ask, 'crm.address.list', {})), [50, 50, 20], JSON.stringify(tells))
+    t.strictSame(await walk(pagesOf(byStart(rowsOf(100, id => ({ id }))).ask, 'x.list', { order: { TITLE: 'ASC' } }, { paging: 'start' })), [50, 50])
+  }
+  const positional = byStart(rows)
+  t.strictSame(await walk(pagesOf(positional.ask, 'task.item.list', [{ ID: 'asc' }, {}])), [50, 50, 20], 'parameters by their order')
+  t.strictSame(positional.starts, [0, 50, 100])
+  t.strictSame(await walk(pagesOf(byStart([]).ask, 'x.list', {}, { paging: 'start' })), [])
+})
+
+t.test('a page that is shorter than asked for is not the last where the portal says so, or the size was given', async t => {
+  const rows = rowsOf(70, id => ({ id: 71 - id }))
+  const limited = async (params: object) => {
+    const { filter, limit } = params as { filter?: Row, limit: number }
+    return rows.filter(({ id }) => Number(id) > Number(filter?.['>id'] ?? 0)).slice(0, limit)
+  }
+  t.strictSame(await walk(listPages(limited, 'x.list', { limit: 20 })), [20, 20, 20, 10])
+  t.strictSame(await walk(listPages(async params => await limited({ ...params, limit: 60 }), 'x.list', { LIMIT: 60 })), [60, 10])
+  const more = async () => ({ items: [{ name: 'x' }], hasMore: true })
+  await t.rejects(walk(listPages(more, 'im.recent.list', {})), { code: 'FST_B24_LIST', message: /same page/ })
+})
+
 t.test('what cannot be walked through is said, and never left out', async t => {
   const same = rowsOf(50, id => ({ ID: 51 - id }))
-  const cases: Array<[result: unknown, why: RegExp, options?: WalkOptions]> = [
-    [[{ TITLE: 'no id' }], /no number as 'id'/],
-    [[{ ID: 'DT1220_5' }], /no number as 'ID'/],
-    [[{ ID: 1 }], /no number as 'id'/, { idKey: 'id' }],
-    [[{ ID: 1 }, { ID: null }], /no number as 'ID'/],
-    [same, /order of 'ID'/],
-    [same.toReversed(), /order of 'ID'/, { idKey: 'ID' }],
-    [{ items: [], others: [] }, /no list/],
-    [{ items: { 5: { id: 5 } } }, /no list/],
-    [true, /no list/],
-    [undefined, /no list/],
-    [['text'], /no list/]
+  const plain = rowsOf(50, () => ({ TITLE: 'x' }))
+  const cases: Array<[result: unknown, why: RegExp, options?: WalkOptions, params?: object]> = [
+    [same, /have no effect/, { paging: 'id' }],
+    [same, /have no effect/, { idKey: 'ID' }],
+    [same.toReversed(), /have no effect/, { idKey: 'ID' }],
+    [plain, /have no id/, { paging: 'id' }],
+    [plain, /same page again/, {}, { select: ['TITLE'] }],
+    [same, /same page again/, {}, [5]],
+    [same, /without names/, { paging: 'id' }, [5]],
+    [same, /neither a map nor a list/, { idKey: 'ID' }, { filter: 'ID > 5' }],
+    [{ items: [], others: [] }, /not a list/],
+    [true, /not a list/],
+    [undefined, /not a list/],
+    [null, /not a list/],
+    [['text'], /not a list/]
   ]
-  for (const [result, message, options] of cases) {
-    await t.rejects(walk(listPages(async () => result, 'x.list', {}, options)), { code: 'FST_B24_LIST', message }, JSON.stringify(result)?.slice(0, 60))
+  for (const [result, message, options, params = {}] of cases) {
+    await t.rejects(walk(listPages(async () => result, 'x.list', params, options)), { code: 'FST_B24_LIST', message }, `${message} ${JSON.stringify(result)?.slice(0, 60)}`)
   }
+})
+
+t.test('a portal whose pages have no end is refused', async t => {
+  const page = rowsOf(50, id => ({ name: id }))
+  const other = rowsOf(50, id => ({ name: -id }))
+  let calls = 0
+  const cases: Array<[answer: () => object, message: RegExp]> = [
+    [() => ({ result: page, next: 50, total: 9_999 }), /same page again/],
+    [() => ({ result: [{ name: calls }], next: 0 }), /not behind 0/],
+    [() => ({ result: calls % 2 === 0 ? page : other, next: calls * 50 }), /same page again/],
+    [() => ({ result: calls === 1 ? page : [], total: 120 }), /gave 50 of 120/]
+  ]
+  for (const [answer, message] of cases) {
+    calls = 0
+    const ask = async () => { calls++; return answer() as { result: unknown } }
+    await t.rejects(walk(pagesOf(ask, 'x.list', {}, { paging: 'start' })), { code: 'FST_B24_LIST', message })
+    t.ok(calls < 5)
+  }
+  let last = 0
+  const stuck = async (params: object) => {
+    last = Number(((params as Asked).filter as Row | undefined)?.['>ID'] ?? 0)
+    return rowsOf(50, id => ({ ID: 51 - id + Math.min(last, 100) }))
+  }
+  await t.rejects(walk(listPages(stuck, 'x.list', {})), { code: 'FST_B24_LIST', message: /order of 'ID'/ })
 })
 
 t.test('an order and a start are refused before anything is asked', async t => {
   let calls = 0
   const ask = async () => { calls++; return [] }
-  for (const params of [{ order: { TITLE: 'ASC' } }, { ORDER: {} }, { start: 0 }]) {
-    await t.rejects(walk(listPages(ask, 'x.list', params)), { code: 'FST_B24_LIST' }, JSON.stringify(params))
+  const cases: Array<[params: object, options?: WalkOptions]> = [[{ order: { TITLE: 'ASC' } }], [{ ORDER: {} }], [{ start: 0 }], [{ START: 50 }, { paging: 'start' }]]
+  for (const [params, options] of cases) {
+    await t.rejects(walk(listPages(ask, 'x.list', params, options)), { code: 'FST_B24_LIST' }, JSON.stringify(params))
   }
   t.equal(calls, 0)
   t.strictSame(await walk(listPages(ask, 'x.list', { order: undefined })), [], 'what is not set is none')

@@ -143,7 +143,7 @@ t.test('what is said of a call, a user\'s rights or a moment says nothing of the
   }
   const failed = { result: [], result_error: { first: { error: 'ACCESS_DENIED', error_description: NO_REST } }, result_total: [], result_next: [], result_time: [] }
   acme.fault('batch', { body: { result: failed, time: { operating: 0 } } })
-  t.equal((await rest.batch(acme.memberId, { first: ['profile', {}] }, { isHaltOnError: false })).isSuccess, false)
+  t.equal((await rest.batch(acme.memberId, { first: ['profile', {}] }, { halt: false })).isSuccess, false)
   t.strictSame(await standing(), { state: 'active' }, 'one call of a batch')
   t.strictSame(told(), [])
   t.equal(world.refreshes, 0)
