@@ -11,26 +11,13 @@ import { type Change, eventsOf, Items, type RaisedEvent } from './items.ts'
 import { limitsOf } from './license.ts'
 import { OfflineEvents } from './offline-queue.ts'
 import { OperatingTime } from './operating-time.ts'
-import { type ListOptions, listRows } from '../rest/methods/lists.ts'
-import type { RestMethod } from '../rest/rest-call.ts'
+import { type AnswerOptions, type ListedRows, type ListOptions, type MethodAnswer, OwnAnswers } from './own-answers.ts'
 import type { RestRecord } from './rest-record.ts'
 import type { Row } from './row-query.ts'
 import { type Identity, type PortalSurroundings, Sender } from './sender.ts'
 import { newStatuses } from './statuses.ts'
 import type { PortalState, SimulatedPair } from '../tokens.ts'
 import { ADMIN, type SimulatedUser, Users } from './users.ts'
-
-/**
- * Answers a REST method: gets the parameters, which are text inside of a batch, and who calls; gives the `result`. A `RestError` that it
- * throws is the refusal of the portal.
- */
-export type MethodAnswer = (params: Row, user: SimulatedUser) => unknown
-
-/** How a method is answered. */
-export interface AnswerOptions {
-  /** 3: at `/rest/api/`, where errors have another form. @default 2 */
-  version?: 2 | 3
-}
 
 /** A portal as its REST sees it: users, items, what is bound, and what happens there. */
 export class RestPortal implements PortalState {
@@ -66,9 +53,9 @@ export class RestPortal implements PortalState {
   bucket: LeakyBucket
   readonly faults = new FaultList<string>()
   /** Methods that a test answers itself. */
-  readonly answers = new Map<string, RestMethod>()
+  readonly answers = new OwnAnswers<MethodAnswer | ListedRows>()
   /** Those of REST 3. */
-  readonly answersV3 = new Map<string, MethodAnswer>()
+  readonly answersV3 = new OwnAnswers<MethodAnswer>()
   readonly idempotentAnswers = new IdempotentAnswers()
   /** Domains before the renames. */
   readonly formerDomains = new Set<string>()
@@ -190,8 +177,7 @@ export class RestPortal implements PortalState {
    * @returns a function that ends it
    */
   answer (method: string, answer: MethodAnswer, { version = 2 }: AnswerOptions = {}): () => void {
-    if (version === 3) return replace(this.answersV3, method.toLowerCase(), answer)
-    return replace(this.answers, method.toLowerCase(), { run: async ({ params, user }) => ({ result: await answer(params, user) }) })
+    return version === 3 ? this.answersV3.set(method, answer) : this.answers.set(method, answer)
   }
 
   /**
@@ -200,7 +186,7 @@ export class RestPortal implements PortalState {
    * @returns a function that ends it
    */
   answerList (method: string, rows: readonly Row[], options: ListOptions = {}): () => void {
-    return replace(this.answers, method.toLowerCase(), { run: call => listRows(call, rows, options) })
+    return this.answers.set(method, { ...options, rows })
   }
 
   /**
@@ -240,15 +226,5 @@ export class RestPortal implements PortalState {
   /** As whom the app's own events are sent. */
   protected app ({ brings = true, binding = '' } = {}): Identity {
     return { token: this.applicationToken, brings, binding }
-  }
-}
-
-/** @returns a function that puts back what was there */
-function replace<T> (map: Map<string, T>, key: string, value: T): () => void {
-  const before = map.get(key)
-  map.set(key, value)
-  return () => {
-    if (before === undefined) map.delete(key)
-    else map.set(key, before)
   }
 }

@@ -1,18 +1,11 @@
 import { type CallOutcome, isTruthy, type MethodTable, type RestCall } from '../rest-call.ts'
+import type { ListOptions } from '../../portal/own-answers.ts'
 import { meets, type Row, sorted } from '../../portal/row-query.ts'
 import type { SimulatedUser } from '../../portal/users.ts'
 import { page } from './page.ts'
 
 /** Each of these permissions is enough. */
 export const USER_SCOPES = ['user', 'user_basic', 'user_brief']
-
-/** How a list is shown. */
-export interface ListOptions {
-  /** Key of the rows in `result`, such as `items`; without one `result` is the rows. */
-  key?: string
-  /** `false`: all rows at once, as some methods do. @default true, 50 of them */
-  paged?: boolean
-}
 
 /** Lists that each have a shape of their own. */
 export const listMethods: MethodTable = {
