@@ -50,6 +50,12 @@ export const FST_B24_FORM_KEY = define('FST_B24_FORM_KEY', 'The body has a key t
 export const FST_B24_JSON = define('FST_B24_JSON', 'The body is not valid JSON', 400)
 /** The body does not meet the schema of the envelope. */
 export const FST_B24_ENVELOPE = define('FST_B24_ENVELOPE', 'The body is not an event: %s', 400)
+/** A body that came too slowly. */
+export const FST_B24_BODY_TIMEOUT = define('FST_B24_BODY_TIMEOUT', 'The body did not arrive within %s ms', 408)
+/** More large bodies are being read than there is memory for. */
+export const FST_B24_BODY_BUSY = define('FST_B24_BODY_BUSY', 'Too many large bodies are being read', 503)
+/** The platform has read the body, and left it neither as `rawBody` nor as `body`. */
+export const FST_B24_BODY_CONSUMED = define('FST_B24_BODY_CONSUMED', 'The body was read before this plugin, and the request has no usable rawBody or body', 400)
 /** A post from Bitrix24 that is no event: a page, a placement, a robot, a settings form. */
 export const FST_B24_NOT_AN_EVENT = define('FST_B24_NOT_AN_EVENT', 'This post is not an event but %s', 400)
 
@@ -106,6 +112,8 @@ export const FST_B24_NO_PUBLIC_URL = define('FST_B24_NO_PUBLIC_URL', 'The option
 export const FST_B24_NO_QUEUE = define('FST_B24_NO_QUEUE', "Events that wait on a portal need delivery.mode 'queue': what is fetched is deleted there, and must be stored here", 500)
 /** An install can never be confirmed any more, or an event was kept for such a one. */
 export const FST_B24_INSTALL_LOST = define('FST_B24_INSTALL_LOST', 'The install cannot be confirmed any more: %s', 410)
+/** A package that is needed at run time is not where the app is, as after bundling. */
+export const FST_B24_PACKAGE_MISSING = define('FST_B24_PACKAGE_MISSING', "The package '%s' cannot be found: a bundle of the app needs it installed beside it", 500)
 /** A cursor that no list of this storage has given. */
 export const FST_B24_INVALID_CURSOR = define('FST_B24_INVALID_CURSOR', 'This is no cursor that a list has given', 400)
 /** No dead letter has this id. */

@@ -8,7 +8,7 @@ export type { DeliveryOptions } from './delivery/delivery-options.ts'
 export type { Bitrix24, EventHandler, Health } from './bitrix24.ts'
 
 export { EntityType } from './events/entity-type.ts'
-export type { Bitrix24Event } from './events/event.ts'
+export type { Bitrix24Event, EventAuth } from './events/event.ts'
 export type { Bitrix24EventMap, EventCode, EventData, EventName } from './events/event-map.ts'
 export type { EventFilter } from './events/filter.ts'
 export type { HandlerOptions } from './events/registration.ts'

@@ -69,8 +69,9 @@ export interface FastifyBitrix24Options {
    */
   installPage?: InstallPageOptions | false | undefined
   /**
-   * Largest body in bytes; a larger one is answered 413.
-   * @default 262144
+   * Largest body, in bytes; a larger one is answered 413. A message of a chat may have half a megabyte, as it is encoded; what nothing
+   * verifies may have 64 KB.
+   * @default 1048576
    */
   bodyLimit?: number | undefined
 }
@@ -110,7 +111,7 @@ const DEFAULTS: Required<Omit<FastifyBitrix24Options, 'prefix'>> & { prefix: str
   subscriptions: {},
   portalLimits: {},
   installPage: {},
-  bodyLimit: 262_144
+  bodyLimit: 1_048_576
 }
 
 /**
@@ -124,6 +125,7 @@ export function readOptions (given: FastifyBitrix24Options & RegisterOptions, sc
   const { namespace, delivery, portalLimits } = options
   check(isText(options.clientId), 'clientId must be a string that is not empty')
   check(isText(options.clientSecret), 'clientSecret must be a string that is not empty')
+  check(!isGuessable(options.clientSecret), 'clientSecret can be guessed: it must have 6 characters or more, not all alike')
   check(namespace === undefined || (isText(namespace) && /^[A-Za-z]\w*$/.test(namespace)), 'namespace must be letters, digits and underscores')
   check(isObject(delivery) && (delivery.deadLetters === undefined || isObject(delivery.deadLetters)), 'delivery and delivery.deadLetters must be objects')
   check(isObject(portalLimits), 'portalLimits must be an object')
@@ -150,8 +152,12 @@ function checkSettings (settings: Settings): void {
   check(isList(settings.oauthServers, isOrigin) && settings.oauthServers.length > 0,
     "oauthServers must be a list of origins such as 'https://oauth.bitrix24.tech'")
   check(isList(settings.encryptionKeys, isKey), 'encryptionKeys must be a list of strings of 32 characters or buffers of 32 bytes, or longer')
+  check(settings.encryptionKeys.every(key => !isPattern(key)), 'encryptionKeys must be random: one of them repeats few characters')
   check(isList(settings.webhooks, isWebhook), 'webhooks must be a list of { memberId, applicationToken }')
-  for (const [i, webhook] of settings.webhooks.entries()) checkNames(`webhooks[${i}]`, webhook, ['memberId', 'applicationToken'])
+  for (const [i, webhook] of settings.webhooks.entries()) {
+    checkNames(`webhooks[${i}]`, webhook, ['memberId', 'applicationToken'])
+    check(!isGuessable(webhook.applicationToken), `webhooks[${i}].applicationToken can be guessed: copy it from Bitrix24`)
+  }
   checkDelivery(settings.delivery)
   checkSubscriptions(settings.subscriptions)
   check(settings.delivery.mode === 'queue' || !settings.subscriptions.offline, "subscriptions.offline needs delivery.mode 'queue'")
@@ -183,6 +189,21 @@ function isInstallPage (value: unknown): boolean {
 
 function isKey (value: unknown): boolean {
   return (typeof value === 'string' || Buffer.isBuffer(value)) && value.length >= 32
+}
+
+/** What Bitrix24 makes has 32 characters and more; tests have shorter ones. */
+function isGuessable (secret: string): boolean {
+  return secret.length < 6 || new Set(secret).size < 3
+}
+
+/** Returns whether a key has few different characters, or says one thing over and over. 32 random hex digits have seven or fewer once in ten million times. */
+function isPattern (key: string | Buffer): boolean {
+  const bytes = Buffer.from(key as string)
+  if (new Set(bytes).size < 8) return true
+  for (let period = 1; period <= bytes.length / 2; period++) {
+    if (bytes.subarray(period).equals(bytes.subarray(0, -period))) return true
+  }
+  return false
 }
 
 function isWebhook (value: unknown): boolean {

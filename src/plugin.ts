@@ -25,6 +25,7 @@ import { storageOf } from './redis/connect-failure.ts'
 import { OutageLog } from './redis/outage-log.ts'
 import { eventRoutes } from './routes/events.ts'
 import { openingStorage } from './store-failure.ts'
+import { isSilent, unlogged } from './unlogged.ts'
 
 /** Part of Fastify's `pluginTimeout` that is left to it, ms. */
 const HOOK_RESERVE_MS = 500
@@ -46,8 +47,14 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   // Runs before the store is closed: the last hook added is the first run.
   fastify.addHook('onClose', async () => await storage?.close())
 
-  const hooks = new EventHooks<HandlerContext>({ warn: (message, details) => log.warn(details, message), hookNames: HOOK_NAMES })
+  const silent = isSilent(log)
+  const warn = (message: string, details: object): void => {
+    log.warn(details, message)
+    if (silent) unlogged.event(message)
+  }
+  const hooks = new EventHooks<HandlerContext>({ warn, hookNames: HOOK_NAMES })
   const lifecycleHooks = new LifecycleHookList()
+  if (silent) lifecycleHooks.add('onHandlerError', ({ error, event, hook }) => unlogged.handler(`${event?.name ?? hook}: ${error.message}`))
   const sealer = createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId)
   const checks = createCheckQueue()
   const closing = new Abort()
@@ -116,7 +123,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   }))
   const afterInstall = subscribe && (async (memberId: string, signal: AbortSignal) => await subscriptions.sync(memberId, { signal }))
   await fastify.register(eventRoutes, {
-    prefix: settings.prefix,
+    base: settings.prefix,
     // The scope of the plugin is that of the host, where Fastify leaves them alone.
     ...logging,
     receiver: delivery.receiver,

@@ -31,7 +31,7 @@ const MISSPELT: Array<[options: object, message: RegExp]> = [
   [{ portalLimits: { bursts: 5 } }, /portalLimits has no option 'bursts'; did you mean 'burst'\?$/],
   [{ delivery: { attempt: 5 } }, /delivery has no option 'attempt'; did you mean 'attempts'\?$/],
   [{ delivery: { deadLetters: { maxAge: 5 } } }, /delivery\.deadLetters has no option 'maxAge'; did you mean 'maxAgeMs'\?$/],
-  [{ webhooks: [{ memberId: 'a', applicationToken: 'b' }, { memberId: 'c', applicationToken: 'd', token: 'e' }] }, /webhooks\[1\] has no option 'token'$/]
+  [{ webhooks: [{ memberId: 'a', applicationToken: 'made up 1' }, { memberId: 'c', applicationToken: 'made up 2', token: 'e' }] }, /webhooks\[1\] has no option 'token'$/]
 ]
 
 t.test('wrong options stop the registration, and the error names the option', async t => {
@@ -57,6 +57,13 @@ t.test('wrong options stop the registration, and the error names the option', as
     [{ encryptionKeys: ['short'] }, /encryptionKeys/],
     [{ encryptionKeys: [7] }, /encryptionKeys/],
     [{ encryptionKeys: 'x'.repeat(32) }, /encryptionKeys must be a list of strings/],
+    [{ clientSecret: 'x' }, /clientSecret can be guessed/],
+    [{ clientSecret: 'aaaaaaaaaaaa' }, /clientSecret can be guessed/],
+    [{ encryptionKeys: ['a'.repeat(32)] }, /encryptionKeys must be random/],
+    [{ encryptionKeys: [Buffer.alloc(32)] }, /encryptionKeys must be random/],
+    [{ encryptionKeys: ['ab'.repeat(20)] }, /encryptionKeys must be random/],
+    [{ encryptionKeys: ['change-me-change-me-change-me-change-me'] }, /encryptionKeys must be random/],
+    [{ webhooks: [{ memberId: 'a', applicationToken: 'x' }] }, /webhooks\[0\]\.applicationToken can be guessed/],
     [{ webhooks: [{ memberId: 'a' }] }, /webhooks/],
     [{ webhooks: [null] }, /webhooks/],
     [{ webhooks: [{ memberId: ' a ', applicationToken: 'b' }] }, /webhooks/],

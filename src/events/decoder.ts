@@ -1,5 +1,4 @@
 import type { TSchema } from 'typebox'
-import { isSecretKey } from '../wire/redact.ts'
 import { decodeBoolean, decodeFalse, decodeInteger, decodeNumber, decodeString } from './scalars.ts'
 import { isObject } from '../is-object.ts'
 import { copyTree, misfit, put, type Tally, type Tree } from './tree.ts'
@@ -59,7 +58,6 @@ function unionOf (members: Decode[]): Decode {
 
 interface Field {
   decode: Decode
-  secret: boolean
   /** Writings of "nothing" besides null: an empty string for what is no string, the word `undefined`. */
   nothing: string | undefined
 }
@@ -68,7 +66,7 @@ function fieldsOf ({ properties = {}, required = [] }: Schema): Map<string, Fiel
   return new Map(Object.entries(properties).map(([key, schema]) => {
     const { type, wireUndefined }: Schema = schema
     const empty = type !== 'string' && !required.includes(key) ? '' : undefined
-    return [key, { decode: decoderOf(schema), secret: isSecretKey(key), nothing: wireUndefined ? 'undefined' : empty }]
+    return [key, { decode: decoderOf(schema), nothing: wireUndefined ? 'undefined' : empty }]
   }))
 }
 
@@ -84,7 +82,7 @@ function objectOf (schema: Schema): Decode {
       if (field === undefined) put(object, key, copyTree(item, tally))
       else if (item !== null && item !== field.nothing) {
         const decoded = field.decode(item, tally)
-        if (decoded !== undefined) put(object, key, decoded, field.secret)
+        if (decoded !== undefined) put(object, key, decoded)
       }
     }
     return object

@@ -1,9 +1,31 @@
 import { randomUUID } from 'node:crypto'
-import type { Envelope } from '../wire/envelope.ts'
+import { integerOf, type Envelope } from '../wire/envelope.ts'
 import { redact } from '../wire/redact.ts'
 import { decodeData } from './decode.ts'
 import { definitionOf } from './definition-of.ts'
 import type { EventData } from './event-map.ts'
+
+/**
+ * The `auth` of an event, without its tokens: those of the user who acted never reach a handler, for any code that has them acts with
+ * that user's rights. A field that was not sent is `undefined`. Only `memberId` is verified.
+ *
+ * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/events/index.md
+ */
+export interface EventAuth {
+  readonly memberId: string
+  /** Host of the portal, such as `acme.bitrix24.com`. */
+  readonly domain: string | undefined
+  /** Permissions of the app, such as `['crm', 'task']`. */
+  readonly scope: readonly string[] | undefined
+  /** `L` local, `F` free, `S` subscription; others may come. */
+  readonly status: string | undefined
+  /** Portal user who acted. */
+  readonly userId: number | undefined
+  /** REST base of the portal, such as `https://acme.bitrix24.com/rest/`. */
+  readonly clientEndpoint: string | undefined
+  /** REST base of the OAuth server. */
+  readonly serverEndpoint: string | undefined
+}
 
 /** What a handler is called with. No secret shows in it when it is logged or becomes JSON. */
 export interface Bitrix24Event<Name extends string = string> {
@@ -27,6 +49,8 @@ export interface Bitrix24Event<Name extends string = string> {
   readonly coalesced: number
   /** Portal user who caused the event; `undefined` where nobody did (a robot, an agent). */
   readonly userId: number | undefined
+  /** What the event says of its sender. */
+  readonly auth: EventAuth
   /** The body as it was decoded, without its secrets. */
   readonly raw: unknown
 }
@@ -58,21 +82,23 @@ class ReceivedEvent implements Bitrix24Event {
   readonly attempt: number
   readonly coalesced: number
   readonly userId: number | undefined
+  readonly auth: EventAuth
   readonly #envelope: Envelope
   #raw: unknown
 
   constructor (envelope: Envelope, name: string | undefined, data: unknown, facts: EventFacts) {
-    const ts = integer(envelope.ts)
+    const ts = integerOf(envelope.ts)
     this.id = facts.id ?? randomUUID()
     this.code = envelope.event.toUpperCase()
     this.name = name ?? this.code
     this.data = data
-    this.handlerId = integer(envelope.event_handler_id)
+    this.handlerId = integerOf(envelope.event_handler_id) ?? integerOf(envelope.eventId)
     this.sentAt = ts === undefined ? undefined : ts * 1000
     this.receivedAt = facts.receivedAt ?? Date.now()
     this.attempt = facts.attempt ?? 1
     this.coalesced = facts.coalesced ?? 1
-    this.userId = integer(envelope.auth.user_id)
+    this.auth = authOf(envelope)
+    this.userId = this.auth.userId
     this.#envelope = envelope
   }
 
@@ -82,7 +108,16 @@ class ReceivedEvent implements Bitrix24Event {
   }
 }
 
-function integer (value: string | number | undefined): number | undefined {
-  const number = value === '' ? undefined : Number(value)
-  return Number.isSafeInteger(number) ? number : undefined
+/** Scopes are separated by a comma, a comma and a space, or a space. */
+function authOf ({ auth }: Envelope): EventAuth {
+  const text = (value: string | number | undefined): string | undefined => value === undefined || value === '' ? undefined : String(value)
+  return {
+    memberId: auth.member_id,
+    domain: text(auth.domain),
+    scope: text(auth.scope)?.split(/[,\s]+/).filter(word => word !== ''),
+    status: text(auth.status),
+    userId: integerOf(auth.user_id),
+    clientEndpoint: text(auth.client_endpoint),
+    serverEndpoint: text(auth.server_endpoint)
+  }
 }

@@ -57,5 +57,5 @@ export function checkFilter (filter: unknown): OpenFilter {
 }
 
 function isScalar (value: unknown): value is Scalar {
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+  return typeof value === 'string' || (typeof value === 'number' && !Number.isNaN(value)) || typeof value === 'boolean'
 }

@@ -2,6 +2,7 @@ import { FST_B24_INVALID_HANDLER } from '../errors.ts'
 import { baseCode, definitionOf } from './definition-of.ts'
 import type { EventCode, EventName, SuffixedCode } from './event-map.ts'
 import { checkFilter, type EventFilter, type OpenFilter } from './filter.ts'
+import { filterProblem } from './filter-check.ts'
 import { HandlerIds } from './handler-ids.ts'
 import { checkOptions, registrationsOf, type EventHandler, type Hook, type HandlerOptions, type Registration } from './registration.ts'
 import { unknownEvent } from './unknown-event.ts'
@@ -51,10 +52,21 @@ export class EventHooks<Context> {
   on (names: string | readonly string[], ...rest: unknown[]): void {
     const [filter, handler, options] = typeof rest[0] === 'function' ? [undefined, ...rest] : [checkFilter(rest[0]), ...rest.slice(1)]
     const codes = codesOf(names)
+    if (filter !== undefined) this.#checkFilter([names].flat() as string[], filter)
     this.#add(codes, filter, handler, options)
     for (const name of [names].flat() as string[]) {
       if (definitionOf(name) === undefined) this.#warn(unknownEvent(name, this.#hookNames), { event: name })
     }
+  }
+
+  /** A filter that no event can meet is a mistake; one that some of several events can meet may be meant so. */
+  #checkFilter (names: readonly string[], filter: OpenFilter): void {
+    const problems = names.flatMap(name => {
+      const problem = filterProblem(name, filter)
+      return problem === undefined ? [] : [{ name, problem }]
+    })
+    if (problems.length === names.length) throw new FST_B24_INVALID_HANDLER(`the filter never matches: ${problems[0]?.problem}`)
+    for (const { name, problem } of problems) this.#warn(`the filter never matches '${name}': ${problem}`, { event: name })
   }
 
   /**

@@ -1,4 +1,4 @@
-import { isSecretKey } from '../wire/redact.ts'
+import { hasSecretInUrl, isSecret } from '../wire/redact.ts'
 
 /** Counts the values that do not fit their documented type. */
 export interface Tally { misfits: number }
@@ -9,11 +9,11 @@ export type Tree = Record<string, unknown>
 const MAX_DEPTH = 32
 
 /**
- * Sets a key. A secret can be read by its name but is not enumerable: loggers, `JSON.stringify` and spread do not see it.
+ * Sets a key. A secret, or a URL that carries one, can be read by its name but is not enumerable: loggers, `JSON.stringify` and spread do not see it.
  * The one key that would change the prototype is left out.
  */
-export function put (target: Tree, key: string, value: unknown, secret: boolean = isSecretKey(key)): void {
-  if (secret) Object.defineProperty(target, key, { value, enumerable: false, writable: true, configurable: true })
+export function put (target: Tree, key: string, value: unknown): void {
+  if (isSecret(key, value) || hasSecretInUrl(value)) Object.defineProperty(target, key, { value, enumerable: false, writable: true, configurable: true })
   else if (key !== '__proto__') target[key] = value
 }
 

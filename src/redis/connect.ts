@@ -1,9 +1,9 @@
 import type { EventEmitter } from 'node:events'
-import { createRequire } from 'node:module'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { BoundedClient, RedisClient } from './client.ts'
 import { explained, isFinal } from './connect-failure.ts'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
+import { loadPackage } from '../load-package.ts'
 import { bareError, storeUnavailable } from '../store-failure.ts'
 import { withinDeadline } from '../time/within-deadline.ts'
 import { TurnBatch } from './turn-batch.ts'
@@ -88,8 +88,7 @@ export function lackingVerbs (option: RedisOption): string[] {
 }
 
 async function createClient (option: string | RedisOptions, options: RedisOptions = {}): Promise<Redis> {
-  // `import` would read each of its CommonJS files twice.
-  const { Redis } = createRequire(import.meta.url)('ioredis') as typeof import('ioredis')
+  const { Redis } = loadPackage<typeof import('ioredis')>('ioredis')
   if (typeof option !== 'string') {
     checkDb(option.db)
     return new Redis({ ...FAIL_FAST, ...option, ...options, ...OWN })

@@ -4,9 +4,11 @@ import { FST_B24_FORBIDDEN } from '../errors.ts'
 import { EnvelopeSchema, type Envelope } from '../wire/envelope.ts'
 import { AcceptedSchema, answerError, ErrorSchema, ReadySchema } from './answers.ts'
 import { useBodyParsers } from './body-parsers.ts'
+import { boundBodies, type BodyReadingOptions } from './body-reading.ts'
 import { closeAfterAnswers } from './close-after-answers.ts'
 import { loadCheck, validateEnvelope } from './envelope-body.ts'
 import { installPage, type PageParts } from './install-page.ts'
+import { withoutQuery } from './url-serializer.ts'
 
 const ACCEPTED = { status: 'accepted' }
 const READY = { status: 'ready' }
@@ -22,38 +24,63 @@ const readySchema = { summary: 'Tells that the route is there', response: { 200:
 
 export interface EventRoutesOptions {
   receiver: Receiver
+  /** Start of the paths, below the prefix of the scope. */
+  base?: string
   bodyLimit: number
+  bodies?: BodyReadingOptions
   /** What makes the install page; without it, its post is answered 400 like that of any other page. */
   page?: PageParts | undefined
   /** Longest time that closing waits for answers that are under way, ms. */
   closeTimeoutMs: number
+  /** Those of the host, as Fastify hands them on. */
+  logSerializers?: Record<string, (value: never) => unknown> | undefined
 }
 
 /**
  * `POST /events`, and `POST /install`: for the ONAPPINSTALL that Bitrix24 sends to the install URL of an app without a page,
  * and for what a user's browser posts there.
- * GET answers 200 on both: Bitrix24 asks that handlers be reachable by GET too.
+ * GET answers 200 on both: Bitrix24 asks that handlers be reachable by GET too. A slash at the end, or one too many, is no other path:
+ * who pastes such an address into Bitrix24 would lose every event.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/events/test-handler.md
  */
-export async function eventRoutes (scope: FastifyInstance, { receiver, bodyLimit, page, closeTimeoutMs }: EventRoutesOptions): Promise<void> {
+export async function eventRoutes (scope: FastifyInstance, { receiver, base = '', bodyLimit, bodies, page, closeTimeoutMs, logSerializers: own }: EventRoutesOptions): Promise<void> {
   closeAfterAnswers(scope, closeTimeoutMs)
-  await useBodyParsers(scope)
+  boundBodies(scope, bodyLimit, bodies)
+  await useBodyParsers(scope, bodyLimit)
   scope.setErrorHandler(answerError)
   // The host's ajv may coerce, default and remove; a body from the wire must reach us as it came.
   // What the host adds for headers and the like is not ours to judge.
   scope.setValidatorCompiler(({ httpPart }) => httpPart === 'body' ? validateEnvelope : () => true)
   scope.setSerializerCompiler(() => JSON.stringify)
 
-  const route = { bodyLimit, schema: eventSchema, preValidation: loadCheck }
+  const logSerializers = withoutQuery(scope.log, own)
   const receive = async (request: FastifyRequest): Promise<object> => {
     const receipt = await receiver.receive(request.body as Envelope, request)
     if (receipt.status === 'rejected') throw new FST_B24_FORBIDDEN()
     request.portal = receipt.portal ?? null
     return ACCEPTED
   }
-  scope.post('/events', route, receive)
-  if (page === undefined) scope.post('/install', route, receive)
-  else await scope.register(installPage, { page, route: { ...route, schema: installSchema }, receive })
-  for (const path of ['/events', '/install']) scope.get(path, { schema: readySchema }, async () => READY)
+  for (const { prefix, hide } of spellingsOf(scope, base, '/events')) {
+    await scope.register(async path => {
+      path.post('/', { schema: { ...eventSchema, hide }, preValidation: loadCheck, logSerializers }, receive)
+      path.get('/', { schema: { ...readySchema, hide }, logSerializers }, async () => READY)
+    }, { prefix })
+  }
+  for (const { prefix, hide } of spellingsOf(scope, base, '/install')) {
+    await scope.register(async path => {
+      const route = { schema: { ...(page === undefined ? eventSchema : installSchema), hide }, preValidation: loadCheck, logSerializers }
+      if (page === undefined) path.post('/', route, receive)
+      else await path.register(installPage, { page, route, receive })
+      path.get('/', { schema: { ...readySchema, hide }, logSerializers }, async () => READY)
+    }, { prefix })
+  }
+}
+
+/** The prefixes that one path has, best first: a route `/` below them is there with and without a slash at the end. */
+function spellingsOf ({ initialConfig, prefix: above }: FastifyInstance, base: string, path: string): Array<{ prefix: string, hide: boolean }> {
+  const { ignoreDuplicateSlashes, routerOptions } = initialConfig as { ignoreDuplicateSlashes?: boolean, routerOptions?: { ignoreDuplicateSlashes?: boolean } }
+  const collapses = ignoreDuplicateSlashes === true || routerOptions?.ignoreDuplicateSlashes === true
+  const all = collapses ? [base + path] : [base + path, `${base}/${path}`, ...(above === '' ? [`/${base}${path}`] : [])]
+  return [...new Set(all)].map((prefix, at) => ({ prefix, hide: at > 0 }))
 }

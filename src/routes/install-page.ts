@@ -1,14 +1,13 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { PageInstall } from '../delivery/intake/page-install.ts'
 import type { Rejection } from '../delivery/receipt.ts'
-import { FST_B24_ENVELOPE, FST_B24_FORBIDDEN, FST_B24_NOT_ADMIN, FST_B24_PORTAL_SUSPENDED } from '../errors.ts'
+import { FST_B24_ENVELOPE, FST_B24_FORBIDDEN, FST_B24_FORM_LIMIT, FST_B24_NOT_ADMIN, FST_B24_PORTAL_SUSPENDED } from '../errors.ts'
 import type { Portal } from '../portal/portal.ts'
-import { isPagePost, readPagePost } from '../wire/page-post.ts'
+import { isPagePost, MAX_PAGE_BYTES, readPagePost } from '../wire/page-post.ts'
 import { answerError, tellError } from './answers.ts'
 import { validateEnvelope } from './envelope-body.ts'
 import { FramePage, isFromBrowser, type PageContent } from './frame-page.ts'
 import type { InstallPageOptions } from './install-page-options.ts'
-import { withoutQuery } from './url-serializer.ts'
 
 /** What subscribing a portal came to, as far as its user is told. */
 export interface InstallReport {
@@ -37,7 +36,7 @@ const SUBSCRIBE_MS = 45_000
 /** `POST /install`: events as before, and what a user's browser posts into the frame of the app. */
 export async function installPage (scope: FastifyInstance, { page, route, receive }: InstallPageRoute): Promise<void> {
   const frame = new FramePage(page.options)
-  scope.addContentTypeParser('multipart/form-data', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+  scope.addContentTypeParser('multipart/form-data', { parseAs: 'buffer', bodyLimit: MAX_PAGE_BYTES }, async (request: FastifyRequest, body: Buffer) => {
     const { decodeMultipart } = await import('../wire/multipart.ts')
     return await decodeMultipart(request.headers['content-type'] as string, body)
   })
@@ -45,13 +44,14 @@ export async function installPage (scope: FastifyInstance, { page, route, receiv
   scope.setErrorHandler(async (error: FastifyError, request, reply) => {
     return isFromBrowser(request) ? await frame.show(tell(error, request, reply), request, reply) : answerError(error, request, reply)
   })
-  scope.post('/install', { ...route, logSerializers: withoutQuery(scope.log) }, async (request, reply) => {
+  scope.post('/', route, async (request, reply) => {
     if (!isPagePost(request.body)) return await receive(request)
     return await frame.show(await contentOf(request.body, page, request, reply), request, reply)
   })
 }
 
 async function contentOf (body: Record<string, unknown>, { pages, afterInstall }: PageParts, request: FastifyRequest, reply: FastifyReply): Promise<PageContent> {
+  if (Number(request.headers['content-length'] ?? JSON.stringify(body).length) > MAX_PAGE_BYTES) throw new FST_B24_FORM_LIMIT('bytes of a page')
   const post = readPagePost(body)
   if (post === undefined) throw new FST_B24_ENVELOPE('member_id is missing')
   const outcome = await pages.take(post, request)

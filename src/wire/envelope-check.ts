@@ -1,11 +1,40 @@
 import { Compile } from 'typebox/schema'
+import { isObject } from '../is-object.ts'
 import { EnvelopeSchema, type Envelope } from './envelope.ts'
 
 const validator = Compile(EnvelopeSchema)
 
-/** Tells whether a decoded body meets the schema of the envelope. Does not depend on the validator of the host app. */
+/** Without these nobody knows what happened, or who says so. */
+const NEEDED = ['event', 'member_id', 'application_token']
+
+/**
+ * Returns whether a decoded body meets the schema of the envelope. Does not depend on the validator of the host app.
+ *
+ * A field that nothing depends on, such as `ts`, is taken out of the body where it does not fit: Bitrix24 sends an event once, and it
+ * must not be lost for the time that stands on it.
+ */
 export function checkEnvelope (value: unknown): value is Envelope {
-  return validator.Check(value)
+  // The validator names a few misfits at a time.
+  do if (validator.Check(value)) return true
+  while (dropMisfits(value))
+  return false
+}
+
+/** Returns whether anything was taken out. */
+function dropMisfits (body: unknown): boolean {
+  const found = misfitsOf(body)
+  for (const [parent, key] of found) delete parent[key]
+  return found.length > 0
+}
+
+function misfitsOf (body: unknown): Array<[parent: Record<string, unknown>, key: string]> {
+  return validator.Errors(body)[1].flatMap(({ instancePath }) => {
+    const path = instancePath.split('/').slice(1)
+    const key = path.at(-1)
+    const parent = path.length === 2 && isObject(body) ? body[path[0] as string] : body
+    const isOptional = key !== undefined && path.length <= 2 && path[0] !== 'event' && key !== 'auth' && !NEEDED.includes(key)
+    return isOptional && isObject(parent) ? [[parent, key] as [Record<string, unknown>, string]] : []
+  })
 }
 
 /**

@@ -43,6 +43,9 @@ export const EnvelopeSchema = Type.Object({
   event_handler_id: Type.Optional(Type.Union([Type.String({ maxLength: 64 }), Type.Integer()], {
     description: 'Id of the binding on that portal'
   })),
+  eventId: Type.Optional(Type.Union([Type.String({ maxLength: 64 }), Type.Integer()], {
+    description: 'The same, as seven documented samples call it'
+  })),
   data: Type.Optional(Type.Unknown({ description: 'What happened; its shape depends on the event' })),
   ts: Type.Optional(Type.Union([Type.String({ pattern: '^[0-9]{1,12}$' }), Type.Integer({ minimum: 0, maximum: 999999999999 })], {
     description: 'When the portal made the event, Unix seconds'
@@ -51,3 +54,9 @@ export const EnvelopeSchema = Type.Object({
 }, { title: 'Bitrix24 event', description: 'An event of a portal that installed the app' })
 
 export type Envelope = Type.Static<typeof EnvelopeSchema>
+
+/** Reads an integer that stands in an envelope as a number or as text. */
+export function integerOf (value: string | number | undefined): number | undefined {
+  const number = value === '' ? undefined : Number(value)
+  return Number.isSafeInteger(number) ? number : undefined
+}

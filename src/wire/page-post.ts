@@ -16,6 +16,9 @@ export interface PagePost {
   applicationToken: string | undefined
 }
 
+/** Largest form of a page, in bytes: the documented ones have some 1,500. */
+export const MAX_PAGE_BYTES = 32 * 1024
+
 const LONGEST_TOKEN = 512
 const KEYS = ['AUTH_ID', 'REFRESH_ID', 'PLACEMENT', 'APPLICATION_TOKEN']
 

@@ -1,4 +1,4 @@
-import { isSecretKey } from './redact.ts'
+import { hasSecretInUrl, isSecret } from './redact.ts'
 
 /** A credential that was taken out of a tree, and where it stood. */
 export type Secret = [path: string[], value: unknown]
@@ -6,8 +6,8 @@ export type Secret = [path: string[], value: unknown]
 type Tree = Record<string, unknown>
 
 /**
- * Copies a decoded body, or a part of it, without the secret keys at any depth, and lists what they held. The decoders let no
- * prototype key in, so that the maps of the copy can be plain ones, which are quicker to make and to write.
+ * Copies a decoded body, or a part of it, without its credentials at any depth, texts with URLs that carry one among them, and lists
+ * what was left out. The decoders let no prototype key in, so that the maps of the copy can be plain ones, which are quicker to make and to write.
  */
 export function takeSecrets<T> (tree: T): { rest: T, secrets: Secret[] } {
   const secrets: Secret[] = []
@@ -25,14 +25,20 @@ export function putSecrets (tree: unknown, secrets: readonly Secret[]): void {
 /** `path` is that of `value`; it grows and shrinks on the way. */
 function copy (value: unknown, path: string[], secrets: Secret[]): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map((item, index) => copyAt(item, String(index), path, secrets))
+  if (Array.isArray(value)) return value.map((item, index) => hasSecretInUrl(item) ? take(item, String(index), path, secrets) : copyAt(item, String(index), path, secrets))
   const map: Tree = {}
   for (const key of Object.keys(value)) {
     const child = (value as Tree)[key]
-    if (isSecretKey(key)) secrets.push([[...path, key], child])
+    if (isSecret(key, child) || hasSecretInUrl(child)) take(child, key, path, secrets)
     else map[key] = copyAt(child, key, path, secrets)
   }
   return map
+}
+
+/** `null` keeps the place in a list. */
+function take (value: unknown, key: string, path: string[], secrets: Secret[]): null {
+  secrets.push([[...path, key], value])
+  return null
 }
 
 function copyAt (value: unknown, key: string, path: string[], secrets: Secret[]): unknown {

@@ -76,3 +76,49 @@ t.test('a logged event shows no secret', async t => {
     t.match(shown, '512')
   }
 })
+
+t.test('reads eventId where the id of the binding stands there, as in seven documented samples', async t => {
+  const body = { event: 'ONTASKADD', auth: { member_id: 'm' } }
+  const ids: Array<[fields: object, id: number | undefined]> = [
+    [{ eventId: '321' }, 321], [{ eventId: 321 }, 321], [{ event_handler_id: '58', eventId: '321' }, 58], [{ event_handler_id: '', eventId: '321' }, 321], [{ eventId: '' }, undefined], [{}, undefined]
+  ]
+  for (const [fields, id] of ids) t.equal(createEvent({ ...body, ...fields }).event.handlerId, id, JSON.stringify(fields))
+})
+
+t.test('has what auth says of the sender, and none of its tokens', async t => {
+  const token = 'canary'
+  const { event } = createEvent({
+    event: 'ONTASKADD',
+    auth: {
+      member_id: 'm',
+      domain: 'acme.bitrix24.com',
+      scope: 'crm, task placement',
+      status: 'L',
+      user_id: '7',
+      client_endpoint: 'https://acme.bitrix24.com/rest/',
+      server_endpoint: 'https://oauth.bitrix24.tech/rest/',
+      access_token: token,
+      refresh_token: token,
+      application_token: token
+    }
+  })
+  t.strictSame({ ...event.auth }, {
+    memberId: 'm',
+    domain: 'acme.bitrix24.com',
+    scope: ['crm', 'task', 'placement'],
+    status: 'L',
+    userId: 7,
+    clientEndpoint: 'https://acme.bitrix24.com/rest/',
+    serverEndpoint: 'https://oauth.bitrix24.tech/rest/'
+  })
+  t.notMatch(JSON.stringify([event, event.raw, event.auth]), token)
+  t.strictSame({ ...createEvent({ event: 'ONTASKADD', auth: { member_id: 'm' } }).event.auth }, {
+    memberId: 'm', domain: undefined, scope: undefined, status: undefined, userId: undefined, clientEndpoint: undefined, serverEndpoint: undefined
+  })
+})
+
+t.test('a URL that carries a credential does not show in an event that is logged', async t => {
+  const { event } = createEvent({ event: 'ONUNKNOWN', data: { file: 'https://acme.bitrix24.com/disk/?auth=canary&id=5', id: '5' }, auth: { member_id: 'm' } })
+  t.equal((event.data as { file: string }).file, 'https://acme.bitrix24.com/disk/?auth=canary&id=5', 'handlers can use it')
+  t.notMatch(JSON.stringify([event, event.raw]), 'canary')
+})

@@ -1,8 +1,11 @@
+import type { FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import fc from 'fast-check'
 import { encodeForm, untilIdle } from '../../src/testing/index.ts'
 import { buildWorld, type World } from '../helpers/app.ts'
 import { secret } from '../helpers/secrets.ts'
+
+t.setTimeout(120_000)
 
 const FORM = 'application/x-www-form-urlencoded'
 
@@ -94,7 +97,7 @@ t.test('answers bad input with a code, and leaves nothing behind', async t => {
     ['plain text', form, 'text/plain', 415, 'FST_ERR_CTP_INVALID_MEDIA_TYPE'],
     ['a multipart form', form, 'multipart/form-data; boundary=x', 415, 'FST_ERR_CTP_INVALID_MEDIA_TYPE'],
     ['a body with no type', form, null, 415, 'FST_ERR_CTP_INVALID_MEDIA_TYPE'],
-    ['300 KB', `${form}&x=${'x'.repeat(300_000)}`, FORM, 413, 'FST_ERR_CTP_BODY_TOO_LARGE'],
+    ['1.1 MB', `${form}&x=${'x'.repeat(1_100_000)}`, FORM, 413, 'FST_ERR_CTP_BODY_TOO_LARGE'],
     ['a prototype key', `${form}&__proto__[x]=1`, FORM, 400, 'FST_B24_FORM_KEY'],
     ['a prototype key inside', `${form}&data[__proto__][x]=1`, FORM, 400, 'FST_B24_FORM_KEY'],
     ['a constructor key', `${form}&data%5Bconstructor%5D%5Bprototype%5D=1`, FORM, 400, 'FST_B24_FORM_KEY'],
@@ -108,7 +111,6 @@ t.test('answers bad input with a code, and leaves nothing behind', async t => {
     ['two events', `${form}&event=ONCRMDEALADD`, FORM, 400, 'FST_B24_FORM_KEY'],
     ['two tokens', `${form}&auth[application_token]=${secret()}`, FORM, 400, 'FST_B24_FORM_KEY'],
     ['a token that is a map', encodeForm(envelope({ auth: { ...envelope().auth, application_token: { a: '1' } } })), FORM, 400, 'FST_B24_ENVELOPE'],
-    ['a huge ts', encodeForm(envelope({ ts: '9'.repeat(400) })), FORM, 400, 'FST_B24_ENVELOPE'],
     ['NUL in the event', encodeForm(envelope({ event: 'ON\0X' })), FORM, 400, 'FST_B24_ENVELOPE'],
     ['NUL in the member_id', encodeForm(envelope({ auth: { ...envelope().auth, member_id: '\0' } })), FORM, 400, 'FST_B24_ENVELOPE'],
     ['invalid UTF-8 in the event', Buffer.concat([Buffer.from('event='), Buffer.from([0xff, 0xfe]), Buffer.from('&auth[member_id]=a')]), FORM, 400, 'FST_B24_ENVELOPE'],
@@ -125,6 +127,69 @@ t.test('answers bad input with a code, and leaves nothing behind', async t => {
   t.equal(heard.length, 0, 'no hook ran')
   t.equal(b24.requests.length, asked, 'no server was asked')
   t.equal(JSON.stringify(await arrayOf(app.bitrix24.portals())), stateBefore, 'no record changed')
+})
+
+t.test('takes an event whose ts or other small things are odd', async t => {
+  const { post, envelope, app } = await installedWorld(t)
+  const sent: unknown[] = []
+  app.bitrix24.on('onTaskAdd', event => { sent.push([event.sentAt, event.handlerId]) })
+  for (const ts of ['1723538517.5', '2024-08-13T10:01:57+03:00', '-5', '9'.repeat(400), '', { a: '1' }]) {
+    t.equal((await post(encodeForm(envelope({ event: 'ONTASKADD', ts, event_handler_id: { a: '1' }, eventId: '7' })))).statusCode, 200, JSON.stringify(ts).slice(0, 40))
+  }
+  t.equal((await post(encodeForm(envelope({ event: 'ONTASKADD', ts: null, event_handler_id: null })))).statusCode, 200, 'no ts')
+  t.strictSame(sent, [...Array.from({ length: 6 }, () => [undefined, 7]), [undefined, undefined]])
+})
+
+t.test('takes a documented message of 20,000 characters of any script, twice in one body', async t => {
+  const { post, envelope, portal, app } = await installedWorld(t)
+  const heard: unknown[] = []
+  app.bitrix24.on('onImBotMessageAdd', event => { heard.push(event.data.PARAMS.MESSAGE) })
+  for (const character of ['\u6f22', '\u{1f600}']) {
+    const text = character.repeat(20_000)
+    const body = encodeForm(envelope({ event: 'ONIMBOTMESSAGEADD', data: { PARAMS: { MESSAGE: text, MESSAGE_ORIGINAL: text } } }))
+    t.ok(body.length > 350_000)
+    t.equal((await post(body)).statusCode, 200)
+    t.ok(heard.at(-1) === text)
+    const stranger = { member_id: 'f'.repeat(32), application_token: portal.applicationToken }
+    t.match(await post(body.replaceAll(portal.memberId, stranger.member_id)), { statusCode: 403 }, 'not of a stranger')
+  }
+  t.equal(heard.length, 2)
+})
+
+t.test('takes events at a path with a slash too many, whatever the host makes of slashes', async t => {
+  const hosts: FastifyServerOptions[] = [{}, { routerOptions: { ignoreTrailingSlash: true } }, { routerOptions: { ignoreDuplicateSlashes: true } }, { routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true } }]
+  for (const host of hosts) {
+    const { app, b24, eventsUrl } = await buildWorld(t, {}, host)
+    const portal = b24.portal('acme.bitrix24.com')
+    t.equal((await portal.install(eventsUrl.replace('/events', '/install/'))).statusCode, 200)
+    await untilIdle(app.bitrix24)
+    const payload = encodeForm({ event: 'ONTASKADD', auth: { member_id: portal.memberId, application_token: portal.applicationToken } })
+    for (const url of ['/events', '/events/', '/install', '/install/'].flatMap(path => [`/bitrix24${path}`, `/bitrix24/${path}`, `//bitrix24${path}`, `/bitrix24${path}?x=1`])) {
+      t.equal((await app.inject({ method: 'POST', url, payload, headers: { 'content-type': FORM } })).statusCode, 200, `${url} ${JSON.stringify(host)}`)
+      t.equal((await app.inject(url)).statusCode, 200, url)
+    }
+    t.equal((await app.inject({ method: 'POST', url: '/bitrix24/events/more', payload, headers: { 'content-type': FORM } })).statusCode, 404)
+  }
+})
+
+t.test('slashes do not matter with a prefix, a namespace, or none of them', async t => {
+  for (const options of [{ prefix: '/own' }, { prefix: '' }]) {
+    const { app } = await buildWorld(t, options)
+    for (const url of [`${options.prefix}/events/`, `${options.prefix}/install/`, `${options.prefix}//events`]) t.equal((await app.inject(url)).statusCode, 200, url)
+  }
+  const { app } = await buildWorld(t, { namespace: 'sales' })
+  for (const url of ['/bitrix24/sales/events/', '/bitrix24/sales/install/', '//bitrix24/sales/events/']) t.equal((await app.inject(url)).statusCode, 200, url)
+})
+
+t.test('no query stands in a log, at any route', async t => {
+  const { app, logs, post } = await installedWorld(t)
+  await post('')
+  const canary = secret()
+  for (const url of ['/bitrix24/events', '/bitrix24/events/', '/bitrix24/install', '/bitrix24//install/']) {
+    for (const method of ['POST', 'GET'] as const) await app.inject({ method, url: `${url}?APP_SID=${canary}&auth=${canary}` })
+  }
+  t.ok(logs.some(line => line.includes('/bitrix24/events')))
+  t.notOk(logs.some(line => line.includes(canary)))
 })
 
 t.test('takes odd values in data as they come', async t => {

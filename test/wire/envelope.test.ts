@@ -1,13 +1,17 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { catalogue } from '../../src/events/catalogue/index.ts'
 import { nameOfCallback } from '../../src/wire/callbacks.ts'
 import { EnvelopeSchema } from '../../src/wire/envelope.ts'
 import { checkEnvelope, envelopeProblem } from '../../src/wire/envelope-check.ts'
 import { decodeForm } from '../../src/wire/form.ts'
-import { isSecretKey, redact } from '../../src/wire/redact.ts'
+import { decodeJson } from '../../src/wire/json.ts'
+import { hasSecretInUrl, isSecret, redact } from '../../src/wire/redact.ts'
 import { emptyMap, type WireMap } from '../../src/wire/value.ts'
 import { encodeForm } from '../../src/testing/portal/form.ts'
 import { toMap } from '../helpers/php-forms.ts'
+
+interface Shape { type?: string, properties?: Record<string, Shape>, patternProperties?: Record<string, Shape>, items?: Shape, anyOf?: Shape[] }
 
 const MEMBER_ID = '0123456789abcdef0123456789abcdef'
 const auth = { member_id: MEMBER_ID }
@@ -56,16 +60,32 @@ t.test('says why a body is no envelope, and none of its values', t => {
     [{ event, auth: { member_id: '' } }, 'auth.member_id has a value that is not allowed'], [{ event, auth: { member_id: 'a'.repeat(65) } }, 'auth.member_id has a value that is not allowed'],
     [{ event, auth: { member_id: '{canary7}:*' } }, 'auth.member_id has a value that is not allowed'],
     [{ event, auth: { member_id: 'm', application_token: { canary7: 1 } } }, 'auth.application_token must be a string'],
-    [{ event, auth: { member_id: 'm', application_token: 'x'.repeat(513) } }, 'auth.application_token has a value that is not allowed'],
-    [{ event, auth: { member_id: 'm', access_token: ['canary7'] } }, 'auth.access_token has a value that is not allowed'],
-    [{ event, ts: '99999999999999', auth }, 'ts has a value that is not allowed'], [{ event, ts: '-1', auth }, 'ts has a value that is not allowed'],
-    [{ event, ts: 1e15, auth }, 'ts has a value that is not allowed'], [{ event, ts: { a: 1 }, auth }, 'ts has a value that is not allowed'],
-    [{ event, event_handler_id: 'x'.repeat(65), auth }, 'event_handler_id has a value that is not allowed']
+    [{ event, auth: { member_id: 'm', application_token: 'x'.repeat(513) } }, 'auth.application_token has a value that is not allowed']
   ]
   for (const [body, problem] of wrong) {
     t.notOk(checkEnvelope(body), JSON.stringify(body)?.slice(0, 60))
     t.equal(envelopeProblem(body), problem)
   }
+  t.end()
+})
+
+t.test('a field that nothing depends on is left out where it does not fit, and the event is taken', t => {
+  const odd: unknown[] = ['1723538517.5', '2024-08-13T10:01:57+03:00', '-1', -1, '99999999999999', 1e15, 1.5, '', null, true, [], ['1'], { a: '1' }, 'x'.repeat(5000)]
+  for (const value of odd) {
+    const body = decodeJson(JSON.stringify({ event: 'ONCRMDEALADD', ts: value, data: { ID: 5 }, auth: { ...auth, application_token: 't' } })) as { ts?: unknown }
+    t.ok(checkEnvelope(body), JSON.stringify(value)?.slice(0, 40))
+    t.equal(body.ts, undefined)
+    t.match(body, { data: { ID: 5 }, auth: { application_token: 't' } })
+  }
+  const all = {
+    event: 'ONCRMDEALADD',
+    ts: [],
+    event_handler_id: {},
+    eventId: 'x'.repeat(65),
+    auth: { ...auth, application_token: 't', access_token: [], refresh_token: {}, expires: null, expires_in: true, scope: ['crm'], domain: {}, server_endpoint: [], client_endpoint: 'x'.repeat(2049), status: null, user_id: false }
+  }
+  t.ok(checkEnvelope(all))
+  t.strictSame(all, { event: 'ONCRMDEALADD', auth: { ...auth, application_token: 't' } })
   t.end()
 })
 
@@ -112,15 +132,59 @@ t.test('names the posts that are not events', t => {
   t.end()
 })
 
-t.test('takes secret keys out at any depth, in any case', t => {
-  const secrets = ['access_token', 'refresh_token', 'application_token', 'client_secret', 'event_token', 'AUTH_ID', 'REFRESH_ID', 'APPLICATION_TOKEN', 'TOKEN', 'Access_Token', 'APP_SID', 'sessid']
+t.test('takes credentials out at any depth, whatever way their names are written', t => {
+  const secrets = [
+    'access_token', 'refresh_token', 'application_token', 'client_secret', 'event_token', 'AUTH_ID', 'REFRESH_ID', 'APPLICATION_TOKEN', 'TOKEN',
+    'Access_Token', 'APP_SID', 'sessid', 'accessToken', 'Access-Token', 'app-sid', 'clientSecret', 'api-key', 'apiKey', 'X_API_KEY', 'password', 'smtpPassword',
+    'PASSWD', 'webhook_secret', 'sessionToken', 'tokens', 'private-key'
+  ]
   for (const key of secrets) {
-    t.ok(isSecretKey(key), key)
+    t.ok(isSecret(key, 'x') && isSecret(key, { inner: 'x' }), key)
     const tree = { [key]: 'x', data: { [key]: { inner: 'x' }, BOT: { 7: { [key]: 'x', AUTH: { [key]: 'x', domain: 'd' } } }, list: [{ [key]: 'x', id: '1' }] } }
     t.strictSame(redact(tree), toMap({ data: { BOT: { 7: { AUTH: { domain: 'd' } } }, list: [{ id: '1' }] } }))
     t.ok(key in tree, 'the tree itself keeps it')
   }
-  for (const key of ['ID', 'auth', 'AUTH', 'member_id', 'client_id', 'tokens', 'AUTH_EXPIRES', 'expires', '']) t.notOk(isSecretKey(key), key)
+  for (const key of ['auth', 'AUTH', 'authorization', 'Proxy-Authorization', 'x-auth', 'authKey', 'auth_code', 'oauth']) {
+    t.ok(isSecret(key, 'x'), key)
+    t.notOk(isSecret(key, { domain: 'd' }), `${key} that is a map is looked into`)
+  }
+  const plain = [
+    'ID', 'member_id', 'client_id', 'AUTH_EXPIRES', 'expires', '', 'author', 'authorId', 'AUTHOR_ID', 'coAuthors', 'authority', 'AUTH_TYPE', 'auth_connector',
+    'externalAuthId', 'EXTERNAL_AUTH_ID', 'authorized', 'token_type', 'SECRETARY_ID', 'keyboard', 'passport', 'hash'
+  ]
+  for (const key of plain) t.notOk(isSecret(key, 'x'), key)
+  t.end()
+})
+
+t.test('no documented field is taken for a credential but those that are', t => {
+  const found = new Set<string>()
+  const walk = (schema: Shape): void => {
+    for (const [key, field] of Object.entries(schema.properties ?? {})) {
+      if (isSecret(key, field.type === 'object' ? {} : '')) found.add(key)
+    }
+    for (const below of [...Object.values(schema.properties ?? {}), ...Object.values(schema.patternProperties ?? {}), ...schema.anyOf ?? [], schema.items ?? []].flat() as Shape[]) walk(below)
+  }
+  for (const { data } of Object.values(catalogue)) walk(data as Shape)
+  t.strictSame([...found].sort(), ['TOKEN', 'access_token', 'application_token', 'refresh_token'])
+  t.end()
+})
+
+t.test('takes credentials out of the queries of URLs, wherever they stand in a text', t => {
+  const cases: Array<[text: string, left: string]> = [
+    ['https://a.example/file?auth=s3cret&id=5', 'https://a.example/file?auth=&id=5'],
+    ['https://a.example/?id=5&access_token=s3cret#top', 'https://a.example/?id=5&access_token=#top'],
+    ['see https://a.example/?Access-Token=s3cret and /rest/?APP_SID=s3cret.', 'see https://a.example/?Access-Token= and /rest/?APP_SID='],
+    ['/rest/5/download/?token=disk%7Cs3cret', '/rest/5/download/?token='],
+    ['<a href="?auth=s3cret">', '<a href="?auth=">']
+  ]
+  for (const [text, left] of cases) {
+    t.ok(hasSecretInUrl(text), text)
+    t.strictSame(redact({ list: [text], text }), toMap({ list: [left], text: left }))
+  }
+  for (const text of ['https://a.example/?author=5&authType=x', 'token=5', 'a=b', '?auth=', 'x'.repeat(100_000), '?'.repeat(100_000) + '=']) {
+    t.notOk(hasSecretInUrl(text), text.slice(0, 40))
+    t.equal(redact(text), text)
+  }
   t.end()
 })
 

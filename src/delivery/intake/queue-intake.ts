@@ -29,8 +29,8 @@ export interface QueueIntakeParts {
   coalesce: boolean
 }
 
-/** Longest body, as JSON, that is kept of a sender whom nothing proves yet; a genuine install has some 1,500 characters. */
-const LONGEST_UNPROVED = 16_384
+/** Largest body, as JSON, that is kept of a sender whom nothing verifies yet, in bytes. A genuine install has some 1,500. */
+const MAX_UNVERIFIED_BYTES = 64 * 1024
 
 /** Stores what was posted before it is answered; the handlers run afterwards, here or in another process. */
 export class QueueIntake implements Intake {
@@ -104,5 +104,5 @@ function turnOf (post: Post, stored: StoredInstall | undefined): string | undefi
 }
 
 function isLarge ({ envelope }: Post): boolean {
-  return JSON.stringify(envelope).length > LONGEST_UNPROVED
+  return Buffer.byteLength(JSON.stringify(envelope)) > MAX_UNVERIFIED_BYTES
 }

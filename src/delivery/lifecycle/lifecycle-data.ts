@@ -1,11 +1,11 @@
-import type { Envelope } from '../../wire/envelope.ts'
+import { integerOf, type Envelope } from '../../wire/envelope.ts'
 
 /** Real ones are as short as `12` or `1.0.0`; the record is read at every event. */
 const LONGEST_VERSION = 64
 
 /** What the lifecycle events say beside the portal, its tokens and its addresses. */
 export interface LifecycleData {
-  /** Portal's time, Unix seconds. */
+  /** Portal's time, Unix seconds; `undefined` where it did not fit. */
   ts: number | undefined
   version: string | undefined
   previousVersion: string | undefined
@@ -21,7 +21,7 @@ export interface LifecycleData {
 export function readLifecycleData ({ ts, data }: Envelope): LifecycleData {
   const { VERSION, PREVIOUS_VERSION, CLEAN } = (data ?? {}) as Record<string, unknown>
   return {
-    ts: ts === undefined ? undefined : Number(ts),
+    ts: integerOf(ts),
     version: textOf(VERSION),
     previousVersion: textOf(PREVIOUS_VERSION),
     clean: textOf(CLEAN) === '1'

@@ -32,7 +32,7 @@ export const list = Type.Array
 
 /** Has keys of the sender's choice besides. */
 export const openObject = <T extends TProperties>(properties: T) => (
-  Type.Unsafe<Static<ReturnType<typeof Type.Object<T>>> & Record<string, unknown>>(Type.Object(properties))
+  Type.Unsafe<Static<ReturnType<typeof Type.Object<T>>> & Record<string, unknown>>(Type.Object(properties, { open: true }))
 )
 // Not `Type.Record`: it would bring a hundred kilobytes of typebox into the bundle.
 /** Keys are ids, or whatever the sender chose. */

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module'
+import { loadPackage } from '../../load-package.ts'
 
 /** What is used of BullMQ, and the reader of what it packs. */
 export type Bull = Pick<typeof import('msgpackr'), 'unpack'> & Pick<typeof import('bullmq'),
@@ -8,9 +8,8 @@ const FILES = ['queue', 'worker', 'queue-keys', 'redis-queue-backend', 'redis-co
 
 /**
  * Loads what is used of BullMQ: the very classes that its index has, from their own files. The index reads seventy files more,
- * those for PostgreSQL among them: 15 ms at every start. `import` would read each file twice.
+ * those for PostgreSQL among them: 15 ms at every start.
  */
 export function loadBull (): Bull {
-  const require = createRequire(import.meta.url)
-  return Object.assign({ unpack: require('msgpackr').unpack }, ...FILES.map(file => require(`bullmq/dist/cjs/classes/${file}.js`)))
+  return Object.assign({ unpack: loadPackage<typeof import('msgpackr')>('msgpackr').unpack }, ...FILES.map(file => loadPackage<Bull>(`bullmq/dist/cjs/classes/${file}.js`)))
 }

@@ -1,0 +1,91 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { FST_B24_BODY_BUSY, FST_B24_BODY_TIMEOUT, FST_B24_CLOSING } from '../errors.ts'
+import { BodyBudget } from './body-budget.ts'
+import { streamOfParsed, wasRead } from './parsed-body.ts'
+
+export interface BodyReadingOptions {
+  /** Time from the headers of a request to the last byte of its body, in milliseconds. */
+  timeoutMs?: number
+  /** Time that a body which is under way has when the app closes, in milliseconds. */
+  closeMs?: number
+  /** Bytes of large bodies that are read at once. */
+  budget?: BodyBudget
+}
+
+interface Reading {
+  timer: NodeJS.Timeout
+  end: (error: Error) => void
+}
+
+const TIMEOUT_MS = 10_000
+const CLOSE_MS = 1_000
+/** A response needs some time on its way before the connection is destroyed. */
+const LINGER_MS = 500
+
+/**
+ * Bounds how bodies are read on the routes of a scope, in time and in bytes, whatever the host bounds. A body that the platform
+ * has read already (serverless hosts) is taken from the request.
+ *
+ * @param bodyLimit largest body that is read, in bytes
+ */
+export function boundBodies (scope: FastifyInstance, bodyLimit: number, { timeoutMs = TIMEOUT_MS, closeMs = CLOSE_MS, budget = new BodyBudget() }: BodyReadingOptions = {}): void {
+  const readings = new Map<FastifyRequest, Reading>()
+
+  scope.addHook('onRequest', (request, reply, done) => {
+    if (!wasRead(request.raw) && hasBody(request)) {
+      const end = (error: Error): void => endReading(request, reply, error)
+      readings.set(request, { end, timer: setTimeout(end, timeoutMs, new FST_B24_BODY_TIMEOUT(timeoutMs)) })
+      reply.raw.once('close', () => stop(request))
+    }
+    done()
+  })
+  scope.addHook('preParsing', (request, reply, payload, done) => {
+    if (request.method === 'POST' && payload === request.raw && wasRead(request.raw)) {
+      try {
+        return done(null, streamOfParsed(request.raw))
+      } catch (error) {
+        return done(error as Error)
+      }
+    }
+    const release = budget.take(sizeOf(request, bodyLimit), request.ip)
+    if (release === undefined) return done(new FST_B24_BODY_BUSY())
+    reply.raw.once('close', release)
+    done(null, payload)
+  })
+  scope.addHook('preValidation', (request, _reply, done) => {
+    stop(request)
+    done()
+  })
+  // A connection whose body never ends would keep the server from closing.
+  scope.addHook('preClose', async () => {
+    for (const reading of readings.values()) {
+      clearTimeout(reading.timer)
+      reading.timer = setTimeout(reading.end, closeMs, new FST_B24_CLOSING())
+    }
+  })
+
+  function stop (request: FastifyRequest): void {
+    clearTimeout(readings.get(request)?.timer)
+    readings.delete(request)
+  }
+}
+
+function hasBody ({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+/** A body whose length is not announced counts as the largest. */
+function sizeOf (request: FastifyRequest, bodyLimit: number): number {
+  if (!hasBody(request)) return 0
+  const announced = Number(request.headers['content-length'] ?? bodyLimit)
+  // Fastify refuses what is larger before it reads any of it.
+  return announced > bodyLimit ? 0 : announced
+}
+
+/** Answers the error, and closes the connection: the rest of the body is not waited for. */
+function endReading ({ raw }: FastifyRequest, reply: FastifyReply, error: Error): void {
+  reply.header('connection', 'close')
+  // Where nobody reads yet, or a stream stands between, nobody answers either.
+  if (raw.listenerCount('error') > 0) raw.emit('error', error)
+  setTimeout(() => raw.destroy(), LINGER_MS).unref()
+}
