@@ -8,6 +8,8 @@ export interface DrainReport {
   busy: boolean
   /** Rows that the portal gave. */
   reserved: number
+  /** Rows that are not events: they are told in the log, and deleted at the portal. */
+  skipped: number
   /** Events that are queued here now. */
   stored: number
   /** Rows that are deleted at the portal. */

@@ -14,6 +14,8 @@ export interface OfflineDrainParts {
   store: (event: OfflineEvent) => Promise<void>
   log: Pick<FastifyBaseLogger, 'warn' | 'error'>
   times: OfflineTimes
+  /** Rows that were told to be no events, by this process. */
+  told?: Set<string> | undefined
 }
 
 export interface OfflineTimes {
@@ -46,7 +48,8 @@ const ROWS_AT_RISK = 10
 /** Longest time to wait for a portal that takes no more calls, ms, and how often. */
 const LONGEST_WAIT_MS = 15_000
 const MOST_WAITS = 20
-const MESSAGE_ID_LENGTH = 32
+/** Rows of which is noted that they were told. */
+const MOST_TOLD = 1_000
 
 type Method = 'event.offline.get' | 'event.offline.list' | 'event.offline.clear'
 
@@ -58,6 +61,8 @@ type Method = 'event.offline.get' | 'event.offline.list' | 'event.offline.clear'
 export class OfflineDrain {
   readonly #parts: OfflineDrainParts
   readonly #order: DrainOrder
+  /** Rows of the last page. */
+  #lastPage = new Set<string>()
 
   constructor (parts: OfflineDrainParts, order: DrainOrder) {
     this.#parts = parts
@@ -103,6 +108,7 @@ export class OfflineDrain {
     const { report } = this.#order
     try {
       const { process_id: processId, events } = await this.#get({ clear: 0, limit: MOST_ROWS, ...kind })
+      this.#checkNew(events)
       await this.#keep(String(processId ?? ''), events)
       return events.length
     } catch (error) {
@@ -119,8 +125,8 @@ export class OfflineDrain {
     const { events } = await this.#get({ clear: 1, limit: ROWS_AT_RISK, ...kind }, {})
     report.reserved += events.length
     report.cleared += events.length
-    this.#tellCut(events)
-    const results = await Promise.allSettled(events.map(async ({ event }) => await this.#storeSurely(event)))
+    this.#tellOdd(events)
+    const results = await Promise.allSettled(eventsOf(events).map(async event => await this.#storeSurely(event)))
     throwFirst(results)
     return events.length
   }
@@ -136,26 +142,44 @@ export class OfflineDrain {
     if (processId === '') throw new FST_B24_PORTAL_UNAVAILABLE('it reserved events and does not say as what')
     const { report } = this.#order
     report.reserved += rows.length
-    this.#tellCut(rows)
-    const results = await Promise.allSettled(rows.map(async ({ event }) => await this.#parts.store(event)))
-    const stored = rows.filter((_, index) => results[index]?.status === 'fulfilled')
-    report.stored += stored.length
-    if (stored.length > 0) await this.#clear(processId, stored)
+    this.#tellOdd(rows)
+    const results = await Promise.allSettled(rows.map(async ({ event }) => event !== undefined && await this.#parts.store(event)))
+    const done = rows.filter((_, index) => results[index]?.status === 'fulfilled')
+    report.stored += eventsOf(done).length
+    if (done.length > 0) await this.#clear(processId, done)
     throwFirst(results)
   }
 
-  #tellCut (rows: readonly OfflineRow[]): void {
-    for (const { event: { memberId, code, messageId, isCut } } of rows) {
-      if (isCut) this.#parts.log.warn({ memberId, code, messageId }, 'an event that waited in a portal goes on without its data: they are beyond the limits')
+  /** A portal whose rows stay although they are deleted would give them for ever. */
+  #checkNew (rows: readonly OfflineRow[]): void {
+    const page = new Set(rows.map(({ rowId, messageId, event }) => event?.id ?? `${rowId} ${messageId}`))
+    if (page.size > 0 && [...page].every(id => this.#lastPage.has(id))) throw new FST_B24_PORTAL_UNAVAILABLE('it gives the same events again')
+    this.#lastPage = page
+  }
+
+  #tellOdd (rows: readonly OfflineRow[]): void {
+    const { log, told = new Set() } = this.#parts
+    const { memberId, report } = this.#order
+    for (const { rowId, messageId, event } of rows) {
+      const { code, isCut } = event ?? {}
+      if (isCut === true) log.warn({ memberId, code, messageId }, 'offline event data exceeded limits and was dropped')
+      if (event !== undefined) continue
+      report.skipped++
+      const name = `${memberId} ${rowId} ${messageId}`
+      if (told.has(name) || told.size >= MOST_TOLD) continue
+      told.add(name)
+      log.warn({ memberId, rowId, messageId }, 'skipped a row of the offline queue that is not an event')
     }
   }
 
-  /** Not broken off either: what is stored and not deleted comes again. */
+  /** Not broken off either: what is stored and not deleted comes again. A row without a number and a message cannot be named, and is left to the portal. */
   async #clear (processId: string, rows: readonly OfflineRow[]): Promise<void> {
-    const byMessage = rows.every(({ messageId }) => messageId.length === MESSAGE_ID_LENGTH)
-    const named = byMessage ? { message_id: rows.map(({ messageId }) => messageId) } : { id: rows.map(({ rowId }) => rowId) }
-    await this.#call('event.offline.clear', { process_id: processId, ...named }, {})
-    this.#order.report.cleared += rows.length
+    const messages = rows.filter(({ messageId }) => messageId !== '').map(({ messageId }) => messageId)
+    const ids = rows.filter(({ rowId, messageId }) => messageId === '' && rowId !== '').map(({ rowId }) => rowId)
+    // An empty list would delete all that is reserved.
+    if (messages.length > 0) await this.#call('event.offline.clear', { process_id: processId, message_id: messages }, {})
+    if (ids.length > 0) await this.#call('event.offline.clear', { process_id: processId, id: ids }, {})
+    this.#order.report.cleared += messages.length + ids.length
   }
 
   /** Tries for long: nobody else has this event any more. */
@@ -199,4 +223,8 @@ export class OfflineDrain {
 function throwFirst (results: ReadonlyArray<PromiseSettledResult<unknown>>): void {
   const failed = results.find(result => result.status === 'rejected')
   if (failed !== undefined) throw failed.reason
+}
+
+function eventsOf (rows: readonly OfflineRow[]): OfflineEvent[] {
+  return rows.flatMap(({ event }) => event ?? [])
 }

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { isObject } from '../../is-object.ts'
+import { EVENT_CODE } from '../../wire/envelope.ts'
 import { decodeJson } from '../../wire/json.ts'
 
 /** An event that waited in a portal's queue. */
@@ -22,46 +24,68 @@ export interface OfflineEvent {
 
 /** A row of a portal's queue. */
 export interface OfflineRow {
-  /** Number of the row. */
+  /** Number of the row; empty where it has none. */
   rowId: string
+  /** 32 characters; empty where it has none. */
   messageId: string
   /** Who reserved it; empty where nobody did, and where the portal does not say. */
   processId: string
   /** It was put aside as one that could not be handled. */
   isError: boolean
-  event: OfflineEvent
+  /** `undefined` for a row that has no name of an event. */
+  event: OfflineEvent | undefined
 }
 
 /** Rows that are read of one answer: no portal gives so many. */
 const MOST_ROWS = 1_000
+const LONGEST_TEXT = 200
+const ROW_ID = /^\d{1,20}$/
+const MESSAGE_ID = /^[0-9A-Za-z]{32}$/
 /** Longest data of a row, as JSON; what is posted may be as long, unless told otherwise. */
 const LONGEST_DATA = 262_144
 
 /** Reads the rows of `event.offline.get` or `event.offline.list`. */
 export function readRows (memberId: string, rows: unknown): OfflineRow[] {
-  return (Array.isArray(rows) ? rows : []).slice(0, MOST_ROWS).map((row: unknown) => readRow(memberId, (row ?? {}) as Record<string, unknown>))
+  return (Array.isArray(rows) ? rows : []).slice(0, MOST_ROWS).map((row: unknown) => readRow(memberId, isObject(row) ? row : {}))
 }
 
 function readRow (memberId: string, row: Record<string, unknown>): OfflineRow {
-  const [rowId, messageId, at, code] = ['ID', 'MESSAGE_ID', 'TIMESTAMP_X', 'EVENT_NAME'].map(name => String(row[name] ?? '')) as [string, string, string, string]
-  const userId = userOf(row['EVENT_ADDITIONAL'])
-  const timestamp = Date.parse(at)
-  const read = readData(row['EVENT_DATA'])
+  const code = textAt(row, 'EVENT_NAME')
+  const [rowId, messageId] = [matching(ROW_ID, textAt(row, 'ID')), matching(MESSAGE_ID, textAt(row, 'MESSAGE_ID'))]
+  const isEvent = EVENT_CODE.test(code) && (rowId !== '' || messageId !== '')
   return {
     rowId,
     messageId,
-    processId: String(row['PROCESS_ID'] ?? ''),
-    isError: Number(row['ERROR'] ?? 0) === 1,
-    event: {
-      id: idOf(memberId, rowId, messageId, at),
-      memberId,
-      code: code.toUpperCase(),
-      ...read,
-      messageId,
-      ...(userId !== undefined && { userId }),
-      timestamp: Number.isNaN(timestamp) ? undefined : timestamp
-    }
+    processId: textAt(row, 'PROCESS_ID'),
+    isError: textAt(row, 'ERROR') === '1',
+    event: isEvent ? readEvent(memberId, row, { code, rowId, messageId }) : undefined
   }
+}
+
+function readEvent (memberId: string, row: Record<string, unknown>, { code, rowId, messageId }: { code: string, rowId: string, messageId: string }): OfflineEvent {
+  const at = textAt(row, 'TIMESTAMP_X')
+  const userId = userOf(row['EVENT_ADDITIONAL'])
+  const timestamp = Date.parse(at)
+  return {
+    id: idOf(memberId, rowId, messageId, at),
+    memberId,
+    code: code.toUpperCase(),
+    ...readData(row['EVENT_DATA']),
+    messageId,
+    ...(userId !== undefined && { userId }),
+    timestamp: Number.isNaN(timestamp) ? undefined : timestamp
+  }
+}
+
+/** Text, or a number as text; empty for anything else, and for what is too long to be one of a row. */
+function textAt (row: Record<string, unknown>, name: string): string {
+  const value = row[name]
+  const text = typeof value === 'string' || typeof value === 'number' ? String(value) : ''
+  return text.length > LONGEST_TEXT ? '' : text
+}
+
+function matching (pattern: RegExp, text: string): string {
+  return pattern.test(text) ? text : ''
 }
 
 /** A row that waits takes in what happens again, and has another time then: it is another event. */
@@ -83,6 +107,6 @@ function readData (data: unknown): Pick<OfflineEvent, 'data' | 'isCut'> {
 
 /** 0 stands for nobody. */
 function userOf (additional: unknown): number | undefined {
-  const userId = Number((additional as { user_id?: unknown } | null | undefined)?.user_id ?? 0)
+  const userId = Number(isObject(additional) ? textAt(additional, 'user_id') : 0)
   return Number.isSafeInteger(userId) && userId > 0 ? userId : undefined
 }

@@ -37,6 +37,8 @@ export class OfflineQueue {
   /** Queues that this process has drained to the end, as far as it knows. */
   readonly #known = new Set<string>()
   readonly #warned = new Set<string>()
+  /** Rows that are told already. */
+  readonly #told = new Set<string>()
 
   constructor (parts: OfflineQueueParts) {
     this.#parts = parts
@@ -56,13 +58,13 @@ export class OfflineQueue {
   async #drain (memberId: string, { connector = this.#parts.connector ?? '', signal }: DrainOptions, isQuick: boolean): Promise<DrainReport> {
     signal?.throwIfAborted()
     const name = `${memberId}:${connector}`
-    const report: DrainReport = { memberId, connector, busy: false, reserved: 0, stored: 0, cleared: 0, atRisk: false }
+    const report: DrainReport = { memberId, connector, busy: false, reserved: 0, skipped: 0, stored: 0, cleared: 0, atRisk: false }
     try {
       const lock = await this.#parts.locks.take(`offline:${name}`, this.#times.lockMs)
       if (lock === undefined) return { ...report, busy: true }
       const order = { memberId, connector, lock, report, isQuick: isQuick && this.#known.has(name), signal }
       this.#known.delete(name)
-      await holding(lock, this.#times.lockMs, async () => await new OfflineDrain({ ...this.#parts, times: this.#times }, order).run())
+      await holding(lock, this.#times.lockMs, async () => await new OfflineDrain({ ...this.#parts, times: this.#times, told: this.#told }, order).run())
       this.#known.add(name)
     } catch (error) {
       signal?.throwIfAborted()

@@ -39,7 +39,7 @@ function setup (t: Test, { portals = ['a', 'b'], work = async () => undefined, t
     drains.push(what)
     most = Math.max(most, ++atOnce)
     try {
-      return { memberId, connector: '', busy: false, reserved: 0, stored: 0, cleared: 0, atRisk: false, ...await work(what, signal as AbortSignal) }
+      return { memberId, connector: '', busy: false, reserved: 0, skipped: 0, stored: 0, cleared: 0, atRisk: false, ...await work(what, signal as AbortSignal) }
     } finally {
       atOnce--
     }

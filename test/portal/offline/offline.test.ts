@@ -41,7 +41,7 @@ t.test('brings what waits, and deletes it at the portal once it is stored', asyn
   await change(5, 6)
   const { memberId } = portal
   const ids = portal.offlineEvents.rows.map(({ messageId }) => messageId)
-  t.strictSame(await queue.drain(memberId), { memberId, connector: '', busy: false, reserved: 2, stored: 2, cleared: 2, atRisk: false })
+  t.strictSame(await queue.drain(memberId), { memberId, connector: '', busy: false, reserved: 2, skipped: 0, stored: 2, cleared: 2, atRisk: false })
   t.match(stored, [
     { id: /^offline-[0-9a-f]{32}$/, memberId, code: 'ONCRMDEALUPDATE', data: { FIELDS: { ID: 5 } }, messageId: ids[0], userId: 1, timestamp: Number },
     { data: { FIELDS: { ID: 6 } } }
@@ -247,7 +247,7 @@ t.test('a portal whose plan cannot reserve', async t => {
   const { portal, queue, items, logs, sent, change, left, methods } = await setup(t)
   portal.features.delete('rest_offline_extended')
   await change(...Array.from({ length: 25 }, (_, index) => index + 1))
-  t.match(await queue.drain(portal.memberId), { reserved: 25, stored: 25, cleared: 25, atRisk: true, error: undefined })
+  t.match(await queue.drain(portal.memberId), { reserved: 25, skipped: 0, stored: 25, cleared: 25, atRisk: true, error: undefined })
   t.equal(new Set(items()).size, 25)
   t.equal(left(), 0)
   t.strictSame(methods(), ['list', 'get', 'get', 'get', 'get'])
@@ -334,16 +334,15 @@ t.test('reads what a portal may write', async t => {
     null
   ]
   const sent: object[] = []
-  const answers: Record<string, unknown[]> = { 'event.offline.list': [[{}], [{}]], 'event.offline.get': [{ process_id: 'p', events: rows }, { events: rows }], 'event.offline.clear': [true] }
+  const answers: Record<string, unknown[]> = { 'event.offline.list': [[{}], [{}]], 'event.offline.get': [{ process_id: 'p', events: rows }, { events: rows }], 'event.offline.clear': [true, true] }
   const rest = { call: async (_memberId: string, method: string, params?: object) => { sent.push({ ...params }); return answers[method]?.shift() as never } }
-  t.match(await open({ rest }).drain(portal.memberId), { stored: 6, cleared: 6 })
+  t.match(await open({ rest }).drain(portal.memberId), { reserved: 6, skipped: 1, stored: 5, cleared: 5 })
   t.strictSame(stored.map(({ code, userId, timestamp, data }) => ({ code, userId, timestamp, data: data === undefined ? undefined : JSON.parse(JSON.stringify(data)) })), [
     { code: 'ONCRMLEADADD', userId: undefined, timestamp: Date.parse('2026-07-18T10:32:31Z'), data: { FIELDS: { ID: '25' } } },
-    ...Array(4).fill({ code: 'ONAPPTEST', userId: undefined, timestamp: undefined, data: undefined }),
-    { code: '', userId: undefined, timestamp: undefined, data: undefined }
+    ...Array(4).fill({ code: 'ONAPPTEST', userId: undefined, timestamp: undefined, data: undefined })
   ])
-  t.match(sent.at(-1), { process_id: 'p', id: ['1', '2', '3', '4', '5', ''] }, 'by row where a message id would be refused')
-  t.match(logs, [[{ code: 'ONAPPTEST' }, /without its data/], [{ code: 'ONAPPTEST' }, /without its data/]], 'what was left out is told')
+  t.match(sent.slice(-2), [{ process_id: 'p', message_id: ['a'.repeat(32), 'b'.repeat(32)] }, { process_id: 'p', id: ['3', '4', '5'] }], 'by row where a message id would be refused')
+  t.match(logs, [[{ code: 'ONAPPTEST' }, /data exceeded limits/], [{ code: 'ONAPPTEST' }, /data exceeded limits/], [{ rowId: '' }, /not an event/]], 'what was left out is told')
   t.match(await open({ rest }).drain(portal.memberId), { stored: 0, error: { code: 'FST_B24_PORTAL_UNAVAILABLE' } }, 'a batch without a name is never cleared')
   t.match(await open({ rest: { call: async () => undefined as never } }).drain(portal.memberId), { stored: 0, error: undefined }, 'nothing')
 })
@@ -355,4 +354,77 @@ t.test('rows that stay although the portal says that they are deleted are not ta
   const call = async <T>(...[memberId, method, params, options]: Parameters<typeof spied.call>) => method === 'event.offline.clear' ? true as never : await spied.call<T>(memberId, method, params, options)
   t.match(await open({ rest: { call } }).drain(portal.memberId), { stored: 1 })
   t.equal(stored.length, 1)
+})
+
+// What stands in a row instead of what belongs there.
+const ODD: Array<[what: string, changes: Record<string, unknown>, skipped: boolean]> = [
+  ['a name that is none', { EVENT_NAME: 'ON CRM; DROP' }, true],
+  ['a name of 100 KB', { EVENT_NAME: 'A'.repeat(100_000) }, true],
+  ['no name', { EVENT_NAME: '' }, true],
+  ['a map as name', { EVENT_NAME: { toString: 1 } }, true],
+  ['a list as name', { EVENT_NAME: ['ONCRMDEALUPDATE'] }, true],
+  ['no message', { MESSAGE_ID: { toString: 1 } }, false],
+  ['a short message', { MESSAGE_ID: 'x' }, false],
+  ['no number', { ID: { toString: 1 } }, false],
+  ['a map as time', { TIMESTAMP_X: { toString: 1 } }, false],
+  ['a map as user', { EVENT_ADDITIONAL: { user_id: { toString: 1 } } }, false]
+]
+
+for (const [what, changes, skipped] of ODD) {
+  t.test(`a row with ${what} stops nothing, and does not come again`, async t => {
+    const { portal, spied, open, stored, logs, change, left } = await setup(t)
+    await change(1, 2, 3)
+    const call = async <T>(memberId: string, method: string, params: object = {}, options = {}) => {
+      const result = await spied.call<{ events: Array<Record<string, unknown>> }>(memberId, method, params, options)
+      if (method === 'event.offline.get' && result.events[1] !== undefined) Object.assign(result.events[1], changes)
+      return result as T
+    }
+    const queue = open({ rest: { call } })
+    t.match(await queue.drain(portal.memberId), { reserved: 3, skipped: skipped ? 1 : 0, stored: skipped ? 2 : 3, cleared: 3, error: undefined })
+    t.equal(stored.length, skipped ? 2 : 3)
+    t.equal(left(), 0)
+    t.strictSame(logs.map(([, message]) => message), skipped ? ['skipped a row of the offline queue that is not an event'] : [])
+    t.notOk(JSON.stringify(logs).length > 1_000)
+    t.match(await queue.drain(portal.memberId), { reserved: 0 })
+  })
+}
+
+t.test('a row that cannot even be named is told once, and left to the portal', async t => {
+  const { portal, spied, open, stored, logs, change } = await setup(t)
+  await change(1, 2)
+  const call = async <T>(memberId: string, method: string, params: object = {}, options = {}) => {
+    const result = await spied.call<unknown>(memberId, method, params, options)
+    const rows = method === 'event.offline.list' ? result as unknown[] : method === 'event.offline.get' ? (result as { events: unknown[] }).events : []
+    for (const row of rows as Array<Record<string, unknown>>) if ((row['EVENT_DATA'] as { FIELDS: { ID: number } }).FIELDS.ID === 2) Object.assign(row, { ID: null, MESSAGE_ID: 5, EVENT_NAME: 7 })
+    return result as T
+  }
+  const queue = open({ rest: { call } })
+  for (const skipped of [1, 1]) t.match(await queue.drain(portal.memberId), { skipped, error: undefined })
+  t.equal(stored.length, 1)
+  t.equal(logs.length, 1)
+})
+
+t.test('rows that are no rows stop nothing', async t => {
+  const { portal, spied, open, stored, change } = await setup(t)
+  await change(1)
+  const call = async <T>(memberId: string, method: string, params: object = {}, options = {}) => {
+    const result = await spied.call<{ events: unknown[] }>(memberId, method, params, options)
+    if (method === 'event.offline.get') result.events.push(null, 5, 'text', [], { toString: 1 })
+    return result as T
+  }
+  t.match(await open({ rest: { call } }).drain(portal.memberId), { reserved: 6, skipped: 5, stored: 1, cleared: 1, error: undefined })
+  t.equal(stored.length, 1)
+})
+
+t.test('a portal that gives the same rows again and again is left', async t => {
+  const { portal, spied, open, stored, change } = await setup(t)
+  await change(...Array.from({ length: 60 }, (_, index) => index + 1))
+  let first: unknown
+  const call = async <T>(memberId: string, method: string, params: object = {}, options = {}) => {
+    const result = await spied.call<unknown>(memberId, method, params, options)
+    if (method === 'event.offline.get') return (first ??= result) as T
+    return result as T
+  }
+  t.match(await open({ rest: { call } }).drain(portal.memberId), { error: { message: /same events again/ } })
+  t.equal(stored.length, 60)
 })
