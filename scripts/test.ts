@@ -9,7 +9,8 @@ import { needChromium } from './need-chromium.ts'
 import { searchForSecrets } from './secret-search.ts'
 
 // Runs the named test files, or all, several at a time, with a Chromium where there are tests of a browser; then searches everything that
-// was logged for every secret that the tests made. With --watch it does so again whenever a file of the project changes.
+// was logged for every secret that the tests made. With --watch it does so again whenever a file of the project changes. TEST_COVERAGE names a
+// folder for what V8 counts meanwhile.
 const AT_ONCE = 3
 const REPORTER = 'scripts/test-reporter.ts'
 const SOURCES = ['src', 'test', 'examples', 'scripts']
@@ -43,8 +44,9 @@ async function run (): Promise<boolean> {
 
 async function runTests (env: NodeJS.ProcessEnv): Promise<boolean> {
   const options = [`--test-concurrency=${AT_ONCE}`, '--test-timeout=300000', `--test-reporter=./${compiledFile(REPORTER)}`, '--test-reporter-destination=stdout']
+  const coverage = process.env['TEST_COVERAGE']
   const child = spawn(process.execPath, ['--enable-source-maps', '--test', ...options, ...tests.map(compiledFile)], {
-    stdio: 'inherit', env: { ...process.env, TAP_TIMEOUT: '120', ...env }
+    stdio: 'inherit', env: { ...process.env, TAP_TIMEOUT: '120', ...(coverage !== undefined && { NODE_V8_COVERAGE: coverage }), ...env }
   })
   const [code] = await once(child, 'exit')
   return code === 0
