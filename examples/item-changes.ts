@@ -20,9 +20,9 @@ export async function changesOf (entityTypeId: number, id: number, { portal, sig
     const before = exchange(`${portal.memberId} ${entityTypeId} ${id}`, item)
     return before === undefined ? `${shown(item['title'])}, stage ${shown(item['stageId'])}` : differences(before, item)
   } catch (error) {
-    const { code, portalStatus = 500, portalCode } = error as PortalCallError
+    const { code, portalStatus = 500, portalCode, description } = error as PortalCallError
     // A portal that says no, as of an item that is gone, says it again: what is thrown is tried again, and this is not.
-    if (code === 'FST_B24_PORTAL_CALL' && portalStatus < 500) return `cannot be read: ${shown(portalCode)}`
+    if (code === 'FST_B24_PORTAL_CALL' && portalStatus < 500) return `cannot be read: ${shown(portalCode || description)}`
     throw error
   }
 }

@@ -6,6 +6,7 @@ import type { EventHooks } from './events/hooks.ts'
 import type { EventHandler as HandlerOf } from './events/registration.ts'
 import type { InstallStore } from './installs/store.ts'
 import type { FleetReport, FleetSyncOptions } from './portal/subscriptions/fleet-sync.ts'
+import type { PortalBlock } from './portal/rest/portal-blocks.ts'
 import type { Portal, Portals } from './portal/portal.ts'
 import type { QueueCounts } from './queue/queue.ts'
 import { pagesOf } from './installs/pages-of.ts'
@@ -25,6 +26,8 @@ export interface Health {
   events: EventCounts
   /** Fields that did not fit their documented type, by event; they reached the handlers as they came. Counted where an event has handlers. */
   misfits: Record<string, number>
+  /** What portals do not take now until somebody there, or at Bitrix24, has acted; what this process knows of it. See `onBlocked`. */
+  blocked: PortalBlock[]
 }
 
 export interface Bitrix24Parts {
@@ -35,7 +38,7 @@ export interface Bitrix24Parts {
   syncFleet: (options?: FleetSyncOptions) => Promise<FleetReport>
   deadLetters: DeadLetters
   queueCounts: () => Promise<QueueCounts>
-  count: () => Pick<Health, 'events' | 'misfits'>
+  count: () => Pick<Health, 'events' | 'misfits' | 'blocked'>
 }
 
 /** Called with an event of this name or code, and with the portal it comes from. */

@@ -98,8 +98,6 @@ export const FST_B24_PRIVATE_ADDRESS = define('FST_B24_PRIVATE_ADDRESS', 'The ad
 export const FST_B24_INSECURE_ADDRESS = define('FST_B24_INSECURE_ADDRESS', 'The address of portal %s is not https', 502)
 /** An answer has more bytes, values or levels than the call takes. */
 export const FST_B24_ANSWER_TOO_LARGE = define('FST_B24_ANSWER_TOO_LARGE', '%s: the answer has more than %s', 502)
-/** The parameters of a call cannot be written as JSON. */
-export const FST_B24_INVALID_PARAMS = define('FST_B24_INVALID_PARAMS', 'Invalid parameters of %s: %s', 500, TypeError)
 /** A call is refused before it is made: no method has such a name, or the parameters or options say what cannot be sent. */
 export const FST_B24_INVALID_CALL = define('FST_B24_INVALID_CALL', 'Invalid call: %s', 500, TypeError)
 /** `portal.client()` needs the official SDK, which is not installed, or of another version. */

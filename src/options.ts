@@ -2,9 +2,11 @@ import type { RegisterOptions } from 'fastify'
 import { checkDelivery, completeDelivery, type DeliveryOptions, type DeliverySettings } from './delivery/delivery-options.ts'
 import type { InstallStore } from './installs/store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
+import type { HttpDispatcher } from './http-dispatcher.ts'
 import { isObject } from './is-object.ts'
 import { check, checkNames, complete, isIntegerIn, isList, isText } from './option-checks.ts'
 import { completePortalLimits, type PortalLimitOptions, type PortalLimitSettings } from './portal/limits/limit-options.ts'
+import { isNetwork } from './portal/rest/private-address.ts'
 import { checkPublicUrl } from './portal/subscriptions/public-url.ts'
 import { checkSubscriptions, type SubscriptionOptions } from './portal/subscriptions/wanted-events.ts'
 import { lackingVerbs, type RedisOption } from './redis/connect.ts'
@@ -50,10 +52,18 @@ export interface FastifyBitrix24Options {
   webhooks?: ReadonlyArray<{ memberId: string, applicationToken: string }> | undefined
   delivery?: DeliveryOptions | undefined
   /**
-   * Allows portals on private and loopback addresses: on-premise in a LAN, or the simulator.
+   * Allows portals on private and loopback addresses: on-premise in a LAN, or the simulator. `true` for all of them, or a list of networks
+   * such as `['10.0.0.0/8', 'fd12::/16']`. Portals there may have `http` addresses; all others get tokens over https alone. Link-local addresses and those
+   * of cloud metadata services are never allowed.
    * @default false
    */
-  allowPrivateNetworks?: boolean | undefined
+  allowPrivateNetworks?: boolean | readonly string[] | undefined
+  /**
+   * Sends all requests to portals and OAuth servers: a `Dispatcher` of undici, such as its `ProxyAgent` where only a forward proxy reaches the internet. The
+   * caller closes it. It resolves names itself: only addresses and names that are private as they are written are refused then.
+   * @default requests go out directly
+   */
+  dispatcher?: HttpDispatcher | undefined
   /**
    * Where Bitrix24 reaches this server, such as `https://app.example`; the path of the routes comes behind it. `http`, loopback and private
    * addresses need `allowPrivateNetworks`. With it, each portal is subscribed to what the app's handlers name as soon as it has installed the app.
@@ -86,7 +96,7 @@ export interface Settings extends Omit<FastifyBitrix24Options, 'delivery' | 'por
   encryptionKeys: ReadonlyArray<string | Buffer>
   webhooks: ReadonlyArray<{ memberId: string, applicationToken: string }>
   delivery: DeliverySettings
-  allowPrivateNetworks: boolean
+  allowPrivateNetworks: boolean | readonly string[]
   installPage: InstallPageOptions | false
   publicUrl: string | undefined
   subscriptions: SubscriptionOptions
@@ -107,6 +117,7 @@ const DEFAULTS: Required<Omit<FastifyBitrix24Options, 'prefix'>> & { prefix: str
   webhooks: [],
   delivery: {},
   allowPrivateNetworks: false,
+  dispatcher: undefined,
   publicUrl: undefined,
   subscriptions: {},
   portalLimits: {},
@@ -161,7 +172,10 @@ function checkSettings (settings: Settings): void {
   checkDelivery(settings.delivery)
   checkSubscriptions(settings.subscriptions)
   check(settings.delivery.mode === 'queue' || !settings.subscriptions.offline, "subscriptions.offline needs delivery.mode 'queue'")
-  check(typeof settings.allowPrivateNetworks === 'boolean', 'allowPrivateNetworks must be true or false')
+  const { allowPrivateNetworks, dispatcher } = settings
+  check(typeof allowPrivateNetworks === 'boolean' || isList(allowPrivateNetworks, isNetwork),
+    "allowPrivateNetworks must be true, false or a list of networks such as '10.0.0.0/8'")
+  check(dispatcher === undefined || typeof dispatcher?.dispatch === 'function', 'dispatcher must be a Dispatcher of undici')
   check(settings.installPage === false || isInstallPage(settings.installPage), 'installPage must be false or { html: a function, bx24Url: an https URL }')
   checkNames('installPage', settings.installPage || {}, ['html', 'bx24Url'] satisfies Array<keyof InstallPageOptions>)
   check(isIntegerIn(settings.bodyLimit, 1024, Number.MAX_SAFE_INTEGER), 'bodyLimit must be a number of bytes, 1024 or more')

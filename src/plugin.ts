@@ -91,7 +91,8 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
         clientId: settings.clientId,
         clientSecret: settings.clientSecret,
         signal: closing.signal,
-        refreshSignal: closed.signal
+        refreshSignal: closed.signal,
+        dispatcher: settings.dispatcher
       },
       allowPrivateNetworks: settings.allowPrivateNetworks
     }),
@@ -119,7 +120,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     syncFleet,
     deadLetters: delivery.deadLetters,
     queueCounts: delivery.queueCounts,
-    count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits() })
+    count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits(), blocked: acting.blocks.list() })
   }))
   const afterInstall = subscribe && (async (memberId: string, signal: AbortSignal) => await subscriptions.sync(memberId, { signal }))
   await fastify.register(eventRoutes, {

@@ -1,10 +1,16 @@
 import { FST_B24_OAUTH_UNAVAILABLE } from '../errors.ts'
+import type { HttpDispatcher } from '../http-dispatcher.ts'
 import { withinLimits, type RequestLimits } from '../time/within-limits.ts'
 import { isObject } from '../is-object.ts'
 
 export interface OAuthAnswer {
   status: number
   body: Record<string, unknown>
+}
+
+export interface OAuthLimits extends RequestLimits {
+  /** Sends the request. @default that of `fetch` */
+  dispatcher?: HttpDispatcher | undefined
 }
 
 const LARGEST_ANSWER = 65_536
@@ -14,14 +20,16 @@ const LARGEST_ANSWER = 65_536
  *
  * @throws FST_B24_OAUTH_UNAVAILABLE when there is no usable answer: network, time, redirect, 5xx, no JSON object, over 64 KB
  */
-export async function postForm (url: string, fields: Record<string, string>, limits: RequestLimits = {}): Promise<OAuthAnswer> {
+export async function postForm (url: string, fields: Record<string, string>, limits: OAuthLimits = {}): Promise<OAuthAnswer> {
   const { status, text } = await withinLimits(limits, signal => exchange(url, {
     method: 'POST',
     headers: { accept: 'application/json' },
     body: new URLSearchParams(fields),
     redirect: 'error',
-    signal
-  }))
+    signal,
+    // A property of the `fetch` of Node.js, which its types do not know.
+    ...(limits.dispatcher !== undefined && { dispatcher: limits.dispatcher })
+  } as unknown as RequestInit))
   if (status >= 500) throw unavailable(`status ${status}`)
   if (text === undefined) throw unavailable(`more than ${LARGEST_ANSWER} bytes`)
   return { status, body: parseObject(text) }

@@ -1,10 +1,9 @@
 import { endpointOf, nonsense, readRefusal, scopeOf, textOf, userIdOf } from './answer.ts'
 import type { OAuthRefusal } from './error-class.ts'
-import { type OAuthAnswer, postForm } from './request.ts'
-import type { RequestLimits } from '../time/within-limits.ts'
+import { type OAuthAnswer, type OAuthLimits, postForm } from './request.ts'
 import type { TokenPair } from './token-pair.ts'
 
-export interface RefreshRequest extends RequestLimits {
+export interface RefreshRequest extends OAuthLimits {
   /** Origin of the OAuth server that made the pair. */
   origin: string
   clientId: string

@@ -1,8 +1,7 @@
 import { type AppInfo, askAppInfo } from './app-info.ts'
 import { userIdOf } from './answer.ts'
 import type { OAuthRefusal } from './error-class.ts'
-import { unavailable } from './request.ts'
-import type { RequestLimits } from '../time/within-limits.ts'
+import { type OAuthLimits, unavailable } from './request.ts'
 import { chooseServer } from './servers.ts'
 import { refreshGrant } from './token-endpoint.ts'
 import type { TokenPair } from './token-pair.ts'
@@ -18,7 +17,7 @@ export interface PairClaim {
   userId?: unknown
 }
 
-export interface VerifyOptions extends RequestLimits {
+export interface VerifyOptions extends OAuthLimits {
   /** Gives up, and begins no refresh, when it aborts. */
   signal?: AbortSignal | undefined
   /** Gives up a refresh that is under way: its answer is the only one that has the new pair, so it ends later than all else. */
@@ -89,7 +88,7 @@ async function verifyByRefresh (origin: string, claim: PairClaim, options: Verif
   const { clientId, clientSecret, timeoutMs, signal, refreshSignal, beforeRefresh, now } = options
   if (signal?.aborted === true) throw unavailable('aborted')
   await beforeRefresh?.()
-  const fresh = await refreshGrant({ origin, clientId, clientSecret, refreshToken: claim.refreshToken, timeoutMs, signal: refreshSignal, now })
+  const fresh = await refreshGrant({ origin, clientId, clientSecret, refreshToken: claim.refreshToken, timeoutMs, signal: refreshSignal, now, dispatcher: options.dispatcher })
   if (fresh.status === 'refused') {
     // Our keys are wrong, which says nothing about the portal's.
     if (fresh.errorClass === 'config') throw unavailable(fresh.error)

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { HttpDispatcher } from '../http-dispatcher.ts'
 import type { InstallStore } from '../installs/store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { BoundedClient } from '../redis/client.ts'
@@ -11,6 +12,8 @@ import { openSubscriptions, type OpenedSubscriptions } from './subscriptions/ope
 import { RedisLimits } from './limits/redis-limits.ts'
 import { RedisLocks } from './locks/redis-locks.ts'
 import { createAskOpener, type AskOpener } from './rest/opener.ts'
+import { PortalBlocks, type PortalBlock } from './rest/portal-blocks.ts'
+import type { AllowedNetworks } from './rest/private-address.ts'
 import { PortalRest } from './rest/rest.ts'
 import { RestTransport } from './rest/rest-transport.ts'
 import { KeepAlive } from './tokens/keep-alive.ts'
@@ -23,7 +26,8 @@ export interface ActingChoice {
   clientSecret: string
   dataDir: string
   oauthServers: readonly string[]
-  allowPrivateNetworks: boolean
+  allowPrivateNetworks: AllowedNetworks
+  dispatcher?: HttpDispatcher | undefined
   publicUrl: string | undefined
   /** Path of the routes, that of the scope before it. */
   prefix: string
@@ -36,7 +40,7 @@ export interface ActingParts {
   sealer: Sealer
   /** Codes that the app's handlers name. */
   hooks: { readonly codes: readonly string[] }
-  news: PortalNews
+  news: PortalNews & { blocked (block: PortalBlock): void }
   log: FastifyBaseLogger
   /** Ends the keep-alive. */
   signal: AbortSignal
@@ -46,6 +50,7 @@ export interface ActingParts {
 export interface Acting {
   tokens: Tokens
   rest: PortalRest
+  blocks: PortalBlocks
   askOpener: AskOpener
   locks: Locks
   subscribing: OpenedSubscriptions
@@ -60,18 +65,20 @@ export interface Acting {
  * @throws FST_B24_STORE_UNAVAILABLE
  */
 export async function openActing (choice: ActingChoice, { store, sealer, hooks, news, log, signal }: ActingParts, client: BoundedClient | undefined): Promise<Acting> {
-  const { clientId, clientSecret, dataDir, oauthServers, allowPrivateNetworks, publicUrl, prefix, subscriptions: options, portalLimits } = choice
+  const { clientId, clientSecret, dataDir, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits } = choice
   const app = appId(clientId)
   const embedded = client === undefined ? await EmbeddedLocks.open(dataDir, app) : undefined
   const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
   const limits = client === undefined ? new LocalLimits(portalLimits) : new RedisLimits(client, app, portalLimits)
-  const tokens = new Tokens({ store, locks, sealer, oauth: { clientId, clientSecret, allowedServers: oauthServers }, news, log })
-  const transport = new RestTransport({ allowPrivateNetworks })
-  const rest = new PortalRest({ tokens, limits, transport, mostWaitMs: portalLimits.waitMs })
+  const tokens = new Tokens({ store, locks, sealer, oauth: { clientId, clientSecret, allowedServers: oauthServers, dispatcher }, news, log })
+  const transport = new RestTransport({ allowPrivateNetworks, dispatcher })
+  const blocks = new PortalBlocks({ onBlocked: news.blocked })
+  const rest = new PortalRest({ tokens, limits, transport, mostWaitMs: portalLimits.waitMs, blocks })
   const keepAlive = new KeepAlive({ store, tokens, log, signal })
   return {
     tokens,
     rest,
+    blocks,
     askOpener: createAskOpener({ transport }),
     locks,
     subscribing: openSubscriptions({ rest, store, hooks, publicUrl, prefix, options, log }),

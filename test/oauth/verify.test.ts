@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
+import { Agent } from 'undici'
 import { FST_B24_OAUTH_UNAVAILABLE } from '../../src/errors.ts'
 import { askAppInfo } from '../../src/oauth/app-info.ts'
 import { classifyError } from '../../src/oauth/error-class.ts'
@@ -386,6 +387,14 @@ t.test('waits rather than judge when the connection', async t => {
   }))
   t.teardown(() => broken.server.close())
   await rejectsUnavailable(t, b24, () => postForm(`${broken.origin}/rest/app.info/`, { auth: claim().accessToken }), 'UND_ERR_SOCKET')
+})
+
+t.test('requests go through the dispatcher that is given', async t => {
+  const { origin, server } = await listen(createServer((_request, response) => response.end('{"result":1}')))
+  const agent = new Agent()
+  t.teardown(async () => { server.close(); await agent.destroy() })
+  const dispatcher = agent.compose(dispatch => (given, handler) => dispatch({ ...given, origin }, handler))
+  t.match(await postForm('https://oauth.bitrix24.tech/rest/app.info/', { auth: secret() }, { dispatcher }), { status: 200, body: { result: 1 } })
 })
 
 async function listen (server: Server): Promise<{ server: Server, origin: string }> {

@@ -74,6 +74,23 @@ for (const { storage, options } of STORAGES) {
     t.strictSame(told, [['renamed', 'new.bitrix24.com', 'acme.bitrix24.com', 'new.bitrix24.com'], ['suspended', 'suspended']])
   })
 
+  t.test(`a portal that takes no calls until somebody acts is told, ${storage}`, async t => {
+    const { bitrix24, portal, known } = await installed(t, options(t))
+    const told: unknown[] = []
+    bitrix24.addHook('onBlocked', ({ portal, reason, method }) => { told.push([portal.domain, reason, method]) })
+    const lift = portal.fault('profile', { status: 401, body: { error: 'METHOD_CONFIRM_WAITING', error_description: 'Waiting for confirmation' } })
+    const call = async () => await (await known()).call('profile')
+    const blocked = { code: 'FST_B24_PORTAL_LIMIT', portalCode: 'METHOD_CONFIRM_WAITING' }
+    await t.rejects(call(), blocked)
+    portal.calls.length = 0
+    await t.rejects(call(), blocked)
+    t.equal(portal.calls.length, 0, 'it is not asked again at once')
+    await until(() => told.length > 0, 'it is told')
+    t.strictSame(told, [['acme.bitrix24.com', 'METHOD_CONFIRM_WAITING', 'profile']])
+    t.match(await bitrix24.health(), { blocked: [{ memberId: portal.memberId, reason: 'METHOD_CONFIRM_WAITING', method: 'profile' }] })
+    lift()
+  })
+
   t.test(`what only the portal itself says is told too, ${storage}`, async t => {
     const { bitrix24, b24, portal, known } = await installed(t, options(t))
     const told: unknown[] = []

@@ -27,6 +27,11 @@ export interface LifecycleHooks {
   onReauthRequired: LifecycleHook<{ portal: Portal }>
   /** The portal has to pay, or is gone: the app cannot act on it until it is back. */
   onSuspended: LifecycleHook<{ portal: Portal }>
+  /**
+   * The portal takes no calls, or not those of one method, until somebody acts: for `OVERLOAD_LIMIT` Bitrix24's support, for
+   * `METHOD_CONFIRM_WAITING` an administrator of the portal. Events whose handlers fail for it wait. Each process tells it once, until a call succeeds.
+   */
+  onBlocked: LifecycleHook<{ portal: Portal, reason: string, method: string, retryAfterMs: number }>
   /** The portal has another address; its `memberId` stays. */
   onPortalRenamed: LifecycleHook<{ portal: Portal, from: string, to: string }>
   /** An event could not be handled, and is kept as a dead letter. Told in the process whose attempt was the last. */
@@ -41,7 +46,7 @@ export type HandlerFailure = { error: Error, portal: Portal } & (
 export type LifecycleHook<Fact, Context = LifecycleContext> = (fact: Fact, context: Context) => unknown
 export type LifecycleHookName = keyof LifecycleHooks
 /** Hooks that hear of what is decided already. */
-type ToldHookName = 'onReject' | 'onHandlerError' | 'onReauthRequired' | 'onSuspended' | 'onPortalRenamed' | 'onDeadLetter'
+type ToldHookName = 'onReject' | 'onHandlerError' | 'onReauthRequired' | 'onSuspended' | 'onBlocked' | 'onPortalRenamed' | 'onDeadLetter'
 export type LifecycleFact<N extends LifecycleHookName> = Parameters<LifecycleHooks[N]>[0]
 
 export interface LifecycleContext {
@@ -49,7 +54,7 @@ export interface LifecycleContext {
 }
 
 export const HOOK_NAMES: readonly string[] = [
-  'onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject', 'onHandlerError', 'onReauthRequired', 'onSuspended', 'onPortalRenamed',
+  'onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject', 'onHandlerError', 'onReauthRequired', 'onSuspended', 'onBlocked', 'onPortalRenamed',
   'onDeadLetter'
 ] satisfies LifecycleHookName[]
 

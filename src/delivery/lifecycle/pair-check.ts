@@ -2,7 +2,7 @@ import type { SealedPair } from '../../installs/install.ts'
 import type { CheckQueue } from './check-queue.ts'
 import type { Sealer } from '../../oauth/seal.ts'
 import { verifyPair, type Grant, type VerifyOptions } from '../../oauth/verify.ts'
-import { isPrivateAddress } from '../../portal/rest/private-address.ts'
+import { AddressGuard, type AllowedNetworks } from '../../portal/rest/private-address.ts'
 import { chooseServer } from '../../oauth/servers.ts'
 import { rejected, type Rejection } from '../receipt.ts'
 import type { RejectReason } from '../reject-reason.ts'
@@ -11,7 +11,7 @@ export interface PairCheckParts {
   queue: CheckQueue
   sealer: Sealer
   oauth: VerifyOptions
-  allowPrivateNetworks: boolean
+  allowPrivateNetworks: AllowedNetworks
 }
 
 export interface CheckSource {
@@ -34,9 +34,11 @@ const LONGEST_TOKEN = 2048
 /** Asks the OAuth server about the token pair of a post, and seals the pair that it confirms. */
 export class PairCheck {
   readonly #parts: PairCheckParts
+  readonly #guard: AddressGuard
 
   constructor (parts: PairCheckParts) {
     this.#parts = parts
+    this.#guard = new AddressGuard(parts.allowPrivateNetworks)
   }
 
   /** What is wrong with a pair before any server is asked. */
@@ -51,14 +53,14 @@ export class PairCheck {
    * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY
    */
   async check (memberId: string, tokens: unknown, { ip, isProven, beforeRefresh }: CheckSource): Promise<VerifiedPair | Rejection> {
-    const { queue, oauth, sealer, allowPrivateNetworks } = this.#parts
+    const { queue, oauth, sealer } = this.#parts
     if (!hasPair(tokens)) return rejected('no_tokens')
     const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = tokens
     const claim = { memberId, accessToken, refreshToken, serverEndpoint, userId }
     const verification = await queue.run(ip, isProven ? memberId : undefined, () => verifyPair(claim, { ...oauth, beforeRefresh }))
     if (verification.status === 'rejected') return rejected(verification.reason)
     const { grant } = verification
-    if (!allowPrivateNetworks && isPrivateAddress(grant.clientEndpoint)) return rejected('private_address')
+    if (this.#guard.refusesUrl(grant.clientEndpoint)) return rejected('private_address')
     const { expiresAt } = grant.pair
     const sealed = sealer.seal(grant.pair, memberId)
     return { status: 'verified', grant, pair: { sealed, expiresAt, ...(grant.userId !== undefined && { userId: grant.userId }) } }

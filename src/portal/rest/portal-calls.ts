@@ -116,7 +116,7 @@ export class PortalCalls {
    * Resolves with the answer of a call that succeeded. Rejects with the reason of `signal` when that aborts.
    *
    * @throws FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS,
-   * FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_PARAMS, and as `Tokens.access`
+   * FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_CALL, and as `Tokens.access`
    */
   async make (call: PortalCall): Promise<Answered> {
     const { memberId, method, timeoutMs, signal, start = this.begin(memberId, method) } = call

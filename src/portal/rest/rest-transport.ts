@@ -1,5 +1,5 @@
 import type { Agent, Dispatcher } from 'undici'
-import { FST_B24_INSECURE_ADDRESS, FST_B24_INVALID_PARAMS, FST_B24_PRIVATE_ADDRESS } from '../../errors.ts'
+import { FST_B24_INSECURE_ADDRESS, FST_B24_INVALID_CALL, FST_B24_PRIVATE_ADDRESS } from '../../errors.ts'
 import type { HttpDispatcher } from '../../http-dispatcher.ts'
 import { unlessAborted } from '../../time/unless-aborted.ts'
 import { coveredLookup, INSECURE_ADDRESS, PRIVATE_ADDRESS, publicLookup, type Resolve } from './address-guard.ts'
@@ -61,7 +61,7 @@ export class RestTransport {
    *
    * A portal that is not reached by https is asked without token and parameters, whether it redirects to where it is.
    *
-   * @throws FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS, FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_PARAMS
+   * @throws FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS, FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_CALL
    */
   async post (post: RestPost): Promise<PortalAnswer> {
     const { url, memberId } = post
@@ -135,7 +135,7 @@ function bodyOf ({ params, accessToken, method }: RestPost): string {
   try {
     return JSON.stringify(Array.isArray(params) ? params : { ...params, auth: accessToken })
   } catch {
-    throw new FST_B24_INVALID_PARAMS(method, 'they cannot be written as JSON')
+    throw new FST_B24_INVALID_CALL(`${method}: its parameters cannot be written as JSON`)
   }
 }
 

@@ -18,7 +18,7 @@ const BROTLI: Codec = { now: brotliDecompressSync, later: promisify<Buffer, Zlib
 const MOST_CODINGS = 3
 const UTF8_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 /** What JSON begins with: white space, a quote, a digit, a bracket, a byte order mark. */
-const TEXT = /^(\xef\xbb\xbf)?[\s"\-\d[{<tfn]/
+const TEXT = /^(\xef\xbb\xbf)?[ \t\r\n"\-\d[{<tfn]/
 
 export interface UnpackLimits {
   /** Most bytes that come out. */
@@ -38,8 +38,13 @@ export async function unpack (body: Buffer, encoding: string | undefined, limits
   const codings = (encoding ?? '').toLowerCase().split(/[\s,]+/).filter(coding => coding !== '' && coding !== 'identity')
   let bytes = body
   for (const coding of codings.length > 0 ? codings.slice(-MOST_CODINGS).reverse() : ['gzip']) {
-    const codec = codecOf(coding, bytes)
-    const unpacked = codec === undefined ? bytes : await decode(codec, bytes, limits)
+    const codec = bytes.length === 0 ? undefined : codecOf(coding, bytes)
+    if (codec === undefined) continue
+    const unpacked = await decode(codec, bytes, limits).catch((error: unknown) => {
+      // These two begin with nothing that tells them from text.
+      if ((codec === BROTLI || codec === DEFLATE) && isText(bytes)) return bytes
+      throw error
+    })
     if (unpacked === undefined) return undefined
     bytes = unpacked
   }
@@ -61,8 +66,8 @@ function codecOf (coding: string, bytes: Buffer): Codec | undefined {
     case 'gzip':
     case 'x-gzip': return first === 0x1f && second === 0x8b ? GZIP : undefined
     case 'deflate':
-    case 'x-deflate': return (first & 15) === 8 && (first << 8 | second) % 31 === 0 ? ZLIB : isText(bytes) ? undefined : DEFLATE
-    case 'br': return bytes.length === 0 || isText(bytes) ? undefined : BROTLI
+    case 'x-deflate': return (first & 15) === 8 && (first << 8 | second) % 31 === 0 ? ZLIB : DEFLATE
+    case 'br': return BROTLI
     default: return undefined
   }
 }

@@ -1,5 +1,5 @@
 import { check, isText } from '../../option-checks.ts'
-import { isPrivateAddress } from '../rest/private-address.ts'
+import { isPrivateAddress, type AllowedNetworks } from '../rest/private-address.ts'
 
 /** Longest address that a portal keeps. */
 const LONGEST_URL = 255
@@ -9,12 +9,12 @@ const LONGEST_URL = 255
  *
  * @throws FST_B24_INVALID_OPTIONS for a `publicUrl` that no portal would take, or that portals could not reach
  */
-export function checkPublicUrl (publicUrl: string, prefix: string, allowPrivateNetworks: boolean): void {
+export function checkPublicUrl (publicUrl: string, prefix: string, allowPrivateNetworks: AllowedNetworks): void {
   check(isText(publicUrl) && URL.canParse(publicUrl), 'publicUrl must be a URL')
   const { protocol, origin, pathname, search, hash, username } = new URL(publicUrl)
   check(/^https?:$/.test(protocol), 'publicUrl must begin with https://')
   check(search === '' && hash === '' && username === '', 'publicUrl must have no user, query or fragment')
-  check(allowPrivateNetworks || (protocol === 'https:' && !isPrivateAddress(publicUrl)),
+  check(allowPrivateNetworks !== false || (protocol === 'https:' && !isPrivateAddress(publicUrl)),
     'publicUrl must be an https address that the internet reaches; http, loopback and private addresses need allowPrivateNetworks')
   const path = pathname.replace(/\/+$/, '')
   const before = withoutEnd(path.replace(/\/(events|install)$/, ''), prefix)

@@ -3,11 +3,12 @@ import type { AccessTransition } from '../../installs/access-transitions.ts'
 import type { Install } from '../../installs/install.ts'
 import { askAppInfo } from '../../oauth/app-info.ts'
 import { unavailable } from '../../oauth/request.ts'
+import type { HttpDispatcher } from '../../http-dispatcher.ts'
 import type { AccessRecord } from './access-record.ts'
 
 export interface LocateParts {
   record: AccessRecord
-  oauth: { clientId: string, allowedServers: readonly string[] }
+  oauth: { clientId: string, allowedServers: readonly string[], dispatcher?: HttpDispatcher | undefined }
   signal: AbortSignal
 }
 
@@ -23,7 +24,7 @@ const PATIENCE_MS = 3_000
 export async function locatePortal (install: Install, accessToken: string, { record, oauth, signal }: LocateParts): Promise<AccessTransition> {
   const { memberId, oauthServer } = install
   const origin = allowedServer(oauthServer, oauth.allowedServers)
-  const info = await askAppInfo(origin, accessToken, { timeoutMs: TIMEOUT_MS, signal })
+  const info = await askAppInfo(origin, accessToken, { timeoutMs: TIMEOUT_MS, signal, dispatcher: oauth.dispatcher })
   if (info.status === 'refused') throw unavailable(info.error)
   if (info.memberId !== memberId || info.clientId !== oauth.clientId) throw unavailable('an answer about another portal')
   const { clientEndpoint, domain } = info

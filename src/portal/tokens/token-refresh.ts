@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Install, PairOwner } from '../../installs/install.ts'
+import type { HttpDispatcher } from '../../http-dispatcher.ts'
 import type { InstallStore } from '../../installs/store.ts'
 import { unavailable } from '../../oauth/request.ts'
 import type { Sealer } from '../../oauth/seal.ts'
@@ -19,6 +20,8 @@ export interface OAuthKeys {
   allowedServers: readonly string[]
   /** Longest wait for an answer, ms: giving up too early loses the new pair, and with it the access to the portal. @default 30000 */
   timeoutMs?: number | undefined
+  /** Sends the requests to it. @default that of `fetch` */
+  dispatcher?: HttpDispatcher | undefined
 }
 
 export interface RefreshParts {
@@ -100,7 +103,7 @@ export class TokenRefresh {
     const origin = allowedServer(oauthServer, allowedServers)
     refusals.check(memberId)
     const { refreshToken } = sealer.open(used.pair.sealed, memberId)
-    const answer = await refreshGrant({ origin, clientId, clientSecret, refreshToken, timeoutMs, signal, now })
+    const answer = await refreshGrant({ origin, clientId, clientSecret, refreshToken, timeoutMs, signal, now, dispatcher: this.#parts.oauth.dispatcher })
     if (answer.status === 'ok') {
       refusals.accept()
       return await this.#keep(install, used, answer)

@@ -14,14 +14,16 @@ t.test('news of a portal reach the hooks', async t => {
   lifecycleHooks.add('onReauthRequired', ({ portal }) => { seen.push(['reauth', portal]) })
   lifecycleHooks.add('onSuspended', ({ portal }) => { seen.push(['suspended', portal]) })
   lifecycleHooks.add('onPortalRenamed', ({ portal, from, to }) => { seen.push(['renamed', portal, from, to]) })
+  lifecycleHooks.add('onBlocked', ({ portal, reason, method, retryAfterMs }) => { seen.push(['blocked', portal, reason, method, retryAfterMs]) })
   const store = { get: async (memberId: string) => memberId === 'unknown' ? undefined : { version: 1, install: { memberId } } } as unknown as PortalNewsParts['store']
   const news = portalNews({ store, lifecycleHooks, portals, log: logTo([]) as PortalNewsParts['log'] })
   news.suspended('unknown')
   news.reauthRequired('a')
   news.suspended('b')
   news.renamed('c', 'old.example', 'new.example')
-  await until(() => seen.length === 3, 'all are told')
-  t.strictSame(seen, [['reauth', { memberId: 'a' }], ['suspended', { memberId: 'b' }], ['renamed', { memberId: 'c' }, 'old.example', 'new.example']])
+  news.blocked({ memberId: 'd', reason: 'OVERLOAD_LIMIT', method: 'profile', retryAfterMs: 300_000 })
+  await until(() => seen.length === 4, 'all are told')
+  t.strictSame(seen, [['reauth', { memberId: 'a' }], ['suspended', { memberId: 'b' }], ['renamed', { memberId: 'c' }, 'old.example', 'new.example'], ['blocked', { memberId: 'd' }, 'OVERLOAD_LIMIT', 'profile', 300_000]])
 })
 
 t.test('news fail nobody: a hook that throws, and a store that is away, are logged', async t => {

@@ -12,6 +12,8 @@ const PARAMS = { entityTypeId: 2, id: 5 }
 
 const stated = (status: number, error: string, description = ''): Fault => ({ status, body: { error, error_description: description } })
 
+const v3 = (status: number, code: string): Fault => ({ status, body: { error: { code: `BITRIX_REST_V3_EXCEPTION_${code}`, message: 'Why' } } as never })
+
 async function stageOf (t: Parameters<typeof openRestStage>[0]): Promise<RestStage & { portal: SimulatedPortal, refreshes: () => number }> {
   const stage = await openRestStage(t)
   const portal = stage.b24.portal('acme.bitrix24.com')
@@ -41,6 +43,10 @@ const ROWS: Array<[name: string, faults: Fault[], code: string | undefined, call
   ['a failure that stays', Array(9).fill(stated(500, 'INTERNAL_SERVER_ERROR')), 'FST_B24_PORTAL_UNAVAILABLE', 3, 0],
   ['a page of a proxy', [{ status: 502, body: '<h1>Bad gateway</h1>' }], 'FST_B24_PORTAL_UNAVAILABLE', 1, 0],
   ['a page instead of an answer', [{ status: 200, body: '<h1>Closed</h1>' }], 'FST_B24_PORTAL_UNAVAILABLE', 1, 0],
+  ['a token of REST 3 that expired', [v3(401, 'ACCESSDENIEDEXCEPTION')], undefined, 2, 1],
+  ['what a user of REST 3 may not', [v3(401, 'ACCESSDENIEDEXCEPTION'), v3(401, 'ACCESSDENIEDEXCEPTION')], 'FST_B24_PORTAL_CALL', 2, 1],
+  ['a method of REST 3 that took too long', [v3(429, 'RATELIMITEXCEPTION')], 'FST_B24_PORTAL_LIMIT', 1, 0],
+  ['an error whose code has a method for a key', [{ status: 400, body: { error: { code: { toString: 1 }, message: { valueOf: 1 } } } as never }], 'FST_B24_PORTAL_CALL', 1, 0],
   ['a call that comes too early', [stated(503, 'QUERY_LIMIT_EXCEEDED')], undefined, 2, 0],
   ['one that always comes too early', Array(99).fill(stated(503, 'QUERY_LIMIT_EXCEEDED')), 'FST_B24_PORTAL_LIMIT', 6, 0],
   ['a method that took too long', [stated(429, 'OPERATION_TIME_LIMIT')], 'FST_B24_PORTAL_LIMIT', 1, 0],

@@ -85,6 +85,18 @@ t.test('a method whose time is used up is closed for all processes, until it cou
   t.ok(Date.now() / 1000 >= resetAt - 0.1)
 })
 
+t.test('the last success of a method tells how long it is closed', async t => {
+  const { b24, rest, install } = await openRestStage(t, { mostWaitMs: 100 })
+  const portal = b24.portal(DOMAIN)
+  await install(portal)
+  portal.fault('crm.item.list', { body: { result: { items: [] }, time: { finish: 1_000, operating_reset_at: 1_300 } }, times: 1 })
+  await rest.call(portal.memberId, 'crm.item.list', { entityTypeId: 2 })
+  portal.fault('crm.item.list', { status: 429, body: { error: 'OPERATION_TIME_LIMIT', error_description: '' }, times: 1 })
+  const error = await rest.call(portal.memberId, 'crm.item.list', { entityTypeId: 2 }).catch((error: unknown) => error) as { retryAfterMs: number }
+  t.match(error, { code: 'FST_B24_PORTAL_LIMIT', portalCode: 'OPERATION_TIME_LIMIT' })
+  t.ok(error.retryAfterMs > 200_000 && error.retryAfterMs <= 300_000, `${error.retryAfterMs}`)
+})
+
 t.test('one process alone keeps its limits without Redis', async t => {
   const { b24, rest, install, asked } = await openRestStage(t, { limits: new LocalLimits({ drainPerSecond: 20, burst: 2 }) })
   const portal = b24.portal(DOMAIN)

@@ -1,0 +1,30 @@
+import t from 'tap'
+import { PortalBlocks, type PortalBlock } from '../../../src/portal/rest/portal-blocks.ts'
+
+const block = (memberId: string, reason: string, method = 'crm.item.get'): PortalBlock => ({ memberId, reason, method, retryAfterMs: 60_000 })
+
+t.test('a block is told once, kept from the portal for its time, and over with the next success', async t => {
+  let now = 0
+  const told: PortalBlock[] = []
+  const blocks = new PortalBlocks({ onBlocked: each => told.push(each), now: () => now })
+  t.equal(blocks.errorFor('m', 'crm.item.get'), undefined)
+  blocks.add('method', block('m', 'METHOD_CONFIRM_WAITING', 'crm.item.get'))
+  t.match(blocks.errorFor('m', 'CRM.item.get'), { code: 'FST_B24_PORTAL_LIMIT', portalCode: 'METHOD_CONFIRM_WAITING', retryAfterMs: 60_000 })
+  t.equal(blocks.errorFor('m', 'profile'), undefined, 'other methods are open')
+  t.equal(blocks.errorFor('other', 'crm.item.get'), undefined)
+  blocks.add('portal', block('m', 'OVERLOAD_LIMIT'))
+  t.match(blocks.errorFor('m', 'profile'), { portalCode: 'OVERLOAD_LIMIT' })
+  now = 60_000
+  t.equal(blocks.errorFor('m', 'profile'), undefined, 'it is time to ask again')
+  t.match(blocks.list(), [{ reason: 'METHOD_CONFIRM_WAITING', retryAfterMs: 0 }, { reason: 'OVERLOAD_LIMIT', retryAfterMs: 0 }])
+  blocks.add('portal', block('m', 'OVERLOAD_LIMIT'))
+  t.equal(told.length, 2, 'what is known is not told again')
+  blocks.clear('m', 'crm.item.get')
+  t.strictSame(blocks.list(), [])
+  blocks.add('portal', block('m', 'OVERLOAD_LIMIT'))
+  t.equal(told.length, 3)
+  now += 25 * 60 * 60 * 1000
+  t.strictSame(blocks.list(), [], 'nobody calls it any more')
+  for (let i = 0; i < 1_100; i++) blocks.add('portal', block(`m${i}`, 'OVERLOAD_LIMIT'))
+  t.equal(blocks.list().length, 1_000)
+})

@@ -1,0 +1,33 @@
+import t from 'tap'
+import { redirectTarget } from '../../../src/portal/rest/redirect-target.ts'
+
+const PATH = 'crm.item.get?bx24_request_id=1'
+
+t.test('a redirect is followed with a token to https of the same host, or within the same origin, and nowhere else', async t => {
+  const cases: Array<[from: string, location: string | undefined, target: string | undefined]> = [
+    ['http://box.ru/rest/', 'https://box.ru/rest/crm.item.get?bx24_request_id=1', 'https://box.ru/rest/'],
+    ['http://box.ru/rest/', 'https://BOX.ru:443/rest/crm.item.get', 'https://box.ru/rest/'],
+    ['http://box.ru:8080/rest/', 'https://box.ru:8443/rest/crm.item.get/', 'https://box.ru:8443/rest/'],
+    ['http://box.ru/rest/', '//box.ru/rest/crm.item.get', undefined],
+    ['http://box.ru/rest/', 'https://box.ru/portal/rest/crm.item.get.json', 'https://box.ru/portal/rest/'],
+    ['https://box.ru/rest/', '/portal/rest/crm.item.get', 'https://box.ru/portal/rest/'],
+    ['https://box.ru/rest/', '../portal/rest/crm.item.get', 'https://box.ru/portal/rest/'],
+    ['https://box.ru/rest/', 'https://box.ru:8443/rest/crm.item.get', 'https://box.ru:8443/rest/'],
+    ['https://box.ru/rest/', 'http://box.ru/rest/crm.item.get', undefined],
+    ['http://box.ru/rest/', 'http://box.ru:8080/rest/crm.item.get', undefined],
+    ['http://box.ru/rest/', 'https://evil.ru/rest/crm.item.get', undefined],
+    ['http://box.ru/rest/', 'https://box.ru.evil.ru/rest/crm.item.get', undefined],
+    ['http://box.ru/rest/', 'https://www.box.ru/rest/crm.item.get', undefined],
+    ['http://box.ru/rest/', 'https://user:pw@box.ru/rest/crm.item.get', undefined],
+    ['http://box.ru/rest/', 'https://box.ru@evil.ru/rest/crm.item.get', undefined],
+    ['http://box.ru/rest/', 'https://box.ru/auth/', undefined],
+    ['http://box.ru/rest/', 'https://box.ru/rest/other.method', undefined],
+    ['http://box.ru/rest/', 'javascript:alert(1)', undefined],
+    ['http://box.ru/rest/', 'https://[', undefined],
+    ['http://box.ru/rest/', '', undefined],
+    ['http://box.ru/rest/', undefined, undefined],
+    ['https://box.ru/rest/', 'https://box.ru/rest/crm.item.get', undefined]
+  ]
+  for (const [clientEndpoint, location, target] of cases) t.equal(redirectTarget({ clientEndpoint, path: PATH }, location), target, `${clientEndpoint} ${location}`)
+  t.equal(redirectTarget({ clientEndpoint: 'http://box.ru/rest/', path: 'api/note.get' }, 'https://box.ru/rest/api/note.get'), 'https://box.ru/rest/')
+})
