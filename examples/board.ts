@@ -16,6 +16,7 @@ export interface BoardOptions {
 }
 
 export async function showBoard (app: FastifyInstance, { redis, password, clientId }: BoardOptions): Promise<void> {
+  if (password.length < 8) throw new Error('BOARD_PASSWORD must have 8 characters or more: the board shows what portals send')
   await app.register(basicAuth, {
     authenticate: { realm: 'queue' },
     validate: async (user, given) => {

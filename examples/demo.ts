@@ -5,7 +5,7 @@
 //   SIMULATOR_PORT  where the simulated Bitrix24 listens, 3024
 //   REDIS_URL       keeps installs and events in Redis; without it, in ./.bitrix24
 //   WORKER=no       only receives; worker.ts handles (needs REDIS_URL)
-//   BOARD_PASSWORD  shows the queue at /board to the user 'admin' (needs REDIS_URL)
+//   BOARD_PASSWORD  shows the queue at /board to the user 'admin' (needs REDIS_URL); 8 characters or more
 //   LOG_LEVEL       warn; info shows why a post was refused
 //   --once          ends when a change at each portal was handled
 //
@@ -34,7 +34,7 @@ const { BOARD_PASSWORD, LIVE_PAGE, PUBLIC_URL, REDIS_URL, WORKER, HOST = isSimul
 const hasLivePage = HOST === '127.0.0.1' && (isSimulated || LIVE_PAGE === 'yes')
 
 const simulation = isSimulated ? await simulateBitrix24() : undefined
-const app = Fastify({ logger: { level: LOG_LEVEL }, requestTimeout: 30_000 })
+const app = Fastify({ logger: { level: LOG_LEVEL }, forceCloseConnections: true, requestTimeout: 30_000 })
 
 await app.register(fastifyBitrix24, { ...settings, delivery: { worker: WORKER !== 'no' } })
 addHandlers(app)

@@ -4,7 +4,7 @@ import fastifyBitrix24 from 'fastify-bitrix24'
 import { addHandlers } from './handlers.ts'
 
 const { B24_CLIENT_ID, B24_CLIENT_SECRET, REDIS_URL, PUBLIC_URL, PORT = '3000' } = process.env
-const app = Fastify({ logger: true })
+const app = Fastify({ logger: true, forceCloseConnections: true, requestTimeout: 30_000 })
 
 await app.register(fastifyBitrix24, {
   clientId: B24_CLIENT_ID,

@@ -6,6 +6,7 @@ import type { EventDefinition } from '../../src/events/catalogue/definition.ts'
 import { catalogue } from '../../src/events/catalogue/index.ts'
 import { anyId, bool, double, freeMap, int, list, listOrOne, mapOf, nothing, object, oneOf, optional, orFalse, orUndefined, text, unknown } from '../../src/events/catalogue/shapes.ts'
 import { decodeData } from '../../src/events/decode.ts'
+import { definitionOf } from '../../src/events/definition-of.ts'
 import { secret } from '../helpers/secrets.ts'
 
 type Row = [schema: TSchema, wire: unknown, decoded: unknown, misfits?: number]
@@ -148,4 +149,15 @@ t.test('no tree makes it throw, or changes a prototype', async t => {
     }
     return Reflect.ownKeys(Object.prototype).length === keys
   }), { numRuns: 200 }))
+})
+
+t.test('the id of a message of an open channel stays one, or a list', async t => {
+  const idOf = (id: unknown) => {
+    const { data, misfits } = decodeData(definitionOf('onOpenLineMessageDelete'), { DATA: [{ chat: { id: '5' }, message: { id } }] })
+    return [(data as { DATA: Array<{ message: { id: unknown } }> }).DATA[0]?.message.id, misfits]
+  }
+  t.strictSame(idOf(2056), [2056, 0])
+  t.strictSame(idOf('2056'), [2056, 0])
+  t.strictSame(idOf(['2056', '2057']), [[2056, 2057], 0])
+  t.strictSame(idOf('external-7'), ['external-7', 0])
 })

@@ -1,6 +1,6 @@
 import type { TSchema } from 'typebox'
 import { eventPage } from './definition.ts'
-import { anyId, int, list, listOrOne, object, optional, text, unknown, yesNo } from './shapes.ts'
+import { anyId, int, list, listOrOne, object, oneOrList, optional, text, unknown, yesNo } from './shapes.ts'
 
 const events = eventPage('imopenlines', 'api-reference/imopenlines/openlines/events/')
 
@@ -10,8 +10,8 @@ const chat = object({ id: anyId })
 const added = object({
   id: anyId, date: text, text, files: optional(list(unknown)), attach: text, system: yesNo, user_id: int
 })
-/** Bitrix24 writes one id or a list of ids. */
-const changed = object({ id: listOrOne(anyId) })
+/** One id in the documentation; portals write a list of ids too. */
+const changed = object({ id: oneOrList(anyId) })
 
 /** CONNECTOR, LINE and `im` come with a message of an operator or of the system, `connector` with one of the customer. */
 const messages = <T extends TSchema>(message: T) => object({

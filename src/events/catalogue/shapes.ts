@@ -41,6 +41,8 @@ export const freeMap = mapOf(unknown)
 
 /** One page documents a list, another its only element alone; it always becomes a list. */
 export const listOrOne = <T extends TSchema>(item: T) => Type.Array(item, { loneItem: true })
+/** One value, or a list of them; each stays what it is. */
+export const oneOrList = <T extends TSchema>(item: T) => Type.Union([item, Type.Array(item)])
 /** `false` where there is nothing to tell. */
 export const orFalse = <T extends TSchema>(schema: T) => Type.Union([Type.Literal(false), schema])
 /** An id of Bitrix24, or of the external system. */

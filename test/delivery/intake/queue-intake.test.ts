@@ -13,12 +13,12 @@ const sender = { log: Fastify().log, ip: '192.0.2.1' }
 t.test('keeps of a stranger what is short, and refuses the rest', async t => {
   const { delivery, b24, added, claims } = await bench(t)
   const [{ envelope }, portal] = await installOf(b24)
-  const long = { ...envelope, data: { VERSION: 'x'.repeat(20_000) } }
+  const long = { ...envelope, data: { VERSION: '\u6f22'.repeat(22_000) } }
   t.match(await delivery.receiver.receive(long, sender), { status: 'rejected', reason: 'too_large' })
   t.equal(await claims.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'closed')
   t.match(await delivery.receiver.receive(envelope, sender), { status: 'accepted', portal: undefined })
   const event = dealOf(portal.memberId, portal.applicationToken)
-  t.match(await delivery.receiver.receive({ ...event, data: { FIELDS: { ID: 'x'.repeat(20_000) } } }, sender), { status: 'rejected', reason: 'unknown_portal' })
+  t.match(await delivery.receiver.receive({ ...event, data: { FIELDS: { ID: 'x'.repeat(66_000) } } }, sender), { status: 'rejected', reason: 'unknown_portal' })
   t.match(await delivery.receiver.receive(event, sender), { status: 'accepted', portal: undefined })
   t.equal(added.length, 2)
   t.match(delivery.counts, { accepted: 2, rejected: 2 })
