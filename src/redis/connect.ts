@@ -64,16 +64,18 @@ export async function connectRedis (option: RedisOption, log: (error: Error) => 
  * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_INVALID_OPTIONS
  */
 export async function openIoredis (option: RedisOption, options: RedisOptions, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS, onReady = () => {}): Promise<Redis> {
-  const client = isClient(option) ? duplicate(option as unknown as Redis | Cluster, options) : await createClient(option, options)
+  const client = isClient(option) ? duplicate(option, options) : await createClient(option, options)
   await ready(client, log, deadlineMs, onReady)
   return client
 }
 
-function duplicate (client: Redis | Cluster, options: RedisOptions): Redis {
+// ioredis' classes have a type parameter: to compare two of them costs TypeScript seconds. Hence the casts.
+function duplicate (client: RedisClient, options: RedisOptions): Redis {
   const own = { ...FAIL_FAST, ...options, ...OWN }
-  if (!('nodes' in client)) return client.duplicate(own)
-  const { redisOptions } = client.options
-  return client.duplicate([], { ...OWN, keyPrefix: options.keyPrefix, redisOptions: { ...redisOptions, ...own } } as object) as unknown as Redis
+  if (!('nodes' in client)) return (client as unknown as { duplicate (options: RedisOptions): unknown }).duplicate(own) as Redis
+  const cluster = client as unknown as Cluster
+  const { redisOptions } = cluster.options
+  return cluster.duplicate([], { ...OWN, keyPrefix: options.keyPrefix, redisOptions: { ...redisOptions, ...own } } as object) as unknown as Redis
 }
 
 const VERBS = ['mget', 'eval', 'ping', 'duplicate'] as const satisfies Array<keyof RedisClient>
@@ -91,14 +93,14 @@ async function createClient (option: string | RedisOptions, options: RedisOption
   const { Redis } = loadPackage<typeof import('ioredis')>('ioredis')
   if (typeof option !== 'string') {
     checkDb(option.db)
-    return new Redis({ ...FAIL_FAST, ...option, ...options, ...OWN })
+    return new Redis({ ...FAIL_FAST, ...option, ...options, ...OWN }) as unknown as Redis
   }
   // ioredis takes any other string for the path of a socket, and its errors would show it with the password.
   if (!/^rediss?:\/\//i.test(option) || !URL.canParse(option)) {
     throw new FST_B24_INVALID_OPTIONS('redis must be a URL that starts with redis:// or rediss://')
   }
   checkDb(/^\/(.+)$/.exec(new URL(option).pathname)?.[1])
-  return new Redis(option, { ...FAIL_FAST, ...options, ...OWN })
+  return new Redis(option, { ...FAIL_FAST, ...options, ...OWN }) as unknown as Redis
 }
 
 /** Of any other value ioredis makes a database of its own choice, or ends the process. */
