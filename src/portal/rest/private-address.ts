@@ -24,22 +24,25 @@ const NEVER = listOf([
   '169.254.0.0/16', 'fe80::/10', '168.63.129.16', '100.100.100.200', '192.0.0.192', 'fd00:ec2::/32', 'fd20:ce::254', 'fd00:42::42'
 ])
 const NEVER_NAMES = /^(metadata(\.google\.internal|\.azure\.internal|\.goog)?|instance-data(\.ec2\.internal)?)$/
+const MOST_KNOWN = 1_000
 const OWN_NAMES = /(^|\.)(localhost|local|lan|internal|home\.arpa)$/
 
 /** Keeps requests, and the tokens in them, away from where they do not belong. */
 export class AddressGuard {
   readonly #allowed: boolean
   readonly #networks: BlockList | undefined
+  /** Calls go to the same few hosts all the time. */
+  readonly #known = new Map<string, { isRefused: boolean, isCovered: boolean }>()
 
   constructor (allowed: AllowedNetworks) {
     this.#allowed = allowed === true
     this.#networks = typeof allowed === 'boolean' || allowed.length === 0 ? undefined : listOf(allowed)
   }
 
-  /** Whether a URL may not be asked at all. Names are judged by what they say, not by what they resolve to. */
+  /** Whether a URL may not be asked at all. Names count by what they say, not by what they resolve to. */
   refusesUrl (url: string): boolean {
     const host = hostOf(url)
-    if (isIP(host) !== 0) return this.refusesIp(host)
+    if (isIP(host) !== 0) return this.#classify(host).isRefused
     return NEVER_NAMES.test(host) || (isOwnName(host) && !this.#allowed && this.#networks === undefined)
   }
 
@@ -59,7 +62,14 @@ export class AddressGuard {
   coversUrl (url: string): boolean | undefined {
     if (!this.#allowed && this.#networks === undefined) return false
     const host = hostOf(url)
-    return isIP(host) === 0 ? undefined : this.coversIp(host)
+    return isIP(host) === 0 ? undefined : this.#classify(host).isCovered
+  }
+
+  #classify (ip: string): { isRefused: boolean, isCovered: boolean } {
+    const known = this.#known.get(ip) ?? { isRefused: this.refusesIp(ip), isCovered: this.coversIp(ip) }
+    if (this.#known.size >= MOST_KNOWN) this.#known.clear()
+    this.#known.set(ip, known)
+    return known
   }
 
   #allows (ip: string): boolean {

@@ -105,17 +105,29 @@ export class SdkClient {
 
   /** The error as users of the SDK know it. */
   #sdkError (failure: unknown, method: string): Error {
-    const { message, code, portalCode = code, description = message, statusCode = 0, portalStatus = statusCode } = failure as {
-      message?: string, code?: string, portalCode?: string, description?: string, statusCode?: number, portalStatus?: number
+    const { message, code, portalCode = code, description = message, statusCode = 0, portalStatus = statusCode, details } = failure as {
+      message?: string, code?: string, portalCode?: string, description?: string, statusCode?: number, portalStatus?: number, details?: Record<string, unknown>
     }
     return new this.#parts.sdk.AjaxError({
       code: portalCode ?? 'JSSDK_UNKNOWN_ERROR',
       description: description ?? 'Broken off',
       status: portalStatus,
       requestInfo: { method },
+      ...validationIn(details),
       originalError: failure
     })
   }
+}
+
+/** What REST 3 says of single fields. */
+function validationIn (details: Record<string, unknown> | undefined): { validation?: Array<{ message: string, field: string }> } {
+  const validation = details?.['validation']
+  if (!Array.isArray(validation)) return {}
+  return { validation: validation.filter(isObject).map(({ message, field }) => ({ message: textIn(message), field: textIn(field) })) }
+}
+
+function textIn (value: unknown): string {
+  return typeof value === 'string' ? value : ''
 }
 
 /** The method at the end of a URL of the SDK, which escapes slashes in all that follows, and the query with its `?`. */

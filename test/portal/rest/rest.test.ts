@@ -128,9 +128,11 @@ t.test('the client of REST 3 has a folder of its own', async t => {
   const portal = b24.portal(DOMAIN)
   await install(portal)
   const client = await rest.client(portal.memberId)
-  // The simulator has no REST 3: that the folder is asked for is all that can be seen.
-  await t.rejects(client.actions.v3.call.make({ method: 'profile' }), { name: 'AjaxError', status: 404 })
-  t.equal(portal.calls.length, 0)
+  const validation = [{ message: 'Required field `id` is missing', field: 'id' }]
+  const body = { error: { code: 'BITRIX_REST_V3_EXCEPTION_VALIDATION_REQUESTVALIDATIONEXCEPTION', message: 'Why', validation } }
+  portal.fault('note.document.get', { status: 400, body: body as never })
+  const refused = await client.actions.v3.call.make({ method: 'note.document.get', params: {} }).then(result => [...result.getErrors()][0], (error: unknown) => error)
+  t.match(refused, { validation, originalError: { details: { validation } } }, 'what REST 3 says of single fields reaches who calls')
 })
 
 t.test('parameters that are no JSON fail before anything is sent', async t => {
