@@ -2,9 +2,12 @@ import type { DeadLetters } from './delivery/dead-letters/dead-letters.ts'
 import type { EventCounts } from './delivery/event-counts.ts'
 import type { HandlerContext } from './delivery/handlers/handler-context.ts'
 import type { LifecycleHookList, LifecycleHookName, LifecycleHooks } from './delivery/handlers/lifecycle-hooks.ts'
+import { FST_B24_STORE_UNAVAILABLE } from './errors.ts'
 import type { EventHooks } from './events/hooks.ts'
 import type { EventHandler as HandlerOf } from './events/registration.ts'
+import { withoutToken } from './installs/application-token.ts'
 import type { InstallStore } from './installs/store.ts'
+import type { AppKeyState } from './oauth/app-keys.ts'
 import type { FleetReport, FleetSyncOptions } from './portal/subscriptions/fleet-sync.ts'
 import type { PortalBlock } from './portal/rest/portal-blocks.ts'
 import type { Portal, Portals } from './portal/portal.ts'
@@ -13,6 +16,7 @@ import { pagesOf } from './installs/pages-of.ts'
 
 /** No portal has this `member_id`; asking for it shows that the store answers. */
 const NOBODY = '-'
+const MOST_SWAPS = 50
 
 export interface Health {
   /** Whether the store answers now. */
@@ -28,6 +32,8 @@ export interface Health {
   misfits: Record<string, number>
   /** What portals do not take now until somebody there, or at Bitrix24, has acted; what this process knows of it. See `onBlocked`. */
   blocked: PortalBlock[]
+  /** Whether an OAuth server accepted the app's keys, as far as this process knows; it is asked at the first install. */
+  appKeys: AppKeyState
 }
 
 export interface Bitrix24Parts {
@@ -38,7 +44,7 @@ export interface Bitrix24Parts {
   syncFleet: (options?: FleetSyncOptions) => Promise<FleetReport>
   deadLetters: DeadLetters
   queueCounts: () => Promise<QueueCounts>
-  count: () => Pick<Health, 'events' | 'misfits' | 'blocked'>
+  count: () => Pick<Health, 'events' | 'misfits' | 'blocked' | 'appKeys'>
 }
 
 /** Called with an event of this name or code, and with the portal it comes from. */
@@ -97,6 +103,23 @@ export class Bitrix24 {
    */
   async * portals (): AsyncGenerator<Portal, void, undefined> {
     for await (const installs of pagesOf(this.#parts.store)) yield * installs.map(install => this.#parts.portals.of(install))
+  }
+
+  /**
+   * Ends the `application_token` of a portal at once, and the one before it: for one that leaked. Every event of the portal is refused
+   * (403) until an admin opens or installs the app again, which brings the token that the portal has then. Its OAuth tokens stay.
+   *
+   * @returns whether the portal has the app installed
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  async revokeToken (memberId: string): Promise<boolean> {
+    const { store } = this.#parts
+    for (let swaps = 0; swaps < MOST_SWAPS; swaps++) {
+      const stored = await store.get(memberId)
+      if (stored === undefined || stored.install.state === 'uninstalled') return false
+      if (await store.swap(memberId, stored.version, { ...withoutToken(stored.install), updatedAt: Date.now() })) return true
+    }
+    throw new FST_B24_STORE_UNAVAILABLE({ cause: new Error(`${MOST_SWAPS} writes in a row came too late`) })
   }
 
   /**

@@ -118,8 +118,8 @@ export const FST_B24_INVALID_CURSOR = define('FST_B24_INVALID_CURSOR', 'This is 
 export const FST_B24_NO_DEAD_LETTER = define('FST_B24_NO_DEAD_LETTER', "There is no dead letter '%s'", 404)
 /** The store cannot answer now. */
 export const FST_B24_STORE_UNAVAILABLE = define('FST_B24_STORE_UNAVAILABLE', 'The store cannot be reached', 503)
-/** The OAuth server cannot be asked now, be it to confirm an install or for a new token. */
-export const FST_B24_OAUTH_UNAVAILABLE = define('FST_B24_OAUTH_UNAVAILABLE', 'The OAuth server cannot be asked now', 503)
+/** The OAuth server cannot confirm an install or issue a token now; the message says why. */
+export const FST_B24_OAUTH_UNAVAILABLE = define('FST_B24_OAUTH_UNAVAILABLE', 'OAuth server unavailable: %s', 503)
 /** More installs are waiting for their check than the server takes. */
 export const FST_B24_INSTALL_BUSY = define('FST_B24_INSTALL_BUSY', 'Too many installs are being checked', 503)
 /** The app is closing and takes nothing in. */

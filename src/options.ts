@@ -5,6 +5,7 @@ import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
 import type { HttpDispatcher } from './http-dispatcher.ts'
 import { isObject } from './is-object.ts'
 import { check, checkNames, complete, isIntegerIn, isList, isText } from './option-checks.ts'
+import type { ActAs } from './portal/open-acting.ts'
 import { completePortalLimits, type PortalLimitOptions, type PortalLimitSettings } from './portal/limits/limit-options.ts'
 import { isNetwork } from './portal/rest/private-address.ts'
 import { checkPublicUrl } from './portal/subscriptions/public-url.ts'
@@ -71,6 +72,12 @@ export interface FastifyBitrix24Options {
   publicUrl?: string | undefined
   /** How portals are subscribed to events; `offline` needs `publicUrl`. */
   subscriptions?: SubscriptionOptions | undefined
+  /**
+   * Whose tokens portals are called with: `system`, those of the system user where Bitrix24 made one, else the installer's; `installer`,
+   * the other way round. What a portal denies the first user is tried as the other, once.
+   * @default 'system'
+   */
+  actAs?: ActAs | undefined
   /** How many calls each portal takes; all processes on one Redis count together. A portal that takes fewer says so, and is waited for. */
   portalLimits?: PortalLimitOptions | undefined
   /**
@@ -101,6 +108,7 @@ export interface Settings extends Omit<FastifyBitrix24Options, 'delivery' | 'por
   publicUrl: string | undefined
   subscriptions: SubscriptionOptions
   portalLimits: PortalLimitSettings
+  actAs: ActAs
   bodyLimit: number
 }
 
@@ -121,6 +129,7 @@ const DEFAULTS: Required<Omit<FastifyBitrix24Options, 'prefix'>> & { prefix: str
   publicUrl: undefined,
   subscriptions: {},
   portalLimits: {},
+  actAs: 'system',
   installPage: {},
   bodyLimit: 1_048_576
 }
@@ -176,6 +185,7 @@ function checkSettings (settings: Settings): void {
   check(typeof allowPrivateNetworks === 'boolean' || isList(allowPrivateNetworks, isNetwork),
     "allowPrivateNetworks must be true, false or a list of networks such as '10.0.0.0/8'")
   check(dispatcher === undefined || typeof dispatcher?.dispatch === 'function', 'dispatcher must be a Dispatcher of undici')
+  check(settings.actAs === 'system' || settings.actAs === 'installer', "actAs must be 'system' or 'installer'")
   check(settings.installPage === false || isInstallPage(settings.installPage), 'installPage must be false or { html: a function, bx24Url: an https URL }')
   checkNames('installPage', settings.installPage || {}, ['html', 'bx24Url'] satisfies Array<keyof InstallPageOptions>)
   check(isIntegerIn(settings.bodyLimit, 1024, Number.MAX_SAFE_INTEGER), 'bodyLimit must be a number of bytes, 1024 or more')

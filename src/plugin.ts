@@ -92,11 +92,13 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
         clientSecret: settings.clientSecret,
         signal: closing.signal,
         refreshSignal: closed.signal,
-        dispatcher: settings.dispatcher
+        dispatcher: settings.dispatcher,
+        keys: acting.keys
       },
+      askOpener: acting.askOpener,
       allowPrivateNetworks: settings.allowPrivateNetworks
     }),
-    page: settings.installPage === false ? undefined : { checks, askOpener: acting.askOpener },
+    page: settings.installPage !== false,
     log,
     closing
   })
@@ -120,7 +122,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     syncFleet,
     deadLetters: delivery.deadLetters,
     queueCounts: delivery.queueCounts,
-    count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits(), blocked: acting.blocks.list() })
+    count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits(), blocked: acting.blocks.list(), appKeys: acting.keys.state })
   }))
   const afterInstall = subscribe && (async (memberId: string, signal: AbortSignal) => await subscriptions.sync(memberId, { signal }))
   await fastify.register(eventRoutes, {

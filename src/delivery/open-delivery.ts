@@ -19,7 +19,7 @@ import { Lifecycle } from './lifecycle/lifecycle.ts'
 import type { LifecycleHookList } from './handlers/lifecycle-hooks.ts'
 import { LifecycleProof } from './lifecycle/lifecycle-proof.ts'
 import { LifecycleRun } from './lifecycle/lifecycle-run.ts'
-import { PageInstall, type PageInstallParts } from './intake/page-install.ts'
+import { PageInstall } from './intake/page-install.ts'
 import type { PairCheck } from './lifecycle/pair-check.ts'
 import { Processor } from './processor.ts'
 import { QueueIntake } from './intake/queue-intake.ts'
@@ -38,8 +38,8 @@ export interface DeliveryParts {
   log: FastifyBaseLogger
   /** Aborts when the app begins to close. */
   closing: Aborting
-  /** What an install page needs beside; without it, there is none. */
-  page?: Pick<PageInstallParts, 'checks' | 'askOpener'> | undefined
+  /** Whether there is an install page. */
+  page?: boolean | undefined
   /** Where events wait; without it, they are handled before the answer. */
   storage?: { queue: EventQueue, claims: Claims } | undefined
 }
@@ -83,7 +83,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
     : new QueueIntake({ ...common, ...storage, coalesce: settings.coalesce })
   return {
     receiver: new Receiver({ store, intake, rejections, counts }),
-    pages: parts.page === undefined ? undefined : new PageInstall({ ...common, ...parts.page, intake }),
+    pages: parts.page === true ? new PageInstall({ ...common, intake }) : undefined,
     deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks, code => proof.knows(code)),
     counts,
     misfits: () => dispatcher.misfits,

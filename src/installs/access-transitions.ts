@@ -11,9 +11,10 @@ interface Asked {
 export interface RefreshedFact extends Asked {
   type: 'refreshed'
   pair: SealedPair
-  clientEndpoint: string
+  /** Absent where the answer had none that can be used: the known one stays. */
+  clientEndpoint?: string | undefined
   /** What `clientEndpoint` says of the domain, taken where it is another than before. */
-  domain: string
+  domain?: string | undefined
   scope: string[]
   status?: string | undefined
 }
@@ -92,7 +93,7 @@ function applyRefreshed (known: Install, fact: RefreshedFact, now: number): Inst
 /** A refresh of an older system may name no scope. */
 function newsOf (known: Install, { clientEndpoint, domain, scope, status }: RefreshedFact): Partial<Install> {
   return {
-    ...(isOtherAddress(known, clientEndpoint) && { clientEndpoint, domain }),
+    ...(clientEndpoint !== undefined && domain !== undefined && isOtherAddress(known, clientEndpoint) && { clientEndpoint, domain }),
     ...(scope.length > 0 && { scope }),
     ...(status !== undefined && { status })
   }

@@ -43,10 +43,16 @@ export function provesUninstall (install: Install | undefined, token: TokenDiges
 export function rotateToken (install: Install, digest: TokenDigest, now: number): Install {
   const { token, previousToken } = install
   if (digest === token) return install
+  if (token === NOTHING_STORED) return { ...install, token: digest }
   if (previousToken !== undefined && now < previousToken.expiresAt) {
     return digest === previousToken.digest ? { ...install, token: digest, previousToken: { ...previousToken, digest: token } } : { ...install, token: digest }
   }
   return { ...install, token: digest, previousToken: { digest: token, expiresAt: now + TOKEN_GRACE_MS } }
+}
+
+/** The record without any token that proves something, until an install or a page brings one. */
+export function withoutToken ({ previousToken, ...install }: Install): Install {
+  return { ...install, token: NOTHING_STORED }
 }
 
 function matches (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {

@@ -67,6 +67,8 @@ export interface Install {
   version?: string
   /** Portal's time of the newest lifecycle event that was applied, Unix seconds. */
   ts: number
+  /** Portal's time of the newest event whose `auth` changed this record, Unix seconds. */
+  seenTs?: number
   /** When an install page last told of an install or an update, Unix seconds. */
   pageTs?: number
   /** First verified install, ms since the epoch. */

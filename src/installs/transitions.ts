@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { rotateToken } from './application-token.ts'
 import type { Install, SealedPair, TokenDigest } from './install.ts'
 import { isNewer, keepPair, reactivate } from './kept-pair.ts'
+import { followsPage, hasPair, isAlive, isLater, isOutdated, mayReplaceInstaller, secondOf } from './pair-rules.ts'
 
 /** What an OAuth server vouched for, beside the token that came with it. */
 export interface VerifiedInstall {
@@ -11,14 +12,13 @@ export interface VerifiedInstall {
   oauthServer: string
   tokenDigest: TokenDigest
   pair: SealedPair
+  /** The pair came by a refresh, so that its refresh token is verified too: only such a pair takes the place of one that may be good. */
+  isTraded?: boolean | undefined
   scope: string[]
   status?: string | undefined
   /** When it vouched, ms since the epoch; absent: now. A fact whose write failed is applied later. */
   provedAt?: number | undefined
 }
-
-/** Time between the post of an install page and the ONAPPINSTALL of the same install, seconds. */
-const PAGE_WINDOW_S = 3600
 
 interface Timed {
   /** Portal's time, Unix seconds; absent: now. */
@@ -52,6 +52,8 @@ export interface UpdatedFact extends Timed {
 export interface UserReadyFact extends Timed {
   type: 'userReady'
   pair: SealedPair
+  /** As of an install. */
+  isTraded?: boolean | undefined
 }
 
 /** ONAPPUNINSTALL, proved by the token. */
@@ -84,8 +86,7 @@ export interface Transition {
  * year must not lock a portal out.
  */
 export function applyFact (install: Install | undefined, fact: InstallFact, now: number): Transition {
-  const second = Math.floor(now / 1000)
-  const ts = Math.min(fact.ts ?? second, second)
+  const ts = secondOf(fact.ts, now)
   switch (fact.type) {
     case 'installed': return applyInstall(install, fact, fact.version, ts, now)
     case 'opened': return applyOpened(install, fact, ts, now)
@@ -98,8 +99,9 @@ export function applyFact (install: Install | undefined, fact: InstallFact, now:
 function applyInstall (known: Install | undefined, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Transition {
   if (known === undefined) return { outcome: 'installed', install: newInstall(fact, version, ts, now) }
   if (known.state === 'uninstalled') return applyReinstall(known, fact, version, ts, now)
-  if (followsPage(known, fact, version, ts)) return applyAfterPage(known, fact, version, ts, now)
-  if (ts < known.ts) return { outcome: 'stale', install: known }
+  const claimed = { tokenDigest: fact.tokenDigest, version, ts }
+  if (followsPage(known, claimed, now)) return applyAfterPage(known, fact, version, ts, now)
+  if (isOutdated(known, claimed, now)) return { outcome: 'stale', install: known }
   if (ts === known.ts && fact.tokenDigest === known.token) return repeatInstall(known, fact, now)
   // Not every system sends ONAPPUPDATE: there an update shows as an install of another version.
   const outcome = version !== undefined && known.version !== undefined && version !== known.version ? 'updated' : 'reinstalled'
@@ -117,7 +119,7 @@ function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, 
   const isUpdate = !fact.isFinished && isLater(version, known.version)
   const opened: Install = { ...rotateToken(known, fact.tokenDigest, now), ...addresses(fact), ...(isUpdate && { version: version as string, pageTs: ts }) }
   // Another admin who only opens the app leaves the pair of the one who installed it.
-  const isTaken = !hasPair(known) || ((!fact.isFinished || isOfInstaller(fact, known)) && isNewer(fact.pair, known.installer))
+  const isTaken = !hasPair(known) || (!fact.isFinished && fact.isTraded === true && isNewer(fact.pair, known.installer))
   const install = isTaken ? keepPair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
   return { outcome: isUpdate ? 'updated' : 'repeated', install }
 }
@@ -134,16 +136,9 @@ function wasRemovedSince ({ provedAt }: VerifiedInstall, known: Install, ts: num
   return provedAt !== undefined && provedAt < known.updatedAt && ts < known.ts
 }
 
-/** ONAPPINSTALL of an install that its page has told already. Their clocks may differ, and users may take their time with the page. */
-function followsPage (known: Install, { tokenDigest }: VerifiedInstall, version: string | undefined, ts: number): boolean {
-  if (known.pageTs === undefined || tokenDigest !== known.token || isLater(version, known.version)) return false
-  return Math.abs(ts - known.pageTs) <= PAGE_WINDOW_S
-}
-
 function applyAfterPage (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Transition {
   const told = changed(known, { ...known, ...(version !== undefined && { version }), ts: Math.max(ts, known.ts) }, now)
-  // Who opened the page was known to be an admin, which nothing says of who sent this.
-  return isOfInstaller(fact, known) || !hasPair(known) ? repeatInstall(told, fact, now) : { outcome: 'repeated', install: told }
+  return hasPair(known) ? { outcome: 'repeated', install: told } : repeatInstall(told, fact, now)
 }
 
 function applyUpdate (known: Install | undefined, fact: UpdatedFact, ts: number, now: number): Transition {
@@ -161,7 +156,8 @@ function applyUpdate (known: Install | undefined, fact: UpdatedFact, ts: number,
 /** Takes no account of `ts`: this event races with the install of the same second, and the pair was verified just now. */
 function applyUserReady (known: Install | undefined, fact: UserReadyFact, now: number): Transition {
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'unknown', install: known }
-  if (!isNewer(fact.pair, known.systemUser)) return { outcome: 'repeated', install: known }
+  const isTaken = fact.isTraded === true || !isAlive(known.systemUser)
+  if (!isTaken || !isNewer(fact.pair, known.systemUser)) return { outcome: 'repeated', install: known }
   return { outcome: 'user-ready', install: keepPair(known, 'systemUser', fact.pair, now) }
 }
 
@@ -198,25 +194,13 @@ function renew (known: Install, fact: VerifiedInstall, version: string | undefin
     ts,
     updatedAt: now
   }
-  return mayReplaceInstaller(known, fact) ? keepPair(renewed, 'installer', fact.pair, now) : reactivate(renewed)
-}
-
-/** The OAuth server confirms a user, not that they are an admin: one who does not know the token must not put their pair in the place of a good one. */
-function mayReplaceInstaller (known: Install, fact: VerifiedInstall): boolean {
-  return !hasPair(known) || fact.tokenDigest === known.token || isOfInstaller(fact, known)
-}
-
-/** Tells whether there is a pair of the installer that may be good. */
-function hasPair ({ state, installer }: Install): boolean {
-  return state !== 'reauth_required' && installer !== undefined && installer.isDead !== true
-}
-
-function isOfInstaller ({ pair }: VerifiedInstall, { installer }: Install): boolean {
-  return pair.userId === installer?.userId
+  const isTaken = !hasPair(known) || (fact.isTraded === true && mayReplaceInstaller(known, fact.tokenDigest, fact.pair.userId))
+  return isTaken ? keepPair(renewed, 'installer', fact.pair, now) : reactivate(renewed)
 }
 
 function repeatInstall (known: Install, fact: VerifiedInstall, now: number): Transition {
-  if (!isNewer(fact.pair, known.installer)) return { outcome: 'repeated', install: known }
+  const isTaken = fact.isTraded === true || !hasPair(known)
+  if (!isTaken || !isNewer(fact.pair, known.installer)) return { outcome: 'repeated', install: known }
   return { outcome: 'repeated', install: keepPair(known, 'installer', fact.pair, now) }
 }
 
@@ -228,9 +212,4 @@ function addresses (fact: VerifiedInstall): Pick<Install, 'domain' | 'clientEndp
 /** `known` itself where nothing is new in `next`. */
 function changed (known: Install, next: Install, now: number): Install {
   return isDeepStrictEqual(known, next) ? known : { ...next, updatedAt: now }
-}
-
-/** Versions of the Market are whole numbers; of others, and of two ways to write one, nothing can be said. */
-function isLater (version: string | undefined, than: string | undefined): boolean {
-  return [version, than].every(each => each !== undefined && /^\d+$/.test(each)) && Number(version) > Number(than)
 }

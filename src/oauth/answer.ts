@@ -1,3 +1,4 @@
+import { isObject } from '../is-object.ts'
 import { classifyError, type OAuthRefusal } from './error-class.ts'
 import { type OAuthAnswer, unavailable } from './request.ts'
 
@@ -7,8 +8,11 @@ import { type OAuthAnswer, unavailable } from './request.ts'
  * @throws FST_B24_OAUTH_UNAVAILABLE when the error says nothing about the token
  */
 export function readRefusal ({ status, body }: OAuthAnswer): OAuthRefusal | undefined {
-  if (body['error'] === undefined) return undefined
-  const error = String(body['error']).toLowerCase()
+  const stated = body['error']
+  if (stated === undefined || stated === null) return undefined
+  // The REST of portals states errors as objects too.
+  const code = isObject(stated) ? stated['code'] : stated
+  const error = typeof code === 'string' ? code.toLowerCase() : ''
   const errorClass = classifyError(error)
   if (errorClass === 'network') throw unavailable(`status ${status}, ${nameOf(error)}`)
   return { status: 'refused', errorClass, error }
@@ -24,9 +28,17 @@ export function textOf (value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-/** Reads a scope, which comes as `crm,task`, `crm, task` or `crm task`. */
+/** Reads a scope, which comes as `crm,task`, `crm, task` or `crm task`. Older systems write `app`, which names no permission. */
 export function scopeOf (value: unknown): string[] {
-  return typeof value === 'string' ? value.split(/[\s,]+/).filter(name => name !== '') : []
+  return typeof value === 'string' ? value.split(/[\s,]+/).filter(name => name !== '' && name !== 'app') : []
+}
+
+const LONGEST_LIFE_S = 30 * 24 * 60 * 60
+
+/** Reads `expires_in`, seconds, which comes as a number or as its digits; an hour where it is neither, or out of bounds. */
+export function lifetimeMsOf (expiresIn: unknown): number {
+  const seconds = typeof expiresIn === 'string' && /^\d{1,9}$/.test(expiresIn) ? Number(expiresIn) : expiresIn
+  return typeof seconds === 'number' && seconds > 0 && seconds <= LONGEST_LIFE_S ? seconds * 1000 : 3_600_000
 }
 
 /** Reads the id of a user, which comes as a number or as its digits. */

@@ -63,7 +63,7 @@ function readDetails (result: Record<string, unknown>, install: Record<string, u
   const details: Partial<AppInfo> = {}
   const { status, version, installed } = install
   const userId = userIdOf(result['user_id'])
-  const expiresAt = Date.parse(String(result['expires']))
+  const expiresAt = Date.parse(textOf(result['expires']) ?? '')
   if (typeof status === 'string') details.appStatus = status
   if (typeof version === 'string' || typeof version === 'number') details.version = String(version)
   if (userId !== undefined) details.userId = userId

@@ -37,7 +37,7 @@ export async function postForm (url: string, fields: Record<string, string>, lim
 
 /** Makes the error for a server that cannot tell now; `reason` must hold no secret. */
 export function unavailable (reason: string): Error {
-  return new FST_B24_OAUTH_UNAVAILABLE({ cause: new Error(reason) })
+  return new FST_B24_OAUTH_UNAVAILABLE(reason, { cause: new Error(reason) })
 }
 
 async function exchange (url: string, init: RequestInit): Promise<{ status: number, text: string | undefined }> {

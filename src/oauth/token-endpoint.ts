@@ -1,6 +1,6 @@
-import { endpointOf, nonsense, readRefusal, scopeOf, textOf, userIdOf } from './answer.ts'
+import { endpointOf, lifetimeMsOf, nonsense, readRefusal, scopeOf, textOf, userIdOf } from './answer.ts'
 import type { OAuthRefusal } from './error-class.ts'
-import { type OAuthAnswer, type OAuthLimits, postForm } from './request.ts'
+import { type OAuthLimits, postForm } from './request.ts'
 import type { TokenPair } from './token-pair.ts'
 
 export interface RefreshRequest extends OAuthLimits {
@@ -17,11 +17,12 @@ export interface RefreshRequest extends OAuthLimits {
 export interface RefreshedPair {
   status: 'ok'
   pair: TokenPair
-  memberId: string
+  /** Portal that the pair is for, where the answer names it. */
+  memberId?: string
   /** Host of the portal, out of `clientEndpoint`: the `domain` of this answer is the OAuth server's own. */
-  domain: string
-  /** REST base of the portal, ends with `/rest/`. */
-  clientEndpoint: string
+  domain?: string
+  /** REST base of the portal, ends with `/rest/`; absent where the answer has none that can be used. */
+  clientEndpoint?: string
   scope: string[]
   appStatus?: string
   userId?: number
@@ -41,32 +42,35 @@ export async function refreshGrant (request: RefreshRequest): Promise<RefreshedP
     client_secret: clientSecret,
     refresh_token: refreshToken
   }, request)
-  return readRefusal(answer) ?? readPair(answer, now())
+  const pair = readPair(answer.body, now())
+  if (pair !== undefined) return pair
+  const refusal = readRefusal(answer)
+  if (refusal !== undefined) return refusal
+  throw nonsense(answer, 'pair')
 }
 
-function readPair (answer: OAuthAnswer, now: number): RefreshedPair {
-  const { body } = answer
+/** A good pair counts, however odd the rest is: the one before it is dead. */
+function readPair (body: Record<string, unknown>, now: number): RefreshedPair | undefined {
   const accessToken = textOf(body['access_token'])
   const refreshToken = textOf(body['refresh_token'])
-  const memberId = textOf(body['member_id'])
-  const endpoint = endpointOf(body['client_endpoint'])
-  const userId = userIdOf(body['user_id'])
-  if (accessToken === undefined || refreshToken === undefined) throw nonsense(answer, 'pair')
-  if (memberId === undefined) throw nonsense(answer, 'member_id')
-  if (endpoint === undefined) throw nonsense(answer, 'client_endpoint')
+  if (accessToken === undefined || refreshToken === undefined) return undefined
   return {
     status: 'ok',
-    pair: { accessToken, refreshToken, expiresAt: now + lifetimeMs(body['expires_in']) },
-    memberId,
-    domain: endpoint.host,
-    clientEndpoint: endpoint.href,
+    pair: { accessToken, refreshToken, expiresAt: now + lifetimeMsOf(body['expires_in']) },
     scope: scopeOf(body['scope']),
-    ...(typeof body['status'] === 'string' && { appStatus: body['status'] }),
-    ...(userId !== undefined && { userId })
+    ...readDetails(body)
   }
 }
 
-/** By our clock: `expires` is by the server's, which may be off. */
-function lifetimeMs (expiresIn: unknown): number {
-  return typeof expiresIn === 'number' ? expiresIn * 1000 : 3_600_000
+function readDetails (body: Record<string, unknown>): Partial<RefreshedPair> {
+  const memberId = textOf(body['member_id'])
+  const endpoint = endpointOf(body['client_endpoint'])
+  const appStatus = textOf(body['status'])
+  const userId = userIdOf(body['user_id'])
+  return {
+    ...(memberId !== undefined && { memberId }),
+    ...(endpoint !== undefined && { domain: endpoint.host, clientEndpoint: endpoint.href }),
+    ...(appStatus !== undefined && { appStatus }),
+    ...(userId !== undefined && { userId })
+  }
 }

@@ -1,9 +1,10 @@
 import { type AppInfo, askAppInfo } from './app-info.ts'
 import { userIdOf } from './answer.ts'
+import type { AppKeys } from './app-keys.ts'
 import type { OAuthRefusal } from './error-class.ts'
 import { type OAuthLimits, unavailable } from './request.ts'
 import { chooseServer } from './servers.ts'
-import { refreshGrant } from './token-endpoint.ts'
+import { refreshGrant, type RefreshedPair } from './token-endpoint.ts'
 import type { TokenPair } from './token-pair.ts'
 
 /** What a post claims. Nothing of it is believed but what the OAuth server confirms. */
@@ -22,12 +23,18 @@ export interface VerifyOptions extends OAuthLimits {
   signal?: AbortSignal | undefined
   /** Gives up a refresh that is under way: its answer is the only one that has the new pair, so it ends later than all else. */
   refreshSignal?: AbortSignal | undefined
+  /** `false`: a pair whose hour is over is refused, and not traded. @default true */
+  mayRefresh?: boolean | undefined
   /** Awaited before a refresh is asked for: from then on the posted pair may be dead, whatever answer comes. */
   beforeRefresh?: (() => Promise<void>) | undefined
+  /** Awaited with the new pair, before anything else can fail. */
+  afterRefresh?: ((pair: TokenPair) => Promise<void>) | undefined
   /** Origins that may be asked. */
   allowedServers: readonly string[]
   clientId: string
   clientSecret: string
+  /** Learns whether the keys are accepted, and tells what a refusal is about. */
+  keys: Pick<AppKeys, 'accept' | 'refuse' | 'isAboutPortal'>
   /** @default Date.now */
   now?: (() => number) | undefined
 }
@@ -46,8 +53,10 @@ export interface Grant {
   userId?: number
   /** `false` until an app with an install page called `installFinish`; absent when only a refresh could prove the pair. */
   installed?: boolean
-  /** The pair to keep: the posted one, or a newer one when that had to be refreshed, and then the posted one is dead. */
+  /** The pair to keep: the posted one, or a newer one when that was traded, and then the posted one is dead. */
   pair: TokenPair
+  /** The pair came by a refresh, so its refresh token is good. Else only the access token is verified. */
+  isTraded: boolean
 }
 
 /** Why a pair proves nothing. */
@@ -60,9 +69,12 @@ export type PairRejectReason =
   | 'other_portal'
   | 'other_user'
 
-export type Verification =
-  | { status: 'verified', grant: Grant }
-  | { status: 'rejected', reason: PairRejectReason }
+export interface RejectedPair {
+  status: 'rejected'
+  reason: PairRejectReason
+}
+
+export type Verification = { status: 'verified', grant: Grant } | RejectedPair
 
 /**
  * Proves that a token pair is of this app on the portal that a post claims, by asking an allowed OAuth server.
@@ -70,14 +82,14 @@ export type Verification =
  * It proves that a user of that portal has a token for the app; not that the user is an admin, nor anything about the
  * `application_token` beside it. The refresh token is proven only where it had to be used.
  *
- * @throws FST_B24_OAUTH_UNAVAILABLE when it cannot be known now
+ * @throws FST_B24_OAUTH_UNAVAILABLE when it cannot be known now; FST_B24_APP_KEYS when the server refuses the app itself
  */
 export async function verifyPair (claim: PairClaim, options: VerifyOptions): Promise<Verification> {
   const origin = chooseServer(options.allowedServers, claim.serverEndpoint)
   if (origin === undefined) return rejected('server_not_allowed')
   const info = await askAppInfo(origin, claim.accessToken, options)
   if (info.status === 'refused') {
-    return info.errorClass === 'expired' ? await verifyByRefresh(origin, claim, options) : rejected(reasonOf(info))
+    return info.errorClass === 'expired' && options.mayRefresh !== false ? await verifyByRefresh(origin, claim, options) : rejected(reasonOf(info))
   }
   if (info.clientId !== options.clientId) return rejected('other_app')
   return check(claim, info) ?? { status: 'verified', grant: grantOf(origin, claim, info, options) }
@@ -85,21 +97,42 @@ export async function verifyPair (claim: PairClaim, options: VerifyOptions): Pro
 
 /** An event may be hours late. A refresh with the app's own secret proves as much: only a token of this app passes. */
 async function verifyByRefresh (origin: string, claim: PairClaim, options: VerifyOptions): Promise<Verification> {
-  const { clientId, clientSecret, timeoutMs, signal, refreshSignal, beforeRefresh, now } = options
-  if (signal?.aborted === true) throw unavailable('aborted')
-  await beforeRefresh?.()
-  const fresh = await refreshGrant({ origin, clientId, clientSecret, refreshToken: claim.refreshToken, timeoutMs, signal: refreshSignal, now, dispatcher: options.dispatcher })
-  if (fresh.status === 'refused') {
-    // Our keys are wrong, which says nothing about the portal's.
-    if (fresh.errorClass === 'config') throw unavailable(fresh.error)
-    return rejected(reasonOf(fresh))
+  const fresh = await tradePair(origin, claim, options)
+  if (fresh.status === 'rejected') return fresh
+  const { memberId, clientEndpoint, domain } = fresh
+  if (memberId !== undefined && clientEndpoint !== undefined && domain !== undefined) {
+    const { status: _, memberId: __, appStatus, ...facts } = fresh
+    const grant: Grant = { ...facts, domain, clientEndpoint, oauthServer: origin, isTraded: true, ...(appStatus !== undefined && { status: appStatus }) }
+    return check(claim, { ...fresh, memberId }) ?? { status: 'verified', grant }
   }
-  const { status: _, memberId: __, appStatus, ...facts } = fresh
-  const grant: Grant = { ...facts, oauthServer: origin, ...(appStatus !== undefined && { status: appStatus }) }
-  return check(claim, fresh) ?? { status: 'verified', grant }
+  // An odd answer: the new token tells the rest.
+  const { accessToken, refreshToken } = fresh.pair
+  const info = await askAppInfo(origin, accessToken, options)
+  if (info.status === 'refused') return rejected(reasonOf(info))
+  return check(claim, info) ?? { status: 'verified', grant: { ...grantOf(origin, { ...claim, accessToken, refreshToken }, info, options), isTraded: true } }
 }
 
-function check (claim: PairClaim, facts: { memberId: string, userId?: number }): Verification | undefined {
+/**
+ * Trades the pair of a claim for a new one, which proves its refresh token. The posted pair is dead afterwards.
+ *
+ * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS
+ */
+export async function tradePair (origin: string, claim: PairClaim, options: VerifyOptions): Promise<RefreshedPair | RejectedPair> {
+  const { clientId, clientSecret, timeoutMs, signal, refreshSignal, beforeRefresh, afterRefresh, keys, now, dispatcher } = options
+  if (signal?.aborted === true) throw unavailable('aborted')
+  await beforeRefresh?.()
+  const fresh = await refreshGrant({ origin, clientId, clientSecret, refreshToken: claim.refreshToken, timeoutMs, signal: refreshSignal, now, dispatcher })
+  if (fresh.status === 'ok') {
+    keys.accept(origin)
+    await afterRefresh?.(fresh.pair)
+    return fresh
+  }
+  if (fresh.errorClass !== 'config') return rejected(reasonOf(fresh))
+  // Wrong keys say nothing about the portal's.
+  return await keys.isAboutPortal(origin, fresh.error) ? rejected('not_installed') : keys.refuse(claim.memberId, fresh.error)
+}
+
+function check (claim: PairClaim, facts: { memberId: string, userId?: number }): RejectedPair | undefined {
   if (facts.memberId !== claim.memberId) return rejected('other_portal')
   if (claim.userId === undefined || facts.userId === undefined) return undefined
   return userIdOf(claim.userId) === facts.userId ? undefined : rejected('other_user')
@@ -112,7 +145,8 @@ function grantOf (origin: string, claim: PairClaim, info: AppInfo, { now = Date.
     ...facts,
     oauthServer: origin,
     ...(appStatus !== undefined && { status: appStatus }),
-    pair: { accessToken, refreshToken, expiresAt }
+    pair: { accessToken, refreshToken, expiresAt },
+    isTraded: false
   }
 }
 
@@ -121,6 +155,6 @@ function reasonOf ({ errorClass }: OAuthRefusal): PairRejectReason {
   return errorClass === 'payment_required' ? errorClass : 'token_refused'
 }
 
-function rejected (reason: PairRejectReason): Verification {
+function rejected (reason: PairRejectReason): RejectedPair {
   return { status: 'rejected', reason }
 }

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { HttpDispatcher } from '../http-dispatcher.ts'
 import type { InstallStore } from '../installs/store.ts'
+import { AppKeys } from '../oauth/app-keys.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { BoundedClient } from '../redis/client.ts'
 import { appId } from '../redis/keys.ts'
@@ -21,6 +22,9 @@ import type { PortalNews } from './tokens/portal-news.ts'
 import { Tokens } from './tokens/tokens.ts'
 import type { SubscriptionOptions } from './subscriptions/wanted-events.ts'
 
+/** Whose tokens calls are made with first. */
+export type ActAs = 'installer' | 'system'
+
 export interface ActingChoice {
   clientId: string
   clientSecret: string
@@ -33,6 +37,7 @@ export interface ActingChoice {
   prefix: string
   subscriptions: SubscriptionOptions
   portalLimits: PortalLimitSettings
+  actAs: ActAs
 }
 
 export interface ActingParts {
@@ -49,6 +54,7 @@ export interface ActingParts {
 /** What portals are acted on with. */
 export interface Acting {
   tokens: Tokens
+  keys: AppKeys
   rest: PortalRest
   blocks: PortalBlocks
   askOpener: AskOpener
@@ -65,18 +71,21 @@ export interface Acting {
  * @throws FST_B24_STORE_UNAVAILABLE
  */
 export async function openActing (choice: ActingChoice, { store, sealer, hooks, news, log, signal }: ActingParts, client: BoundedClient | undefined): Promise<Acting> {
-  const { clientId, clientSecret, dataDir, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits } = choice
+  const { clientId, clientSecret, dataDir, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits, actAs } = choice
   const app = appId(clientId)
   const embedded = client === undefined ? await EmbeddedLocks.open(dataDir, app) : undefined
   const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
   const limits = client === undefined ? new LocalLimits(portalLimits) : new RedisLimits(client, app, portalLimits)
-  const tokens = new Tokens({ store, locks, sealer, oauth: { clientId, clientSecret, allowedServers: oauthServers, dispatcher }, news, log })
+  const keys = new AppKeys({ clientId, clientSecret, log, signal, dispatcher })
+  const oauth = { clientId, clientSecret, allowedServers: oauthServers, dispatcher }
+  const tokens = new Tokens({ store, locks, sealer, oauth, news, log, keys, actAs: actAs === 'system' ? 'systemUser' : 'installer' })
   const transport = new RestTransport({ allowPrivateNetworks, dispatcher })
   const blocks = new PortalBlocks({ onBlocked: news.blocked })
   const rest = new PortalRest({ tokens, limits, transport, mostWaitMs: portalLimits.waitMs, blocks })
   const keepAlive = new KeepAlive({ store, tokens, log, signal })
   return {
     tokens,
+    keys,
     rest,
     blocks,
     askOpener: createAskOpener({ transport }),

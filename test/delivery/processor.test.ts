@@ -113,7 +113,7 @@ t.test('an install that nobody could confirm for a day is dead, and its claim is
   t.equal(outcome.status, 'later')
   t.ok('delayMs' in outcome && outcome.delayMs >= 5_000 && outcome.delayMs <= 60_000, 'it waits the longer the older it is')
   t.equal(await claims.stateOf(claim), 'open')
-  t.strictSame(warnings, ['the OAuth server is away: installs wait for it'])
+  t.strictSame(warnings, ['install cannot be verified now, will be retried'])
   t.match(await process(runOf(young)), { status: 'later' })
   const old = stow(post, sealer, keeping({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
   t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])

@@ -13,7 +13,10 @@ import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import type { InstallStore } from '../../src/installs/store.ts'
 import { WebhookTokens } from '../../src/installs/webhook-tokens.ts'
 import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
+import { AppKeys } from '../../src/oauth/app-keys.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
+import { createAskOpener } from '../../src/portal/rest/opener.ts'
+import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
 import { Portals } from '../../src/portal/portal.ts'
 import { Abort } from '../../src/time/abort.ts'
 import type { StoredLetter, EventQueue, Process, QueuedEvent, Run } from '../../src/queue/queue.ts'
@@ -69,6 +72,8 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     close: async () => {}
   }
   const store = own ?? embedded
+  const transport = new RestTransport({ allowPrivateNetworks: true })
+  t.teardown(() => transport.close())
   const delivery = openDelivery({
     settings: completeDelivery({ concurrency: 4 }),
     store,
@@ -77,7 +82,13 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     hooks,
     lifecycleHooks,
     sealer,
-    pairs: new PairCheck({ queue: createCheckQueue(), sealer, oauth: { allowedServers: [b24.oauthServer], clientId, clientSecret }, allowPrivateNetworks: true }),
+    pairs: new PairCheck({
+      queue: createCheckQueue(),
+      sealer,
+      oauth: { allowedServers: [b24.oauthServer], clientId, clientSecret, keys: new AppKeys({ clientId, clientSecret, log: app.log }) },
+      askOpener: createAskOpener({ transport }),
+      allowPrivateNetworks: true
+    }),
     log: app.log,
     closing: new Abort(),
     storage: { queue, claims }

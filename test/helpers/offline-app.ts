@@ -10,9 +10,11 @@ import { PairCheck } from '../../src/delivery/lifecycle/pair-check.ts'
 import { EventHooks } from '../../src/events/hooks.ts'
 import { WebhookTokens } from '../../src/installs/webhook-tokens.ts'
 import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
+import { AppKeys } from '../../src/oauth/app-keys.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
 import { LocalLimits } from '../../src/portal/limits/local-limits.ts'
 import { type OpenedSubscriptions, openSubscriptions } from '../../src/portal/subscriptions/open-subscriptions.ts'
+import { createAskOpener } from '../../src/portal/rest/opener.ts'
 import { Portals } from '../../src/portal/portal.ts'
 import { PortalRest } from '../../src/portal/rest/rest.ts'
 import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
@@ -65,7 +67,13 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
     sealer,
     webhooks: new WebhookTokens([]),
     portals: new Portals({ rest, subscriptions: subscriptions.subscriptions, offline: offline.queue }),
-    pairs: new PairCheck({ queue: createCheckQueue(), sealer, oauth, allowPrivateNetworks: true }),
+    pairs: new PairCheck({
+      queue: createCheckQueue(),
+      sealer,
+      oauth: { ...oauth, keys: new AppKeys({ clientId, clientSecret, log }) },
+      askOpener: createAskOpener({ transport }),
+      allowPrivateNetworks: true
+    }),
     log,
     closing: new Abort()
   })

@@ -121,11 +121,11 @@ export class TokenWorld {
   async install (portal: SimulatedPortal, { systemUser = false, expired = true } = {}): Promise<Install> {
     const { memberId, domain, clientEndpoint, scope } = portal
     const { oauthServer } = this.settings
-    const verified = { memberId, domain, clientEndpoint, oauthServer, tokenDigest: digestToken(portal.applicationToken), scope, pair: this.#sealed(portal.issue()) }
+    const verified = { memberId, domain, clientEndpoint, oauthServer, tokenDigest: digestToken(portal.applicationToken), scope, pair: this.#sealed(portal.issue()), isTraded: true }
     await this.#apply(memberId, install => applyFact(install, { type: 'installed', ...verified }, this.now()).install)
     if (systemUser) {
       const pair = this.#sealed(portal.issue({ userId: 1000 }))
-      await this.#apply(memberId, install => applyFact(install, { type: 'userReady', pair }, this.now()).install)
+      await this.#apply(memberId, install => applyFact(install, { type: 'userReady', pair, isTraded: true }, this.now()).install)
     }
     if (expired) await this.expire(portal)
     return await this.record(portal)

@@ -15,6 +15,7 @@ const verified: VerifiedInstall = {
   oauthServer: 'https://oauth.example',
   tokenDigest: 'T1',
   pair: pair('new'),
+  isTraded: true,
   scope: ['crm'],
   status: 'F'
 }
@@ -54,7 +55,8 @@ const TABLE: Row[] = [
   ['the page again, with a newer pair', byPage, opened, 'repeated', { installer: kept(pair('new'), 2), generation: 2, ts: byPage.ts, pageTs: byPage.ts }],
   ['the page by another admin, who installs', byPage, { ...opened, pair: pair('other', 9, 2) }, 'repeated', { installer: kept(pair('other', 9, 2), 2) }],
   ['the app opened by another admin', byPage, { ...open, pair: pair('other', 9, 2) }, 'repeated', 'nothing'],
-  ['the app opened by the installer', byPage, open, 'repeated', { installer: kept(pair('new'), 2) }],
+  ['the app opened by the installer', byPage, open, 'repeated', 'nothing'],
+  ['the page again, with a pair whose refresh token nobody tried', byPage, { ...opened, isTraded: false }, 'repeated', 'nothing'],
   ['the app opened by another admin, where the pair is dead', { ...byPage, installer: { ...pair('old'), isDead: true } }, { ...open, pair: pair('other', 1, 2) }, 'repeated',
     { installer: kept(pair('other', 1, 2), 2) }],
   ['the app opened by another admin, where none was good', { ...byPage, state: 'reauth_required' }, { ...open, pair: pair('other', 1, 2) }, 'repeated',
@@ -68,7 +70,7 @@ const TABLE: Row[] = [
   ['the page of a version that is written in another way', { ...byEvent, version: '1.0.0' }, { ...opened, version: '2', pair: pair('old', 8) }, 'repeated', 'nothing'],
   ['the app opened, whatever version it has', byEvent, { ...open, version: '2', pair: pair('old', 8) }, 'repeated', 'nothing'],
 
-  ['the event after the page', byPage, installed(), 'repeated', { ts: SECOND, installer: kept(pair('new'), 2) }],
+  ['the event after the page', byPage, installed(), 'repeated', { ts: SECOND, installer: byPage.installer as SealedPair }],
   ['the event after the page, with a version of its own', byPage, installed({ version: '1.0.0', pair: pair('old', 8) }), 'repeated', { version: '1.0.0', ts: SECOND }],
   ['the event after the page, without a version', byPage, installed({ version: undefined, pair: pair('old', 8) }), 'repeated', { version: '1', ts: SECOND }],
   ['the event after the page, of another user', byPage, installed({ pair: pair('other', 9, 2) }), 'repeated', { installer: byPage.installer as SealedPair, ts: SECOND }],

@@ -5,6 +5,7 @@ import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { Agent } from 'undici'
 import { FST_B24_OAUTH_UNAVAILABLE } from '../../src/errors.ts'
+import { AppKeys } from '../../src/oauth/app-keys.ts'
 import { askAppInfo } from '../../src/oauth/app-info.ts'
 import { classifyError } from '../../src/oauth/error-class.ts'
 import { postForm } from '../../src/oauth/request.ts'
@@ -34,7 +35,8 @@ async function buildWorld (t: Test): Promise<World> {
   t.teardown(() => endSimulator(b24))
   const portal = b24.portal('acme.bitrix24.com')
   const pair = portal.issue()
-  const options = { allowedServers: [b24.oauthServer], clientId: CLIENT_ID, clientSecret, timeoutMs: 2000 }
+  const keys = new AppKeys({ clientId: CLIENT_ID, clientSecret, log: { error: () => {} } })
+  const options = { allowedServers: [b24.oauthServer], clientId: CLIENT_ID, clientSecret, keys, timeoutMs: 2000 }
   const claim = (changes: Partial<PairClaim> = {}): PairClaim => ({
     memberId: portal.memberId,
     accessToken: pair.accessToken,
@@ -120,7 +122,8 @@ t.test('verifies a pair and takes the facts from the OAuth server', async t => {
       version: '1',
       userId: 1,
       installed: true,
-      pair: { accessToken: pair.accessToken, refreshToken: pair.refreshToken, expiresAt: pair.expiresAt }
+      pair: { accessToken: pair.accessToken, refreshToken: pair.refreshToken, expiresAt: pair.expiresAt },
+      isTraded: false
     }
   })
   t.strictSame(b24.requests, [{ method: 'POST', path: '/rest/app.info/', inBody: ['auth'], inUrl: [] }])
@@ -218,20 +221,20 @@ t.test('proves an expired pair by refreshing it, and yields the new one', async 
 })
 
 t.test('judges a pair by each documented error, whatever its status and case', async t => {
-  type Meaning = PairRejectReason | 'expired' | 'later'
+  type Meaning = PairRejectReason | 'expired' | 'keys'
   // PROTOCOL 5.3, of the refresh of a pair that expired; and 4.6, of the question about a token, where that may be answered so.
   const table: Array<[error: string, status: number, refreshed: Meaning, asked?: Meaning]> = [
-    ['wrong_client', 200, 'later'],
-    ['invalid_client', 400, 'later', 'token_refused'],
-    ['invalid_client', 401, 'later', 'token_refused'],
-    ['invalid_request', 400, 'later'],
+    ['wrong_client', 200, 'keys'],
+    ['invalid_client', 400, 'keys', 'token_refused'],
+    ['invalid_client', 401, 'keys', 'token_refused'],
+    ['invalid_request', 400, 'keys'],
     ['invalid_grant', 400, 'token_refused'],
     ['bad_verification_code', 400, 'token_refused'],
     ['PAYMENT_REQUIRED', 401, 'payment_required', 'payment_required'],
     ['NOT_INSTALLED', 401, 'not_installed', 'not_installed'],
     ['NO_AUTH_FOUND', 401, 'token_refused', 'token_refused'],
-    ['insufficient_scope', 403, 'later'],
-    ['invalid_scope', 403, 'later'],
+    ['insufficient_scope', 403, 'keys'],
+    ['invalid_scope', 403, 'keys'],
     ['PORTAL_DELETED', 410, 'not_installed', 'not_installed'],
     ['expired_token', 401, 'token_refused', 'expired']
   ]
@@ -243,7 +246,7 @@ t.test('judges a pair by each documented error, whatever its status and case', a
         b24.fault(point, fault)
         if (point === 'token') portal.expireTokens()
         const name = `${point} ${JSON.stringify(fault)}`
-        if (meaning === 'later') await rejectsUnavailable(t, b24, () => verifyPair(claim(), options))
+        if (meaning === 'keys') await t.rejects(verifyPair(claim(), options), { code: 'FST_B24_APP_KEYS' }, name)
         else if (meaning !== 'expired') t.strictSame(await verifyPair(claim(), options), { status: 'rejected', reason: meaning }, name)
         else {
           t.equal((await verifyPair(claim(), options)).status, 'verified', name)
@@ -257,9 +260,11 @@ t.test('judges a pair by each documented error, whatever its status and case', a
 t.test('takes no decision when its own keys are wrong', async t => {
   const { b24, portal, options, claim } = await buildWorld(t)
   portal.expireTokens()
-  await rejectsUnavailable(t, b24, () => verifyPair(claim(), { ...options, clientSecret: secret() }), 'invalid_client')
+  const wrong = { clientId: CLIENT_ID, clientSecret: secret() }
+  const keys = new AppKeys({ ...wrong, log: { error: () => {} } })
+  await t.rejects(verifyPair(claim(), { ...options, ...wrong, keys }), { code: 'FST_B24_APP_KEYS', message: /invalid_client/ })
   b24.fault('token', { body: { error: 'wrong_client' } })
-  await rejectsUnavailable(t, b24, () => verifyPair(claim(), options), 'wrong_client')
+  await t.rejects(verifyPair(claim(), options), { code: 'FST_B24_APP_KEYS', message: /wrong_client/ })
 })
 
 t.test('waits rather than judge when the OAuth server', async t => {
@@ -303,9 +308,7 @@ t.test('waits rather than judge when an answer lacks', async t => {
     ...endpoints.map(endpoint => ({ result: { ...result, install: { ...install, client_endpoint: endpoint } } }))
   ]
   const good = { access_token: 'a', refresh_token: 'r', ...install }
-  const pairs = [
-    { ...good, access_token: null }, { ...good, refresh_token: '' }, { ...good, member_id: undefined }, { ...good, client_endpoint: 'https://a.example/' }
-  ]
+  const pairs = [{ ...good, access_token: null }, { ...good, refresh_token: '' }, { ...good, access_token: 5 }, { ...good, refresh_token: ['r'] }]
   for (const body of infos) {
     const lift = b24.fault('app.info', { body })
     await rejectsUnavailable(t, b24, () => verifyPair(claim(), options))
@@ -326,16 +329,16 @@ t.test('makes do with the least answer', async t => {
   b24.fault('app.info', { body: { result: { client_id: CLIENT_ID, install, scope: 'crm,  task user,' } }, times: 1 })
   t.strictSame(await verifyPair(claim(), { ...options, now: () => 5 }), {
     status: 'verified',
-    grant: { ...least, scope: ['crm', 'task', 'user'], version: '1.0.0', pair: { ...tokens, expiresAt: 5 } }
+    grant: { ...least, scope: ['crm', 'task', 'user'], version: '1.0.0', pair: { ...tokens, expiresAt: 5 }, isTraded: false }
   })
   b24.fault('app.info', { body: { result: { client_id: CLIENT_ID, install: { ...install, version: null } } }, times: 1 })
   t.strictSame(await verifyPair(claim(), { ...options, now: () => 5 }), {
-    status: 'verified', grant: { ...least, scope: [], pair: { ...tokens, expiresAt: 5 } }
+    status: 'verified', grant: { ...least, scope: [], pair: { ...tokens, expiresAt: 5 }, isTraded: false }
   })
   b24.fault('app.info', { body: { error: 'expired_token' }, times: 1 })
   b24.fault('token', { body: { access_token: 'a', refresh_token: 'r', ...install } })
   t.strictSame(await verifyPair(claim(), { ...options, now: () => 5 }), {
-    status: 'verified', grant: { ...least, scope: [], pair: { accessToken: 'a', refreshToken: 'r', expiresAt: 3_600_005 } }
+    status: 'verified', grant: { ...least, scope: [], pair: { accessToken: 'a', refreshToken: 'r', expiresAt: 3_600_005 }, isTraded: true }
   })
   b24.fault('app.info', { body: { result: { client_id: CLIENT_ID, install } }, times: 1 })
   t.equal((await verifyPair(claim(), options)).status, 'verified', 'by the clock of the machine')

@@ -2,17 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING, FST_B24_INSTALL_PENDING } from '../../errors.ts'
 import { digestOfPosted } from '../../installs/application-token.ts'
+import type { TokenDigest } from '../../installs/install.ts'
+import { hasPair } from '../../installs/pair-rules.ts'
 import type { InstallStore, StoredInstall } from '../../installs/store.ts'
 import { applyFact, type OpenedFact } from '../../installs/transitions.ts'
-import type { CheckQueue } from '../lifecycle/check-queue.ts'
-import type { AskOpener, Opener } from '../../portal/rest/opener.ts'
 import type { Portal, Portals } from '../../portal/portal.ts'
 import type { Aborting } from '../../time/abort.ts'
 import type { Envelope } from '../../wire/envelope.ts'
 import type { PagePost } from '../../wire/page-post.ts'
 import type { EventCounts } from '../event-counts.ts'
 import { installOf, wasKnown } from '../lifecycle/lifecycle-proof.ts'
-import type { PairCheck, VerifiedPair } from '../lifecycle/pair-check.ts'
+import type { PairCheck } from '../lifecycle/pair-check.ts'
 import type { Post } from '../post.ts'
 import { rejected, type Rejection } from '../receipt.ts'
 import type { Intake } from './receiver.ts'
@@ -25,9 +25,6 @@ export interface PageInstallParts {
   rejections: Rejections
   counts: EventCounts
   pairs: PairCheck
-  /** Where the checks of installs take turns. */
-  checks: CheckQueue
-  askOpener: AskOpener
   /** Aborts when the app closes. */
   closing: Aborting
   /** Longest wait for a worker, ms. @default 10000 */
@@ -55,7 +52,7 @@ export class PageInstall {
   }
 
   /**
-   * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY, FST_B24_CLOSING: nothing was stored
+   * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS, FST_B24_INSTALL_BUSY, FST_B24_CLOSING: nothing was stored
    * @throws FST_B24_PORTAL_UNAVAILABLE and the like when the portal does not tell who its user is: nothing was stored
    * @throws FST_B24_INSTALL_PENDING when the install is stored, and no worker takes it
    * @throws FST_B24_HANDLER_FAILED where handlers run before the answer
@@ -76,29 +73,33 @@ export class PageInstall {
   }
 
   async #judge (page: PagePost, post: Post, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<PageOutcome> {
-    // Portals on servers of their own that are old send none; where one is known already, it stays.
-    const token = post.token ?? (isActive(stored) ? stored.install.token : undefined)
-    if (token === undefined) return rejected('no_tokens')
-    const source = { ip: post.ip, isProven: wasKnown(post, stored) }
+    const { pairs, portals } = this.#parts
+    const { memberId } = page
+    const source = { ip: post.ip, isProven: wasKnown(post, stored), mayRefresh: false }
     const tokens = { access_token: page.accessToken, refresh_token: page.refreshToken, server_endpoint: page.serverEndpoint }
-    const verified = await this.#parts.pairs.check(page.memberId, tokens, source)
+    const verified = await pairs.check(memberId, tokens, source)
     if (verified.status === 'rejected') return verified
-    const { grant } = verified
-    const { isAdmin, isInstalled = grant.installed === true } = await this.#ask(verified, page.memberId, source)
-    const { clientEndpoint } = grant
+    const { isAdmin, isInstalled = verified.grant.installed === true } = await pairs.ask(memberId, verified, source)
+    // Not before all is asked: strangers must not learn which portals are known. Portals on servers of their own that are old send none;
+    // where one is known already, it stays.
+    const token = post.token ?? knownToken(stored)
+    if (token === undefined) return rejected('no_tokens')
+    const { clientEndpoint } = verified.grant
     const isOpen = isInstalled && isActive(stored)
-    if (!isAdmin) return isOpen ? { status: 'open', portal: this.#parts.portals.of(stored.install), clientEndpoint } : { status: 'not_admin', clientEndpoint }
+    if (!isAdmin) return isOpen ? { status: 'open', portal: portals.of(stored.install), clientEndpoint } : { status: 'not_admin', clientEndpoint }
+    const taken = this.#replaces(stored, tokens, isInstalled) ? await pairs.trade(memberId, verified, source) : verified
+    if (taken.status === 'rejected') return taken
     const fact: OpenedFact = {
-      type: 'opened', ts: Math.floor(Date.now() / 1000), version: grant.version, isFinished: isInstalled, ...installOf(page.memberId, token, verified)
+      type: 'opened', ts: Math.floor(Date.now() / 1000), version: taken.grant.version, isFinished: isInstalled, ...installOf(memberId, token, taken)
     }
     const portal = await this.#apply({ ...post, facts: [fact] }, fact, stored, log)
     return isOpen ? { status: 'open', portal, clientEndpoint } : { status: 'installed', portal, clientEndpoint, isFinished: isInstalled }
   }
 
-  async #ask ({ grant }: VerifiedPair, memberId: string, { ip, isProven }: { ip: string, isProven: boolean }): Promise<Opener> {
-    const { checks, askOpener, closing: { signal } } = this.#parts
-    const { domain, clientEndpoint, pair: { accessToken } } = grant
-    return await checks.run(ip, isProven ? memberId : undefined, async () => await askOpener({ memberId, domain, clientEndpoint, accessToken, signal }))
+  /** Whether the pair is to replace one that may be good: that of an install that begins again. A page that is reloaded brings the one that is kept. */
+  #replaces (stored: StoredInstall | undefined, tokens: object, isFinished: boolean): boolean {
+    if (isFinished || stored === undefined || stored.install.state === 'uninstalled') return false
+    return hasPair(stored.install) && this.#parts.pairs.ownerOf(stored.install, tokens) === undefined
   }
 
   /** Gives the install to whoever handles lifecycle events, so that its hooks are told as those of an event are. */
@@ -119,6 +120,10 @@ export class PageInstall {
       await sleep(pause, undefined, { signal, ref: false }).catch(() => { throw new FST_B24_CLOSING() })
     }
   }
+}
+
+function knownToken (stored: StoredInstall | undefined): TokenDigest | undefined {
+  return stored === undefined || stored.install.state === 'uninstalled' ? undefined : stored.install.token
 }
 
 function isActive (stored: StoredInstall | undefined): stored is StoredInstall {

@@ -1,7 +1,10 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import { applySeen, type SeenEvent } from '../../installs/seen-event.ts'
 import type { InstallStore, StoredInstall } from '../../installs/store.ts'
-import type { Envelope } from '../../wire/envelope.ts'
+import { scopeOf } from '../../oauth/answer.ts'
+import { integerOf, type Envelope } from '../../wire/envelope.ts'
 import type { EventCounts } from '../event-counts.ts'
+import { isProven } from '../lifecycle/lifecycle-proof.ts'
 import { postOf, type Post } from '../post.ts'
 import type { Receipt } from '../receipt.ts'
 import type { Rejections } from '../rejections.ts'
@@ -17,6 +20,13 @@ export interface ReceiverParts {
   rejections: Rejections
   counts: EventCounts
 }
+
+/** They are verified in ways of their own. */
+const LIFECYCLE = /^ONAPP(INSTALL|UPDATE|USERREADY|UNINSTALL)$/i
+/** The record is read at every event: it must not grow by what a portal says of itself. */
+const SCOPE_NAME = /^[\w.:-]{1,64}$/
+const MOST_SCOPES = 200
+const STATUS = /^\w{1,16}$/
 
 /** Who posts, and the log of the request. */
 type Sender = Pick<FastifyRequest, 'log' | 'ip'>
@@ -36,7 +46,8 @@ export class Receiver {
   async receive (envelope: Envelope, { log, ip }: Sender): Promise<Receipt> {
     const { store, intake, rejections, counts } = this.#parts
     try {
-      const receipt = await intake.take(postOf(envelope, ip), await store.get(envelope.auth.member_id), log)
+      const post = postOf(envelope, ip)
+      const receipt = await intake.take(post, await this.#follow(post, await store.get(envelope.auth.member_id), log), log)
       if (receipt.status === 'rejected') rejections.tell(receipt.reason, envelope, log)
       else counts[receipt.status]++
       return receipt
@@ -44,5 +55,29 @@ export class Receiver {
       counts.unavailable++
       throw error
     }
+  }
+
+  /** Keeps what a verified event says of its portal. Where that cannot be kept, the event is taken anyway: the next one says it again. */
+  async #follow (post: Post, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<StoredInstall | undefined> {
+    if (stored === undefined || LIFECYCLE.test(post.envelope.event) || !isProven(post, stored)) return stored
+    const install = applySeen(stored.install, seenIn(post), Date.now())
+    if (install === stored.install) return stored
+    try {
+      const isWritten = await this.#parts.store.swap(install.memberId, stored.version, install)
+      return isWritten ? { version: stored.version + 1, install } : stored
+    } catch (error) {
+      log.warn({ err: error, memberId: install.memberId }, 'failed to persist portal status')
+      return stored
+    }
+  }
+}
+
+function seenIn ({ envelope: { auth, ts }, token }: Post): SeenEvent {
+  const { scope, status } = auth
+  return {
+    ts: integerOf(ts),
+    tokenDigest: token,
+    scope: scopeOf(scope).filter(name => SCOPE_NAME.test(name)).slice(0, MOST_SCOPES),
+    status: typeof status === 'string' && STATUS.test(status) ? status : undefined
   }
 }

@@ -34,6 +34,12 @@ interface Progress extends LifecycleProgress {
 /** Waits before an OAuth server that could not tell is asked again, ms: as long as the event waits already, within these. */
 const SHORTEST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 60_000
+/** What may pass: the install waits for it, for a day. */
+const PASSING = new Set([
+  'FST_B24_OAUTH_UNAVAILABLE', 'FST_B24_APP_KEYS', 'FST_B24_INSTALL_BUSY', 'FST_B24_PORTAL_UNAVAILABLE', 'FST_B24_PORTAL_LIMIT', 'FST_B24_PORTAL_SUSPENDED'
+])
+/** What ends an install as a dead letter, to be replayed when its cause is mended: Bitrix24 sends it only once. */
+const LOST = /^FST_B24_(INSTALL_LOST|REAUTH_REQUIRED|PRIVATE_ADDRESS|PORTAL_\w+)$/
 /** Until a stranger's turn may have come, ms. */
 const TURN_MS = 500
 
@@ -41,7 +47,7 @@ const TURN_MS = 500
 export class LifecycleRun {
   readonly #parts: LifecycleRunParts
   readonly #turns: StrangerTurns
-  readonly #tellAway = once(error => this.#parts.log.warn({ err: error }, 'the OAuth server is away: installs wait for it'), 2 * LONGEST_WAIT_MS)
+  readonly #tellAway = once(error => this.#parts.log.warn({ err: error }, 'install cannot be verified now, will be retried'), 2 * LONGEST_WAIT_MS)
 
   constructor (parts: LifecycleRunParts) {
     this.#parts = parts
@@ -77,10 +83,11 @@ export class LifecycleRun {
   }
 
   async #later (error: Error & { code?: string }, event: QueuedEvent, post: Post): Promise<Outcome & { status: 'later' | 'dead' }> {
-    const isLost = error.code === 'FST_B24_INSTALL_LOST'
-    if (!isLost && error.code !== 'FST_B24_OAUTH_UNAVAILABLE' && error.code !== 'FST_B24_INSTALL_BUSY') throw error
-    if (error.code === 'FST_B24_OAUTH_UNAVAILABLE') this.#tellAway(Object.assign(bareError(error.cause ?? error), { portal: event.memberId }))
-    const isPatient = !isLost && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
+    const { code = '' } = error
+    const isPassing = PASSING.has(code)
+    if (!isPassing && !LOST.test(code)) throw error
+    if (code !== 'FST_B24_INSTALL_BUSY') this.#tellAway(Object.assign(bareError(error), { portal: event.memberId }))
+    const isPatient = isPassing && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
     if (isPatient) return { status: 'later', delayMs: waitByAge(event.receivedAt, SHORTEST_WAIT_MS, LONGEST_WAIT_MS) }
     await this.#parts.claims.lose(claimOf(post), event.id)
     return { status: 'dead', error }

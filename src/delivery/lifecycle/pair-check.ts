@@ -1,7 +1,10 @@
-import type { SealedPair } from '../../installs/install.ts'
+import type { Install, PairOwner, SealedPair } from '../../installs/install.ts'
 import type { CheckQueue } from './check-queue.ts'
+import type { AppKeys } from '../../oauth/app-keys.ts'
 import type { Sealer } from '../../oauth/seal.ts'
-import { verifyPair, type Grant, type VerifyOptions } from '../../oauth/verify.ts'
+import type { TokenPair } from '../../oauth/token-pair.ts'
+import { tradePair, verifyPair, type Grant, type PairClaim, type VerifyOptions } from '../../oauth/verify.ts'
+import type { AskOpener, Opener } from '../../portal/rest/opener.ts'
 import { AddressGuard, type AllowedNetworks } from '../../portal/rest/private-address.ts'
 import { chooseServer } from '../../oauth/servers.ts'
 import { rejected, type Rejection } from '../receipt.ts'
@@ -10,18 +13,29 @@ import type { RejectReason } from '../reject-reason.ts'
 export interface PairCheckParts {
   queue: CheckQueue
   sealer: Sealer
-  oauth: VerifyOptions
+  oauth: VerifyOptions & { keys: Pick<AppKeys, 'probeOnce'> }
+  /** Asks a portal who its user is. */
+  askOpener: AskOpener
   allowPrivateNetworks: AllowedNetworks
 }
 
 export interface CheckSource {
   ip: string
   isProven: boolean
-  /** See `VerifyOptions`. */
-  beforeRefresh?: BeforeRefresh | undefined
+  /** `false`: a pair whose hour is over is refused, and not traded. @default true */
+  mayRefresh?: boolean | undefined
+  /** What is kept of a refresh, so that an attempt goes on where the last one ended. */
+  trades?: TradeLog | undefined
 }
 
-export type BeforeRefresh = NonNullable<VerifyOptions['beforeRefresh']>
+/** Keeps durably what became of a pair that only one refresh can prove. */
+export interface TradeLog {
+  /** What the posted pair was traded for, sealed. */
+  readonly pair?: string | undefined
+  /** See `VerifyOptions`. */
+  before (): Promise<void>
+  after (sealed: string): Promise<void>
+}
 
 export interface VerifiedPair {
   status: 'verified'
@@ -30,8 +44,9 @@ export interface VerifiedPair {
 }
 
 const LONGEST_TOKEN = 2048
+const NEVER = new AbortController().signal
 
-/** Asks the OAuth server about the token pair of a post, and seals the pair that it confirms. */
+/** Asks the OAuth server about the token pair of a post and the portal about its user, and seals the pair that is confirmed. */
 export class PairCheck {
   readonly #parts: PairCheckParts
   readonly #guard: AddressGuard
@@ -50,21 +65,87 @@ export class PairCheck {
   /**
    * @param tokens where the pair stands in the post: `auth`, or the `data` of ONAPPUSERREADY
    * @param source who sent it, and whether it proved its portal by the token already
-   * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_INSTALL_BUSY
+   * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS, FST_B24_INSTALL_BUSY
    */
-  async check (memberId: string, tokens: unknown, { ip, isProven, beforeRefresh }: CheckSource): Promise<VerifiedPair | Rejection> {
-    const { queue, oauth, sealer } = this.#parts
+  async check (memberId: string, tokens: unknown, source: CheckSource): Promise<VerifiedPair | Rejection> {
+    const { oauth } = this.#parts
     if (!hasPair(tokens)) return rejected('no_tokens')
-    const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = tokens
-    const claim = { memberId, accessToken, refreshToken, serverEndpoint, userId }
-    const verification = await queue.run(ip, isProven ? memberId : undefined, () => verifyPair(claim, { ...oauth, beforeRefresh }))
+    const traded = this.#tradedFor(memberId, source)
+    const claim = claimOf(memberId, tokens, traded)
+    const verification = await this.#inTurn(memberId, source, async () => await verifyPair(claim, this.#options(memberId, source)))
     if (verification.status === 'rejected') return rejected(verification.reason)
     const { grant } = verification
     if (this.#guard.refusesUrl(grant.clientEndpoint)) return rejected('private_address')
-    const { expiresAt } = grant.pair
-    const sealed = sealer.seal(grant.pair, memberId)
-    return { status: 'verified', grant, pair: { sealed, expiresAt, ...(grant.userId !== undefined && { userId: grant.userId }) } }
+    oauth.keys.probeOnce(grant.oauthServer)
+    return this.#verified(memberId, { ...grant, isTraded: grant.isTraded || traded !== undefined })
   }
+
+  /**
+   * Trades a pair that was verified for a new one: nothing else proves its refresh token. One that came by a refresh stays.
+   *
+   * @throws as `check`
+   */
+  async trade (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<VerifiedPair | Rejection> {
+    if (grant.isTraded) return this.#verified(memberId, grant)
+    const { accessToken, refreshToken } = grant.pair
+    const claim = { memberId, accessToken, refreshToken }
+    const fresh = await this.#inTurn(memberId, source, async () => await tradePair(grant.oauthServer, claim, this.#options(memberId, source)))
+    if (fresh.status === 'rejected') return rejected(fresh.reason)
+    if (fresh.memberId !== undefined && fresh.memberId !== memberId) return rejected('other_portal')
+    if (fresh.userId !== undefined && grant.userId !== undefined && fresh.userId !== grant.userId) return rejected('other_user')
+    return this.#verified(memberId, { ...grant, pair: fresh.pair, isTraded: true })
+  }
+
+  /**
+   * Asks the portal, at the address that the OAuth server names, about the user of a pair.
+   *
+   * @throws FST_B24_PORTAL_UNAVAILABLE and the like when the portal does not say
+   */
+  async ask (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<Opener> {
+    const { askOpener, oauth: { signal = NEVER } } = this.#parts
+    const { domain, clientEndpoint, pair: { accessToken } } = grant
+    return await this.#inTurn(memberId, source, async () => await askOpener({ memberId, domain, clientEndpoint, accessToken, signal }))
+  }
+
+  /** Whose pair of the record it is that a post brings; `undefined` when it is another. */
+  ownerOf (install: Install | undefined, tokens: unknown): PairOwner | undefined {
+    if (install === undefined || !hasPair(tokens)) return undefined
+    return (['installer', 'systemUser'] as const).find(owner => this.#open(install[owner]?.sealed, install.memberId)?.refreshToken === tokens.refresh_token)
+  }
+
+  #tradedFor (memberId: string, { trades }: CheckSource): TokenPair | undefined {
+    return this.#open(trades?.pair, memberId)
+  }
+
+  /** A pair that cannot be opened is none. */
+  #open (sealed: string | undefined, memberId: string): TokenPair | undefined {
+    try {
+      return sealed === undefined ? undefined : this.#parts.sealer.open(sealed, memberId)
+    } catch {
+      return undefined
+    }
+  }
+
+  #options (memberId: string, { trades, mayRefresh }: CheckSource): VerifyOptions {
+    const { oauth, sealer } = this.#parts
+    if (trades === undefined) return { ...oauth, mayRefresh }
+    return { ...oauth, mayRefresh, beforeRefresh: async () => await trades.before(), afterRefresh: async pair => await trades.after(sealer.seal(pair, memberId)) }
+  }
+
+  async #inTurn<T> (memberId: string, { ip, isProven }: CheckSource, work: () => Promise<T>): Promise<T> {
+    return await this.#parts.queue.run(ip, isProven ? memberId : undefined, work)
+  }
+
+  #verified (memberId: string, grant: Grant): VerifiedPair {
+    const { pair, userId } = grant
+    const sealed = this.#parts.sealer.seal(pair, memberId)
+    return { status: 'verified', grant, pair: { sealed, expiresAt: pair.expiresAt, ...(userId !== undefined && { userId }) } }
+  }
+}
+
+function claimOf (memberId: string, tokens: PostedPair, traded: TokenPair | undefined): PairClaim {
+  const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = tokens
+  return { memberId, serverEndpoint, userId, ...(traded ?? { accessToken, refreshToken }) }
 }
 
 interface PostedPair extends Record<string, unknown> {

@@ -43,6 +43,8 @@ export type Recovery =
   | { type: 'error', error: PortalCallError }
   | { type: 'renew', error: FastifyError, last?: Recovery & { type: 'replace' | 'error' } }
   | { type: 'replace', error: PortalCallError }
+  /** The user of the token may not do it; the portal's other one, installer or system user, may. */
+  | { type: 'otherUser', error: FastifyError }
   | { type: 'limit', code: string, scope: LimitScope, waitMs?: number }
   | { type: 'blocked', code: string, scope: LimitScope, waitMs: number }
   | { type: 'suspended', reason: Suspension['reason'], error: PortalCallError }
@@ -71,7 +73,8 @@ const unknownToken: Row = (stated, call) => ({ type: 'renew', error: reauthError
 const unpaid: Row = (stated, { memberId }) => ({ type: 'suspended', reason: 'payment_required', error: suspendedError(memberId, stated) })
 const gone: Row = stated => ({ type: 'suspended', reason: 'uninstalled', error: goneError(stated) })
 const failing = (isTransient: boolean): Row => ({ status, code }) => ({ type: 'unusable', isTransient, error: unavailableError(`status ${status}, ${code}`) })
-const denied: Row = (stated, call, body) => (NO_REST.test(stated.description) ? unpaid : refused)(stated, call, body)
+const otherUser: Row = (stated, { method, params }) => ({ type: 'otherUser', error: callError(method, stated, params) })
+const denied: Row = (stated, call, body) => (NO_REST.test(stated.description) ? unpaid : otherUser)(stated, call, body)
 const closedMethod: Row = ({ code }, _call, { time }) => ({ type: 'limit', code, scope: 'method', ...waitOf(operatingWaitMs(time)) })
 const blocked = (scope: LimitScope): Row => ({ code }) => ({ type: 'blocked', code, scope, waitMs: BLOCKED_MS })
 

@@ -44,7 +44,7 @@ export interface CallStart {
 }
 
 /** What calls need of the tokens. */
-export type CallTokens = Pick<Tokens, 'access' | 'renew' | 'replace' | 'suspend' | 'resume' | 'locate' | 'move'>
+export type CallTokens = Pick<Tokens, 'access' | 'renew' | 'replace' | 'other' | 'suspend' | 'resume' | 'locate' | 'move'>
 
 export interface PortalCallsParts {
   tokens: CallTokens
@@ -193,6 +193,12 @@ export class PortalCalls {
         if (next === undefined) throw recovery.error
         state.access = next
         state.tried = []
+        return
+      }
+      case 'otherUser': {
+        const other = before === 0 ? await unlessAborted(tokens.other(access).catch(() => undefined), signal) : undefined
+        if (other === undefined) throw recovery.error
+        state.access = other
         return
       }
       case 'suspended': {

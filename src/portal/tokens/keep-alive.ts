@@ -33,8 +33,11 @@ const PACE_MS = 6 * 60 * MINUTE_MS
 const LEAST = 10
 /** Part of all that are due, where that is more: a large fleet that installed within a day must get through in the month that is left. */
 const SHARE = 1 / 20
-/** What would keep every other pair from being refreshed too. */
-const HALTS = [FST_B24_APP_KEYS, FST_B24_CLOSING, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE]
+/** Errors that end a run: they are not about one portal. */
+const HALTS = [FST_B24_CLOSING, FST_B24_STORE_UNAVAILABLE]
+/** The same of these, when so many portals in a row meet them: one alone may be about that portal. */
+const SUSPECTS = [FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE]
+const MOST_SUSPECTS = 3
 
 /** Refreshes, now and then, some of the pairs that nobody has used for months. */
 export class KeepAlive {
@@ -61,7 +64,7 @@ export class KeepAlive {
     try {
       await this.#refreshDue()
     } catch (error) {
-      if (!(error instanceof FST_B24_CLOSING)) this.#parts.log.warn({ err: error }, 'tokens are not kept alive now')
+      if (!(error instanceof FST_B24_CLOSING)) this.#parts.log.warn({ err: error }, 'token keep-alive failed')
     }
   }
 
@@ -75,13 +78,16 @@ export class KeepAlive {
   async #refreshDue (): Promise<void> {
     const { tokens, log, signal } = this.#parts
     const before = this.#now() - IDLE_MS
+    let suspects = 0
     for (const { memberId, owner } of await this.#findDue(before)) {
       if (signal.aborted) return
       try {
         await tokens.refreshIdle(memberId, owner, before)
+        suspects = 0
       } catch (error) {
-        if (HALTS.some(Halt => error instanceof Halt)) throw error
-        log.warn({ err: error, memberId, owner }, 'a token is not kept alive')
+        if (SUSPECTS.some(Suspect => error instanceof Suspect)) suspects++
+        if (suspects >= MOST_SUSPECTS || HALTS.some(Halt => error instanceof Halt)) throw error
+        log.warn({ err: error, memberId, owner }, 'failed to refresh idle token')
       }
       await sleep(Math.random() * 100, undefined, { ref: false })
     }
@@ -97,7 +103,7 @@ export class KeepAlive {
 
 function duePairs (install: Install, before: number): DuePair[] {
   if (install.state !== 'active') return []
-  return livePairs(install).filter(pair => refreshedAt(pair) < before).map(({ owner }) => ({ memberId: install.memberId, owner }))
+  return livePairs(install, 'installer').filter(pair => refreshedAt(pair) < before).map(({ owner }) => ({ memberId: install.memberId, owner }))
 }
 
 function shuffle<T> (list: T[]): T[] {

@@ -17,7 +17,7 @@ export interface PortalAccess {
   userId: number | undefined
   /** One more at each new pair of the portal: tells a newer token from an older one. */
   generation: number
-  /** Whose pair: the installer's, or the system user's when the installer's chain is dead. */
+  /** Whose pair. */
   owner: PairOwner
   /** The portal refused the app when it was asked last: an answer to this token ends that. */
   isOnTrial: boolean
@@ -30,22 +30,24 @@ export interface PairInUse {
   generation: number
 }
 
-const OWNERS: readonly PairOwner[] = ['installer', 'systemUser']
-
-/** The pairs of a portal that may be good, the one to use first. */
-export function livePairs (install: Install): PairInUse[] {
-  return OWNERS.flatMap((owner) => {
+/** The pairs of a portal that may be good, that of `first` first. */
+export function livePairs (install: Install, first: PairOwner): PairInUse[] {
+  return [first, otherOwner(first)].flatMap((owner) => {
     const pair = install[owner]
     return pair === undefined || pair.isDead === true ? [] : [{ owner, pair, generation: pair.generation ?? 0 }]
   })
 }
 
+export function otherOwner (owner: PairOwner): PairOwner {
+  return owner === 'installer' ? 'systemUser' : 'installer'
+}
+
 /**
- * The pair to act on a portal with, its hour over or not.
+ * The pair to act on a portal with, that of `first` where there is one, its hour over or not.
  *
  * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE where none is to be used now
  */
-export function pairInUse (memberId: string, install: Install | undefined, now: number): { install: Install, used: PairInUse } {
+export function pairInUse (memberId: string, install: Install | undefined, now: number, first: PairOwner): { install: Install, used: PairInUse } {
   if (install === undefined) {
     throw new FST_B24_REAUTH_REQUIRED(memberId, 'the app is not installed there, and an outgoing webhook brings none')
   }
@@ -54,7 +56,7 @@ export function pairInUse (memberId: string, install: Install | undefined, now: 
   if (suspension !== undefined && now < suspension.retryAt) {
     throw suspension.reason === 'uninstalled' ? new FST_B24_PORTAL_GONE() : new FST_B24_PORTAL_SUSPENDED(memberId)
   }
-  const [used] = livePairs(install)
+  const [used] = livePairs(install, first)
   if (install.state === 'reauth_required' || used === undefined) {
     throw new FST_B24_REAUTH_REQUIRED(memberId, 'a user of the portal must open or install the app again')
   }

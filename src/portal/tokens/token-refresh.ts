@@ -3,11 +3,12 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Install, PairOwner } from '../../installs/install.ts'
 import type { HttpDispatcher } from '../../http-dispatcher.ts'
 import type { InstallStore } from '../../installs/store.ts'
+import type { OAuthRefusal } from '../../oauth/error-class.ts'
 import { unavailable } from '../../oauth/request.ts'
 import type { Sealer } from '../../oauth/seal.ts'
+import type { AppKeys } from '../../oauth/app-keys.ts'
 import { refreshGrant, type RefreshedPair } from '../../oauth/token-endpoint.ts'
 import type { AccessRecord } from './access-record.ts'
-import type { AppRefusals } from './app-refusals.ts'
 import { allowedServer, locatePortal } from './portal-address.ts'
 import { accessOf, livePairs, pairInUse, type PairInUse, type PortalAccess } from './portal-access.ts'
 import type { PortalNews } from './portal-news.ts'
@@ -30,9 +31,11 @@ export interface RefreshParts {
   standing: Standing
   sealer: Sealer
   oauth: OAuthKeys
-  refusals: AppRefusals
+  keys: AppKeys
   news: Pick<PortalNews, 'renamed'>
   log: Pick<FastifyBaseLogger, 'warn'>
+  /** Whose pair is used first. */
+  actAs: PairOwner
   now: () => number
   /** Time in which the answer of a process that lost its lock may still arrive, ms. */
   graceMs: number
@@ -60,19 +63,19 @@ export class TokenRefresh {
    *
    * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE, FST_B24_SEAL_UNREADABLE, FST_B24_STORE_UNAVAILABLE
    */
-  async kept (memberId: string, refused: number | undefined): Promise<PortalAccess | undefined> {
-    const { install, used } = await this.#read(memberId)
+  async kept (memberId: string, refused: number | undefined, owner?: PairOwner): Promise<PortalAccess | undefined> {
+    const { install, used } = await this.#read(memberId, owner)
     return this.#goodOf(install, used, refused)
   }
 
   /** The kept token when it is good by now, or a new one. @throws as `kept`, FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE */
-  async refresh (memberId: string, refused: number | undefined): Promise<PortalAccess> {
+  async refresh (memberId: string, refused: number | undefined, owner: PairOwner = this.#parts.actAs): Promise<PortalAccess> {
     for (let round = 0; round < MOST_ROUNDS; round++) {
-      const { install, used } = await this.#read(memberId)
+      const { install, used } = await this.#read(memberId, owner)
       const known = this.#goodOf(install, used, refused)
       if (known !== undefined) return known
       const next = await this.#trade(install, used)
-      if (next !== undefined) return accessOf(next, livePairs(next)[0] as PairInUse, this.#parts.sealer)
+      if (next !== undefined) return accessOf(next, livePairs(next, owner)[0] as PairInUse, this.#parts.sealer)
     }
     throw unavailable('the pair changed all the time')
   }
@@ -80,13 +83,13 @@ export class TokenRefresh {
   /** Trades the pair of one user, unless that was done since `before`, ms since the epoch. @throws as `refresh` */
   async refreshIdle (memberId: string, owner: PairOwner, before: number): Promise<void> {
     const { install } = await this.#read(memberId)
-    const pair = livePairs(install).find(pair => pair.owner === owner)
+    const pair = livePairs(install, owner).find(pair => pair.owner === owner)
     if (pair !== undefined && refreshedAt(pair) < before) await this.#trade(install, pair)
   }
 
-  async #read (memberId: string): Promise<{ install: Install, used: PairInUse }> {
+  async #read (memberId: string, owner = this.#parts.actAs): Promise<{ install: Install, used: PairInUse }> {
     const stored = await this.#parts.store.get(memberId)
-    return pairInUse(memberId, stored?.install, this.#parts.now())
+    return pairInUse(memberId, stored?.install, this.#parts.now(), owner)
   }
 
   #goodOf (install: Install, used: PairInUse, refused: number | undefined): PortalAccess | undefined {
@@ -98,38 +101,44 @@ export class TokenRefresh {
 
   /** The record with the new pair; `undefined` when the record must be read again to know what to do. */
   async #trade (install: Install, used: PairInUse): Promise<Install | undefined> {
-    const { standing, sealer, oauth: { clientId, clientSecret, allowedServers, timeoutMs = 30_000 }, refusals, now, signal } = this.#parts
+    const { sealer, oauth: { clientId, clientSecret, allowedServers, timeoutMs = 30_000 }, keys, now, signal } = this.#parts
     const { memberId, oauthServer } = install
     const origin = allowedServer(oauthServer, allowedServers)
-    refusals.check(memberId)
+    keys.check(memberId)
     const { refreshToken } = sealer.open(used.pair.sealed, memberId)
     const answer = await refreshGrant({ origin, clientId, clientSecret, refreshToken, timeoutMs, signal, now, dispatcher: this.#parts.oauth.dispatcher })
     if (answer.status === 'ok') {
-      refusals.accept()
+      keys.accept(origin)
       return await this.#keep(install, used, answer)
     }
-    const { errorClass, error } = answer
-    const asked = { memberId, owner: used.owner, generation: used.generation }
-    if (errorClass === 'config') refusals.refuse(memberId, error)
-    if (errorClass === 'payment_required' || errorClass === 'uninstalled') await standing.suspend(asked, { reason: errorClass, error })
-    else if (!await this.#isReplaced(memberId, used)) await standing.discard(asked, error)
+    await this.#takeRefusal(origin, memberId, used, answer)
     return undefined
+  }
+
+  /** @throws FST_B24_APP_KEYS when it is about the app itself */
+  async #takeRefusal (origin: string, memberId: string, used: PairInUse, { errorClass, error }: OAuthRefusal): Promise<void> {
+    const { standing, keys } = this.#parts
+    const asked = { memberId, owner: used.owner, generation: used.generation }
+    if (errorClass === 'config' && !await keys.isAboutPortal(origin, error)) keys.refuse(memberId, error)
+    const reason = errorClass === 'config' ? 'uninstalled' : errorClass
+    if (reason === 'payment_required' || reason === 'uninstalled') await standing.suspend(asked, { reason, error })
+    else if (!await this.#isReplaced(memberId, used)) await standing.discard(asked, error)
   }
 
   async #keep (install: Install, { owner, pair: known, generation }: PairInUse, answer: RefreshedPair): Promise<Install | undefined> {
     const { record, sealer, news, log, signal } = this.#parts
     const { memberId } = install
-    if (answer.memberId !== memberId) throw unavailable('a pair of another portal')
+    if (answer.memberId !== undefined && answer.memberId !== memberId) throw unavailable('a pair of another portal')
     const { pair: { expiresAt, accessToken }, clientEndpoint, domain, scope, appStatus: status } = answer
     const { userId = known.userId } = answer
     const pair = { sealed: sealer.seal(answer.pair, memberId), expiresAt, ...(userId !== undefined && { userId }) }
     const fact = { type: 'refreshed' as const, owner, generation, pair, clientEndpoint, domain, scope, status }
     const { outcome, install: next } = await record.write(memberId, fact, { patienceMs: KEEP_PATIENCE_MS, signal })
     if (outcome !== 'refreshed' || next === undefined) {
-      log.warn({ memberId, owner }, 'a refresh was answered too late: a newer pair is kept')
+      log.warn({ memberId, owner }, 'discarded late refresh response, newer tokens already stored')
       return undefined
     }
-    if (clientEndpoint === install.clientEndpoint) return next
+    if (clientEndpoint === undefined || clientEndpoint === install.clientEndpoint) return next
     // Where the server does not say the domain, the address does.
     const { install: located = next } = await locatePortal(next, accessToken, this.#parts).catch(() => ({ install: next }))
     if (located.domain !== install.domain) news.renamed(memberId, install.domain, located.domain)

@@ -3,14 +3,14 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING, FST_B24_REAUTH_REQUIRED } from '../../errors.ts'
 import type { Install, PairOwner } from '../../installs/install.ts'
 import type { InstallStore } from '../../installs/store.ts'
+import { AppKeys } from '../../oauth/app-keys.ts'
 import type { Sealer } from '../../oauth/seal.ts'
 import { unavailable } from '../../oauth/request.ts'
 import { settlesWithin } from '../../time/settles-within.ts'
 import { AccessRecord } from './access-record.ts'
-import { AppRefusals } from './app-refusals.ts'
 import { underLock } from '../locks/held-lock.ts'
 import type { Locks } from '../locks/locks.ts'
-import type { PortalAccess } from './portal-access.ts'
+import { livePairs, otherOwner, type PortalAccess } from './portal-access.ts'
 import { locatePortal } from './portal-address.ts'
 import type { PortalNews } from './portal-news.ts'
 import { Standing, type Refusal } from './standing.ts'
@@ -23,6 +23,10 @@ export interface TokensParts {
   oauth: OAuthKeys
   news: PortalNews
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
+  /** @default one of its own */
+  keys?: AppKeys | undefined
+  /** Whose pair is used first. @default 'systemUser' */
+  actAs?: PairOwner | undefined
   /** @default Date.now */
   now?: (() => number) | undefined
   times?: Partial<TokenTimes> | undefined
@@ -52,11 +56,13 @@ export class Tokens {
   readonly #refreshes = new Map<string, Promise<PortalAccess>>()
   readonly #questions = new Map<string, Promise<Install>>()
   readonly #underWay = new Set<Promise<unknown>>()
+  readonly #actAs: PairOwner
   #isClosed = false
 
   constructor (parts: TokensParts) {
-    const { store, sealer, oauth, news, log, now = Date.now, times } = parts
+    const { store, sealer, oauth, news, log, actAs = 'systemUser', now = Date.now, times } = parts
     this.#parts = parts
+    this.#actAs = actAs
     this.#times = { ...TIMES, ...times }
     this.#record = new AccessRecord(store, now)
     const { graceMs } = this.#times
@@ -64,8 +70,8 @@ export class Tokens {
     setMaxListeners(0, signal)
     const record = this.#record
     const standing = this.#standing = new Standing({ record, news, log, now, signal })
-    const refusals = new AppRefusals({ log, now })
-    this.#refresh = new TokenRefresh({ store, record, standing, sealer, oauth, refusals, news, log, now, graceMs, signal })
+    const keys = parts.keys ?? new AppKeys({ ...oauth, log, now, signal })
+    this.#refresh = new TokenRefresh({ store, record, standing, sealer, oauth, keys, news, log, actAs, now, graceMs, signal })
   }
 
   /**
@@ -81,7 +87,21 @@ export class Tokens {
 
   /** Another token than the one that the portal refused: a newer one that is kept by now, or a new one. @throws as `access` */
   async renew (refused: PortalAccess): Promise<PortalAccess> {
-    return await this.#find(refused.memberId, refused.generation)
+    return await this.#find(refused.memberId, refused.generation, refused.owner)
+  }
+
+  /**
+   * The token of the portal's other user, installer or system user, for what the first may not do; `undefined` when there is none.
+   * Both pairs stay.
+   *
+   * @throws FST_B24_STORE_UNAVAILABLE and the like
+   */
+  async other ({ memberId, owner }: PortalAccess): Promise<PortalAccess | undefined> {
+    const wanted = otherOwner(owner)
+    const install = (await this.#parts.store.get(memberId))?.install
+    if (install === undefined || !livePairs(install, wanted).some(pair => pair.owner === wanted)) return undefined
+    const access = await this.#find(memberId, undefined, wanted)
+    return access.owner === wanted ? access : undefined
   }
 
   /**
@@ -145,21 +165,21 @@ export class Tokens {
     await Promise.allSettled(this.#underWay)
   }
 
-  async #find (memberId: string, refused: number | undefined): Promise<PortalAccess> {
+  async #find (memberId: string, refused: number | undefined, owner = this.#actAs): Promise<PortalAccess> {
     for (;;) {
-      const kept = await this.#refresh.kept(memberId, refused)
+      const kept = await this.#refresh.kept(memberId, refused, owner)
       if (kept !== undefined) return kept
-      const access = await (this.#refreshes.get(memberId) ?? this.#start(memberId, refused))
+      const access = await (this.#refreshes.get(keyOf(memberId, owner)) ?? this.#start(memberId, refused, owner))
       // It may be another's refresh, who did not know that this one is refused.
       if (access.generation !== refused) return access
     }
   }
 
-  #start (memberId: string, refused: number | undefined): Promise<PortalAccess> {
+  #start (memberId: string, refused: number | undefined, owner: PairOwner): Promise<PortalAccess> {
     if (this.#isClosed) throw new FST_B24_CLOSING()
-    const work = () => this.#refresh.refresh(memberId, refused)
-    const refresh = this.#track(this.#locked(memberId, work, () => this.#refresh.kept(memberId, refused)))
-    return shared(this.#refreshes, memberId, refresh, this.#times.waitMs)
+    const work = () => this.#refresh.refresh(memberId, refused, owner)
+    const refresh = this.#track(this.#locked(memberId, work, () => this.#refresh.kept(memberId, refused, owner)))
+    return shared(this.#refreshes, keyOf(memberId, owner), refresh, this.#times.waitMs)
   }
 
   #ask (install: Install, accessToken: string): Promise<Install> {
@@ -190,6 +210,10 @@ export class Tokens {
     work.then(settled, settled)
     return work
   }
+}
+
+function keyOf (memberId: string, owner: PairOwner): string {
+  return `${owner} ${memberId}`
 }
 
 /** Keeps the work among what is under way until it ends, and bounds the wait for it; it goes on after that. */

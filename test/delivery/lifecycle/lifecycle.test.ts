@@ -211,7 +211,9 @@ t.test('a portal on a private address is refused unless allowed', async t => {
   t.match(world.calls, [['onReject', { reason: 'private_address' }]])
   const install = { client_endpoint: 'https://acme.bitrix24.com/rest/', member_id: world.portal.memberId }
   world.b24.fault('app.info', { body: { result: { client_id: world.clientId, install } } })
-  t.equal((await world.portal.install(world.eventsUrl)).statusCode, 200, 'a public one is not')
+  const { statusCode, body } = await world.portal.install(world.eventsUrl)
+  t.equal(statusCode, 503, 'a public one is asked')
+  t.match(JSON.parse(body), { code: 'FST_B24_PORTAL_UNAVAILABLE' })
 })
 
 t.test('many installs of one portal at once end in one', async t => {
@@ -283,6 +285,7 @@ t.test('a user who does not know the token cannot push out the one that the port
   const world = await watchedWorld(t)
   const { portal, eventsUrl } = world
   const now = Math.floor(Date.now() / 1000)
+  portal.user(42, { admin: true })
   await portal.install(eventsUrl, { ts: now - 50 })
   for (const ts of [now - 40, now - 30]) {
     t.equal((await portal.install(eventsUrl, { user: 42, ts, auth: { application_token: secret() } })).statusCode, 200)

@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { verifyPair } from '../../../src/oauth/verify.ts'
+import { AppKeys } from '../../../src/oauth/app-keys.ts'
 import { refreshGrant } from '../../../src/oauth/token-endpoint.ts'
 import { LocalLimits } from '../../../src/portal/limits/local-limits.ts'
 import type { CallTokens } from '../../../src/portal/rest/portal-calls.ts'
@@ -72,6 +73,7 @@ function tokensFor (origin: string): CallTokens {
     access: async memberId => accessOf(memberId),
     renew: async access => access,
     replace: async () => undefined,
+    other: async () => undefined,
     suspend: async () => {},
     resume: async () => {},
     locate: async access => access,
@@ -84,7 +86,8 @@ t.test('whatever a portal or an OAuth server answers, all that rejects has a cod
   const rest = new PortalRest({ tokens: tokensFor(origin), limits: new LocalLimits({ burst: 1e5, drainPerSecond: 1e4 }), transport: transportOf(t), mostWaitMs: 0 })
   let portals = 0
   const memberId = () => `portal-${portals++}`
-  const oauth = { ...KEYS, allowedServers: [origin], timeoutMs: 2_000 }
+  const keys = new AppKeys({ ...KEYS, log: { error: () => {} } })
+  const oauth = { ...KEYS, keys, allowedServers: [origin], timeoutMs: 2_000 }
   const functions: Record<string, () => Promise<unknown>> = {
     call: async () => await rest.call(memberId(), 'crm.item.add', { title: 'x' }, { timeoutMs: 2_000 }),
     batch: async () => await rest.batch(memberId(), { a: ['crm.item.add', {}], b: ['user.admin', {}] }, { timeoutMs: 2_000 }),

@@ -92,6 +92,7 @@ t.test('the client asks for a token when the hour of its own is over', async t =
       access: async () => { questions.push('access'); return { ...access, expiresAt: Date.now() + 2_500 } },
       renew: async () => { questions.push('renew'); return access },
       replace: async () => undefined,
+      other: async () => undefined,
       suspend: async () => {},
       resume: async () => {},
       locate: async () => access,

@@ -168,7 +168,7 @@ t.test('what each answer of the OAuth server means for a portal', async t => {
   }
 })
 
-const REFUSES = 'the OAuth server refuses the app itself: look at clientId, clientSecret and the permissions of the app'
+const REFUSES = 'OAuth server rejected the app credentials: check clientId, clientSecret and the permissions of the app'
 
 /** How often it was logged that the app itself is refused. */
 function complaints (world: TokenWorld): number {
@@ -206,7 +206,7 @@ t.test('what may be about one portal is held against no other', async t => {
   await world.install(acme)
   await world.install(beta)
   const tokens = world.tokens(t)
-  for (const error of ['invalid_client', 'insufficient_scope']) {
+  for (const error of ['invalid_scope', 'insufficient_scope']) {
     world.b24.fault('token', { status: 400, body: { error }, times: 1 })
     await t.rejects(tokens.access(acme.memberId), CONFIG)
     const { generation } = await tokens.access(beta.memberId)
@@ -237,7 +237,7 @@ t.test('an app that is refused while another portal gets a token asks again at o
 t.test('where the chain of the installer is dead, the system user stands in', async t => {
   const { world, acme } = await openWorld(t)
   const { installer } = await world.install(acme, { systemUser: true })
-  const tokens = world.tokens(t, { times: BRIEF })
+  const tokens = world.tokens(t, { times: BRIEF, actAs: 'installer' })
   world.b24.fault('token', { status: 400, body: { error: 'invalid_grant' }, times: 1 })
   const access = await tokens.access(acme.memberId)
   t.match(access, { owner: 'systemUser', userId: 1000, generation: 3 })
@@ -261,7 +261,7 @@ t.test('where the chain of the installer is dead, the system user stands in', as
 t.test('a fresh pair of the system user is taken without a question when the installer is refused', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme, { systemUser: true, expired: false })
-  const tokens = world.tokens(t, { times: BRIEF })
+  const tokens = world.tokens(t, { times: BRIEF, actAs: 'installer' })
   const refused = await tokens.access(acme.memberId)
   world.b24.fault('token', { status: 400, body: { error: 'invalid_grant' } })
   t.match(await tokens.renew(refused), { owner: 'systemUser', generation: 2 })
