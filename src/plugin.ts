@@ -8,6 +8,7 @@ import { PairCheck } from './delivery/lifecycle/pair-check.ts'
 import { openDelivery } from './delivery/open-delivery.ts'
 import { LONGEST_TIMEOUT_MS } from './delivery/delivery-options.ts'
 import { openEventStorage } from './delivery/event-storage.ts'
+import { openChatEvents } from './delivery/open-chat-events.ts'
 import { openOffline } from './delivery/open-offline.ts'
 import { portalNews } from './delivery/handlers/portal-news.ts'
 import { FST_B24_CLOSING, FST_B24_INVALID_OPTIONS } from './errors.ts'
@@ -16,9 +17,11 @@ import { openInstallStore } from './installs/open-store.ts'
 import { WebhookTokens } from './installs/webhook-tokens.ts'
 import { createCheckQueue } from './delivery/lifecycle/check-queue.ts'
 import { createSealer } from './oauth/seal.ts'
-import { readOptions, type FastifyBitrix24Options } from './options.ts'
+import { readOptions, type FastifyBitrix24Options, type Settings } from './options.ts'
 import { type Acting, openActing } from './portal/open-acting.ts'
 import { Portals } from './portal/portal.ts'
+import { StartSync } from './portal/subscriptions/start-sync.ts'
+import type { StartFacts } from './portal/subscriptions/start-line.ts'
 import { Abort } from './time/abort.ts'
 import { settlesWithin } from './time/settles-within.ts'
 import { storageOf } from './redis/connect-failure.ts'
@@ -66,12 +69,14 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const { subscribe, subscriptions, syncFleet } = acting.subscribing
   const { coalesce } = settings.delivery
   const offline = openOffline({ ...acting, store, queue: storage?.queue, sealer, hooks, coalesce, options: settings.subscriptions, log })
+  const chatEvents = openChatEvents({ ...acting, store, queue: storage?.queue, sealer, hooks, fetchEveryMs: settings.subscriptions?.fetchEveryMs, log })
+  const startSync = new StartSync({ store, locks: acting.locks, log, isInSync: acting.subscribing.isInSync, subscribe, facts: () => startFacts(settings, fastify.prefix, hooks.codes) })
   const portals = new Portals({ rest: acting.rest, subscriptions, offline: offline.queue })
   fastify.addHook('preClose', async () => {
     closing.abort(new FST_B24_CLOSING())
     setTimeout(() => closed.abort(new FST_B24_CLOSING()), settings.delivery.closeTimeoutMs).unref()
     // Before any plugin is closed that the handlers use. Posts that are under way are still taken in, and what portals had kept.
-    const ends = [offline.close(), storage?.queue.stopWorking(settings.delivery.closeTimeoutMs)]
+    const ends = [offline.close(), chatEvents.close(), startSync.close(), storage?.queue.stopWorking(settings.delivery.closeTimeoutMs)]
     await settlesWithin(Promise.allSettled(ends), longestHook(fastify))
   })
   const delivery = openDelivery({
@@ -105,13 +110,16 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   // Not before every handler is there: an event that none listens to counts as handled.
   fastify.addHook('onReady', async () => {
     if (subscribe !== undefined) for (const hook of ['onInstall', 'onUpdate'] as const) lifecycleHooks.add(hook, subscribe, 'plugin subscribe')
+    chatEvents.check()
     delivery.start()
+    startSync.start()
     if (!settings.delivery.worker) {
       if (settings.redis === undefined) log.warn({ dataDir: settings.dataDir }, NO_WORKER)
       return
     }
     acting.start()
     offline.start()
+    chatEvents.start()
   })
 
   decorate(fastify, settings, new Bitrix24({
@@ -149,6 +157,18 @@ function childLog ({ log }: FastifyInstance, { logLevel: level, logSerializers: 
     return log.child({ plugin: 'fastify-bitrix24' }, { ...(level !== undefined && { level }), ...(serializers !== undefined && { serializers }) })
   } catch (error) {
     throw new FST_B24_INVALID_OPTIONS(`logLevel or logSerializers: ${(error as Error).message}`)
+  }
+}
+
+function startFacts (settings: Settings, scope: string, codes: readonly string[]): Omit<StartFacts, 'portals' | 'hasPublicUrl'> {
+  const path = scope + settings.prefix
+  const storage = storageOf(settings)
+  return {
+    routes: { events: `${path}/events`, install: `${path}/install` },
+    storage: settings.store === undefined ? storage : `own store, ${storage}`,
+    codes,
+    isWorker: settings.delivery.worker,
+    syncsNow: settings.subscriptions?.sync === 'start'
   }
 }
 

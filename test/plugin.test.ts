@@ -199,9 +199,13 @@ t.test('does not start without its store, and says which option is wrong, and wh
     t.ok(performance.now() - beganAt < 4_500, 'does not wait for what cannot pass')
   }
   await t.test('a folder that may not be written', { skip: process.getuid?.() !== 0 && 'only root can become nobody' }, async t => {
+    const options = { ...keys(), dataDir: readOnly }
+    const app = Fastify()
+    t.teardown(() => app.close())
     process.seteuid!(65_534)
-    t.teardown(() => process.seteuid!(0))
-    await t.rejects(buildApp(t, { ...keys(), dataDir: readOnly }), { code: 'FST_B24_STORE_UNAVAILABLE', message: /option dataDir .*read-only: EACCES: permission denied/ })
+    const error = await Promise.resolve(app.register(fastifyBitrix24, options)).then(() => undefined, (error: Error) => error)
+    process.seteuid!(0)
+    t.match(error, { code: 'FST_B24_STORE_UNAVAILABLE', message: /option dataDir .*read-only: EACCES: permission denied/ })
   })
   const beganAt = performance.now()
   await t.rejects(buildApp(t, { ...keys(), redis: `redis://127.0.0.1:${refused}` }), { code: 'FST_B24_STORE_UNAVAILABLE', message: /option redis .*ECONNREFUSED/ })

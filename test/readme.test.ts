@@ -89,6 +89,14 @@ t.test('the CommonJS app starts, answers GET, refuses a forged event, and closes
   await serves(t, join(folder, 'common.cjs'))
 })
 
+t.test('the CommonJS app shows what is wrong with its options', async t => {
+  await compiled
+  const { status, stderr } = await runProgram(join(folder, 'common.cjs'), { cwd: temporaryFolder(t), env: { B24_CLIENT_ID: undefined, B24_CLIENT_SECRET: 'made up' } })
+  t.equal(status, 1)
+  t.match(stderr, /Invalid options: clientId must be a string/)
+  t.notMatch(stderr, 'Cannot read properties')
+})
+
 t.test('receiver and worker say that they need Redis', async t => {
   await compiled
   const needing = programs.filter(({ code }) => needsRedis(code))

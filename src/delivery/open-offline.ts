@@ -49,7 +49,7 @@ export function openOffline ({ rest, locks, store, queue, sealer, hooks, coalesc
   if (queue === undefined) return NOTHING_STORED
   const intake = new OfflineIntake({ queue, sealer, hooks, coalesce })
   const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector, times })
-  const wants = () => wantedEvents(hooks.codes, options).some(event => event.offline === true)
+  const wants = () => wantedEvents(hooks, options).some(event => event.offline === true)
   const watch = new OfflineWatch({ queue: offline, store, locks, wants, log, times })
   return {
     queue: offline,

@@ -104,6 +104,17 @@ export class EventHooks<Context> {
     return [...new Set(this.#hooks.flatMap(({ code }) => code ?? []))]
   }
 
+  /**
+   * The values that the filters of all handlers of a code wait for; `undefined` where one of them has no such filter.
+   *
+   * @param key of `data.FIELDS`
+   */
+  filtered (code: string, key: string): readonly unknown[] | undefined {
+    const own = this.#hooks.filter(hook => hook.code === code)
+    const values = own.map(({ filter }) => filter !== undefined && Object.hasOwn(filter, key) ? [filter[key]].flat() : undefined)
+    return own.length === 0 || values.includes(undefined) ? undefined : [...new Set(values.flat())]
+  }
+
   /** Handlers that may want an event of this code, in the order of registration. The list never changes. */
   match (code: string): ReadonlyArray<Registration<Context>> {
     return this.#entry(code).registrations

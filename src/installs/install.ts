@@ -37,6 +37,16 @@ export interface Suspension {
  */
 export type InstallState = 'active' | 'suspended' | 'reauth_required' | 'uninstalled'
 
+/** The bindings of a portal, as the last sync left them. */
+export interface KnownSubscription {
+  /** Addresses that something may be bound to, the newest first. More than one: a sync that was to unbind the others did not end. */
+  urls: string[]
+  /** Digest of the events that were wanted. */
+  wanted: string
+  /** Codes that the portal refused. */
+  refused?: string[]
+}
+
 /** What is known of one portal that installed the app. One record per (app, portal); plain JSON. */
 export interface Install {
   /** Bitrix24's stable identity of the portal; survives renames. */
@@ -71,6 +81,12 @@ export interface Install {
   seenTs?: number
   /** When an install page last told of an install or an update, Unix seconds. */
   pageTs?: number
+  /** What the portal was last subscribed to. Absent: nothing is known of it, or another install was. */
+  subscribed?: KnownSubscription
+  /** Where the fetching of the installer's chat events stands. */
+  chatEvents?: { userId: number, offset?: number }
+  /** Family of the portal's plan as its `app.info` names it, such as `ent`. */
+  licenseFamily?: string
   /** First verified install, ms since the epoch. */
   installedAt: number
   /** Last change of this record, ms since the epoch. */

@@ -20,7 +20,7 @@ import { RestTransport } from './rest/rest-transport.ts'
 import { KeepAlive } from './tokens/keep-alive.ts'
 import type { PortalNews } from './tokens/portal-news.ts'
 import { Tokens } from './tokens/tokens.ts'
-import type { SubscriptionOptions } from './subscriptions/wanted-events.ts'
+import type { Listeners, SubscriptionOptions } from './subscriptions/wanted-events.ts'
 
 /** Whose tokens calls are made with first. */
 export type ActAs = 'installer' | 'system'
@@ -43,8 +43,7 @@ export interface ActingChoice {
 export interface ActingParts {
   store: InstallStore
   sealer: Sealer
-  /** Codes that the app's handlers name. */
-  hooks: { readonly codes: readonly string[] }
+  hooks: Listeners
   news: PortalNews & { blocked (block: PortalBlock): void }
   log: FastifyBaseLogger
   /** Ends the keep-alive. */

@@ -26,6 +26,8 @@ export interface Difference {
 /** Which of a portal's bindings are ours. */
 export interface Ownership {
   handlerUrl: string
+  /** Addresses that were ours before: nothing is to stay bound to them. */
+  formerUrls?: readonly string[]
   /** Queue whose bindings are ours; `undefined`: none is. */
   connector: string | undefined
   /** Portal user in whose name everything is bound, as they may bind for nobody else. */
@@ -57,11 +59,11 @@ export function isForeignName (wanted: readonly WantedEvent[], bindings: readonl
 }
 
 /** What has to be bound and unbound, so that our bindings are those that are wanted. */
-export function diffBindings (wanted: readonly WantedEvent[], bindings: readonly PortalBinding[], { handlerUrl, connector, boundUser = 0 }: Ownership): Difference {
+export function diffBindings (wanted: readonly WantedEvent[], bindings: readonly PortalBinding[], { handlerUrl, formerUrls = [], connector, boundUser = 0 }: Ownership): Difference {
   const targets = wanted.map(({ event, offline = false, authType = boundUser, authConnector = '' }) => (
     offline ? { event, handler: '', userId: 0, offline, connector: authConnector } : { event, handler: handlerUrl, userId: authType, offline, connector: '' }
   ))
-  const own = bindings.filter(({ event, ...binding }) => !isLeftAlone(event) && (binding.offline ? binding.connector === connector : binding.handler === handlerUrl))
+  const own = bindings.filter(({ event, ...binding }) => !isLeftAlone(event) && (binding.offline ? binding.connector === connector : binding.handler === handlerUrl || formerUrls.includes(binding.handler)))
   const missing = targets.filter(target => !own.some(binding => isSame(binding, target)))
   const unwanted = own.filter(binding => !targets.some(target => isSame(binding, target)))
   return {
@@ -76,5 +78,5 @@ function isOnlineAt ({ offline, handler }: PortalBinding, handlerUrl: string): b
 }
 
 function isSame (a: PortalBinding, b: PortalBinding): boolean {
-  return a.event === b.event && a.offline === b.offline && (a.offline ? a.connector === b.connector : a.userId === b.userId)
+  return a.event === b.event && a.offline === b.offline && (a.offline ? a.connector === b.connector : a.userId === b.userId && a.handler === b.handler)
 }

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { Install } from '../../installs/install.ts'
 import type { InstallStore } from '../../installs/store.ts'
 import {
   FST_B24_CLOSING, FST_B24_NO_PUBLIC_URL, FST_B24_OAUTH_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE
@@ -6,14 +7,14 @@ import {
 import { type FleetReport, type FleetSyncOptions, syncFleet } from './fleet-sync.ts'
 import { handlerUrlOf } from './public-url.ts'
 import type { Rest } from '../rest/rest.ts'
+import { digestOf, isInSync } from './subscription-record.ts'
 import { Subscriptions, type SyncReport } from './subscriptions.ts'
-import { type SubscriptionOptions, wantedEvents } from './wanted-events.ts'
+import { type Listeners, type SubscriptionOptions, wantedEvents } from './wanted-events.ts'
 
 export interface SubscriptionParts {
   rest: Pick<Rest, 'call'>
-  store: Pick<InstallStore, 'get' | 'scan'>
-  /** Codes that the app's handlers name. */
-  hooks: { readonly codes: readonly string[] }
+  store: Pick<InstallStore, 'get' | 'swap' | 'scan'>
+  hooks: Listeners
   /** Checked by `checkPublicUrl()`. */
   publicUrl: string | undefined
   prefix: string
@@ -32,6 +33,8 @@ export interface OpenedSubscriptions {
    * without a `publicUrl`.
    */
   subscribe: ((fact: { portal: { memberId: string } }) => Promise<void>) | undefined
+  /** Returns whether a portal is subscribed to what the code listens to, as far as is known. `undefined` without a `publicUrl`. */
+  isInSync: ((install: Install) => boolean) | undefined
 }
 
 /** What passes by itself. */
@@ -41,18 +44,21 @@ const PASSING = [FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_OAUTH
 export function openSubscriptions ({ rest, store, hooks, publicUrl, prefix, options, log }: SubscriptionParts): OpenedSubscriptions {
   if (publicUrl === undefined) {
     const refuse = async () => { throw new FST_B24_NO_PUBLIC_URL('portals have to know where to post events') }
-    return { subscriptions: { sync: refuse }, syncFleet: refuse, subscribe: undefined }
+    return { subscriptions: { sync: refuse }, syncFleet: refuse, subscribe: undefined, isInSync: undefined }
   }
   const { offline, authConnector = '' } = options
+  const wanted = () => wantedEvents(hooks, options)
+  const handlerUrl = handlerUrlOf(publicUrl, prefix)
   const subscriptions = new Subscriptions({
     rest,
     store,
-    wanted: () => wantedEvents(hooks.codes, options),
-    handlerUrl: handlerUrlOf(publicUrl, prefix),
+    wanted,
+    handlerUrl,
     offlineConnector: offline === undefined ? undefined : authConnector
   })
   return {
     subscriptions,
+    isInSync: install => isInSync(install, handlerUrl, digestOf(wanted())),
     syncFleet: async (options) => await syncFleet(subscriptions, store, options),
     subscribe: async ({ portal }) => {
       const { report, failure } = await subscriptions.attempt(portal.memberId)

@@ -1,16 +1,20 @@
+import { editInstall } from '../../installs/edit-install.ts'
 import type { InstallStore } from '../../installs/store.ts'
+import { baseCode, definitionOf } from '../../events/definition-of.ts'
 import { type ChangeOutcome, makeChanges, type RefusedEvent } from './bind-batch.ts'
 import { type BindingChange, diffBindings, type Difference, isForeignName, type PortalBinding, readBindings } from './binding-diff.ts'
+import { FST_B24_PORTAL_CALL } from '../../errors.ts'
 import { type Reason, reasonOf } from '../rest/reason-of.ts'
 import type { Rest } from '../rest/rest.ts'
+import { digestOf, withSubscription, withUrl } from './subscription-record.ts'
 import type { WantedEvent } from './wanted-events.ts'
 
 export interface SubscriptionsParts {
   rest: Pick<Rest, 'call'>
-  store: Pick<InstallStore, 'get'>
+  store: Pick<InstallStore, 'get' | 'swap'>
   /** Asked anew at each sync: hooks come and go. */
   wanted: () => WantedEvent[]
-  /** Where portals post events, as `handlerUrlOf()` makes it. Only bindings with exactly this address are ever changed. */
+  /** Where portals post events, as `handlerUrlOf()` makes it. Only bindings with exactly this address, or one that was remembered as ours, are ever changed. */
   handlerUrl: string
   /** Queue whose bindings are ours too, `''` for the one without a name; `undefined`: none is. */
   offlineConnector?: string | undefined
@@ -55,15 +59,20 @@ export class Subscriptions {
 
   /** The same, with the error itself where one ended it. */
   async attempt (memberId: string, { dryRun = false, signal }: SyncOptions = {}): Promise<{ report: SyncReport, failure?: unknown }> {
-    const { handlerUrl, store } = this.#parts
+    const { handlerUrl, store, wanted } = this.#parts
     signal?.throwIfAborted()
     const report: SyncReport = { memberId, domain: '', bound: [], unbound: [], unchanged: 0, refused: [] }
     try {
-      report.domain = (await store.get(memberId))?.install.domain ?? ''
-      const difference = await this.#compare(memberId, handlerUrl, signal)
+      const install = (await store.get(memberId))?.install
+      report.domain = install?.domain ?? ''
+      const events = wanted()
+      const formerUrls = install?.subscribed?.urls.filter(url => url !== handlerUrl) ?? []
+      if (!dryRun) await editInstall(store, memberId, known => withUrl(known, handlerUrl))
+      const look: Look = { memberId, events, formerUrls, signal, isPlan: dryRun }
+      const difference = await this.#compare(report, look)
       report.unchanged = difference.unchanged
       if (dryRun) plan(report, difference)
-      else await this.#apply(report, difference, signal)
+      else await this.#apply(report, difference, look)
       return { report }
     } catch (failure) {
       signal?.throwIfAborted()
@@ -71,12 +80,30 @@ export class Subscriptions {
     }
   }
 
-  async #compare (memberId: string, handlerUrl: string, signal: AbortSignal | undefined): Promise<Difference> {
-    const { rest, wanted, offlineConnector: connector } = this.#parts
-    const events = wanted()
+  async #compare (report: SyncReport, { memberId, events, formerUrls, signal, isPlan }: Look): Promise<Difference> {
+    const { rest, handlerUrl, offlineConnector: connector } = this.#parts
     const bindings = readBindings(await rest.call(memberId, 'event.get', {}, { signal }))
-    const boundUser = await this.#boundUser(memberId, events, bindings, handlerUrl, signal)
-    return diffBindings(events, bindings, { handlerUrl, connector, boundUser })
+    const needsList = events.some(({ narrowed }) => narrowed !== undefined)
+    const known = needsList ? await this.#knownEvents(memberId, signal) : undefined
+    const wanted = narrow(events, known)
+    const boundUser = await this.#boundUser(memberId, wanted, bindings, handlerUrl, signal)
+    const difference = diffBindings(wanted, bindings, { handlerUrl, formerUrls, connector, boundUser })
+    if (!isPlan || difference.binds.length === 0) return difference
+    const list = known ?? await this.#knownEvents(memberId, signal)
+    const refused = difference.binds.filter(({ event }) => list !== undefined && !isKnown(event, list))
+    report.refused.push(...refused.map(change => ({ event: labelOf(change), code: 'ERROR_EVENT_NOT_FOUND' })))
+    return withoutRefused({ ...difference, binds: difference.binds.filter(bind => !refused.includes(bind)) }, refused)
+  }
+
+  /** Codes of all events that the app may bind on the portal; `undefined` where it does not say. */
+  async #knownEvents (memberId: string, signal: AbortSignal | undefined): Promise<ReadonlySet<string> | undefined> {
+    try {
+      const result = await this.#parts.rest.call(memberId, 'events', {}, { signal })
+      return Array.isArray(result) ? new Set(result.map(code => String(code).toUpperCase())) : undefined
+    } catch (error) {
+      if (error instanceof FST_B24_PORTAL_CALL) return undefined
+      throw error
+    }
   }
 
   /** A user who is no admin binds in their own name, whatever they ask for. */
@@ -86,17 +113,46 @@ export class Subscriptions {
     return profile?.ADMIN === true ? undefined : Number(profile?.ID ?? 0)
   }
 
-  async #apply (report: SyncReport, { binds, unbinds }: Difference, signal: AbortSignal | undefined): Promise<void> {
-    const make = async (changes: BindingChange[], done: string[]): Promise<ChangeOutcome['refused']> => {
-      const { made, refused } = await makeChanges(this.#parts.rest, report.memberId, changes, { signal })
+  async #apply (report: SyncReport, { binds, unbinds, unchanged }: Difference, { memberId, events, signal }: Look): Promise<void> {
+    const { rest, store, handlerUrl } = this.#parts
+    const make = async (changes: readonly BindingChange[], done: string[]): Promise<ChangeOutcome['refused']> => {
+      const { made, refused } = await makeChanges(rest, memberId, changes, { signal })
       done.push(...made.map(labelOf))
       report.refused.push(...refused.map(({ change, code }) => ({ event: labelOf(change), code })))
       return refused
     }
-    const refused = await make(binds, report.bound)
-    const kept = new Set(refused.map(({ change }) => change.event))
-    await make(unbinds.filter(({ event }) => !kept.has(event)), report.unbound)
+    const refused = (await make(binds, report.bound)).map(({ change }) => change)
+    const kept = await make(withoutRefused({ binds, unbinds, unchanged }, refused).unbinds, report.unbound)
+    const urls = [handlerUrl, ...new Set(kept.map(({ change }) => change.handler).filter(handler => handler !== '' && handler !== handlerUrl))]
+    const codes = report.refused.map(({ event }) => event)
+    await editInstall(store, memberId, known => withSubscription(known, { urls, wanted: digestOf(events), ...(codes.length > 0 && { refused: codes }) }))
   }
+}
+
+interface Look {
+  memberId: string
+  events: readonly WantedEvent[]
+  formerUrls: readonly string[]
+  signal: AbortSignal | undefined
+  isPlan: boolean
+}
+
+/** What to bind on a portal that knows these events. All types or the common event, never both: each would deliver. */
+function narrow (events: readonly WantedEvent[], known: ReadonlySet<string> | undefined): WantedEvent[] {
+  const common = new Set(events.filter(({ narrowed }) => narrowed?.every(code => known?.has(code)) !== true).map(({ event }) => event))
+  const chosen = events.flatMap(({ narrowed, ...wanted }) => common.has(wanted.event) ? [wanted] : (narrowed ?? []).map(event => ({ ...wanted, event })))
+  return chosen.filter(({ event }, index) => chosen.findIndex(other => other.event === event) === index)
+}
+
+/** Every app may bind the basic events, whatever a list says. */
+function isKnown (event: string, known: ReadonlySet<string>): boolean {
+  return known.has(event) || definitionOf(event)?.scope === 'basic'
+}
+
+/** Rather the old binding than none: also of the common event where that of a type was refused, and the other way round. */
+function withoutRefused (difference: Difference, refused: readonly BindingChange[]): Difference {
+  const kept = new Set(refused.map(({ event }) => baseCode(event)))
+  return { ...difference, unbinds: difference.unbinds.filter(({ event }) => !kept.has(baseCode(event))) }
 }
 
 function plan (report: SyncReport, { binds, unbinds }: Difference): void {

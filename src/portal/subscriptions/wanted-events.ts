@@ -21,6 +21,17 @@ export interface SubscriptionOptions {
    * @default the app's one queue without a name
    */
   authConnector?: string | undefined
+  /**
+   * When portals are subscribed: once they have installed or updated the app, or beside that at the start of a process that works, where
+   * the code listens to something else than before or `publicUrl` is another.
+   * @default 'install'
+   */
+  sync?: 'install' | 'start' | undefined
+  /**
+   * Time between two fetches of a portal's chat events (`onImV2MessageAdd` and the like, which no portal posts), ms.
+   * @default 10000
+   */
+  fetchEveryMs?: number | undefined
 }
 
 /** An event that a portal is to send, or to keep until it is fetched. */
@@ -30,6 +41,16 @@ export interface WantedEvent {
   offline?: boolean
   authConnector?: string
   authType?: number
+  /** Codes to bind instead where the portal knows all of them: those of the types that the handlers' filters name. */
+  narrowed?: readonly string[]
+}
+
+/** The handlers of an app, as far as portals have to know of them. */
+export interface Listeners {
+  /** Codes that handlers name, in capitals. */
+  readonly codes: readonly string[]
+  /** The values that the filters of all handlers of a code wait for. */
+  filtered? (code: string, key: string): readonly unknown[] | undefined
 }
 
 /** Says that a queue has something. Without it, only the poll would look. */
@@ -39,31 +60,49 @@ const ALWAYS = ['ONAPPUNINSTALL', 'ONAPPUPDATE']
 /** Bitrix24 binds these by itself. */
 const AUTOMATIC = ['ONAPPINSTALL', 'ONAPPUSERREADY']
 
-/** Tells whether bindings of an event are made by other means than `event.bind`: at the install, or where a bot is registered. */
-export function isLeftAlone (code: string): boolean {
-  return AUTOMATIC.includes(code) || definitionOf(code)?.scope === 'imbot'
+/** Returns whether an event is fetched, as no portal posts it. */
+export function isFetched (code: string): boolean {
+  return definitionOf(code)?.delivery === 'fetch'
 }
 
-/** What a portal is to be subscribed to, for hooks on these codes. */
-export function wantedEvents (codes: readonly string[], { offline = false, authType, authConnector }: SubscriptionOptions = {}): WantedEvent[] {
+/** Tells whether bindings of an event are made by other means than `event.bind`: at the install, or where a bot is registered. */
+export function isLeftAlone (code: string): boolean {
+  return AUTOMATIC.includes(code) || isFetched(code) || definitionOf(code)?.scope === 'imbot'
+}
+
+/** What a portal is to be subscribed to, for these handlers. */
+export function wantedEvents (listeners: Listeners, { offline = false, authType, authConnector }: SubscriptionOptions = {}): WantedEvent[] {
   const listed = typeof offline === 'boolean' ? [] : offline.map(name => name.toUpperCase())
   const waits = (code: string) => code !== BELL && !ALWAYS.includes(code) && (offline === true || listed.includes(code))
-  const named = [...new Set([...ALWAYS, ...codes, ...listed])].filter(code => !isLeftAlone(code))
+  const named = [...new Set([...ALWAYS, ...listeners.codes, ...listed])].filter(code => !isLeftAlone(code))
   const online = named.filter(code => !waits(code))
   if (named.some(waits) && !online.includes(BELL)) online.push(BELL)
   return [
-    ...online.map(event => ({ event, ...(authType !== undefined && { authType }) })),
+    ...online.map(event => ({ event, ...narrowed(event, listeners), ...(authType !== undefined && { authType }) })),
     ...named.filter(waits).map(event => ({ event, offline: true, ...(authConnector !== undefined && { authConnector }) }))
   ]
+}
+
+/**
+ * Of dynamic items, a portal may know an event for each type: bound instead of the common one, it spares the posts about all other types.
+ * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/crm/universal/events/index.md
+ */
+function narrowed (event: string, listeners: Listeners): Pick<WantedEvent, 'narrowed'> {
+  const definition = definitionOf(event)
+  if (definition?.suffixed !== true || definition.code !== event) return {}
+  const types = listeners.filtered?.(event, 'ENTITY_TYPE_ID')
+  return types?.every(Number.isSafeInteger) === true ? { narrowed: types.map(type => `${event}_${String(type)}`) } : {}
 }
 
 /** @throws FST_B24_INVALID_OPTIONS */
 export function checkSubscriptions (options: SubscriptionOptions): void {
   check(isObject(options), 'subscriptions must be an object')
-  checkNames('subscriptions', options, ['offline', 'authType', 'authConnector'] satisfies Array<keyof SubscriptionOptions>)
-  const { offline, authType, authConnector } = options
+  checkNames('subscriptions', options, ['offline', 'authType', 'authConnector', 'sync', 'fetchEveryMs'] satisfies Array<keyof SubscriptionOptions>)
+  const { offline, authType, authConnector, sync, fetchEveryMs } = options
   check(offline === undefined || typeof offline === 'boolean' || isList(offline, isText),
     'subscriptions.offline must be true, false or a list of events')
   check(authType === undefined || isIntegerIn(authType, 1, Number.MAX_SAFE_INTEGER), 'subscriptions.authType must be the id of a portal user')
   check(authConnector === undefined || isText(authConnector), 'subscriptions.authConnector must be a string that is not empty')
+  check(sync === undefined || sync === 'install' || sync === 'start', "subscriptions.sync must be 'install' or 'start'")
+  check(fetchEveryMs === undefined || isIntegerIn(fetchEveryMs, 1_000, 3_600_000), 'subscriptions.fetchEveryMs must be a whole number of ms from 1000 to 3600000')
 }

@@ -19,7 +19,7 @@ t.test('a fleet of 500 portals, 30 % of them out of order: one sync makes all ri
   const portals = await install(PORTALS)
   for (const [index, portal] of portals.entries()) {
     // All that they need, and nothing more.
-    portal.limit({ cap: 4, drainPerSecond: 0 })
+    portal.limit({ cap: 5, drainPerSecond: 0 })
     portal.items.addType(1220)
     const add = (event: string, handler = URL, userId = 0) => portal.bindings.add({ clientId, event, handler, userId, offline: false, connector: '' })
     for (const event of index % 10 === 0 ? [] : index % 10 === 1 ? EVENTS.slice(0, 4) : EVENTS) add(event)
@@ -41,7 +41,7 @@ t.test('a fleet of 500 portals, 30 % of them out of order: one sync makes all ri
     if (own.some(({ userId }) => userId !== 0) || own.map(({ event }) => event).sort().join() !== EVENTS.join()) t.fail(`${portal.domain} is not in order`)
     if (portal.bindings.find({ handler: 'https://other.example.com/hook' }).length !== 1) t.fail(`${portal.domain} lost what is not ours`)
   }
-  t.strictSame(countsOf(portals), { 2: 350, 3: 150 }, 'a look of the dry run, another, and one call that changes')
+  t.strictSame(countsOf(portals), { 2: 350, 3: 50, 4: 100 }, 'a look of the dry run, another, and one call that changes')
   t.strictSame([...new Set(calls().map(({ status }) => status))], [200])
 
   const written = writes()
@@ -49,7 +49,7 @@ t.test('a fleet of 500 portals, 30 % of them out of order: one sync makes all ri
   t.strictSame(second.totals, { portals: PORTALS, inOrder: PORTALS, failed: 0, skipped: 0, bound: 0, unbound: 0, refused: 0 })
   t.strictSame(second.reports, [])
   t.equal(writes(), written)
-  t.strictSame(countsOf(portals), { 3: 350, 4: 150 }, 'one look more')
+  t.strictSame(countsOf(portals), { 3: 350, 4: 50, 5: 100 }, 'one look more')
   t.strictSame([...new Set(calls().map(({ status }) => status))], [200], 'no portal had to refuse a call')
 })
 
@@ -63,7 +63,7 @@ t.test('syncs of one portal at once wait for each other rather than be refused',
   portal!.limit({ cap: 4, drainPerSecond: 20 })
   const reports = await Promise.all(Array.from({ length: 10 }, async () => await syncFleet({ dryRun: true })))
   t.strictSame(reports.map(({ totals }) => totals.failed), Array(10).fill(0))
-  t.strictSame(portal!.calls.map(({ method, status }) => [method, status]), Array(10).fill(['event.get', 200]))
+  t.strictSame(portal!.calls.map(({ method, status }) => [method, status]).sort(), ['event.get', 'events'].flatMap(method => Array(10).fill([method, 200])))
 })
 
 /** How many portals were called how often. */

@@ -1,0 +1,54 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
+import { definitionOf } from '../events/definition-of.ts'
+import type { EventHooks } from '../events/hooks.ts'
+import type { InstallStore } from '../installs/store.ts'
+import type { Sealer } from '../oauth/seal.ts'
+import { ChatEvents } from '../portal/chat-events/chat-events.ts'
+import type { Locks } from '../portal/locks/locks.ts'
+import { OfflineWatch } from '../portal/offline/offline-watch.ts'
+import type { Rest } from '../portal/rest/rest.ts'
+import { isFetched } from '../portal/subscriptions/wanted-events.ts'
+import type { EventQueue } from '../queue/queue.ts'
+import type { HandlerContext } from './handlers/handler-context.ts'
+import { OfflineIntake } from './intake/offline-intake.ts'
+
+export interface ChatEventParts {
+  rest: Pick<Rest, 'call'>
+  locks: Locks
+  store: InstallStore
+  queue: Pick<EventQueue, 'add'> | undefined
+  sealer: Sealer
+  hooks: EventHooks<HandlerContext>
+  fetchEveryMs: number | undefined
+  log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
+}
+
+export interface OpenedChatEvents {
+  /** @throws FST_B24_INVALID_OPTIONS where handlers listen to events that could not be stored */
+  check: () => void
+  /** Begins to fetch, in a process that works, where handlers listen to such events. */
+  start: () => void
+  /** To be awaited before the queue is closed. */
+  close: () => Promise<void>
+}
+
+/** Puts the parts together that fetch what portals do not post. */
+export function openChatEvents ({ rest, locks, store, queue, sealer, hooks, fetchEveryMs = 10_000, log }: ChatEventParts): OpenedChatEvents {
+  const fetched = () => hooks.codes.filter(isFetched)
+  if (queue === undefined) {
+    const check = () => {
+      const [code] = fetched()
+      if (code === undefined) return
+      throw new FST_B24_INVALID_OPTIONS(`handlers of ${definitionOf(code)?.name} need delivery.mode 'queue': portals do not post this event, and what is fetched must be stored`)
+    }
+    return { check, start: () => {}, close: async () => {} }
+  }
+  // Chat events that repeat are different messages.
+  const intake = new OfflineIntake({ queue, sealer, hooks, coalesce: false })
+  const events = new ChatEvents({ rest, store, locks, keep: async event => await intake.take(event) })
+  // The turns of the offline queues are others.
+  const turns: Locks = { take: async (name, ttlMs) => await locks.take(`chat-${name}`, ttlMs) }
+  const watch = new OfflineWatch({ queue: events, store, locks: turns, wants: () => fetched().length > 0, log, times: { pollMs: fetchEveryMs } })
+  return { check: () => {}, start: () => watch.start(), close: async () => await watch.close() }
+}

@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import limitConcurrency from 'p-limit'
+import type { Install } from '../../installs/install.ts'
+import { pagesOf } from '../../installs/pages-of.ts'
+import type { InstallStore } from '../../installs/store.ts'
+import { settlesWithin } from '../../time/settles-within.ts'
+import { holding } from '../locks/held-lock.ts'
+import type { Lock, Locks } from '../locks/locks.ts'
+import { type FleetCount, startLine, type StartFacts } from './start-line.ts'
+
+export interface StartSyncParts {
+  store: Pick<InstallStore, 'scan'>
+  locks: Locks
+  log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'debug'>
+  /** Returns whether a portal is subscribed to what the code listens to; `undefined` where nothing is subscribed. */
+  isInSync: ((install: Install) => boolean) | undefined
+  /** Subscribes a portal; rejects where another attempt may help. */
+  subscribe: ((fact: { portal: { memberId: string } }) => Promise<void>) | undefined
+  facts: () => Omit<StartFacts, 'portals' | 'hasPublicUrl'>
+  times?: Partial<StartSyncTimes> | undefined
+}
+
+export interface StartSyncTimes {
+  lockMs: number
+  /** Until another process is looked at again that holds the lock, ms. */
+  lookMs: number
+  /** Waits before portals are tried again that gave no answer, ms. */
+  retriesMs: readonly number[]
+}
+
+const TIMES: StartSyncTimes = { lockMs: 30_000, lookMs: 2_000, retriesMs: [60_000, 600_000, 3_600_000] }
+const AT_ONCE = 4
+const MOST_EXAMPLES = 5
+
+/** What is done about subscriptions when a process starts, behind its back: one line in the log, and a sync where that is asked for. */
+export class StartSync {
+  readonly #parts: StartSyncParts
+  readonly #times: StartSyncTimes
+  readonly #closing = new AbortController()
+  #underWay: Promise<void> = Promise.resolve()
+
+  constructor (parts: StartSyncParts) {
+    this.#parts = parts
+    this.#times = { ...TIMES, ...parts.times }
+  }
+
+  /** To be called when every handler is there. */
+  start (): void {
+    this.#underWay = this.#run().catch((error: unknown) => {
+      if (!this.#closing.signal.aborted) this.#parts.log.warn({ err: error }, 'portals cannot be subscribed at the start')
+    })
+  }
+
+  async close (withinMs = 2_000): Promise<void> {
+    this.#closing.abort()
+    await settlesWithin(this.#underWay, withinMs)
+  }
+
+  async #run (): Promise<void> {
+    const { log, isInSync, facts } = this.#parts
+    const known = facts()
+    const portals = isInSync === undefined || !known.isWorker ? undefined : await this.#count(isInSync).catch(() => undefined)
+    if (this.#closing.signal.aborted) return
+    const { details, message, isWarning } = startLine({ ...known, hasPublicUrl: isInSync !== undefined, portals })
+    log[isWarning ? 'warn' : 'info'](details, message)
+    if (portals !== undefined && portals.outOfSync > 0) log.debug({ portals: portals.examples, outOfSync: portals.outOfSync }, 'portals that lack a subscription')
+    if (known.syncsNow && known.isWorker && isInSync !== undefined) await this.#syncAll(isInSync)
+  }
+
+  async #count (isInSync: (install: Install) => boolean): Promise<FleetCount> {
+    const count: FleetCount = { active: 0, outOfSync: 0, refusing: 0, examples: [] }
+    for await (const install of this.#active()) {
+      count.active++
+      if (install.subscribed?.refused !== undefined) count.refusing++
+      if (isInSync(install)) continue
+      count.outOfSync++
+      if (count.examples.length < MOST_EXAMPLES) count.examples.push(install.domain)
+    }
+    return count
+  }
+
+  async #syncAll (isInSync: (install: Install) => boolean): Promise<void> {
+    for (const waitMs of [0, ...this.#times.retriesMs]) {
+      await this.#wait(waitMs)
+      const lock = await this.#lock()
+      if (lock === undefined) return
+      const failed = await holding(lock, this.#times.lockMs, async () => await this.#syncOnce(isInSync))
+      if (failed === 0 || this.#closing.signal.aborted) return
+    }
+  }
+
+  /** @returns how many portals are to be tried again */
+  async #syncOnce (isInSync: (install: Install) => boolean): Promise<number> {
+    const { subscribe, log } = this.#parts
+    const limit = limitConcurrency(AT_ONCE)
+    let failed = 0
+    let tried = 0
+    let page: Install[] = []
+    const flush = async () => {
+      await limit.map(page, async ({ memberId }) => {
+        if (this.#closing.signal.aborted) return
+        tried++
+        await subscribe?.({ portal: { memberId } }).catch(() => { failed++ })
+      })
+      page = []
+    }
+    for await (const install of this.#active()) {
+      if (!isInSync(install)) page.push(install)
+      if (page.length === 100) await flush()
+    }
+    await flush()
+    if (tried > 0) log.info({ portals: tried, failed }, 'portals were subscribed at the start')
+    return failed
+  }
+
+  async * #active (): AsyncGenerator<Install, void, undefined> {
+    for await (const installs of pagesOf(this.#parts.store)) {
+      if (this.#closing.signal.aborted) return
+      yield * installs.filter(({ state }) => state === 'active')
+    }
+  }
+
+  /** Another process that syncs may be of an older version: what it leaves is done after it. */
+  async #lock (): Promise<Lock | undefined> {
+    while (!this.#closing.signal.aborted) {
+      const lock = await this.#parts.locks.take('subscriptions-start', this.#times.lockMs)
+      if (lock !== undefined) return lock
+      await this.#wait(this.#times.lookMs)
+    }
+    return undefined
+  }
+
+  async #wait (ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#closing.signal, ref: false }).catch(() => {})
+  }
+}
