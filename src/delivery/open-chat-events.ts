@@ -46,7 +46,7 @@ export function openChatEvents ({ rest, locks, store, queue, sealer, hooks, fetc
   }
   // Chat events that repeat are different messages.
   const intake = new OfflineIntake({ queue, sealer, hooks, coalesce: false })
-  const events = new ChatEvents({ rest, store, locks, keep: async event => await intake.take(event) })
+  const events = new ChatEvents({ rest, store, locks, keep: async event => await intake.take(event), log })
   // The turns of the offline queues are others.
   const turns: Locks = { take: async (name, ttlMs) => await locks.take(`chat-${name}`, ttlMs) }
   const watch = new OfflineWatch({ queue: events, store, locks: turns, wants: () => fetched().length > 0, log, times: { pollMs: fetchEveryMs } })

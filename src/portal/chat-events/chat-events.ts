@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_PORTAL_CALL } from '../../errors.ts'
 import { editInstall } from '../../installs/edit-install.ts'
 import type { Install } from '../../installs/install.ts'
@@ -16,6 +17,7 @@ export interface ChatEventsParts {
   locks: Locks
   /** Resolves when the event is durably queued. Events may come twice, under the same id. */
   keep: (event: OfflineEvent) => Promise<void>
+  log: Pick<FastifyBaseLogger, 'warn'>
   now?: (() => number) | undefined
 }
 
@@ -55,7 +57,7 @@ export class ChatEvents {
 
   /** Fetches what is recorded on a portal, up to 2,000 events. Says in the report what went wrong. */
   async drain (memberId: string, options: CallOptions = {}): Promise<DrainReport> {
-    const report: DrainReport = { memberId, connector: '', busy: false, reserved: 0, stored: 0, cleared: 0, atRisk: false }
+    const report: DrainReport = { memberId, connector: '', busy: false, reserved: 0, skipped: 0, stored: 0, cleared: 0, atRisk: false }
     const install = (await this.#parts.store.get(memberId))?.install
     if (install === undefined) return report
     const refusal = this.#refused.get(memberId)
@@ -102,7 +104,11 @@ export class ChatEvents {
       { ID: eventId, MESSAGE_ID: `im.v2 ${userId}`, TIMESTAMP_X: date, EVENT_NAME: type, EVENT_DATA: data }
     )))
     report.reserved += events.length
-    await Promise.all(rows.map(async ({ event }) => {
+    await Promise.all(rows.map(async ({ event, rowId }) => {
+      if (event === undefined) {
+        report.skipped++
+        return this.#parts.log.warn({ memberId, rowId }, 'skipped a chat event that is not an event')
+      }
       await this.#parts.keep(event)
       report.stored++
     }))

@@ -34,10 +34,11 @@ async function setup (t: Test) {
   const { world, rest, install } = await openPortalWorld(t)
   const [portal] = await install() as [SimulatedPortal]
   const kept: OfflineEvent[] = []
+  const logs: unknown[][] = []
   const clock = { now: 1_000_000 }
   let fails = 0
-  const parts = { rest, store: world.place.store, locks: world.place.locks, keep: async (event: OfflineEvent) => { if (fails-- > 0) throw new Error('store is down'); kept.push(event) }, now: () => clock.now }
-  return { portal, world, kept, clock, parts, open: () => new ChatEvents(parts), failNext: (times: number) => { fails = times } }
+  const parts = { rest, store: world.place.store, locks: world.place.locks, keep: async (event: OfflineEvent) => { if (fails-- > 0) throw new Error('store is down'); kept.push(event) }, log: { warn: (...line: unknown[]) => { logs.push(line) } }, now: () => clock.now }
+  return { portal, world, kept, clock, logs, parts, open: () => new ChatEvents(parts), failNext: (times: number) => { fails = times } }
 }
 
 t.test('has the portal record events, fetches them page by page, and goes on behind them', async t => {
@@ -108,19 +109,21 @@ t.test('events of another user have offsets of their own', async t => {
 })
 
 t.test('odd answers end a fetch, and move no offset back', async t => {
-  const { portal, open, kept } = await setup(t)
+  const { portal, open, kept, logs } = await setup(t)
   record(portal)
   const answers: unknown[] = [
     null, [], { events: null }, { events: [null, 5, {}, { eventId: 'x' }], nextOffset: 7, hasMore: true }, { events: [], nextOffset: 9, hasMore: true },
     { events: [{ eventId: 3, type: 'ONIMV2MESSAGEADD', date: 'x', data: {} }], nextOffset: 1, hasMore: false },
-    { events: [{ eventId: 3, type: 'ONIMV2MESSAGEADD', date: 'x', data: {} }], nextOffset: 4, hasMore: true }
+    { events: [{ eventId: 3, type: 'ONIMV2MESSAGEADD', date: 'x', data: {} }], nextOffset: 4, hasMore: true },
+    { events: [{ eventId: 4, type: { a: 1 }, data: 'x' }], nextOffset: 5, hasMore: false }
   ]
   const offsets: unknown[] = []
   portal.answer('im.v2.Event.get', ({ offset }) => { offsets.push(offset); return answers.shift() })
   const events = open()
   while (answers.length > 0) t.match(await events.drain(portal.memberId), { error: undefined })
-  t.strictSame(offsets, [undefined, undefined, undefined, undefined, undefined, undefined, 4])
+  t.strictSame(offsets, [undefined, undefined, undefined, undefined, undefined, undefined, 4, 4])
   t.equal(kept.length, 1)
+  t.strictSame(logs, [[{ memberId: portal.memberId, rowId: '4' }, 'skipped a chat event that is not an event']])
 })
 
 t.test('reaches the handlers of an app, whose other portals go on where one refuses', async t => {
