@@ -215,6 +215,23 @@ t.test('a portal on an old server sends no application token: enough where it is
   t.match((await open({ user: 2, fields: { APPLICATION_TOKEN: null } })).body, 'The app is installed')
 })
 
+t.test('whoever has no token of the portal does not learn from the page whether it is known', async t => {
+  const { b24, installUrl, open } = await pageWorld(t)
+  await open()
+  const unknown = b24.portal('unknown.bitrix24.com')
+  const forge = (AUTH_ID: string) => ({ AUTH_ID, REFRESH_ID: AUTH_ID, APPLICATION_TOKEN: null })
+  const answers = async () => {
+    const before = b24.requests.length
+    const known = await open({ fields: forge(secret()) })
+    const asked = b24.requests.length - before
+    const stranger = await unknown.openApp(installUrl, { fields: forge(secret()) })
+    return [[known.statusCode, asked], [stranger.statusCode, b24.requests.length - before - asked]]
+  }
+  t.strictSame(await answers(), [[403, 1], [403, 1]])
+  b24.fault('app.info', { status: 500 })
+  t.strictSame(await answers(), [[503, 1], [503, 1]], 'while the OAuth server is away too')
+})
+
 t.test('what cannot be known now is said, and leaves nothing', async t => {
   const world = await pageWorld(t)
   const { b24, portal, open } = world

@@ -38,8 +38,8 @@ const ERRORS: Row[] = [
   ['maps with names of methods', classic(400, { code: { toString: 1, valueOf: 1 }, message: { toString: 1 } }), 'error', 'FST_B24_PORTAL_CALL', '{"toString":1,"valueOf":1}', '{"toString":1}'],
   ['an error beside a result', json(200, { result: [], error: 'ERROR_CORE' }), 'error', 'FST_B24_PORTAL_CALL', 'ERROR_CORE', ''],
   ['an error of a client error without a word', json(400, { result: [], error: '' }), 'error', 'FST_B24_PORTAL_CALL', '', ''],
-  ['a right that the user has not', classic(403, 'ACCESS_DENIED', 'Access denied!'), 'error', 'FST_B24_PORTAL_CALL'],
-  ['one method that is too much for the plan', classic(403, 'ACCESS_DENIED', 'The method is available only on commercial plans.'), 'error', 'FST_B24_PORTAL_CALL'],
+  ['a right that the user has not', classic(403, 'ACCESS_DENIED', 'Access denied!'), 'otherUser', 'FST_B24_PORTAL_CALL'],
+  ['one method that is too much for the plan', classic(403, 'ACCESS_DENIED', 'The method is available only on commercial plans.'), 'otherUser', 'FST_B24_PORTAL_CALL'],
   ['a missing scope', classic(401, 'insufficient_scope'), 'error', 'FST_B24_PORTAL_CALL'],
   ['a licence', classic(403, 'WRONG_LICENSE'), 'error', 'FST_B24_PORTAL_CALL'],
   ['a method that an admin refused', classic(403, 'METHOD_CONFIRM_DENIED'), 'error', 'FST_B24_PORTAL_CALL'],
@@ -47,7 +47,7 @@ const ERRORS: Row[] = [
   ['an unknown method', classic(404, 'ERROR_METHOD_NOT_FOUND', 'Method not found!'), 'error', 'FST_B24_PORTAL_CALL'],
   ['a batch that is too long', classic(400, 'ERROR_BATCH_LENGTH_EXCEEDED'), 'error', 'FST_B24_PORTAL_CALL'],
   ['an error that REST 3 states', v3(400, 'ENTITYNOTFOUNDEXCEPTION'), 'error', 'FST_B24_PORTAL_CALL', `${V3}ENTITYNOTFOUNDEXCEPTION`, 'The message'],
-  ['what a user of REST 3 may not', v3(403, 'ACCESSDENIEDEXCEPTION'), 'error', 'FST_B24_PORTAL_CALL']
+  ['what a user of REST 3 may not', v3(403, 'ACCESSDENIEDEXCEPTION'), 'otherUser', 'FST_B24_PORTAL_CALL']
 ]
 
 const TOKENS: Row[] = [

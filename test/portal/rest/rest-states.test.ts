@@ -41,7 +41,7 @@ async function openStage (t: Test, storage: TokenWorld['settings']['storage'] = 
     world,
     acme,
     process: (store = world.place.store) => {
-      const tokens = world.tokens(t, { store, times: { graceMs: 50 } })
+      const tokens = world.tokens(t, { actAs: 'installer', store, times: { graceMs: 50 } })
       const rest = new PortalRest({ tokens, limits: new LocalLimits({ drainPerSecond: 1_000, burst: 1_000 }), transport: transportOf(t) })
       return rest
     },
