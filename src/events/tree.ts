@@ -1,4 +1,4 @@
-import { hasSecretInUrl, isSecret } from '../wire/redact.ts'
+import { hasSecretInText, isSecret } from '../wire/redact.ts'
 
 /** Counts the values that do not fit their documented type. */
 export interface Tally { misfits: number }
@@ -13,7 +13,7 @@ const MAX_DEPTH = 32
  * The one key that would change the prototype is left out.
  */
 export function put (target: Tree, key: string, value: unknown): void {
-  if (isSecret(key, value) || hasSecretInUrl(value)) Object.defineProperty(target, key, { value, enumerable: false, writable: true, configurable: true })
+  if (isSecret(key, value) || hasSecretInText(value)) Object.defineProperty(target, key, { value, enumerable: false, writable: true, configurable: true })
   else if (key !== '__proto__') target[key] = value
 }
 

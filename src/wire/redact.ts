@@ -38,19 +38,42 @@ function kindOf (name: string): Kind {
   return AUTH.test(name) && !NO_AUTH.test(name) ? 'auth' : 'plain'
 }
 
-/** A parameter of a query: `?auth=…`, `&access_token=…`. */
-const PARAMETER = /([?&;]([\w.-]{1,64})=)([^&;#\s"'<>\\]+)/g
+/**
+ * A name before its value: in a query (`?auth=`, `&auth[access_token]=`), in one that is a parameter of another (`%26auth%3D`), and in
+ * JSON that is a text (`"auth":"`), which may stand in JSON again.
+ */
+const MEMBER = /(?:[?&;#[]|%(?:25){0,3}(?:3F|26|3B|23|5B))([\w.-]{1,64})(?:\]|%(?:25){0,3}5D)?(=|%(?:25){0,3}3D)|"([\w.-]{1,64})\\{0,8}"\s{0,8}:\s{0,8}\\{0,8}"/gi
+const IN_QUERY = /[^&;#\s"'<>\\]+/y
+const IN_INNER_QUERY = /(?:(?!%(?:25){0,3}(?:26|3B|23))[^&;#\s"'<>\\])+/iy
+const IN_JSON = /(?:[^"\\]|\\[^"\\])+/y
 
-/** Returns whether a value is a text that has a URL with a credential in its query. */
-export function hasSecretInUrl (value: unknown): boolean {
-  if (typeof value !== 'string' || !value.includes('=')) return false
-  for (const [, , name] of value.matchAll(PARAMETER)) if (isSecret(name as string, '')) return true
-  return false
+/** Finds the credentials in a text. */
+function * secretsIn (text: string): Generator<[from: number, to: number]> {
+  if (!/[=%"]/.test(text)) return
+  let end = 0
+  for (const { 0: { length }, 1: inQuery, 2: equals, 3: inJson, index } of text.matchAll(MEMBER)) {
+    if (index < end || !isSecret(inQuery ?? inJson as string, '')) continue
+    const pattern = equals === undefined ? IN_JSON : equals === '=' ? IN_QUERY : IN_INNER_QUERY
+    const from = pattern.lastIndex = index + length
+    if (!pattern.test(text)) continue
+    end = pattern.lastIndex
+    yield [from, end]
+  }
 }
 
-/** Takes the credentials out of the queries in a text: `https://a/?auth=…&id=5` becomes `https://a/?auth=&id=5`. */
-export function redactUrls (text: string): string {
-  return text.includes('=') ? text.replace(PARAMETER, (whole, before: string, name: string) => isSecret(name, '') ? before : whole) : text
+/** Returns whether a value is a text that has a credential in a query or in JSON. */
+export function hasSecretInText (value: unknown): boolean {
+  return typeof value === 'string' && secretsIn(value).next().done !== true
+}
+
+/** Takes the credentials out of the queries and the JSON in a text: `https://a/?auth=…&id=5` becomes `https://a/?auth=&id=5`. */
+export function redactText (text: string): string {
+  let [left, end] = ['', 0]
+  for (const [from, to] of secretsIn(text)) {
+    left += text.slice(end, from)
+    end = to
+  }
+  return left + text.slice(end)
 }
 
 /**
@@ -62,7 +85,7 @@ export function redact<T> (tree: T): T {
 }
 
 function copy (value: unknown): unknown {
-  if (typeof value === 'string') return redactUrls(value)
+  if (typeof value === 'string') return redactText(value)
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(copy)
   const map: Record<string, unknown> = Object.create(null)

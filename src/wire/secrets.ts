@@ -1,4 +1,4 @@
-import { hasSecretInUrl, isSecret } from './redact.ts'
+import { hasSecretInText, isSecret } from './redact.ts'
 
 /** A credential that was taken out of a tree, and where it stood. */
 export type Secret = [path: string[], value: unknown]
@@ -6,7 +6,7 @@ export type Secret = [path: string[], value: unknown]
 type Tree = Record<string, unknown>
 
 /**
- * Copies a decoded body, or a part of it, without its credentials at any depth, texts with URLs that carry one among them, and lists
+ * Copies a decoded body, or a part of it, without its credentials at any depth, texts that carry one in a URL or in JSON among them, and lists
  * what was left out. The decoders let no prototype key in, so that the maps of the copy can be plain ones, which are quicker to make and to write.
  */
 export function takeSecrets<T> (tree: T): { rest: T, secrets: Secret[] } {
@@ -25,11 +25,11 @@ export function putSecrets (tree: unknown, secrets: readonly Secret[]): void {
 /** `path` is that of `value`; it grows and shrinks on the way. */
 function copy (value: unknown, path: string[], secrets: Secret[]): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map((item, index) => hasSecretInUrl(item) ? take(item, String(index), path, secrets) : copyAt(item, String(index), path, secrets))
+  if (Array.isArray(value)) return value.map((item, index) => hasSecretInText(item) ? take(item, String(index), path, secrets) : copyAt(item, String(index), path, secrets))
   const map: Tree = {}
   for (const key of Object.keys(value)) {
     const child = (value as Tree)[key]
-    if (isSecret(key, child) || hasSecretInUrl(child)) take(child, key, path, secrets)
+    if (isSecret(key, child) || hasSecretInText(child)) take(child, key, path, secrets)
     else map[key] = copyAt(child, key, path, secrets)
   }
   return map

@@ -6,7 +6,7 @@ import { EnvelopeSchema } from '../../src/wire/envelope.ts'
 import { checkEnvelope, envelopeProblem } from '../../src/wire/envelope-check.ts'
 import { decodeForm } from '../../src/wire/form.ts'
 import { decodeJson } from '../../src/wire/json.ts'
-import { hasSecretInUrl, isSecret, redact } from '../../src/wire/redact.ts'
+import { hasSecretInText, isSecret, redact } from '../../src/wire/redact.ts'
 import { emptyMap, type WireMap } from '../../src/wire/value.ts'
 import { encodeForm } from '../../src/testing/portal/form.ts'
 import { toMap } from '../helpers/php-forms.ts'
@@ -169,20 +169,27 @@ t.test('no documented field is taken for a credential but those that are', t => 
   t.end()
 })
 
-t.test('takes credentials out of the queries of URLs, wherever they stand in a text', t => {
+t.test('takes credentials out of the queries and the JSON in a text, wherever they stand', t => {
   const cases: Array<[text: string, left: string]> = [
     ['https://a.example/file?auth=s3cret&id=5', 'https://a.example/file?auth=&id=5'],
     ['https://a.example/?id=5&access_token=s3cret#top', 'https://a.example/?id=5&access_token=#top'],
     ['see https://a.example/?Access-Token=s3cret and /rest/?APP_SID=s3cret.', 'see https://a.example/?Access-Token= and /rest/?APP_SID='],
     ['/rest/5/download/?token=disk%7Cs3cret', '/rest/5/download/?token='],
-    ['<a href="?auth=s3cret">', '<a href="?auth=">']
+    ['<a href="?auth=s3cret">', '<a href="?auth=">'],
+    ['https://a.example/?back=https://b.example/?auth=s3cret&id=5', 'https://a.example/?back=https://b.example/?auth=&id=5'],
+    ['https://a.example/?back=https%3A%2F%2Fb.example%2F%3Fauth%3Ds3cret%2Bx%26id%3D5&page=2', 'https://a.example/?back=https%3A%2F%2Fb.example%2F%3Fauth%3D%26id%3D5&page=2'],
+    ['https://a.example/?back=%252F%253Ftoken%253Ds3cret%2526id%253D5', 'https://a.example/?back=%252F%253Ftoken%253D%2526id%253D5'],
+    ['https://a.example/?id=5&auth[access_token]=s3cret&auth%5Brefresh_token%5D=s3cret', 'https://a.example/?id=5&auth[access_token]=&auth%5Brefresh_token%5D='],
+    ['https://a.example/#access_token=s3cret', 'https://a.example/#access_token='],
+    ['{"auth":{"access_token":"s3cret\\/x","domain":"d"},"clientSecret" : "s3cret"}', '{"auth":{"access_token":"","domain":"d"},"clientSecret" : ""}'],
+    ['{"inner":"{\\"AUTH_ID\\":\\"s3cret\\",\\"id\\":\\"5\\"}"}', '{"inner":"{\\"AUTH_ID\\":\\"\\",\\"id\\":\\"5\\"}"}']
   ]
   for (const [text, left] of cases) {
-    t.ok(hasSecretInUrl(text), text)
+    t.ok(hasSecretInText(text), text)
     t.strictSame(redact({ list: [text], text }), toMap({ list: [left], text: left }))
   }
-  for (const text of ['https://a.example/?author=5&authType=x', 'token=5', 'a=b', '?auth=', 'x'.repeat(100_000), '?'.repeat(100_000) + '=']) {
-    t.notOk(hasSecretInUrl(text), text.slice(0, 40))
+  for (const text of ['https://a.example/?author=5&authType=x', 'token=5', 'a=b', '?auth=', 'x'.repeat(100_000), '?'.repeat(100_000) + '=', '{"author":"x","auth":{"domain":"d"},"password":""}', '['.repeat(100_000) + '%'.repeat(100_000) + '"'.repeat(100_000)]) {
+    t.notOk(hasSecretInText(text), text.slice(0, 40))
     t.equal(redact(text), text)
   }
   t.end()
