@@ -80,10 +80,11 @@ export class AppKeys {
     this.#takeAccepted(server)
   }
 
-  /** A server refused the app when it was asked for a portal. @throws FST_B24_APP_KEYS always */
-  refuse (memberId: string, error: string): never {
+  /** A server refused the app when it was asked for a portal, or for one that a post claims: `undefined`. @throws FST_B24_APP_KEYS always */
+  refuse (memberId: string | undefined, error: string): never {
     const until = this.#now() + HOLD_MS * (0.75 + Math.random() / 2)
-    this.#refusals.set(error === ABOUT_ALL ? ABOUT_ALL : memberId, { error, until })
+    const about = error === ABOUT_ALL ? ABOUT_ALL : memberId
+    if (about !== undefined) this.#refusals.set(about, { error, until })
     this.#tell(error, memberId)
     throw new FST_B24_APP_KEYS(error)
   }

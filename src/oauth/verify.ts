@@ -128,8 +128,8 @@ export async function tradePair (origin: string, claim: PairClaim, options: Veri
     return fresh
   }
   if (fresh.errorClass !== 'config') return rejected(reasonOf(fresh))
-  // Wrong keys say nothing about the portal's.
-  return await keys.isAboutPortal(origin, fresh.error) ? rejected('not_installed') : keys.refuse(claim.memberId, fresh.error)
+  // Wrong keys say nothing about the portal's. Which portal it is, is only claimed: nothing may be remembered of that one.
+  return await keys.isAboutPortal(origin, fresh.error) ? rejected('not_installed') : keys.refuse(undefined, fresh.error)
 }
 
 function check (claim: PairClaim, facts: { memberId: string, userId?: number }): RejectedPair | undefined {

@@ -267,6 +267,18 @@ t.test('takes no decision when its own keys are wrong', async t => {
   await t.rejects(verifyPair(claim(), options), { code: 'FST_B24_APP_KEYS', message: /wrong_client/ })
 })
 
+t.test('remembers nothing of a portal that a post only claims', async t => {
+  const { b24, portal, options, claim } = await buildWorld(t)
+  const keys = new AppKeys({ clientId: CLIENT_ID, clientSecret: options.clientSecret, log: { error: () => {} } })
+  portal.expireTokens()
+  for (const error of ['invalid_request', 'invalid_scope', 'unauthorized_client']) {
+    b24.fault('token', { times: 1, body: { error } })
+    const victim = `${error}.victim`
+    await t.rejects(verifyPair(claim({ memberId: victim }), { ...options, keys }), { code: 'FST_B24_APP_KEYS' })
+    t.doesNotThrow(() => keys.check(victim), 'its own refreshes go on')
+  }
+})
+
 t.test('waits rather than judge when the OAuth server', async t => {
   const { b24, portal, pair, options, claim } = await buildWorld(t)
   const echo = `${pair.accessToken} ${pair.refreshToken}`
