@@ -21,12 +21,15 @@ export interface StatedError {
   details?: Readonly<Record<string, unknown>> | undefined
 }
 
+/** Whoever reads a log in a terminal must not take a portal's words for lines of the app. */
+// eslint-disable-next-line no-control-regex
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g
 const MOST_NAMES = 20
 const LONGEST_NAME = 50
 
 /** `params` is what the method was called with: their names stand in the message, their values never do. */
 export function callError (method: string, stated: StatedError, params?: object): PortalCallError {
-  const words = [stated.code, stated.description].filter(word => word !== '').join(': ')
+  const words = [stated.code, stated.description].filter(word => word !== '').join(': ').replace(CONTROLS, ' ')
   return withWords(new FST_B24_PORTAL_CALL(method, `${words === '' ? 'an error without a code' : words}${namesOf(params)}`), stated)
 }
 

@@ -135,6 +135,14 @@ t.test('a message has method, code and description, and the names of the paramet
   t.ok(many.message.length < 1_500, 'however many there are')
 })
 
+t.test('what a portal says makes no line of its own in a message', async t => {
+  const said = 'gone\n{"level":30,"msg":"all is well"}\r\u001b[2J\u009b1A\u2028\u202eend'
+  const error = failureOf(classic(400, 'NOT\nFOUND', said))
+  t.equal(error.message, 'crm.item.get: NOT FOUND: gone {"level":30,"msg":"all is well"} [2J 1A end')
+  t.equal(error['description'], said, 'its own words are as they came')
+  t.match(error.stack?.split('\n')[1], /^ +at /)
+})
+
 t.test('further keys of an error are kept, within a size and without the token', async t => {
   const validation = [{ message: 'Required field `id` is missing', field: 'id' }]
   t.strictSame(failureOf(v3(400, 'VALIDATION_REQUESTVALIDATIONEXCEPTION', { validation }))['details'], { validation })
