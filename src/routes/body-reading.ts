@@ -35,7 +35,7 @@ export function boundBodies (scope: FastifyInstance, bodyLimit: number, { timeou
     if (!wasRead(request.raw) && hasBody(request)) {
       const end = (error: Error): void => endReading(request, reply, error)
       readings.set(request, { end, timer: setTimeout(end, timeoutMs, new FST_B24_BODY_TIMEOUT(timeoutMs)) })
-      reply.raw.once('close', () => stop(request))
+      onceClosed(reply, () => stop(request))
     }
     done()
   })
@@ -49,7 +49,7 @@ export function boundBodies (scope: FastifyInstance, bodyLimit: number, { timeou
     }
     const release = budget.take(sizeOf(request, bodyLimit), request.ip)
     if (release === undefined) return done(new FST_B24_BODY_BUSY())
-    reply.raw.once('close', release)
+    onceClosed(reply, release)
     done(null, payload)
   })
   scope.addHook('preValidation', (request, _reply, done) => {
@@ -68,6 +68,12 @@ export function boundBodies (scope: FastifyInstance, bodyLimit: number, { timeou
     clearTimeout(readings.get(request)?.timer)
     readings.delete(request)
   }
+}
+
+/** A hook of the host may have awaited something while the sender hung up: then no event tells of it any more. */
+function onceClosed ({ raw }: FastifyReply, act: () => void): void {
+  if (raw.destroyed) act()
+  else raw.once('close', act)
 }
 
 function hasBody ({ headers }: FastifyRequest): boolean {

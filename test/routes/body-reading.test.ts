@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
+import { PassThrough } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { BodyBudget } from '../../src/routes/body-budget.ts'
@@ -139,6 +140,32 @@ t.test('large bodies are read within a budget, small ones always', async t => {
   t.equal(budget.take(101, '192.0.2.5'), undefined, 'all of it is taken')
   first?.()
   t.ok(budget.take(250, '192.0.2.1'))
+
+  const held = new BodyBudget({ most: 400_000, free: 1000 })
+  const slow = Fastify()
+  t.teardown(() => slow.close())
+  const waiting: Array<() => void> = []
+  // As one that unpacks bodies, and looks something up before.
+  slow.addHook('preParsing', async (_request, _reply, payload) => {
+    await new Promise<void>(resolve => { waiting.push(resolve) })
+    return payload.pipe(new PassThrough())
+  })
+  await slow.register(async scope => {
+    boundBodies(scope, LIMIT, { budget: held, timeoutMs: 50 })
+    await useBodyParsers(scope, LIMIT)
+    scope.post('/', async request => request.body)
+  })
+  const { port } = new URL(await slow.listen({ port: 0, host: '127.0.0.1' }))
+  const socket = connect(Number(port), '127.0.0.1')
+  socket.write(`POST / HTTP/1.1\r\nhost: x\r\ncontent-type: ${FORM}\r\ncontent-length: 90000\r\n\r\na=`)
+  socket.on('error', () => {})
+  const [{ socket: accepted }] = await once(slow.server, 'request') as [IncomingMessage]
+  socket.destroy()
+  await new Promise(resolve => { accepted.once('close', resolve) })
+  for (const go of waiting) go()
+  await new Promise(resolve => { setImmediate(resolve) })
+  const places = ['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4'].map(ip => held.take(100_000, ip))
+  t.notOk(places.includes(undefined), 'what a sender reserved who hung up before that is given back')
 
   const app = await echoApp(t, { budget: new BodyBudget({ most: 300_000, free: 1000 }) })
   const post = async (length: number) => (await app.inject({ method: 'POST', url: '/', payload: `a=${'x'.repeat(length - 2)}`, headers: { 'content-type': FORM } })).statusCode
