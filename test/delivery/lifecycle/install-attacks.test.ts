@@ -59,6 +59,20 @@ t.test('an install that is posted again, with any time and token, costs no acces
   }
 })
 
+t.test('an install that is older than what is known is not asked about, so that no pair is used up for it', async t => {
+  const world = await buildWorld(t, { delivery: { mode: 'inline' } })
+  const portal = world.b24.portal('acme.bitrix24.com')
+  await portal.install(world.eventsUrl, { ts: now() - 50 })
+  for (const [event, ts] of [['ONAPPINSTALL', 1000], ['ONAPPINSTALL', now() - 51], ['ONAPPUPDATE', 1000]] as const) {
+    const [asked, calls, kept] = [world.b24.requests.length, portal.calls.length, await world.app.bitrix24.portal(portal.memberId)]
+    const auth = tokensOf(portal.issue({ userId: 1 }))
+    t.equal((await portal.send(event, { VERSION: '1' }, { url: world.eventsUrl, auth, fields: { ts: String(ts) } })).statusCode, 200)
+    t.strictSame([world.b24.requests.length, portal.calls.length], [asked, calls], `${event} of ${ts}`)
+    t.equal((await world.app.bitrix24.portal(portal.memberId))!.version, kept!.version)
+  }
+  t.equal(await works(world, portal), 'works')
+})
+
 t.test('an uninstall is handled once, until the app is installed again', async t => {
   const world = await buildWorld(t, { delivery: { mode: 'inline' } })
   const heard: string[] = []
