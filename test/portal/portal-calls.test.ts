@@ -29,6 +29,13 @@ t.test('a call in full tells what stands beside the result', async t => {
   t.strictSame(await portal.call('crm.deal.list'), [{ ID: '1' }])
 })
 
+t.test('what the plugin asks for itself may be answered with 64 KB, unless a call asks for more', async t => {
+  const { portal } = await portalOf(t, { body: { result: 'x'.repeat(70_000) } })
+  for (const method of ['profile', 'Event.Get']) await t.rejects(portal.call(method), { code: 'FST_B24_ANSWER_TOO_LARGE' }, method)
+  t.equal((await portal.call<string>('profile', {}, { maxBytes: 100_000 })).length, 70_000)
+  t.equal((await portal.call<string>('crm.item.list')).length, 70_000)
+})
+
 t.test('REST 3 has addresses of its own, and takes a key for repeats', async t => {
   const { portal, asked } = await portalOf(t)
   await portal.call('tasks.task.add', { fields: {} }, { version: 3, idempotencyKey: 'event-1' })

@@ -276,10 +276,24 @@ t.test('takes the same form as multipart, of fields alone', async t => {
   t.match([broken.status, await broken.text()], [400, 'FST_B24_FORM_KEY'])
 })
 
+t.test('a page is posted in 32 KB, whatever way its form is written', async t => {
+  const { b24, portal, installUrl } = await pageWorld(t)
+  const form = portal.frameForm(installUrl)
+  const [plain, parts] = [new URLSearchParams(form.fields), new FormData()]
+  for (const [name, value] of Object.entries(form.fields)) parts.append(name, value)
+  for (const [body, status] of [[plain, 400], [parts, 413]] as const) {
+    body.set('PADDING', 'x'.repeat(33 * 1024))
+    t.equal((await fetch(form.url, { method: 'POST', body })).status, status)
+    t.equal(b24.requests.length, 0, 'nobody was asked')
+  }
+  plain.set('PADDING', 'x'.repeat(20_000))
+  t.equal((await fetch(form.url, { method: 'POST', body: plain })).status, 200)
+})
+
 t.test('answers a browser with a page, and Bitrix24 with JSON, whatever is wrong', async t => {
   const { app, portal } = await pageWorld(t)
   const post = async (url: string, payload: string, headers = {}) => await app.inject({ method: 'POST', url, payload, headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers } })
-  const browser = await post('/bitrix24/install?DOMAIN=acme.bitrix24.com&PROTOCOL=1&LANG=en&APP_SID=x', `x=${'x'.repeat(300_000)}`)
+  const browser = await post('/bitrix24/install?DOMAIN=acme.bitrix24.com&PROTOCOL=1&LANG=en&APP_SID=x', `x=${'x'.repeat(1_100_000)}`)
   t.match([browser.statusCode, browser.headers['content-type'], browser.body], [413, /html/, '413 FST_ERR_CTP_BODY_TOO_LARGE'])
   t.match(browser.headers['content-security-policy'], /frame-ancestors https:\/\/acme\.bitrix24\.com$/)
   t.match((await post('/bitrix24/install', '__proto__=1', { accept: 'text/html' })).body, '400 FST_B24_FORM_KEY')

@@ -49,6 +49,12 @@ t.test('believes no more than what is there', async t => {
   for (const [body, opener] of cases) t.strictSame(await ask(question(await portalThat(t, answering(body)))), opener)
 })
 
+t.test('reads no more than 64 KB of an answer', async t => {
+  const answer = (length: number) => answering({ result: { result: { profile: { ADMIN: true, NAME: 'x'.repeat(length) }, info: { INSTALLED: true } } } })
+  t.match(await ask(question(await portalThat(t, answer(50_000)))), { isAdmin: true })
+  await t.rejects(ask(question(await portalThat(t, answer(70_000)))), { code: 'FST_B24_ANSWER_TOO_LARGE' })
+})
+
 t.test('an answer that says nothing is an error, without the token', async t => {
   const cases: Array<[what: string, answers: RequestListener, code: string]> = [
     ['no JSON', answering('<html>'), 'FST_B24_PORTAL_UNAVAILABLE'],
