@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { HandlerContext } from '../../../src/index.ts'
 import { buildWorld } from '../../helpers/app.ts'
+import { secret } from '../../helpers/secrets.ts'
 
 async function installedWorld (t: Test, options: Parameters<typeof buildWorld>[1] = {}) {
   const world = await buildWorld(t, { ...options, delivery: { mode: 'inline', ...options.delivery } })
@@ -106,7 +107,7 @@ t.test('a filter keeps other events from a handler', async t => {
 })
 
 t.test('an outgoing webhook is proved by the token that its owner set', async t => {
-  const applicationToken = 'a0'.repeat(16)
+  const applicationToken = secret()
   const memberId = 'b'.repeat(32)
   const { app, b24, eventsUrl } = await installedWorld(t, { webhooks: [{ memberId, applicationToken }] })
   const heard: unknown[] = []
