@@ -12,6 +12,8 @@ import { withoutQuery } from './url-serializer.ts'
 
 const ACCEPTED = { status: 'accepted' }
 const READY = { status: 'ready' }
+/** Each spelling of a path is a prefix of its own. */
+const EXACT = { prefixTrailingSlash: 'no-slash' } as const
 
 const eventSchema = {
   summary: 'Receives Bitrix24 events',
@@ -21,6 +23,8 @@ const eventSchema = {
 }
 const installSchema = { ...eventSchema, summary: 'The install page, and Bitrix24 events', consumes: [...eventSchema.consumes, 'multipart/form-data'] }
 const readySchema = { summary: 'Tells that the route is there', response: { 200: ReadySchema } }
+
+interface RouterOptions { ignoreDuplicateSlashes?: boolean, ignoreTrailingSlash?: boolean }
 
 export interface EventRoutesOptions {
   receiver: Receiver
@@ -63,24 +67,25 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, base = ''
   }
   for (const { prefix, hide } of spellingsOf(scope, base, '/events')) {
     await scope.register(async path => {
-      path.post('/', { schema: { ...eventSchema, hide }, preValidation: loadCheck, logSerializers }, receive)
-      path.get('/', { schema: { ...readySchema, hide }, logSerializers }, async () => READY)
+      path.post('/', { ...EXACT, schema: { ...eventSchema, hide }, preValidation: loadCheck, logSerializers }, receive)
+      path.get('/', { ...EXACT, schema: { ...readySchema, hide }, logSerializers }, async () => READY)
     }, { prefix })
   }
   for (const { prefix, hide } of spellingsOf(scope, base, '/install')) {
     await scope.register(async path => {
-      const route = { schema: { ...(page === undefined ? eventSchema : installSchema), hide }, preValidation: loadCheck, logSerializers }
+      const route = { ...EXACT, schema: { ...(page === undefined ? eventSchema : installSchema), hide }, preValidation: loadCheck, logSerializers }
       if (page === undefined) path.post('/', route, receive)
       else await path.register(installPage, { page, route, receive })
-      path.get('/', { schema: { ...readySchema, hide }, logSerializers }, async () => READY)
+      path.get('/', { ...EXACT, schema: { ...readySchema, hide }, logSerializers }, async () => READY)
     }, { prefix })
   }
 }
 
-/** The prefixes that one path has, best first: a route `/` below them is there with and without a slash at the end. */
+/** The prefixes that one path has, the documented one first; those that the router of the host takes for the same are left out. */
 function spellingsOf ({ initialConfig, prefix: above }: FastifyInstance, base: string, path: string): Array<{ prefix: string, hide: boolean }> {
-  const { ignoreDuplicateSlashes, routerOptions } = initialConfig as { ignoreDuplicateSlashes?: boolean, routerOptions?: { ignoreDuplicateSlashes?: boolean } }
-  const collapses = ignoreDuplicateSlashes === true || routerOptions?.ignoreDuplicateSlashes === true
-  const all = collapses ? [base + path] : [base + path, `${base}/${path}`, ...(above === '' ? [`/${base}${path}`] : [])]
+  const { routerOptions, ...config } = initialConfig as RouterOptions & { routerOptions?: RouterOptions }
+  const { ignoreDuplicateSlashes, ignoreTrailingSlash } = { ...config, ...routerOptions }
+  const starts = ignoreDuplicateSlashes === true ? [base + path] : [base + path, `${base}/${path}`, ...(above === '' ? [`/${base}${path}`] : [])]
+  const all = ignoreTrailingSlash === true ? starts : starts.flatMap(start => [start, `${start}/`])
   return [...new Set(all)].map((prefix, at) => ({ prefix, hide: at > 0 }))
 }
