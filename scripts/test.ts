@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, watch } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, watch, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -34,6 +34,12 @@ async function run (): Promise<boolean> {
   await bundleTests(isWhole ? testSources() : [...named, REPORTER], compiled)
   const folder = mkdtempSync(join(tmpdir(), 'b24-test-'))
   const [secretsFile, logsFile] = [join(folder, 'secrets'), join(folder, 'logs')]
+  // One test is another user for a while.
+  chmodSync(folder, 0o711)
+  for (const file of [secretsFile, logsFile]) {
+    writeFileSync(file, '')
+    chmodSync(file, 0o666)
+  }
   const passed = await runTests({ B24_TEST_COMPILED: compiled, B24_TEST_SECRETS: secretsFile, B24_TEST_LOGS: logsFile })
   const { searchedLines, secrets, leaks } = searchForSecrets(logsFile, secretsFile)
   for (const path of isWhole ? [folder] : [folder, compiled]) rmSync(path, { recursive: true })

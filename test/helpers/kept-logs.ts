@@ -24,10 +24,10 @@ export function keepOutput (...streams: Readable[]): void {
   }
 }
 
-/** Keeps what an app is asked for and what it answers; what streams is not read. */
+/** Keeps what an app answers, and to which path; what streams is not read. */
 export function keepAnswers (app: FastifyInstance): void {
   app.addHook('onSend', async (request, reply, payload) => {
     const body = typeof payload === 'string' || Buffer.isBuffer(payload) ? String(payload) : ''
-    keepLog(`${request.method} ${request.url} ${reply.statusCode} ${JSON.stringify(reply.getHeaders())} ${body}`)
+    keepLog(`${request.method} ${request.url.split('?')[0]} ${reply.statusCode} ${JSON.stringify(reply.getHeaders())} ${body}`)
   })
 }

@@ -157,8 +157,8 @@ t.test('many dead drainers, more rows than a page of the list', async t => {
 t.test('the answer to a reservation that is lost costs nothing', async t => {
   const { portal, queue, items, change, left } = await setup(t)
   await change(1, 2)
-  portal.fault('event.offline.get', { answerDelayMs: 300, times: 1 })
-  t.match(await queue.drain(portal.memberId, { signal: AbortSignal.timeout(100) }).catch(error => ({ name: error.name })), { name: 'TimeoutError' })
+  portal.fault('event.offline.get', { answerDelayMs: 2_000, times: 1 })
+  t.match(await queue.drain(portal.memberId, { signal: AbortSignal.timeout(700) }).catch(error => ({ name: error.name })), { name: 'TimeoutError' })
   t.ok(portal.offlineEvents.rows.every(({ processId }) => processId !== ''), 'reserved, as nobody knows what')
   t.match(await queue.drainQuickly(portal.memberId), { reserved: 2, stored: 2, cleared: 2 }, 'also quickly: the last one did not end well')
   t.strictSame(items(), [1, 2])
