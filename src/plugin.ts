@@ -71,7 +71,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const offline = openOffline({ ...acting, store, queue: storage?.queue, sealer, hooks, coalesce, options: settings.subscriptions, log })
   const chatEvents = openChatEvents({ ...acting, store, queue: storage?.queue, sealer, hooks, fetchEveryMs: settings.subscriptions?.fetchEveryMs, log })
   const startSync = new StartSync({ store, locks: acting.locks, log, isInSync: acting.subscribing.isInSync, subscribe, facts: () => startFacts(settings, fastify.prefix, hooks.codes) })
-  const portals = new Portals({ rest: acting.rest, subscriptions, offline: offline.queue })
+  const portals = new Portals({ rest: acting.rest, learn: acting.learn, subscriptions, offline: offline.queue })
   fastify.addHook('preClose', async () => {
     closing.abort(new FST_B24_CLOSING())
     setTimeout(() => closed.abort(new FST_B24_CLOSING()), settings.delivery.closeTimeoutMs).unref()

@@ -66,7 +66,7 @@ const { client } = await connectRedis({
   duplicate: () => redis.duplicate() as never
 }, () => {})
 const rests = {
-  Redis: await restOn(new RedisInstallStore(client, app), new RedisLocks(client, app), new RedisLimits(client, app, RATES)),
+  Redis: await restOn(new RedisInstallStore(client, app), new RedisLocks(client, app), new RedisLimits(client, RATES)),
   embedded: await restOn(await EmbeddedInstallStore.open(dataDir, app), await EmbeddedLocks.open(dataDir, app), new LocalLimits(RATES))
 }
 const bare = new B24OAuth({

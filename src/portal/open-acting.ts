@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import type { HttpDispatcher } from '../http-dispatcher.ts'
 import type { InstallStore } from '../installs/store.ts'
@@ -7,6 +8,7 @@ import type { BoundedClient } from '../redis/client.ts'
 import { appId } from '../redis/keys.ts'
 import { EmbeddedLocks } from './locks/embedded-locks.ts'
 import type { PortalLimitSettings } from './limits/limit-options.ts'
+import { PlanLimits } from './limits/plan-limits.ts'
 import { LocalLimits } from './limits/local-limits.ts'
 import type { Locks } from './locks/locks.ts'
 import { openSubscriptions, type OpenedSubscriptions } from './subscriptions/open-subscriptions.ts'
@@ -55,6 +57,8 @@ export interface Acting {
   tokens: Tokens
   keys: AppKeys
   rest: PortalRest
+  /** Keeps what a portal says of its plan in `app.info`. */
+  learn: (memberId: string, appInfo: unknown) => Promise<void>
   blocks: PortalBlocks
   askOpener: AskOpener
   locks: Locks
@@ -74,22 +78,26 @@ export async function openActing (choice: ActingChoice, { store, sealer, hooks, 
   const app = appId(clientId)
   const embedded = client === undefined ? await EmbeddedLocks.open(dataDir, app) : undefined
   const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
-  const limits = client === undefined ? new LocalLimits(portalLimits) : new RedisLimits(client, app, portalLimits)
+  const buckets = client === undefined ? LocalLimits.of(resolve(dataDir)) : new RedisLimits(client)
+  const limits = new PlanLimits({ buckets, store, app, settings: portalLimits })
   const keys = new AppKeys({ clientId, clientSecret, log, signal, dispatcher })
   const oauth = { clientId, clientSecret, allowedServers: oauthServers, dispatcher }
   const tokens = new Tokens({ store, locks, sealer, oauth, news, log, keys, actAs: actAs === 'system' ? 'systemUser' : 'installer' })
   const transport = new RestTransport({ allowPrivateNetworks, dispatcher })
   const blocks = new PortalBlocks({ onBlocked: news.blocked })
   const rest = new PortalRest({ tokens, limits, transport, mostWaitMs: portalLimits.waitMs, blocks })
+  // Before it is known, the limits of the usual plans hold.
+  const learnPlan = async (memberId: string) => await rest.call(memberId, 'app.info').then(async appInfo => await limits.learn(memberId, appInfo)).catch(() => {})
   const keepAlive = new KeepAlive({ store, tokens, log, signal })
   return {
     tokens,
     keys,
     rest,
+    learn: async (memberId, appInfo) => await limits.learn(memberId, appInfo),
     blocks,
     askOpener: createAskOpener({ transport }),
     locks,
-    subscribing: openSubscriptions({ rest, store, hooks, publicUrl, prefix, options, log }),
+    subscribing: openSubscriptions({ rest, learnPlan, store, hooks, publicUrl, prefix, options, log }),
     start: () => keepAlive.start(),
     close: async () => {
       keepAlive.stop()

@@ -86,6 +86,8 @@ export interface Portal {
 /** What portals are acted on with. */
 export interface Acts {
   rest: Rest
+  /** Keeps what a portal says of its plan in `app.info`. */
+  learn?: (memberId: string, appInfo: unknown) => Promise<void>
   subscriptions: Pick<Subscriptions, 'sync'>
   offline: Pick<OfflineQueue, 'drain'>
 }
@@ -177,7 +179,10 @@ class KnownPortal implements Portal {
   }
 
   async installation (options?: CallOptions): Promise<Installation> {
-    return readInstallation(await this.call('app.info', {}, options))
+    const appInfo = await this.call('app.info', {}, options)
+    // The plan is kept if that can be; it is not what was asked for.
+    await this.#acts.learn?.(this.memberId, appInfo).catch(() => {})
+    return readInstallation(appInfo)
   }
 
   /** What stands in a log. */

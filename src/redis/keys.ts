@@ -16,8 +16,6 @@ export interface AppKeys {
   claims: string
   /** Who holds a lock. */
   lock (name: string): string
-  /** Hash: what a portal still takes. */
-  limits (memberId: string): string
 }
 
 /** Short digest of a `client_id` (16 hex characters): safe in a key and as the name of a folder on any file system. */
@@ -35,9 +33,13 @@ export function appKeys (app: string): AppKeys {
     late: `${tag}:late`,
     items: `${tag}:items`,
     claims: `${tag}:claims`,
-    lock: (name) => `${tag}:lock:${name}`,
-    limits: (memberId) => `${tag}:limits:${memberId}`
+    lock: (name) => `${tag}:lock:${name}`
   }
+}
+
+/** Hash: what a portal still takes, of all apps on this Redis together. */
+export function bucketKey (bucket: string): string {
+  return `b24:{limits:${bucket}}`
 }
 
 /** Name and prefix of the BullMQ queue of an app. `app` is an `appId()`. */

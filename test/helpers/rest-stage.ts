@@ -4,6 +4,7 @@ import type { Install } from '../../src/installs/install.ts'
 import { RedisInstallStore } from '../../src/installs/redis-store.ts'
 import { createSealer } from '../../src/oauth/seal.ts'
 import type { BucketRates } from '../../src/portal/limits/portal-limits.ts'
+import { PlanLimits } from '../../src/portal/limits/plan-limits.ts'
 import { RedisLimits } from '../../src/portal/limits/redis-limits.ts'
 import { RedisLocks } from '../../src/portal/locks/redis-locks.ts'
 import { PortalRest, type RestParts } from '../../src/portal/rest/rest.ts'
@@ -65,7 +66,7 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
     log
   })
   const another = (parts: Partial<RestParts> = {}) => {
-    return new PortalRest({ tokens: makeTokens(), limits: new RedisLimits(client, app, rates), transport: transportOf(t), ...given, ...parts })
+    return new PortalRest({ tokens: makeTokens(), limits: new PlanLimits({ buckets: new RedisLimits(client), store, app, settings: rates }), transport: transportOf(t), ...given, ...parts })
   }
   const tokens = makeTokens()
   t.teardown(async () => {

@@ -1,15 +1,15 @@
 import { check, complete, isNumberIn } from '../../option-checks.ts'
-import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates } from './portal-limits.ts'
+import { LONGEST_CLOSED_MS } from './portal-limits.ts'
 
 export interface PortalLimitOptions {
   /**
    * Calls that a portal takes at once.
-   * @default 50, as on the usual plans; Enterprise takes 250
+   * @default 250 on a plan of the Enterprise family, else 50
    */
   burst?: number | undefined
   /**
    * Calls a second that it takes after that.
-   * @default 2, as on the usual plans; Enterprise takes 5
+   * @default 5 on a plan of the Enterprise family, else 2
    */
   drainPerSecond?: number | undefined
   /**
@@ -20,11 +20,14 @@ export interface PortalLimitOptions {
 }
 
 /** `PortalLimitOptions`, checked and complete. */
-export interface PortalLimitSettings extends BucketRates {
+export interface PortalLimitSettings {
+  /** `undefined`: as the plan of the portal has it. */
+  burst: number | undefined
+  drainPerSecond: number | undefined
   waitMs: number
 }
 
-const DEFAULTS: PortalLimitSettings = { ...BUCKET_RATES, waitMs: 5_000 }
+const DEFAULTS: PortalLimitSettings = { burst: undefined, drainPerSecond: undefined, waitMs: 5_000 }
 const RANGES: ReadonlyArray<[name: keyof PortalLimitSettings, least: number, most: number]> = [
   ['burst', 1, 100_000],
   ['drainPerSecond', 0.1, 10_000],
@@ -37,6 +40,6 @@ const RANGES: ReadonlyArray<[name: keyof PortalLimitSettings, least: number, mos
  */
 export function completePortalLimits (options: PortalLimitOptions): PortalLimitSettings {
   const settings = complete('portalLimits', DEFAULTS, options)
-  for (const [name, least, most] of RANGES) check(isNumberIn(settings[name], least, most), `portalLimits.${name} must be a number from ${least} to ${most}`)
+  for (const [name, least, most] of RANGES) check(settings[name] === undefined || isNumberIn(settings[name], least, most), `portalLimits.${name} must be a number from ${least} to ${most}`)
   return settings
 }

@@ -1,4 +1,4 @@
-import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates, type PortalLimits, type Reservation } from './portal-limits.ts'
+import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from './portal-limits.ts'
 
 interface Bucket {
   level: number
@@ -11,38 +11,46 @@ interface Bucket {
 /** Buckets that are looked at before the first sweep. */
 const FEW = 1_000
 
+/** Of each storage that apps of this process share: they have one source address. */
+const shared = new Map<string, WeakRef<LocalLimits>>()
+
 /** Limits that one process keeps by itself. */
-export class LocalLimits implements PortalLimits {
-  readonly #burst: number
-  readonly #drainPerMs: number
+export class LocalLimits implements PortalBuckets {
+  readonly #rates: BucketRates
   readonly #now: () => number
   readonly #buckets = new Map<string, Bucket>()
   #sweepAt = FEW
 
   /** `now` is a clock that never goes back. */
-  constructor ({ drainPerSecond, burst }: BucketRates = BUCKET_RATES, now = () => performance.now()) {
-    this.#burst = burst
-    this.#drainPerMs = drainPerSecond / 1000
+  constructor (rates: BucketRates = BUCKET_RATES, now = () => performance.now()) {
+    this.#rates = rates
     this.#now = now
   }
 
-  async reserve (memberId: string, method: string, mostMs: number): Promise<Reservation> {
-    const bucket = this.#bucketOf(memberId)
+  /** Those of all apps of this process on one storage. */
+  static of (storage: string): LocalLimits {
+    const limits = shared.get(storage)?.deref() ?? new LocalLimits()
+    shared.set(storage, new WeakRef(limits))
+    return limits
+  }
+
+  async reserve (name: string, method: string, mostMs: number, rates = this.#rates): Promise<Reservation> {
+    const bucket = this.#bucketOf(name, rates)
     const closedMs = (bucket.closed.get(method) ?? 0) - bucket.at
-    const fullMs = (bucket.level + 1 - this.#burst) / this.#drainPerMs
+    const fullMs = (bucket.level + 1 - rates.burst) / rates.drainPerSecond * 1000
     const waitMs = Math.ceil(Math.max(0, closedMs, fullMs))
     if (waitMs > mostMs) return { status: 'refused', retryAfterMs: waitMs, full: closedMs > fullMs ? 'method' : 'bucket' }
     bucket.level++
     return { status: 'reserved', waitMs }
   }
 
-  async fill (memberId: string): Promise<void> {
-    const bucket = this.#bucketOf(memberId)
-    bucket.level = Math.max(bucket.level, this.#burst)
+  async fill (name: string, rates = this.#rates): Promise<void> {
+    const bucket = this.#bucketOf(name, rates)
+    bucket.level = Math.max(bucket.level, rates.burst)
   }
 
-  async close (memberId: string, method: string, forMs: number): Promise<void> {
-    const bucket = this.#bucketOf(memberId)
+  async close (name: string, method: string, forMs: number, rates = this.#rates): Promise<void> {
+    const bucket = this.#bucketOf(name, rates)
     bucket.closed.set(method, bucket.at + Math.min(forMs, LONGEST_CLOSED_MS))
   }
 
@@ -52,27 +60,27 @@ export class LocalLimits implements PortalLimits {
   }
 
   /** The bucket as it is now. */
-  #bucketOf (memberId: string): Bucket {
-    const known = this.#buckets.get(memberId)
-    if (known !== undefined) return this.#leak(known)
+  #bucketOf (name: string, rates: BucketRates): Bucket {
+    const known = this.#buckets.get(name)
+    if (known !== undefined) return this.#leak(known, rates)
     if (this.#buckets.size >= this.#sweepAt) this.#sweep()
     const bucket = { level: 0, at: this.#now(), closed: new Map<string, number>() }
-    this.#buckets.set(memberId, bucket)
+    this.#buckets.set(name, bucket)
     return bucket
   }
 
-  #leak (bucket: Bucket): Bucket {
+  #leak (bucket: Bucket, { drainPerSecond }: BucketRates): Bucket {
     const now = this.#now()
-    bucket.level = Math.max(0, bucket.level - (now - bucket.at) * this.#drainPerMs)
+    bucket.level = Math.max(0, bucket.level - (now - bucket.at) / 1000 * drainPerSecond)
     bucket.at = now
     for (const [method, until] of bucket.closed) if (until <= now) bucket.closed.delete(method)
     return bucket
   }
 
   #sweep (): void {
-    for (const [memberId, bucket] of this.#buckets) {
-      const { level, closed } = this.#leak(bucket)
-      if (level === 0 && closed.size === 0) this.#buckets.delete(memberId)
+    for (const [name, bucket] of this.#buckets) {
+      const { level, closed } = this.#leak(bucket, this.#rates)
+      if (level === 0 && closed.size === 0) this.#buckets.delete(name)
     }
     this.#sweepAt = Math.max(FEW, 2 * this.#buckets.size)
   }

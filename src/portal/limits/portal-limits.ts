@@ -9,6 +9,8 @@ export interface BucketRates {
 /** What a portal of the usual plans takes; Enterprise has 5 and 250. */
 export const BUCKET_RATES: BucketRates = { drainPerSecond: 2, burst: 50 }
 
+export const ENTERPRISE_RATES: BucketRates = { drainPerSecond: 5, burst: 250 }
+
 /** Longest that a method is closed, ms: Bitrix24 adds up the time of ten minutes. */
 export const LONGEST_CLOSED_MS = 600_000
 
@@ -37,4 +39,11 @@ export interface PortalLimits {
   fill (memberId: string): Promise<void>
   /** The portal takes no calls of the method for that long. @throws FST_B24_STORE_UNAVAILABLE */
   close (memberId: string, method: string, forMs: number): Promise<void>
+}
+
+/** The same of buckets that are named by whoever shares them; a method is named with its app. `rates`: those of the usual plans unless told. */
+export interface PortalBuckets {
+  reserve (bucket: string, method: string, mostMs: number, rates?: BucketRates): Promise<Reservation>
+  fill (bucket: string, rates?: BucketRates): Promise<void>
+  close (bucket: string, method: string, forMs: number, rates?: BucketRates): Promise<void>
 }

@@ -1,6 +1,6 @@
 import type { BoundedClient } from '../../redis/client.ts'
-import { type AppKeys, appKeys } from '../../redis/keys.ts'
-import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates, type PortalLimits, type Reservation } from './portal-limits.ts'
+import { bucketKey } from '../../redis/keys.ts'
+import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from './portal-limits.ts'
 
 // A hash for each portal: `level` of its bucket, `at` the time of that, and `m <method>` until when a method is closed. It ends
 // when the bucket is empty and no method is closed. The clock is the server's, one for all processes.
@@ -42,35 +42,31 @@ redis.call('HSET', KEYS[1], 'm ' .. ARGV[1], string.format('%.0f', now + ARGV[2]
 keepFor(tonumber(ARGV[2]))`
 
 /** Limits that all processes on one Redis keep together. Each verb is one round trip. */
-export class RedisLimits implements PortalLimits {
+export class RedisLimits implements PortalBuckets {
   readonly #client: BoundedClient
-  readonly #keys: AppKeys
-  readonly #burst: number
-  readonly #drainPerMs: number
+  readonly #rates: BucketRates
 
-  /** `client` is that of `connectRedis()`, which bounds each command; `app` is an `appId()`. */
-  constructor (client: BoundedClient, app: string, { drainPerSecond, burst }: BucketRates = BUCKET_RATES) {
+  /** `client` is that of `connectRedis()`, which bounds each command. */
+  constructor (client: BoundedClient, rates: BucketRates = BUCKET_RATES) {
     this.#client = client
-    this.#keys = appKeys(app)
-    this.#burst = burst
-    this.#drainPerMs = drainPerSecond / 1000
+    this.#rates = rates
   }
 
-  async reserve (memberId: string, method: string, mostMs: number): Promise<Reservation> {
-    const rules = [this.#drainPerMs, this.#burst, mostMs, LONGEST_CLOSED_MS]
-    const [isReserved, ms, full] = await this.#run(RESERVE, memberId, method, ...rules) as [number, number, 'bucket' | 'method']
+  async reserve (bucket: string, method: string, mostMs: number, { drainPerSecond, burst } = this.#rates): Promise<Reservation> {
+    const rules = [drainPerSecond / 1000, burst, mostMs, LONGEST_CLOSED_MS]
+    const [isReserved, ms, full] = await this.#run(RESERVE, bucket, method, ...rules) as [number, number, 'bucket' | 'method']
     return isReserved === 1 ? { status: 'reserved', waitMs: ms } : { status: 'refused', retryAfterMs: ms, full }
   }
 
-  async fill (memberId: string): Promise<void> {
-    await this.#run(FILL, memberId, this.#drainPerMs, this.#burst)
+  async fill (bucket: string, { drainPerSecond, burst } = this.#rates): Promise<void> {
+    await this.#run(FILL, bucket, drainPerSecond / 1000, burst)
   }
 
-  async close (memberId: string, method: string, forMs: number): Promise<void> {
-    await this.#run(CLOSE, memberId, method, Math.min(forMs, LONGEST_CLOSED_MS))
+  async close (bucket: string, method: string, forMs: number): Promise<void> {
+    await this.#run(CLOSE, bucket, method, Math.min(forMs, LONGEST_CLOSED_MS))
   }
 
-  #run (script: string, memberId: string, ...rest: Array<string | number>): Promise<unknown> {
-    return this.#client.eval(script, 1, this.#keys.limits(memberId), ...rest)
+  #run (script: string, bucket: string, ...rest: Array<string | number>): Promise<unknown> {
+    return this.#client.eval(script, 1, bucketKey(bucket), ...rest)
   }
 }

@@ -13,6 +13,8 @@ import { type Listeners, type SubscriptionOptions, wantedEvents } from './wanted
 
 export interface SubscriptionParts {
   rest: Pick<Rest, 'call'>
+  /** Asks a portal for its plan; never rejects. */
+  learnPlan?: ((memberId: string) => Promise<void>) | undefined
   store: Pick<InstallStore, 'get' | 'swap' | 'scan'>
   hooks: Listeners
   /** Checked by `checkPublicUrl()`. */
@@ -41,7 +43,7 @@ export interface OpenedSubscriptions {
 const PASSING = [FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING]
 
 /** Puts the parts of the subscriptions together. */
-export function openSubscriptions ({ rest, store, hooks, publicUrl, prefix, options, log }: SubscriptionParts): OpenedSubscriptions {
+export function openSubscriptions ({ rest, learnPlan, store, hooks, publicUrl, prefix, options, log }: SubscriptionParts): OpenedSubscriptions {
   if (publicUrl === undefined) {
     const refuse = async () => { throw new FST_B24_NO_PUBLIC_URL('portals have to know where to post events') }
     return { subscriptions: { sync: refuse }, syncFleet: refuse, subscribe: undefined, isInSync: undefined }
@@ -63,6 +65,7 @@ export function openSubscriptions ({ rest, store, hooks, publicUrl, prefix, opti
     subscribe: async ({ portal }) => {
       const { report, failure } = await subscriptions.attempt(portal.memberId)
       tell(report, log)
+      if (failure === undefined) await learnPlan?.(portal.memberId)
       if (PASSING.some(Passing => failure instanceof Passing)) throw failure
     }
   }

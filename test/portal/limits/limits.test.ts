@@ -3,23 +3,39 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { LocalLimits } from '../../../src/portal/limits/local-limits.ts'
-import type { BucketRates, PortalLimits } from '../../../src/portal/limits/portal-limits.ts'
+import { BUCKET_RATES, ENTERPRISE_RATES, type BucketRates, type PortalBuckets } from '../../../src/portal/limits/portal-limits.ts'
 import { RedisLimits } from '../../../src/portal/limits/redis-limits.ts'
 import { connectRedis } from '../../../src/redis/connect.ts'
-import { appId, appKeys } from '../../../src/redis/keys.ts'
-import { forgetApp } from '../../helpers/redis-keys.ts'
+import { bucketKey } from '../../../src/redis/keys.ts'
+import { completePortalLimits } from '../../../src/portal/limits/limit-options.ts'
+import { PlanLimits } from '../../../src/portal/limits/plan-limits.ts'
+import { sampleInstall } from '../../../src/testing/index.ts'
 
 const URL = process.env['REDIS_URL'] as string
 const newApp = () => `local.${randomBytes(6).toString('hex')}`
 
-async function redisLimits (t: Test, rates?: BucketRates, clientId = newApp()): Promise<RedisLimits> {
-  forgetApp(t, clientId)
-  const connection = await connectRedis(URL, () => {})
-  t.teardown(async () => await connection.close())
-  return new RedisLimits(connection.client, appId(clientId), rates)
+/** Buckets of one test among those of all that run on this Redis; they end by themselves. */
+class BucketsOf implements PortalBuckets {
+  readonly #buckets: PortalBuckets
+  readonly #name: string
+
+  constructor (buckets: PortalBuckets, name: string) {
+    this.#buckets = buckets
+    this.#name = name
+  }
+
+  reserve (bucket: string, method: string, mostMs: number, rates?: BucketRates) { return this.#buckets.reserve(`${this.#name} ${bucket}`, method, mostMs, rates) }
+  fill (bucket: string, rates?: BucketRates) { return this.#buckets.fill(`${this.#name} ${bucket}`, rates) }
+  close (bucket: string, method: string, forMs: number) { return this.#buckets.close(`${this.#name} ${bucket}`, method, forMs) }
 }
 
-const ADAPTERS: Array<[name: string, open: (t: Test, rates?: BucketRates) => Promise<PortalLimits>]> = [
+async function redisLimits (t: Test, rates?: BucketRates, clientId = newApp()): Promise<PortalBuckets> {
+  const connection = await connectRedis(URL, () => {})
+  t.teardown(async () => await connection.close())
+  return new BucketsOf(new RedisLimits(connection.client, rates), clientId)
+}
+
+const ADAPTERS: Array<[name: string, open: (t: Test, rates?: BucketRates) => Promise<PortalBuckets>]> = [
   ['Redis', redisLimits],
   ['in the process', async (_t, rates) => new LocalLimits(rates)]
 ]
@@ -91,7 +107,7 @@ t.test('Redis: processes share a bucket, and what is not needed ends by itself',
   t.equal(all.filter(({ status }) => status === 'reserved').length, 50)
   const redis = new Redis(URL)
   t.teardown(() => redis.disconnect())
-  const key = appKeys(appId(clientId)).limits('m')
+  const key = bucketKey(`${clientId} m`)
   const bucketMs = await redis.pttl(key)
   t.ok(bucketMs > 20_000 && bucketMs <= 25_000, `ends when it is empty: ${bucketMs} ms`)
   await processes[0].close('m', 'crm.item.list', 300_000)
@@ -111,4 +127,52 @@ t.test('in the process: forgets portals of which there is nothing to know', asyn
   t.equal(limits.size, 2)
   for (let id = 0; id < 1_500; id++) await limits.reserve(`n${id}`, 'profile', 0)
   t.equal(limits.size, 1_000 + 502, 'busy ones are kept')
+})
+
+for (const [name, open] of ADAPTERS) {
+  t.test(`${name}: limits by the plan of a portal, in a bucket that all apps share`, async t => {
+    const buckets = await open(t)
+    const memberId = newApp()
+    let install = sampleInstall(memberId, { state: 'active', clientEndpoint: `https://${memberId}.bitrix24.com/rest/` })
+    const store = { get: async () => ({ version: 1, install }), swap: async (_memberId: string, _version: number, next: typeof install) => { install = next; return true } }
+    let now = 0
+    const limitsOf = (app: string, options = {}) => new PlanLimits({ buckets, store, app, settings: completePortalLimits(options), now: () => now })
+    const [one, two, told] = [limitsOf('one'), limitsOf('two'), limitsOf('three', { burst: 60 })]
+    const fits = async (limits: PlanLimits, most: number) => {
+      let calls = 0
+      while (calls < most && (await limits.reserve(memberId, 'profile', 0)).status === 'reserved') calls++
+      return calls
+    }
+    t.equal(await fits(one, 30), 30)
+    const rest = await fits(two, 300)
+    t.ok(rest >= 20 && rest <= 22, `what one app leaves: ${rest}`)
+    const more = await fits(told, 300)
+    t.ok(more >= 10 && more <= 13, `what is told counts whatever the plan: ${more}`)
+    await one.learn(memberId, { LICENSE: 'en_ent250', LICENSE_TYPE: 'ent250', LICENSE_FAMILY: 'ent' })
+    t.equal(install.licenseFamily, 'ent')
+    const enterprise = await fits(one, 300)
+    t.ok(enterprise >= 189 && enterprise <= 200, `Enterprise: ${enterprise}`)
+    t.equal(await fits(two, 1), 0, 'another process has read another plan')
+    now += 600_001
+    t.match(await two.reserve(memberId, 'profile', 1_000), { status: 'reserved' }, 'and reads it again: five a second')
+    t.equal(await fits(told, 1), 0)
+    await one.close(memberId, 'crm.item.list', 60_000)
+    t.match(await one.reserve(memberId, 'crm.item.list', 5_000), { status: 'refused', full: 'method' })
+    t.match(await two.reserve(memberId, 'crm.item.list', 5_000), { status: 'reserved' }, 'the time of a method counts for each app')
+  })
+}
+
+t.test('the plan in what portals say', async t => {
+  const cases: Array<[appInfo: unknown, family: string | undefined]> = [
+    [{ LICENSE: 'ru_ent500' }, 'ent'], [{ LICENSE: 'en_pro100', LICENSE_FAMILY: 'pro' }, 'pro'], [{ LICENSE_FAMILY: 'ENT' }, 'ent'], [{ LICENSE: 5 }, undefined], [null, undefined], [{}, undefined]
+  ]
+  for (const [appInfo, family] of cases) {
+    let install = sampleInstall('m', { state: 'active' })
+    const store = { get: async () => ({ version: 1, install }), swap: async (_memberId: string, _version: number, next: typeof install) => { install = next; return true } }
+    await new PlanLimits({ buckets: new LocalLimits(), store, app: 'a', settings: completePortalLimits({}) }).learn('m', appInfo)
+    t.equal(install.licenseFamily, family, JSON.stringify(appInfo))
+  }
+  t.strictSame([BUCKET_RATES, ENTERPRISE_RATES], [{ drainPerSecond: 2, burst: 50 }, { drainPerSecond: 5, burst: 250 }])
+  t.equal(LocalLimits.of('/a'), LocalLimits.of('/a'))
+  t.not(LocalLimits.of('/a'), LocalLimits.of('/b'))
 })
