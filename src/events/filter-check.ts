@@ -62,11 +62,11 @@ function fieldProblem (wanted: OpenFilter[string], schema: Schema, path: string)
   }
   if (!isTyped(schema)) return undefined
   if (schema.type === 'array') return `${path} is a list, which no filter matches`
-  if (isObject(wanted)) return schema.type === 'object' ? mapProblem(wanted as OpenFilter, schema, path) : `${path} is no map`
+  if (isObject(wanted)) return schema.type === 'object' ? mapProblem(wanted as OpenFilter, schema, path) : `${path} is not a map`
   if (schema.type === 'object') return `${path} is a map: name a field of it`
   const values = [wanted].flat() as Scalar[]
-  // One of several that fits is enough for a match, and the others are a mistake all the same.
-  return values.every(value => fits(value, schema)) ? undefined : `${path} is ${nameOf(schema)}, and ${JSON.stringify(values.find(value => !fits(value, schema)))} is none`
+  // One of several that fits is enough for a match, and the others are a mistake even so.
+  return values.every(value => fits(value, schema)) ? undefined : `${path} is ${nameOf(schema)}, and ${JSON.stringify(values.find(value => !fits(value, schema)))} is not`
 }
 
 function fits (value: Scalar, { type, const: only }: Schema): boolean {

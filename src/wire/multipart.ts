@@ -27,7 +27,7 @@ function fieldsOf (contentType: string, body: Buffer): Promise<string[]> {
       refusal.isMade = true
       reject(error)
     }
-    const refuse = (): void => end(new FST_B24_FORM_KEY('a part that is no field'))
+    const refuse = (): void => end(new FST_B24_FORM_KEY('a part that is not a field'))
     const limit = (): void => end(new FST_B24_FORM_LIMIT('fields'))
     const parser = parserOf(contentType, body.length)
     if (parser === undefined) return refuse()

@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import { FST_B24_INVALID_CALL } from '../../errors.ts'
 
-/** Deeper than any method reads, and less than PHP takes; a circle has no end. */
+/** Deeper than any method reads, and less than PHP takes; a circular reference has no end. */
 const MOST_LEVELS = 32
 /** `max_input_vars` of PHP, which cuts off what is beyond without a word. */
 const MOST_VARIABLES = 1_000
@@ -12,7 +12,7 @@ const LONE_SURROGATE = /\p{Surrogate}/gu
  * Copies the parameters of a call as text, numbers, booleans, null, lists and maps. What is `undefined` in a map is left out, a bigint is sent as
  * its digits, and what has a `toJSON` (a Date) as what that gives.
  *
- * @throws FST_B24_INVALID_CALL for what JSON would change or drop: NaN, `undefined` in a list, a function, a Buffer, a Map, a circle
+ * @throws FST_B24_INVALID_CALL for what JSON would change or drop: NaN, `undefined` in a list, a function, a Buffer, a Map, a circular reference
  */
 export function copyParams (method: string, params: unknown = {}): object {
   const copied = typeof params === 'object' && params !== null && !isOpaque(params) ? copyObject(params, { method, path: [] }) : undefined
@@ -66,7 +66,7 @@ function copy (value: unknown, place: Place): unknown {
 }
 
 function copyObject (value: object, place: Place): unknown {
-  if (place.path.length > MOST_LEVELS) throw refusal(place, `is more than ${MOST_LEVELS} levels deep, or a circle`)
+  if (place.path.length > MOST_LEVELS) throw refusal(place, `is more than ${MOST_LEVELS} levels deep, or circular`)
   if (isOpaque(value)) throw refusal(place, `is a ${value.constructor?.name ?? 'value'}, which JSON does not have`)
   if (types.isDate(value) && Number.isNaN(value.getTime())) throw refusal(place, 'is an invalid date')
   const { toJSON } = value as { toJSON?: unknown }

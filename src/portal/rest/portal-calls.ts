@@ -30,12 +30,10 @@ export interface PortalCall {
   maxBytes?: number | undefined
   /** Finds the error that a call failed with as a whole in an answer whose status is that of a success, as a batch's. */
   errorOfAll?: ((body: unknown) => object | undefined) | undefined
-  /** What `begin` gave for this call. */
-  start?: CallStart | undefined
 }
 
-/** What a call needs before it is made, on its way from the store; it fails nothing before the call takes it. */
-export interface CallStart {
+/** What a call needs before it is made, on its way from the store. */
+interface CallStart {
   access: Promise<PortalAccess>
   /** How long to wait for the place that is reserved, ms. */
   waitMs: Promise<number>
@@ -98,10 +96,24 @@ export class PortalCalls {
   }
 
   /**
-   * Reads the token and reserves a place for a call that is about to be made: what its maker does until then takes no time of its own. Who
-   * calls this function stands in the stack of the call's error.
+   * Resolves with the answer of a call that succeeded. Rejects with the reason of `signal` when that aborts.
+   *
+   * @throws FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS,
+   * FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_CALL, and as `Tokens.access`
    */
-  begin (memberId: string, method: string): CallStart {
+  async make (call: PortalCall): Promise<Answered> {
+    const { memberId, method, timeoutMs, signal } = call
+    const start = this.#begin(memberId, method)
+    try {
+      return await withinTime({ timeoutMs, signal }, async within => await this.#make({ ...call, signal: within }, start))
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw coded(error)
+    }
+  }
+
+  /** Reads the token and reserves a place at the same time. What fails is for `#make` to await. */
+  #begin (memberId: string, method: string): CallStart {
     const mostMs = this.#mostWaitMs
     const start: CallStart = {
       access: this.#parts.tokens.access(memberId),
@@ -110,22 +122,6 @@ export class PortalCalls {
     }
     for (const read of [start.access, start.waitMs]) read.catch(() => {})
     return start
-  }
-
-  /**
-   * Resolves with the answer of a call that succeeded. Rejects with the reason of `signal` when that aborts.
-   *
-   * @throws FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS,
-   * FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_CALL, and as `Tokens.access`
-   */
-  async make (call: PortalCall): Promise<Answered> {
-    const { memberId, method, timeoutMs, signal, start = this.begin(memberId, method) } = call
-    try {
-      return await withinTime({ timeoutMs, signal }, async within => await this.#make({ ...call, signal: within }, start))
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw coded(error)
-    }
   }
 
   async #make (call: CallState['call'], start: CallStart): Promise<Answered> {

@@ -84,11 +84,6 @@ export function isPrivateAddress (url: string): boolean {
   return CLOSED.refusesUrl(url)
 }
 
-/** Returns whether what a name resolved to is an address inside the server's own networks, or no address at all. */
-export function isPrivateResolved (address: string): boolean {
-  return CLOSED.refusesIp(address)
-}
-
 /** Returns whether a text is an address, or a network such as `10.0.0.0/8`. */
 export function isNetwork (text: unknown): text is string {
   if (typeof text !== 'string') return false
@@ -98,11 +93,11 @@ export function isNetwork (text: unknown): text is string {
 }
 
 /** Returns whether a host name is one that no public name ends like. */
-export function isOwnName (host: string): boolean {
+function isOwnName (host: string): boolean {
   return !host.includes('.') || OWN_NAMES.test(host)
 }
 
-export function hostOf (url: string): string {
+function hostOf (url: string): string {
   return new URL(url).hostname.replace(/^\[|[\].]$/g, '')
 }
 

@@ -48,7 +48,7 @@ export class StartSync {
   /** To be called when every handler is there. */
   start (): void {
     this.#underWay = this.#run().catch((error: unknown) => {
-      if (!this.#closing.signal.aborted) this.#parts.log.warn({ err: error }, 'portals cannot be subscribed at the start')
+      if (!this.#closing.signal.aborted) this.#parts.log.warn({ err: error }, 'failed to subscribe portals at startup')
     })
   }
 
@@ -110,7 +110,7 @@ export class StartSync {
       if (page.length === 100) await flush()
     }
     await flush()
-    if (tried > 0) log.info({ portals: tried, failed }, 'portals were subscribed at the start')
+    if (tried > 0) log.info({ portals: tried, failed }, 'portals subscribed at startup')
     return failed
   }
 

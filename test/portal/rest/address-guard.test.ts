@@ -2,10 +2,11 @@ import type { LookupAddress } from 'node:dns'
 import { createServer } from 'node:net'
 import t from 'tap'
 import { publicLookup, type Resolve } from '../../../src/portal/rest/address-guard.ts'
-import { isPrivateResolved } from '../../../src/portal/rest/private-address.ts'
+import { AddressGuard } from '../../../src/portal/rest/private-address.ts'
 import { openRestStage } from '../../helpers/rest-stage.ts'
 import { transportOf } from '../../helpers/transport.ts'
 
+const closed = new AddressGuard(false)
 const PUBLIC: LookupAddress = { address: '8.8.8.8', family: 4 }
 const PUBLIC_6: LookupAddress = { address: '2a00:1450::1', family: 6 }
 const LOOPBACK: LookupAddress = { address: '127.0.0.1', family: 4 }
@@ -31,7 +32,7 @@ t.test('tells what a name resolved to', async t => {
     ['::ffff:8.8.8.8', false], ['64:ff9b::808:808', false], ['64:ff9b::a00:1', true], ['64:ff9b::7f00:1', true], ['64:ff9b::', true],
     ['64:ff9b::1', true], ['64:ff9b::a9fe:a9fe', true], ['no address', true]
   ]
-  for (const [address, isPrivate] of cases) t.equal(isPrivateResolved(address), isPrivate, address)
+  for (const [address, isPrivate] of cases) t.equal(closed.refusesIp(address), isPrivate, address)
 })
 
 t.test('finds only public addresses', async t => {
