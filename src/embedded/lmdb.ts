@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { RootDatabase, RootDatabaseOptionsWithPath } from 'lmdb'
 import { loadPackage } from '../load-package.ts'
@@ -22,7 +22,7 @@ export async function openLmdb<V> (
   const { open } = loadPackage<typeof import('lmdb')>('lmdb')
   try {
     const folder = join(dataDir, app)
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeFolder(folder)
     // It may have been there, and open to others.
     chmodSync(folder, 0o700)
     assertSpace(folder)
@@ -36,6 +36,19 @@ export async function openLmdb<V> (
     })
   } catch (error) {
     throw storeUnavailable(error)
+  }
+}
+
+/** Not `recursive`: below `/proc` Node would try for ever. */
+function makeFolder (folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || existsSync(dirname(folder))) throw error
+    makeFolder(dirname(folder))
+    makeFolder(folder)
   }
 }
 
