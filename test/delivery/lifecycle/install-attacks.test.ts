@@ -1,6 +1,7 @@
 import t from 'tap'
 import { buildWorld, type World } from '../../helpers/app.ts'
 import { secret } from '../../helpers/secrets.ts'
+import { until } from '../../helpers/until.ts'
 
 type Portal = ReturnType<World['b24']['portal']>
 
@@ -70,6 +71,18 @@ t.test('an install that is older than what is known is not asked about, so that 
     t.strictSame([world.b24.requests.length, portal.calls.length], [asked, calls], `${event} of ${ts}`)
     t.equal((await world.app.bitrix24.portal(portal.memberId))!.version, kept!.version)
   }
+  t.equal(await works(world, portal), 'works')
+})
+
+t.test('a pair that was traded while another copy of its install was stored is kept, though the copy is newer', async t => {
+  const world = await buildWorld(t, { delivery: { mode: 'inline' } })
+  const portal = world.b24.portal('acme.bitrix24.com')
+  world.b24.fault('app.info', { status: 401, body: { error: 'expired_token' }, delayMs: 500, times: 1 })
+  const older = portal.install(world.eventsUrl, { ts: now() - 50 })
+  await until(() => world.b24.requests.length > 0, 'the pair is asked about')
+  const copy = { url: world.eventsUrl, auth: tokensOf(portal.installer!), fields: { ts: String(now() - 40) } }
+  t.equal((await portal.send('ONAPPINSTALL', { VERSION: '1' }, copy)).statusCode, 200)
+  t.equal((await older).statusCode, 200)
   t.equal(await works(world, portal), 'works')
 })
 

@@ -52,12 +52,15 @@ const loopback: Resolve = (_host, _options, done) => done(null, [{ address: '127
 t.test('time and signal are obeyed while nothing takes the connection', async t => {
   const transport = transportOf(t, { resolve: () => {} })
   const url = 'https://portal.example.com/rest/profile'
+  let isGivenUp = false
+  transport.post(post(url)).catch(() => { isGivenUp = true })
   await t.rejects(withinTime({ timeoutMs: 100 }, signal => transport.post(post(url, { signal }))), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /no answer within 100 ms/ })
   const stop = new AbortController()
   const reason = new Error('enough')
   const asked = withinTime({ timeoutMs: 60_000, signal: stop.signal }, signal => transport.post(post(url, { signal })))
   setTimeout(() => stop.abort(reason), 50)
   await t.rejects(asked, reason)
+  t.notOk(isGivenUp, 'sooner than the limit of the connection')
 })
 
 t.test('connecting has a limit of its own', async t => {
