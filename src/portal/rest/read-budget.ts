@@ -17,6 +17,8 @@ interface Waiter {
 
 const TOTAL = 32 * 1024 * 1024
 const PER_PORTAL = 8 * 1024 * 1024
+/** Part of the total that only portals take which have nothing yet: a few that send slowly must not take it all. */
+const FOR_FIRSTS = 1 / 4
 
 /** Bounds the memory that answers take while they are read, in all and for each portal: what is beyond it waits. */
 export class ReadBudget {
@@ -35,7 +37,7 @@ export class ReadBudget {
   async acquire (memberId: string, bytes: number, signal: AbortSignal): Promise<Release> {
     const wanted = Math.min(bytes, this.#mostPerPortal)
     signal.throwIfAborted()
-    // Who came first for the memory of all is served first.
+    // Who came first for the memory of all is served first, among those that have some and among those that have none.
     if (this.#waiting.size > 0 || !this.#fits(memberId, wanted)) await this.#wait(memberId, wanted, signal)
     else this.#take(memberId, wanted)
     let isHeld = true
@@ -72,20 +74,27 @@ export class ReadBudget {
     })
   }
 
-  /** A portal that has all it may have does not keep the next one waiting. */
+  /** A portal that has all it may have does not keep the next one waiting, nor one that has some another that has none. */
   #admit (): void {
+    let isShareFull = false
     for (const waiter of this.#waiting) {
       const { memberId, bytes } = waiter
+      const isFirst = !this.#usedBy.has(memberId)
+      if (!isFirst && isShareFull) continue
       if (this.#fits(memberId, bytes)) {
         this.#waiting.delete(waiter)
         this.#take(memberId, bytes)
         waiter.admit()
-      } else if (this.#fitsPortal(memberId, bytes)) return
+      } else if (this.#fitsPortal(memberId, bytes)) {
+        if (isFirst) return
+        isShareFull = true
+      }
     }
   }
 
   #fits (memberId: string, bytes: number): boolean {
-    return this.#used + bytes <= this.#most && this.#fitsPortal(memberId, bytes)
+    const room = this.#usedBy.has(memberId) ? this.#most * (1 - FOR_FIRSTS) : this.#most
+    return this.#used + bytes <= room && this.#fitsPortal(memberId, bytes)
   }
 
   #fitsPortal (memberId: string, bytes: number): boolean {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { Readable } from 'node:stream'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
@@ -92,12 +93,30 @@ t.test('small answers are read at once, and large ones wait for their share of m
   stop.abort(new Error('enough'))
   await t.rejects(broken, /enough/)
   held.shift()?.()
-  await third.then(release => release())
   t.ok((await reading).body)
+  t.strictSame(order, ['other'], 'who has none yet comes first')
   held.forEach(release => { release(); release() })
+  await third.then(release => release())
   t.equal(budget.used, 0, 'all is given back, once')
   await t.rejects(budget.acquire('a', 1, AbortSignal.abort(new Error('late'))), /late/)
   t.equal(await budget.acquire('a', 99 * MB, signal).then(() => budget.used), 2 * MB, 'no more than a portal may ever have')
+})
+
+t.test('a few portals that send slowly do not take the memory of all others', async t => {
+  const budget = new ReadBudget({ total: 32 * MB, perPortal: 8 * MB })
+  const stop = new AbortController()
+  setMaxListeners(0, stop.signal)
+  const slow = ['a', 'b', 'c', 'd'].flatMap(memberId => Array.from({ length: 16 }, async () => await budget.acquire(memberId, MB, stop.signal)))
+  Promise.allSettled(slow)
+  await new Promise(resolve => { setImmediate(resolve) })
+  t.equal(budget.used, 25 * MB, 'three have their share, and the last its first')
+  const others = await Promise.all(['e', 'f', 'g'].map(async memberId => await budget.acquire(memberId, MB, stop.signal)))
+  t.equal(budget.used, 28 * MB)
+  for (const release of others) release()
+  t.equal(budget.used, 25 * MB, 'what they give back waits for the next who has none')
+  ;(await slow[0] as () => void)()
+  t.equal(budget.used, 25 * MB - MB, 'as long as the others keep theirs')
+  stop.abort(new Error('enough'))
 })
 
 t.test('whatever bytes come, they end as an answer or an error with a code', async t => {
