@@ -12,8 +12,11 @@ export function closeAfterAnswers (scope: FastifyInstance, mostMs: number): void
   let tellLast: (() => void) | undefined
   // Not before the body has come: a sender that trickles it would hold up the close.
   scope.addHook('preHandler', (_request, reply, done) => {
-    underWay++
-    reply.raw.once('close', () => { if (--underWay === 0) tellLast?.() })
+    // Who hung up before waits for no answer, and no event tells of it any more.
+    if (!reply.raw.destroyed) {
+      underWay++
+      reply.raw.once('close', () => { if (--underWay === 0) tellLast?.() })
+    }
     done()
   })
   scope.addHook('preClose', async () => {

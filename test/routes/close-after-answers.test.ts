@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -64,4 +65,27 @@ t.test('no answer, and no body that trickles in, holds up the close for longer t
   await slow.app.close()
   t.ok(slow.waitedSince(slowBegun) < 900, `${slow.waitedSince(slowBegun)} ms`)
   socket.destroy()
+})
+
+t.test('who hung up before the answer was begun does not hold up the close', async t => {
+  const app = Fastify({ forceCloseConnections: true })
+  const stage = new EventEmitter()
+  let begun = false
+  app.addHook('preParsing', async request => {
+    if (request.url === '/late') await once(stage, 'gone')
+  })
+  await app.register(async scope => {
+    closeAfterAnswers(scope, 1_000_000)
+    scope.addHook('preHandler', async () => { begun = true })
+    scope.get('/late', async () => await new Promise(() => {}))
+  })
+  const socket = connect(Number(new URL(await app.listen({ port: 0, host: '127.0.0.1' })).port), '127.0.0.1')
+  socket.on('error', () => {}).write('GET /late HTTP/1.1\r\nHost: a\r\n\r\n')
+  const [{ socket: accepted }] = await once(app.server, 'request') as [IncomingMessage]
+  socket.destroy()
+  await new Promise(resolve => { accepted.once('close', resolve) })
+  stage.emit('gone')
+  await new Promise(resolve => { setImmediate(resolve) })
+  t.ok(begun)
+  await app.close()
 })
