@@ -7,7 +7,7 @@ export interface BudgetOptions {
   free?: number
 }
 
-/** What one sender may have of the budget. */
+/** What one sender may have of the budget, and what is left for those that have nothing yet: a few senders must not take it all. */
 const SHARE = 1 / 4
 
 /**
@@ -30,7 +30,8 @@ export class BodyBudget {
     if (bytes <= this.#free) return () => {}
     const source = sourceOf(ip)
     const own = (this.#bySource.get(source) ?? 0) + bytes
-    if (this.#taken + bytes > this.#most || own > this.#most * SHARE) return undefined
+    const room = this.#most * (this.#bySource.has(source) ? 1 - SHARE : 1)
+    if (this.#taken + bytes > room || own > this.#most * SHARE) return undefined
     this.#taken += bytes
     this.#bySource.set(source, own)
     return () => this.#release(bytes, source)

@@ -141,6 +141,10 @@ t.test('large bodies are read within a budget, small ones always', async t => {
   first?.()
   t.ok(budget.take(250, '192.0.2.1'))
 
+  const crowded = new BodyBudget({ most: 1000, free: 10 })
+  for (const ip of ['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4']) while (crowded.take(50, ip) !== undefined) ;
+  for (const ip of ['192.0.2.5', '192.0.2.6', '192.0.2.7']) t.ok(crowded.take(50, ip), 'a few senders leave room for the first body of others')
+
   const held = new BodyBudget({ most: 400_000, free: 1000 })
   const slow = Fastify()
   t.teardown(() => slow.close())
