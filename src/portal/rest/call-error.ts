@@ -29,8 +29,8 @@ const LONGEST_NAME = 50
 
 /** `params` is what the method was called with: their names stand in the message, their values never do. */
 export function callError (method: string, stated: StatedError, params?: object): PortalCallError {
-  const words = [stated.code, stated.description].filter(word => word !== '').join(': ').replace(CONTROLS, ' ')
-  return withWords(new FST_B24_PORTAL_CALL(method, `${words === '' ? 'an error without a code' : words}${namesOf(params)}`), stated)
+  const words = [stated.code, stated.description].filter(word => word !== '').join(': ')
+  return withWords(new FST_B24_PORTAL_CALL(method, `${words === '' ? 'an error without a code' : onOneLine(words)}${namesOf(params)}`), stated)
 }
 
 export function reauthError (memberId: string, stated: StatedError): PortalCallError {
@@ -51,6 +51,11 @@ export function unavailableError (reason: string): FastifyError {
 
 export function limitError (method: string, portalCode: string, retryAfterMs: number): PortalLimitError {
   return Object.assign(new FST_B24_PORTAL_LIMIT(method, portalCode), { portalCode, retryAfterMs })
+}
+
+/** The words of a portal as they may stand in a message. */
+export function onOneLine (words: string): string {
+  return words.replace(CONTROLS, ' ')
 }
 
 function withWords (error: FastifyError, { status, code, description, details }: StatedError): PortalCallError {

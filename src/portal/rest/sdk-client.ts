@@ -1,6 +1,7 @@
 import type { B24OAuth, B24OAuthParams, CustomRefreshAuth } from '@bitrix24/b24jssdk'
 import { isObject } from '../../is-object.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
+import { onOneLine } from './call-error.ts'
 import type { PortalCalls } from './portal-calls.ts'
 import { type AjaxConfig, type Sdk, UNRESTRICTED } from './sdk.ts'
 import type { Tokens } from '../tokens/tokens.ts'
@@ -109,8 +110,8 @@ export class SdkClient {
       message?: string, code?: string, portalCode?: string, description?: string, statusCode?: number, portalStatus?: number, details?: Record<string, unknown>
     }
     return new this.#parts.sdk.AjaxError({
-      code: portalCode ?? 'JSSDK_UNKNOWN_ERROR',
-      description: description ?? 'Broken off',
+      code: onOneLine(portalCode ?? 'JSSDK_UNKNOWN_ERROR'),
+      description: onOneLine(description ?? 'Broken off'),
       status: portalStatus,
       requestInfo: { method },
       ...validationIn(details),
@@ -127,7 +128,7 @@ function validationIn (details: Record<string, unknown> | undefined): { validati
 }
 
 function textIn (value: unknown): string {
-  return typeof value === 'string' ? value : ''
+  return typeof value === 'string' ? onOneLine(value) : ''
 }
 
 /** The method at the end of a URL of the SDK, which escapes slashes in all that follows, and the query with its `?`. */

@@ -107,6 +107,9 @@ t.test('no error of the official client holds a secret either', async t => {
     for (const secret of b24.secrets()) t.notOk(printed(error).includes(secret), 'no secret is printed')
     lift()
   }
+  portal.fault('profile', stated(400, 'ODD\nCODE', 'two\nlines\u001b[2J'))
+  const error = await client.actions.v2.call.make({ method: 'profile' }).catch((error: unknown) => error) as Error
+  t.notMatch(error.message, /\p{Cc}/u, 'nor does a portal write lines of its own')
 })
 
 t.test('errors of batches and lists are those of a call', async t => {
