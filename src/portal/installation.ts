@@ -19,7 +19,7 @@ export function readInstallation (result: unknown): Installation {
   const { INSTALLED, VERSION, STATUS, PAYMENT_EXPIRED, LICENSE } = (result ?? {}) as Record<string, unknown>
   return {
     isFinished: INSTALLED === true,
-    version: VERSION === undefined ? undefined : String(VERSION),
+    version: textOf(typeof VERSION === 'number' ? String(VERSION) : VERSION),
     status: textOf(STATUS),
     isPaymentExpired: PAYMENT_EXPIRED === 'Y',
     license: textOf(LICENSE)
