@@ -155,7 +155,7 @@ export class TokenWorld {
 
   /** How often a pair was to be traded. */
   get refreshes (): number {
-    return this.b24.requests.filter(({ grantType }) => grantType === 'refresh_token').length
+    return this.b24.requests.filter(({ grantType, memberId }) => grantType === 'refresh_token' && memberId !== undefined).length
   }
 
   get questions (): number {

@@ -17,7 +17,7 @@ t.test('the plugin as a whole on a Cluster of three nodes', { timeout: 120_000 }
   await another.app.ready()
   const keys = appKeys(appId(clientId))
   const [acme, beta] = ['acme.bitrix24.com', 'beta.bitrix24.com'].map(domain => b24.portal(domain)) as [ReturnType<typeof b24.portal>, ReturnType<typeof b24.portal>]
-  const refreshes = () => b24.requests.filter(({ grantType }) => grantType !== undefined).length
+  const refreshes = () => b24.requests.filter(({ grantType, memberId }) => grantType !== undefined && memberId !== undefined).length
   const heard: number[] = []
   let fails = false
   let deliveries = 0

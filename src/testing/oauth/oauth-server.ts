@@ -15,6 +15,8 @@ export interface OAuthRequest {
   inUrl: string[]
   /** `grant_type`, where the request had one. */
   grantType?: string
+  /** Portal of the token that it brought; absent where the token is nobody's, such as that of a question about the app's keys. */
+  memberId?: string
 }
 
 export interface OAuthServerParts {
@@ -39,9 +41,10 @@ export function addOAuthRoutes (server: FastifyInstance, { book, faults, request
         method: ['GET', 'POST'],
         url,
         handler: async (request, reply) => {
-          requests.push(describe(request))
           const fields = fieldsOf(request)
-          return await answerWith(reply, faults.take(point, portalOf(fields)), () => answer(fields))
+          const portal = portalOf(fields)
+          requests.push(describe(request, portal))
+          return await answerWith(reply, faults.take(point, portal), () => answer(fields))
         }
       })
     }
@@ -59,13 +62,14 @@ function fieldsOf (request: FastifyRequest): Fields {
   return { ...request.query as Fields, ...request.body as Fields | undefined }
 }
 
-function describe (request: FastifyRequest): OAuthRequest {
+function describe (request: FastifyRequest, portal: PortalState | undefined): OAuthRequest {
   const grantType = fieldsOf(request)['grant_type']
   return {
     method: request.method,
     path: request.url.replace(/\?.*$/, ''),
     inBody: Object.keys(request.body ?? {}),
     inUrl: Object.keys(request.query as Fields),
-    ...(grantType !== undefined && { grantType })
+    ...(grantType !== undefined && { grantType }),
+    ...(portal !== undefined && { memberId: portal.memberId })
   }
 }

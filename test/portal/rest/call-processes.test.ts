@@ -50,7 +50,8 @@ const SLOW: Mishap[] = [
     what: 'the app is installed anew meanwhile: the older answer does not overwrite that pair',
     fault: { answerDelayMs: LOCK_MS + 1_000 },
     meanwhile: reinstall,
-    refreshes: 1,
+    // One is of the install: its pair is traded before it replaces a good one.
+    refreshes: 2,
     generation: 2
   }
 ]
@@ -70,7 +71,7 @@ const STOPS: Array<Mishap & { bringsItsPair?: boolean }> = [
       await reinstall(stage, portal)
       await stage.world.expire(portal)
     },
-    refreshes: 2,
+    refreshes: 3,
     generation: 3
   },
   {
@@ -129,6 +130,7 @@ class Stage {
       clientSecret,
       oauthServers: [oauthServer],
       allowPrivateNetworks: true,
+      actAs: 'installer',
       portalLimits: { burst: LIMITS.cap, drainPerSecond: LIMITS.drainPerSecond }
     }
     // A worker that stands still would be waited for.
