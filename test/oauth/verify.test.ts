@@ -126,7 +126,7 @@ t.test('verifies a pair and takes the facts from the OAuth server', async t => {
       isTraded: false
     }
   })
-  t.strictSame(b24.requests, [{ method: 'POST', path: '/rest/app.info/', inBody: ['auth'], inUrl: [] }])
+  t.strictSame(b24.requests, [{ method: 'POST', path: '/rest/app.info/', inBody: ['auth'], inUrl: [], memberId: portal.memberId }])
 })
 
 t.test('verifies a pair without a user, and at the first server when none is named', async t => {
@@ -216,7 +216,8 @@ t.test('proves an expired pair by refreshing it, and yields the new one', async 
     path: '/oauth/token/',
     inBody: ['grant_type', 'client_id', 'client_secret', 'refresh_token'],
     inUrl: [],
-    grantType: 'refresh_token'
+    grantType: 'refresh_token',
+    memberId: portal.memberId
   })
 })
 

@@ -62,10 +62,11 @@ t.test('says whom an access token belongs to', async t => {
   t.match(await ask('/rest/app.info/', { auth: accessToken }), expected)
   t.match(await ask('/rest/app.info', { auth: accessToken }), expected)
   t.match(await ask(`/rest/app.info/?auth=${accessToken}`), expected)
+  const { memberId } = portal
   t.strictSame(b24.requests, [
-    { method: 'POST', path: '/rest/app.info/', inBody: ['auth'], inUrl: [] },
-    { method: 'POST', path: '/rest/app.info', inBody: ['auth'], inUrl: [] },
-    { method: 'GET', path: '/rest/app.info/', inBody: [], inUrl: ['auth'] }
+    { method: 'POST', path: '/rest/app.info/', inBody: ['auth'], inUrl: [], memberId },
+    { method: 'POST', path: '/rest/app.info', inBody: ['auth'], inUrl: [], memberId },
+    { method: 'GET', path: '/rest/app.info/', inBody: [], inUrl: ['auth'], memberId }
   ])
 })
 

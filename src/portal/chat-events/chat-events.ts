@@ -10,6 +10,7 @@ import { type OfflineEvent, readRows } from '../offline/offline-event.ts'
 import { reasonOf } from '../rest/reason-of.ts'
 import type { CallOptions } from '../rest/call-options.ts'
 import type { Rest } from '../rest/rest.ts'
+import { scalarText } from '../../scalar-text.ts'
 
 export interface ChatEventsParts {
   rest: Pick<Rest, 'call'>
@@ -122,7 +123,7 @@ export class ChatEvents {
     if (known !== undefined && known.users === users && this.#now() < known.until) return known.userId
     await rest.call(memberId, 'im.v2.Event.subscribe', {}, options)
     const profile = await rest.call<{ ID?: unknown } | undefined>(memberId, 'profile', {}, options)
-    const userId = Number(profile?.ID ?? 0)
+    const userId = Number(scalarText(profile?.ID))
     this.#known.set(memberId, { userId, users, until: this.#now() + SUBSCRIBE_EVERY_MS })
     return userId
   }
@@ -138,7 +139,7 @@ interface Page {
 /** Reads the result of `im.v2.Event.get`. An offset that does not move on would bring the same events for ever. */
 function readPage (result: unknown, offset: number | undefined): Page {
   const { events: rows, nextOffset, hasMore } = (result ?? {}) as Record<string, unknown>
-  const events = (Array.isArray(rows) ? rows : []).filter(row => Number.isSafeInteger(Number((row as { eventId?: unknown } | null)?.eventId ?? Number.NaN))) as Array<Record<string, unknown>>
+  const events = (Array.isArray(rows) ? rows : []).filter(row => /^\d{1,15}$/.test(scalarText((row as { eventId?: unknown } | null)?.eventId))) as Array<Record<string, unknown>>
   const after = Math.max(-1, ...events.map(({ eventId }) => Number(eventId))) + 1
   const next = Number.isSafeInteger(nextOffset) && (nextOffset as number) >= after ? nextOffset as number : after
   const isNew = events.length > 0 && next > (offset ?? -1)

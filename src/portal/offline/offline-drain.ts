@@ -8,6 +8,7 @@ import { type OfflineEvent, type OfflineRow, readRows } from './offline-event.ts
 import type { CallOptions } from '../rest/call-options.ts'
 import type { Rest } from '../rest/rest.ts'
 import { pause } from '../../time/unless-aborted.ts'
+import { scalarText } from '../../scalar-text.ts'
 
 export interface OfflineDrainParts {
   rest: Pick<Rest, 'call'>
@@ -109,7 +110,7 @@ export class OfflineDrain {
     try {
       const { process_id: processId, events } = await this.#get({ clear: 0, limit: MOST_ROWS, ...kind })
       this.#checkNew(events)
-      await this.#keep(String(processId ?? ''), events)
+      await this.#keep(scalarText(processId), events)
       return events.length
     } catch (error) {
       if ((error as { portalCode?: string }).portalCode?.toUpperCase() !== 'WRONG_LICENSE') throw error

@@ -6,6 +6,7 @@ export interface Reason {
 }
 
 export function reasonOf (error: unknown): Reason {
-  const { portalCode, code, message } = error as { portalCode?: string, code?: string, message?: string }
-  return { code: portalCode ?? code ?? 'FST_B24_INTERNAL', message: String(message) }
+  const { portalCode = '', code = 'FST_B24_INTERNAL', message } = error as { portalCode?: string, code?: string, message?: string }
+  // Bitrix24's default code is empty.
+  return { code: portalCode === '' ? code : portalCode, message: String(message) }
 }

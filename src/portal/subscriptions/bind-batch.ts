@@ -1,6 +1,7 @@
 import type { BindingChange } from './binding-diff.ts'
 import type { CallOptions } from '../rest/call-options.ts'
 import type { Rest } from '../rest/rest.ts'
+import { scalarText } from '../../scalar-text.ts'
 
 /** Why a portal does not make a change; `code` is Bitrix24's own. */
 export interface RefusedEvent {
@@ -78,8 +79,8 @@ function refusalOf ({ result, result_error: errors }: Record<string, unknown>, n
   const { error, error_description: description } = (errors as Record<string, CommandError> | undefined)?.[name] ?? {}
   if (error === undefined) return (result as Record<string, unknown> | undefined)?.[name] === false ? NOT_BOUND : undefined
   // The handler is bound, or another process is about to do it.
-  if (String(error).toUpperCase() === 'ERROR_CORE' && /\balready\b/i.test(String(description))) return undefined
-  return String(error).slice(0, 100)
+  if (scalarText(error).toUpperCase() === 'ERROR_CORE' && /\balready\b/i.test(scalarText(description))) return undefined
+  return scalarText(error).slice(0, 100)
 }
 
 /** No name may look like an index: PHP would make a list of them. */

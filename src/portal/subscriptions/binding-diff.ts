@@ -1,4 +1,5 @@
 import { isLeftAlone, type WantedEvent } from './wanted-events.ts'
+import { scalarText } from '../../scalar-text.ts'
 
 /** What a portal says is bound. */
 export interface PortalBinding {
@@ -41,10 +42,10 @@ export function readBindings (result: unknown): PortalBinding[] {
     if (typeof event !== 'string') return []
     return [{
       event: event.toUpperCase(),
-      handler: String(handler ?? ''),
-      userId: Number(userId ?? 0),
-      offline: Number(offline) === 1,
-      connector: String(connector ?? '')
+      handler: scalarText(handler),
+      userId: Number(scalarText(userId)),
+      offline: Number(scalarText(offline)) === 1,
+      connector: scalarText(connector)
     }]
   })
 }

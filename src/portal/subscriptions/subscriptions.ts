@@ -8,6 +8,7 @@ import { type Reason, reasonOf } from '../rest/reason-of.ts'
 import type { Rest } from '../rest/rest.ts'
 import { digestOf, withSubscription, withUrl } from './subscription-record.ts'
 import type { WantedEvent } from './wanted-events.ts'
+import { scalarText } from '../../scalar-text.ts'
 
 export interface SubscriptionsParts {
   rest: Pick<Rest, 'call'>
@@ -99,7 +100,7 @@ export class Subscriptions {
   async #knownEvents (memberId: string, signal: AbortSignal | undefined): Promise<ReadonlySet<string> | undefined> {
     try {
       const result = await this.#parts.rest.call(memberId, 'events', {}, { signal })
-      return Array.isArray(result) ? new Set(result.map(code => String(code).toUpperCase())) : undefined
+      return Array.isArray(result) ? new Set(result.map(code => scalarText(code).toUpperCase())) : undefined
     } catch (error) {
       if (error instanceof FST_B24_PORTAL_CALL) return undefined
       throw error
@@ -110,7 +111,7 @@ export class Subscriptions {
   async #boundUser (memberId: string, wanted: WantedEvent[], bindings: PortalBinding[], handlerUrl: string, signal: AbortSignal | undefined): Promise<number | undefined> {
     if (!isForeignName(wanted, bindings, handlerUrl)) return undefined
     const profile = await this.#parts.rest.call<{ ID?: unknown, ADMIN?: unknown } | undefined>(memberId, 'profile', {}, { signal })
-    return profile?.ADMIN === true ? undefined : Number(profile?.ID ?? 0)
+    return profile?.ADMIN === true ? undefined : Number(scalarText(profile?.ID))
   }
 
   async #apply (report: SyncReport, { binds, unbinds, unchanged }: Difference, { memberId, events, signal }: Look): Promise<void> {

@@ -53,7 +53,7 @@ t.test('at the start one line says what an app listens to, and how many portals 
 
   const start = await again(['onCrmDealUpdate', 'onTaskAdd'], { publicUrl: 'https://moved.example.com', subscriptions: { sync: 'start' } })
   t.match(start.line, { level: 30, outOfSync: 1, msg: /they are subscribed now$/ })
-  await until(() => start.logs.some(line => /portals were subscribed at the start/.test(line)), 'it is subscribed')
+  await until(() => start.logs.some(line => /portals subscribed at startup/.test(line)), 'it is subscribed')
   t.strictSame(portal.bindings.find({}).map(({ event, handler }) => `${event} ${handler}`).filter(line => !/ONAPPINSTALL|127/.test(line)).sort(), [
     'ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE', 'ONTASKADD'
   ].map(code => `${code} https://moved.example.com/bitrix24/events`), 'at the new address, and no more at the former')
@@ -124,7 +124,7 @@ t.test('tries again where a portal gave no answer, and ends when the app closes'
   const { sync, logs } = stage(t, { portals: 3, subscribe: async () => { fails++; throw new Error('away') } })
   sync.start()
   await until(() => fails === 9, 'three rounds')
-  await until(() => logs.filter(([, message]) => message === 'portals were subscribed at the start').length === 3, 'each is told')
+  await until(() => logs.filter(([, message]) => message === 'portals subscribed at startup').length === 3, 'each is told')
   const closing = stage(t, { times: { lookMs: 60_000, retriesMs: [] } })
   closing.taken.add('subscriptions-start')
   closing.sync.start()
@@ -133,5 +133,5 @@ t.test('tries again where a portal gave no answer, and ends when the app closes'
   t.strictSame(closing.tried, [])
   const broken = stage(t, { store: { scan: async () => { throw new Error('down') } }, facts: () => facts({ syncsNow: true }) })
   broken.sync.start()
-  await until(() => broken.logs.some(([, message]) => message === 'portals cannot be subscribed at the start'), 'it is told')
+  await until(() => broken.logs.some(([, message]) => message === 'failed to subscribe portals at startup'), 'it is told')
 })

@@ -59,6 +59,15 @@ t.test('unbinds what no hook names any more, and touches nothing of others', asy
   t.strictSame(bound(), [...BASE, `ONCRMLEADADD ${URL}/`, `ONCRMLEADADD ${OTHER}`, 'ONCRMLEADADD offline'].sort())
 })
 
+t.test('a portal whose answers hold maps where texts are is brought in order too', async t => {
+  const { portal, sync, hooks } = await setup(t)
+  const odd = { toString: 1 }
+  hooks.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: 147 }, () => {})
+  portal.answer('event.get', () => [{ event: 'ONTASKADD', handler: odd, auth_type: odd, offline: odd, connector_id: odd }, { event: odd }, null])
+  portal.answer('events', () => [odd, null, 'ONCRMDEALUPDATE'])
+  t.match(await sync(), { bound: ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE', 'ONTASKADD', 'ONCRMDYNAMICITEMUPDATE'], error: undefined })
+})
+
 t.test('leaves alone what Bitrix24 binds by itself, and where bots are registered', async t => {
   const { portal, bind, bound, sync } = await setup(t, { listen: ['onAppInstall', 'onAppUserReady', 'onImBotMessageAdd', 'onCrmDealUpdate', 'onTaskAdd'] })
   for (const event of ['ONAPPINSTALL', 'ONAPPUSERREADY', 'ONIMBOTMESSAGEADD', 'ONIMBOTJOINCHAT']) bind(event)
