@@ -4,7 +4,7 @@ import { secondOf } from './pair-rules.ts'
 
 /** What a verified event says of its portal beside its data. */
 export interface SeenEvent {
-  /** Portal's time, Unix seconds. Without it nothing tells whether the event is the newest. */
+  /** Portal's time, Unix seconds. An event without it changes nothing: it may be an old one. */
   ts: number | undefined
   /** The token that verified it, which may be the one before the current one. */
   tokenDigest: TokenDigest | undefined

@@ -14,20 +14,20 @@ const NEEDED = ['event', 'member_id', 'application_token']
  * must not be lost for the time that stands on it.
  */
 export function checkEnvelope (value: unknown): value is Envelope {
-  // The validator names a few misfits at a time.
+  // The validator names a few mismatches at a time.
   do if (validator.Check(value)) return true
-  while (dropMisfits(value))
+  while (dropMismatches(value))
   return false
 }
 
 /** Returns whether anything was taken out. */
-function dropMisfits (body: unknown): boolean {
-  const found = misfitsOf(body)
+function dropMismatches (body: unknown): boolean {
+  const found = mismatchesOf(body)
   for (const [parent, key] of found) delete parent[key]
   return found.length > 0
 }
 
-function misfitsOf (body: unknown): Array<[parent: Record<string, unknown>, key: string]> {
+function mismatchesOf (body: unknown): Array<[parent: Record<string, unknown>, key: string]> {
   return validator.Errors(body)[1].flatMap(({ instancePath }) => {
     const path = instancePath.split('/').slice(1)
     const key = path.at(-1)
