@@ -63,7 +63,7 @@ export class Lifecycle {
    * @throws FST_B24_INSTALL_LOST when an earlier attempt may have used up the pair that would prove it
    */
   async settle (post: Post, stored: StoredInstall | undefined, progress: LifecycleProgress = {}, save: SaveProgress = async () => {}): Promise<Settled> {
-    const facts = progress.facts ?? post.facts ?? await this.#prove(post, stored, { ...progress }, save)
+    const facts = progress.facts ?? post.facts ?? await this.#prove(post, stored, progress, save)
     if (!Array.isArray(facts)) return facts
     const { announcements = [], applied = 0 } = progress
     const known = { facts, announcements: [...announcements], applied }

@@ -1,7 +1,7 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { FST_B24_INSECURE_ADDRESS, FST_B24_PRIVATE_ADDRESS } from '../../errors.ts'
-import { AddressGuard } from './private-address.ts'
+import type { AddressGuard } from './private-address.ts'
 
 /** Resolves a name to all its addresses, as `lookup` of node:dns does. */
 export type Resolve = (host: string, options: { all: true, family?: number, hints?: number }, done: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void) => void
@@ -12,7 +12,7 @@ export const PRIVATE_ADDRESS: string = new FST_B24_PRIVATE_ADDRESS().code
 export const INSECURE_ADDRESS: string = new FST_B24_INSECURE_ADDRESS().code
 
 /** Makes the `lookup` of connections that never reach a private address, but those that are allowed. */
-export function publicLookup (resolve?: Resolve, guard: AddressGuard = new AddressGuard(false)): LookupFunction {
+export function publicLookup (guard: AddressGuard, resolve?: Resolve): LookupFunction {
   return filteredLookup(address => !guard.refusesIp(address), PRIVATE_ADDRESS, resolve)
 }
 

@@ -1,6 +1,7 @@
 import { FST_B24_INVALID_CALL } from '../../errors.ts'
 import { didYouMean } from '../../nearest-name.ts'
 import { isIntegerIn, isText } from '../../option-checks.ts'
+import { MOST_MAX_BYTES } from './read-answer.ts'
 
 /** How to make a request. */
 export interface RequestOptions {
@@ -52,9 +53,10 @@ export interface ListOptions extends RequestOptions {
   cursorIdKey?: string | undefined
 }
 
+/** Bitrix24 breaks a request off after 60 s. */
+export const CALL_TIMEOUT_MS = 65_000
 /** Largest delay of a timer. */
 const LONGEST_MS = 2 ** 31 - 1
-const LARGEST_BYTES = 8 * 1024 * 1024
 /** Every method that there is; nothing that would change the address of a call. */
 const METHOD = /^\w+(?:[.-]\w+)*$/
 const LONGEST_METHOD = 200
@@ -65,7 +67,7 @@ type Check = [isGood: (value: unknown) => boolean, wanted: string]
 const CHECKS: Record<string, Check> = {
   signal: [isSignal, 'an AbortSignal'],
   timeoutMs: [value => isIntegerIn(value, 1, LONGEST_MS), 'a whole number of ms, at least 1'],
-  maxBytes: [value => isIntegerIn(value, 1, LARGEST_BYTES), `a whole number of bytes from 1 to ${LARGEST_BYTES}`],
+  maxBytes: [value => isIntegerIn(value, 1, MOST_MAX_BYTES), `a whole number of bytes from 1 to ${MOST_MAX_BYTES}`],
   version: [value => value === 2 || value === 3, '2 or 3'],
   idempotencyKey: [value => typeof value === 'string' && /^[\x20-\x7e]{1,255}$/.test(value), '1 to 255 printable ASCII characters'],
   halt: [value => typeof value === 'boolean', 'true or false'],

@@ -1,4 +1,5 @@
 import { isObject } from '../../is-object.ts'
+import { valueAt } from './batch-answer.ts'
 import { unavailableError } from './call-error.ts'
 import { type AnsweredCall, classify, errorOf, errorOfItem, type PortalAnswer } from './classify-response.ts'
 import { SMALL_BYTES } from './read-answer.ts'
@@ -63,17 +64,13 @@ async function post (transport: RestTransport, call: OpenerQuestion & AnsweredCa
 }
 
 function readOpener (body: unknown, call: AnsweredCall): Opener {
-  const batch = at(body, 'result')
-  const profile = at(at(batch, 'result'), 'profile')
+  const batch = valueAt(body, 'result')
+  const results = valueAt(batch, 'result')
+  const profile = valueAt(results, 'profile')
   if (isObject(profile)) {
-    const installed = at(at(at(batch, 'result'), 'info'), 'INSTALLED')
+    const installed = valueAt(valueAt(results, 'info'), 'INSTALLED')
     return { isAdmin: profile['ADMIN'] === true, isInstalled: typeof installed === 'boolean' ? installed : undefined }
   }
-  const refused = at(at(batch, 'result_error'), 'profile')
+  const refused = valueAt(valueAt(batch, 'result_error'), 'profile')
   throw refused === undefined ? unavailableError('no profile') : errorOfItem(refused, call)
-}
-
-/** What stands under a key; PHP writes an empty map as a list. */
-function at (value: unknown, key: string): unknown {
-  return isObject(value) ? value[key] : undefined
 }

@@ -66,10 +66,12 @@ export class AddressGuard {
   }
 
   #classify (ip: string): { isRefused: boolean, isCovered: boolean } {
-    const known = this.#known.get(ip) ?? { isRefused: this.refusesIp(ip), isCovered: this.coversIp(ip) }
+    const known = this.#known.get(ip)
+    if (known !== undefined) return known
+    const classified = { isRefused: this.refusesIp(ip), isCovered: this.coversIp(ip) }
     if (this.#known.size >= MOST_KNOWN) this.#known.clear()
-    this.#known.set(ip, known)
-    return known
+    this.#known.set(ip, classified)
+    return classified
   }
 
   #allows (ip: string): boolean {

@@ -32,6 +32,12 @@ export interface RestPost {
   maxBytes?: number | undefined
 }
 
+/** What is sent of a post. */
+interface Content {
+  body: string
+  headers: Record<string, string>
+}
+
 /** `public`: whatever is not refused. `covered`: allowed addresses of the own networks alone. */
 type Reach = 'public' | 'covered'
 
@@ -39,6 +45,8 @@ type Reach = 'public' | 'covered'
 const IDLE_MS = 4_000
 const CONNECT_MS = 3_000
 const HEADERS = { 'content-type': 'application/json', accept: 'application/json', 'accept-encoding': 'gzip' }
+/** Neither token nor parameters. */
+const NOTHING: Content = { body: '{}', headers: HEADERS }
 
 /**
  * Posts to portals: no redirect is followed, no private address reached unless that is allowed, and no token sent in clear text but to
@@ -67,16 +75,16 @@ export class RestTransport {
     const { url, memberId } = post
     if (this.#guard.refusesUrl(url)) throw new FST_B24_PRIVATE_ADDRESS(memberId)
     const isTrusted = url.startsWith('https:') || this.#guard.coversUrl(url)
-    if (isTrusted === true) return await this.#send(post, 'public', bodyOf(post))
+    if (isTrusted === true) return await this.#send(post, 'public', contentOf(post))
     // Who resolves names elsewhere cannot tell.
     if (isTrusted === undefined && this.#options.dispatcher === undefined) {
-      const answer = await this.#send(post, 'covered', bodyOf(post)).catch((error: unknown) => {
+      const answer = await this.#send(post, 'covered', contentOf(post)).catch((error: unknown) => {
         if (!(error instanceof FST_B24_INSECURE_ADDRESS)) throw error
         return undefined
       })
       if (answer !== undefined) return answer
     }
-    const answer = await this.#send(post, 'public', '{}')
+    const answer = await this.#send(post, 'public', NOTHING)
     if (answer.status < 300 || answer.status > 399) throw new FST_B24_INSECURE_ADDRESS(memberId)
     return answer
   }
@@ -87,13 +95,13 @@ export class RestTransport {
     await Promise.all([...this.#agents.values()].map(async agent => await (await agent).destroy()))
   }
 
-  async #send (post: RestPost, reach: Reach, body: string): Promise<PortalAnswer> {
+  async #send (post: RestPost, reach: Reach, { body, headers }: Content): Promise<PortalAnswer> {
     const { memberId, method, url, signal, maxBytes = MAX_BYTES } = post
     signal.throwIfAborted()
     const agent = await this.#agentFor(reach)
     try {
       const { origin, pathname, search } = new URL(url)
-      const request = agent.request({ origin, path: pathname + search, method: 'POST', headers: headersOf(post, body), body, signal })
+      const request = agent.request({ origin, path: pathname + search, method: 'POST', headers, body, signal })
       // As long as undici connects, it obeys no signal.
       const answer = await unlessAborted(request, signal)
       return await readAnswer(answer, { memberId, method, maxBytes, budget: this.#budget, signal })
@@ -120,7 +128,7 @@ export class RestTransport {
       // One time bounds the whole: who sends a byte now and then would meet neither of these.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: { timeout: CONNECT_MS, lookup: reach === 'public' ? publicLookup(resolve, this.#guard) : coveredLookup(this.#guard, resolve) }
+      connect: { timeout: CONNECT_MS, lookup: (reach === 'public' ? publicLookup : coveredLookup)(this.#guard, resolve) }
     }) satisfies Agent
   }
 }
@@ -131,17 +139,13 @@ function dispatcherOf (given: HttpDispatcher, Base: typeof Dispatcher): Dispatch
   return typeof dispatcher.request === 'function' ? dispatcher : { request: Base.prototype.request.bind(dispatcher) } as Dispatcher
 }
 
-function bodyOf ({ params, accessToken, method }: RestPost): string {
+function contentOf ({ params, accessToken, method, headers }: RestPost): Content {
   try {
-    return JSON.stringify(Array.isArray(params) ? params : { ...params, auth: accessToken })
+    if (Array.isArray(params)) return { body: JSON.stringify(params), headers: { ...headers, ...HEADERS, authorization: `Bearer ${accessToken}` } }
+    return { body: JSON.stringify({ ...params, auth: accessToken }), headers: { ...headers, ...HEADERS } }
   } catch {
     throw new FST_B24_INVALID_CALL(`${method}: its parameters cannot be written as JSON`)
   }
-}
-
-function headersOf ({ params, accessToken, headers }: RestPost, body: string): Record<string, string> {
-  if (body === '{}') return HEADERS
-  return { ...headers, ...HEADERS, ...(Array.isArray(params) && { authorization: `Bearer ${accessToken}` }) }
 }
 
 /** Nothing of the error goes on but its code: it may hold the request, and with it the token. */

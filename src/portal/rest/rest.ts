@@ -1,4 +1,4 @@
-import { checkCallOptions, checkMethod, type BatchOptions, type CallOptions, type ListOptions, type RequestOptions } from './call-options.ts'
+import { CALL_TIMEOUT_MS, checkCallOptions, checkMethod, type BatchOptions, type CallOptions, type ListOptions, type RequestOptions } from './call-options.ts'
 import { type BatchCall, type BatchCalls, batchParams, batchParams3, BatchResult, commandsOf } from './batch.ts'
 import { countAt, errorOfAll, readBatch, readBatch3, valueAt } from './batch-answer.ts'
 import { listPages } from './list-pages.ts'
@@ -65,9 +65,6 @@ export interface RestParts {
   mostClients?: number | undefined
 }
 
-/** Bitrix24 breaks a request off after 60 s. */
-const TIMEOUT_MS = 65_000
-
 export class PortalRest implements Rest {
   readonly #calls: PortalCalls
   readonly #clients: SdkClients
@@ -84,15 +81,7 @@ export class PortalRest implements Rest {
   async callFull<T = unknown> (memberId: string, method: string, params?: object, options: CallOptions = {}): Promise<CallAnswer<T>> {
     checkMethod(method)
     checkCallOptions('call', options)
-    const { version, idempotencyKey } = options
-    const { answer: { body } } = await this.#make({
-      memberId,
-      method,
-      path: pathOf(method, version),
-      params: copyParams(method, params),
-      headers: idempotencyKey === undefined ? undefined : { 'idempotency-key': idempotencyKey }
-    }, options)
-    return { result: valueAt(body, 'result') as T, total: countAt(body, 'total'), next: countAt(body, 'next'), time: valueAt(body, 'time') }
+    return await this.#callFull<T>(memberId, method, copyParams(method, params), options)
   }
 
   batch<T = unknown> (memberId: string, calls: readonly BatchCall[], options?: BatchOptions): Promise<BatchResult<T[]>>
@@ -115,7 +104,7 @@ export class PortalRest implements Rest {
     checkMethod(method)
     checkCallOptions('list', options)
     const { paging, idKey, cursorIdKey, ...request } = options
-    const pages = listPages<T>(async page => await this.callFull(memberId, method, page, request), method, copyParams(method, params), { paging, idKey, cursorIdKey })
+    const pages = listPages<T>(async page => await this.#callFull(memberId, method, page, request), method, copyParams(method, params), { paging, idKey, cursorIdKey })
     for await (const page of pages) {
       // It may have been there before it was broken off.
       request.signal?.throwIfAborted()
@@ -127,7 +116,15 @@ export class PortalRest implements Rest {
     return await this.#clients.client(memberId)
   }
 
-  async #make (call: Omit<PortalCall, 'timeoutMs'>, { signal, timeoutMs = TIMEOUT_MS, maxBytes }: RequestOptions): Promise<Answered> {
+  /** Its arguments are checked already. */
+  async #callFull<T> (memberId: string, method: string, params: object, options: CallOptions): Promise<CallAnswer<T>> {
+    const { version, idempotencyKey } = options
+    const headers = idempotencyKey === undefined ? undefined : { 'idempotency-key': idempotencyKey }
+    const { answer: { body } } = await this.#make({ memberId, method, path: pathOf(method, version), params, headers }, options)
+    return { result: valueAt(body, 'result') as T, total: countAt(body, 'total'), next: countAt(body, 'next'), time: valueAt(body, 'time') }
+  }
+
+  async #make (call: Omit<PortalCall, 'timeoutMs'>, { signal, timeoutMs = CALL_TIMEOUT_MS, maxBytes }: RequestOptions): Promise<Answered> {
     signal?.throwIfAborted()
     return await this.#calls.make({ ...call, timeoutMs, signal, maxBytes })
   }

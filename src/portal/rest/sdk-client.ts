@@ -2,6 +2,7 @@ import type { B24OAuth, B24OAuthParams, CustomRefreshAuth } from '@bitrix24/b24j
 import { isObject } from '../../is-object.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
 import { onOneLine } from './call-error.ts'
+import { CALL_TIMEOUT_MS } from './call-options.ts'
 import type { PortalCalls } from './portal-calls.ts'
 import { type AjaxConfig, type Sdk, UNRESTRICTED } from './sdk.ts'
 import type { Tokens } from '../tokens/tokens.ts'
@@ -14,8 +15,6 @@ export interface SdkClientParts {
 
 /** Stands for secrets that the SDK does not need: it never refreshes a token itself. */
 const KEPT = 'kept by fastify-bitrix24'
-/** Bitrix24 breaks a request off after 60 s. */
-const TIMEOUT_MS = 65_000
 
 /**
  * A client of the SDK for one portal. Whatever it requests, through whichever of its doors, goes to the portal with the token
@@ -40,7 +39,7 @@ export class SdkClient {
     this.#address()
     for (const [version, folder] of [[sdk.ApiVersion.v2, ''], [sdk.ApiVersion.v3, 'api/']] as const) {
       const { defaults } = this.b24.getHttpClient(version).ajaxClient
-      defaults.timeout = TIMEOUT_MS
+      defaults.timeout = CALL_TIMEOUT_MS
       defaults.transformRequest = [params => params]
       defaults.transformResponse = [body => body]
       defaults.adapter = async config => await this.#answer(config, folder)
