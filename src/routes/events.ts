@@ -7,13 +7,11 @@ import { useBodyParsers } from './body-parsers.ts'
 import { boundBodies, type BodyReadingOptions } from './body-reading.ts'
 import { closeAfterAnswers } from './close-after-answers.ts'
 import { loadCheck, validateEnvelope } from './envelope-body.ts'
-import { installPage, type PageParts } from './install-page.ts'
+import { installPage, type PageParts, type PostRoute } from './install-page.ts'
 import { withoutQuery } from './url-serializer.ts'
 
 const ACCEPTED = { status: 'accepted' }
 const READY = { status: 'ready' }
-/** Each spelling of a path is a prefix of its own. */
-const EXACT = { prefixTrailingSlash: 'no-slash' } as const
 
 const eventSchema = {
   summary: 'Receives Bitrix24 events',
@@ -65,27 +63,26 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, base = ''
     request.portal = receipt.portal ?? null
     return ACCEPTED
   }
-  for (const { prefix, hide } of spellingsOf(scope, base, '/events')) {
-    await scope.register(async path => {
-      path.post('/', { ...EXACT, schema: { ...eventSchema, hide }, preValidation: loadCheck, logSerializers }, receive)
-      path.get('/', { ...EXACT, schema: { ...readySchema, hide }, logSerializers }, async () => READY)
-    }, { prefix })
-  }
-  for (const { prefix, hide } of spellingsOf(scope, base, '/install')) {
-    await scope.register(async path => {
-      const route = { ...EXACT, schema: { ...(page === undefined ? eventSchema : installSchema), hide }, preValidation: loadCheck, logSerializers }
-      if (page === undefined) path.post('/', route, receive)
-      else await path.register(installPage, { page, route, receive })
-      path.get('/', { ...EXACT, schema: { ...readySchema, hide }, logSerializers }, async () => READY)
-    }, { prefix })
-  }
+  const [events, installs] = [spellingsOf(scope, base, '/events'), spellingsOf(scope, base, '/install')]
+  const postsAt = (spellings: Spelling[], schema: object): PostRoute[] => (
+    spellings.map(({ url, hide }) => ({ url, schema: { ...schema, hide }, preValidation: loadCheck, logSerializers }))
+  )
+  for (const { url, ...route } of postsAt(page === undefined ? [...events, ...installs] : events, eventSchema)) scope.post(url, route, receive)
+  if (page !== undefined) await scope.register(installPage, { page, routes: postsAt(installs, installSchema), receive })
+  for (const { url, hide } of [...events, ...installs]) scope.get(url, { schema: { ...readySchema, hide }, logSerializers }, async () => READY)
 }
 
-/** The prefixes that one path has, the documented one first; those that the router of the host takes for the same are left out. */
-function spellingsOf ({ initialConfig, prefix: above }: FastifyInstance, base: string, path: string): Array<{ prefix: string, hide: boolean }> {
+interface Spelling {
+  url: string
+  /** Left out of the documentation of the host. */
+  hide: boolean
+}
+
+/** The ways in which a path may be spelled, the documented one first; those that the router of the host takes for the same are left out. */
+function spellingsOf ({ initialConfig, prefix: above }: FastifyInstance, base: string, path: string): Spelling[] {
   const { routerOptions, ...config } = initialConfig as RouterOptions & { routerOptions?: RouterOptions }
   const { ignoreDuplicateSlashes, ignoreTrailingSlash } = { ...config, ...routerOptions }
   const starts = ignoreDuplicateSlashes === true ? [base + path] : [base + path, `${base}/${path}`, ...(above === '' ? [`/${base}${path}`] : [])]
   const all = ignoreTrailingSlash === true ? starts : starts.flatMap(start => [start, `${start}/`])
-  return [...new Set(all)].map((prefix, at) => ({ prefix, hide: at > 0 }))
+  return [...new Set(all)].map((url, at) => ({ url, hide: at > 0 }))
 }

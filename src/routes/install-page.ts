@@ -22,10 +22,12 @@ export interface PageParts {
   afterInstall?: ((memberId: string, signal: AbortSignal) => Promise<InstallReport | undefined>) | undefined
 }
 
-export interface InstallPageRoute {
+export type PostRoute = RouteShorthandOptions & { url: string }
+
+export interface InstallPageRoutes {
   page: PageParts
-  /** The route of events at the same path. */
-  route: RouteShorthandOptions
+  /** The routes of events at the same path, one for each of its spellings. */
+  routes: PostRoute[]
   receive: (request: FastifyRequest) => Promise<object>
 }
 
@@ -34,7 +36,7 @@ const NOT_SUBSCRIBED = 'a portal is not subscribed'
 const SUBSCRIBE_MS = 45_000
 
 /** `POST /install`: events as before, and what a user's browser posts into the frame of the app. */
-export async function installPage (scope: FastifyInstance, { page, route, receive }: InstallPageRoute): Promise<void> {
+export async function installPage (scope: FastifyInstance, { page, routes, receive }: InstallPageRoutes): Promise<void> {
   const frame = new FramePage(page.options)
   scope.addContentTypeParser('multipart/form-data', { parseAs: 'buffer', bodyLimit: MAX_PAGE_BYTES }, async (request: FastifyRequest, body: Buffer) => {
     const { decodeMultipart } = await import('../wire/multipart.ts')
@@ -44,10 +46,11 @@ export async function installPage (scope: FastifyInstance, { page, route, receiv
   scope.setErrorHandler(async (error: FastifyError, request, reply) => {
     return isFromBrowser(request) ? await frame.show(tell(error, request, reply), request, reply) : answerError(error, request, reply)
   })
-  scope.post('/', route, async (request, reply) => {
+  const show = async (request: FastifyRequest, reply: FastifyReply): Promise<object> => {
     if (!isPagePost(request.body)) return await receive(request)
     return await frame.show(await contentOf(request.body, page, request, reply), request, reply)
-  })
+  }
+  for (const { url, ...route } of routes) scope.post(url, route, show)
 }
 
 async function contentOf (body: Record<string, unknown>, { pages, afterInstall }: PageParts, request: FastifyRequest, reply: FastifyReply): Promise<PageContent> {
