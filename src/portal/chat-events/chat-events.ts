@@ -101,8 +101,10 @@ export class ChatEvents {
   }
 
   async #keep (memberId: string, userId: number, events: ReadonlyArray<Record<string, unknown>>, report: DrainReport): Promise<void> {
+    // Each user's events have numbers of their own: what stands for the message, in the form of its id, keeps them apart.
+    const messageId = `imv2${String(userId).padStart(28, '0')}`
     const rows = readRows(memberId, events.map(({ eventId, type, date, data }) => (
-      { ID: eventId, MESSAGE_ID: `im.v2 ${userId}`, TIMESTAMP_X: date, EVENT_NAME: type, EVENT_DATA: data }
+      { ID: eventId, MESSAGE_ID: messageId, TIMESTAMP_X: date, EVENT_NAME: type, EVENT_DATA: data }
     )))
     report.reserved += events.length
     await Promise.all(rows.map(async ({ event, rowId }) => {

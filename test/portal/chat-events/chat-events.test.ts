@@ -98,14 +98,18 @@ t.test('a portal that refuses is not asked again for an hour, unless the app get
   t.match(await events.drain('nobody'), { stored: 0, error: undefined })
 })
 
-t.test('events of another user have offsets of their own', async t => {
-  const { portal, open, world } = await setup(t)
+t.test('events of another user have offsets and numbers of their own', async t => {
+  const { portal, open, kept, world } = await setup(t)
   const chat = record(portal)
   const { version, install } = (await world.place.store.get(portal.memberId))!
   await world.place.store.swap(portal.memberId, version, { ...install, chatEvents: { userId: 99, offset: 500_000 } })
   chat.add()
   t.match(await open().drain(portal.memberId), { stored: 1 })
   t.strictSame(chat.offsets, [undefined])
+  portal.answer('profile', () => ({ ID: '2' }))
+  record(portal).add()
+  t.match(await open().drain(portal.memberId), { stored: 1 })
+  t.equal(new Set(kept.map(({ id }) => id)).size, 2)
 })
 
 t.test('odd answers end a fetch, and move no offset back', async t => {
