@@ -21,8 +21,11 @@ export function withoutQuery (log: FastifyBaseLogger, own: Record<string, Serial
       const written = req?.(request as never)
       if (typeof written === 'string' && !written.includes('?')) return written
       if (typeof written !== 'object' || written === null || !('url' in written)) return { method: request.method, url: pathOf(request.url) }
-      const kept = Object.entries(written).filter(([key]) => !QUERY_FIELDS.includes(key))
-      return { ...redact(Object.fromEntries(kept.map(([key, value]) => [key, /url|path$/i.test(key) && typeof value === 'string' ? pathOf(value) : value]))) }
+      const kept: Record<string, unknown> = {}
+      for (const [key, value] of Object.entries(written)) {
+        if (!QUERY_FIELDS.includes(key)) kept[key] = typeof value === 'string' && /url|path$/i.test(key) ? pathOf(value) : value
+      }
+      return redact(kept)
     }
   }
 }
