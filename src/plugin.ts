@@ -69,7 +69,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const { subscribe, subscriptions, syncFleet } = acting.subscribing
   const { coalesce } = settings.delivery
   const offline = openOffline({ ...acting, store, queue: storage?.queue, sealer, hooks, coalesce, options: settings.subscriptions, log })
-  const chatEvents = openChatEvents({ ...acting, store, queue: storage?.queue, sealer, hooks, fetchEveryMs: settings.subscriptions?.fetchEveryMs, log })
+  const chatEvents = openChatEvents({ ...acting, store, queue: storage?.queue, sealer, hooks, fetchEveryMs: settings.subscriptions.fetchEveryMs, log })
   const startSync = new StartSync({ store, locks: acting.locks, log, isInSync: acting.subscribing.isInSync, subscribe, facts: () => startFacts(settings, fastify.prefix, hooks.codes) })
   const portals = new Portals({ rest: acting.rest, learn: acting.learn, subscriptions, offline: offline.queue })
   fastify.addHook('preClose', async () => {
@@ -168,7 +168,7 @@ function startFacts (settings: Settings, scope: string, codes: readonly string[]
     storage: settings.store === undefined ? storage : `own store, ${storage}`,
     codes,
     isWorker: settings.delivery.worker,
-    syncsNow: settings.subscriptions?.sync === 'start'
+    syncsNow: settings.subscriptions.sync === 'start'
   }
 }
 

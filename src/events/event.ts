@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { scopeOf } from '../oauth/answer.ts'
 import { integerOf, type Envelope } from '../wire/envelope.ts'
 import { redact } from '../wire/redact.ts'
 import { decodeData } from './decode.ts'
@@ -108,13 +109,12 @@ class ReceivedEvent implements Bitrix24Event {
   }
 }
 
-/** Scopes are separated by a comma, a comma and a space, or a space. */
 function authOf ({ auth }: Envelope): EventAuth {
   const text = (value: string | number | undefined): string | undefined => value === undefined || value === '' ? undefined : String(value)
   return {
     memberId: auth.member_id,
     domain: text(auth.domain),
-    scope: text(auth.scope)?.split(/[,\s]+/).filter(word => word !== ''),
+    scope: auth.scope === undefined || auth.scope === '' ? undefined : scopeOf(auth.scope),
     status: text(auth.status),
     userId: integerOf(auth.user_id),
     clientEndpoint: text(auth.client_endpoint),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { isObject } from '../../is-object.ts'
+import { scalarText } from '../../scalar-text.ts'
 import { EVENT_CODE } from '../../wire/envelope.ts'
 import { decodeJson } from '../../wire/json.ts'
 
@@ -77,10 +78,9 @@ function readEvent (memberId: string, row: Record<string, unknown>, { code, rowI
   }
 }
 
-/** Text, or a number as text; empty for anything else, and for what is too long to be one of a row. */
+/** Empty for what is too long to be one of a row. */
 function textAt (row: Record<string, unknown>, name: string): string {
-  const value = row[name]
-  const text = typeof value === 'string' || typeof value === 'number' ? String(value) : ''
+  const text = scalarText(row[name])
   return text.length > LONGEST_TEXT ? '' : text
 }
 

@@ -70,12 +70,12 @@ export class StartSync {
 
   async #count (isInSync: (install: Install) => boolean): Promise<FleetCount> {
     const count: FleetCount = { active: 0, outOfSync: 0, refusing: 0, examples: [] }
-    for await (const install of this.#active()) {
-      count.active++
-      if (install.subscribed?.refused !== undefined) count.refusing++
-      if (isInSync(install)) continue
-      count.outOfSync++
-      if (count.examples.length < MOST_EXAMPLES) count.examples.push(install.domain)
+    for await (const installs of this.#active()) {
+      const outOfSync = installs.filter(install => !isInSync(install))
+      count.active += installs.length
+      count.outOfSync += outOfSync.length
+      count.refusing += installs.filter(({ subscribed }) => subscribed?.refused !== undefined).length
+      count.examples.push(...outOfSync.slice(0, MOST_EXAMPLES - count.examples.length).map(({ domain }) => domain))
     }
     return count
   }
@@ -94,30 +94,23 @@ export class StartSync {
   async #syncOnce (isInSync: (install: Install) => boolean): Promise<number> {
     const { subscribe, log } = this.#parts
     const limit = limitConcurrency(AT_ONCE)
-    let failed = 0
-    let tried = 0
-    let page: Install[] = []
-    const flush = async () => {
-      await limit.map(page, async ({ memberId }) => {
+    let [tried, failed] = [0, 0]
+    for await (const installs of this.#active()) {
+      await limit.map(installs.filter(install => !isInSync(install)), async ({ memberId }) => {
         if (this.#closing.signal.aborted) return
         tried++
         await subscribe?.({ portal: { memberId } }).catch(() => { failed++ })
       })
-      page = []
     }
-    for await (const install of this.#active()) {
-      if (!isInSync(install)) page.push(install)
-      if (page.length === 100) await flush()
-    }
-    await flush()
     if (tried > 0) log.info({ portals: tried, failed }, 'portals subscribed at startup')
     return failed
   }
 
-  async * #active (): AsyncGenerator<Install, void, undefined> {
+  /** Page by page. */
+  async * #active (): AsyncGenerator<Install[], void, undefined> {
     for await (const installs of pagesOf(this.#parts.store)) {
       if (this.#closing.signal.aborted) return
-      yield * installs.filter(({ state }) => state === 'active')
+      yield installs.filter(({ state }) => state === 'active')
     }
   }
 
