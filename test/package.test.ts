@@ -5,7 +5,7 @@ import ts from 'typescript'
 import { temporaryFolder } from './helpers/app.ts'
 import { runCommand } from './helpers/program.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(400_000)
 
 const REGISTER = `
   const app = Fastify()
@@ -80,21 +80,71 @@ t.test('a project that a bundler resolves gets types too, and errors that narrow
   t.strictSame(mistakes.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [])
 })
 
+for (const has of [true, false]) {
+  t.test(`types of a client are ${has ? 'those of the SDK where it is installed' : 'there without the SDK too'}`, async t => {
+    const folder = consumer(`client-${has}`, { type: 'module' }, has ? [] : ['@bitrix24'])
+    writeFileSync(join(folder, 'app.ts'), `
+      import type { OfficialClient, Portal } from 'fastify-bitrix24'
+      ${has ? "import type { B24OAuth } from '@bitrix24/b24jssdk'\n      export const client: (portal: Portal) => Promise<B24OAuth> = async portal => await portal.client()" : "export const says = (client: OfficialClient): '@bitrix24/b24jssdk is not installed' => client.isMissing"}
+      // @ts-expect-error it is not of any type
+      export const none = (client: OfficialClient) => client.nothingOfTheKind
+      export async function read (portal: Portal) {
+        const answer = await portal.batch<{ deal: { item: { title: string } }, me: { ID: string } }>({ deal: ['crm.item.get', { id: 1 }], me: { method: 'profile' } })
+        if (answer.outcomes.deal.status === 'succeeded') console.log(answer.outcomes.deal.result.item.title.length, answer.getData().me?.ID)
+        const listed = await portal.batch<{ ID: string }>([['profile'], ['profile', {}]])
+        for (const outcome of listed.outcomes) if (outcome.status === 'failed') console.log(outcome.error.code)
+        const { result, total } = await portal.callFull<{ ID: string }>('profile')
+        // @ts-expect-error keys are those of the calls
+        console.log(result.ID, total?.toFixed(), (await portal.batch({ a: ['profile'] })).outcomes.b)
+        // @ts-expect-error no such option
+        await portal.call('profile', {}, { timeout: 5 })
+      }`)
+    const program = ts.createProgram([join(folder, 'app.ts')], { strict: true, module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, target: ts.ScriptTarget.ES2022, skipLibCheck: false, noEmit: true })
+    const own = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(folder))
+    const mistakes = own.flatMap(file => [...ts.getPreEmitDiagnostics(program, file)])
+    t.strictSame(mistakes.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [])
+  })
+}
+
+t.test('without the SDK everything works but the official client, which says what to install', async t => {
+  const folder = consumer('no-sdk', { type: 'module' }, ['@bitrix24'])
+  writeFileSync(join(folder, 'app.js'), `
+    import Fastify from 'fastify'
+    import fastifyBitrix24 from 'fastify-bitrix24'
+    import { createSimulator, untilIdle } from 'fastify-bitrix24/testing'
+    const keys = { clientId: 'local.consumer', clientSecret: 'made up for this test' }
+    const b24 = await createSimulator(keys)
+    const app = Fastify()
+    await app.register(fastifyBitrix24, { ...keys, oauthServers: [b24.oauthServer], allowPrivateNetworks: true, dataDir: process.env.DATA_DIR })
+    const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+    const simulated = b24.portal('acme.bitrix24.com')
+    await simulated.install(origin + '/bitrix24/events')
+    await untilIdle(app.bitrix24)
+    const portal = await app.bitrix24.portal(simulated.memberId)
+    const { ID } = await portal.call('profile')
+    console.log('called', ID)
+    await portal.client().catch(error => console.log(error.code, error.message))
+    await app.close()
+    await b24.close()`)
+  const { stdout, stderr } = runCommand(process.execPath, [join(folder, 'app.js')], { env: { DATA_DIR: temporaryFolder(t) } })
+  t.match(stdout, /called 1\nFST_B24_SDK_MISSING portal\.client\(\) needs the package @bitrix24\/b24jssdk: npm install @bitrix24\/b24jssdk@~2\.2\.0/, stderr)
+})
+
 /** A project that has the packed package, and the project's own packages beside it as if they were installed. */
-function consumer (name: string, manifest: object): string {
+function consumer (name: string, manifest: object, without: readonly string[] = []): string {
   const folder = temporaryFolder(t)
   const modules = join(folder, 'node_modules')
   mkdirSync(join(modules, 'fastify-bitrix24'), { recursive: true })
   run('tar', ['-xzf', tarball, '--strip-components=1', '-C', join(modules, 'fastify-bitrix24')])
   for (const each of readdirSync('node_modules')) {
-    if (!each.startsWith('.') && each !== 'fastify-bitrix24') symlinkSync(resolve('node_modules', each), join(modules, each))
+    if (!each.startsWith('.') && each !== 'fastify-bitrix24' && !without.includes(each)) symlinkSync(resolve('node_modules', each), join(modules, each))
   }
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: name.replaceAll(' ', '-').toLowerCase(), private: true, ...manifest }))
   return folder
 }
 
 function run (command: string, args: string[]): string {
-  const { status, stdout, stderr } = runCommand(command, args)
+  const { status, stdout, stderr } = runCommand(command, args, { timeoutMs: 240_000 })
   if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr}`)
   return stdout
 }

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import type { Receiver } from '../delivery/intake/receiver.ts'
 import { FST_B24_FORBIDDEN } from '../errors.ts'
 import { EnvelopeSchema, type Envelope } from '../wire/envelope.ts'
@@ -64,7 +64,7 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, base = ''
     return ACCEPTED
   }
   const [events, installs] = [spellingsOf(scope, base, '/events'), spellingsOf(scope, base, '/install')]
-  const postsAt = (spellings: Spelling[], schema: object): PostRoute[] => (
+  const postsAt = (spellings: Spelling[], schema: FastifySchema): PostRoute[] => (
     spellings.map(({ url, hide }) => ({ url, schema: { ...schema, hide }, preValidation: loadCheck, logSerializers }))
   )
   for (const { url, ...route } of postsAt(page === undefined ? [...events, ...installs] : events, eventSchema)) scope.post(url, route, receive)

@@ -8,4 +8,4 @@ export interface OfficialClientMissing {
 }
 
 /** `B24OAuth` of `@bitrix24/b24jssdk`, an optional peer. */
-export type OfficialClient = 0 extends (1 & Installed) ? OfficialClientMissing : Installed
+export type OfficialClient = string extends keyof Installed ? OfficialClientMissing : Installed
