@@ -7,7 +7,7 @@ const { dependencies, peerDependencies } = (await import('../package.json', { wi
 const external = Object.keys({ ...dependencies, ...peerDependencies }).filter(name => name !== 'typebox')
 
 rmSync('dist', { recursive: true, force: true })
-execFileSync('tsc', ['-p', 'tsconfig.build.json', '--emitDeclarationOnly'], { stdio: 'inherit' })
+execFileSync(process.execPath, ['node_modules/typescript-native/bin/tsc', '-p', 'tsconfig.build.json', '--emitDeclarationOnly'], { stdio: 'inherit' })
 cpSync('node_modules/typebox/license', 'dist/typebox.LICENSE')
 await build({
   entryPoints: ['src/index.ts', 'src/testing/index.ts'],

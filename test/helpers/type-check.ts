@@ -1,12 +1,14 @@
-import ts from 'typescript'
+import { rmSync, writeFileSync } from 'node:fs'
+import { runCommand } from './program.ts'
 
 /** What TypeScript finds wrong with some files under the settings of the project; not with what they import. */
-export function mistakesIn (files: string[], compilerOptions: ts.CompilerOptions): string[] {
-  const { fileNames, options } = ts.parseJsonConfigFileContent({ extends: './tsconfig.json', files, include: [], compilerOptions }, ts.sys, process.cwd())
-  const program = ts.createProgram(fileNames, options)
-  const mistakes = fileNames.flatMap(file => [...ts.getPreEmitDiagnostics(program, program.getSourceFile(file))])
-  return mistakes.map(({ file, start = 0, messageText }) => {
-    const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start).line + 1
-    return `${file?.fileName ?? 'settings'}:${line} ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
-  })
+export function mistakesIn (files: string[], compilerOptions: Record<string, unknown>): string[] {
+  const settings = `tsconfig.${process.pid}.json`
+  writeFileSync(settings, JSON.stringify({ extends: './tsconfig.json', files, include: [], compilerOptions }))
+  try {
+    const { stdout } = runCommand(process.execPath, ['node_modules/typescript-native/bin/tsc', '--noEmit', '--pretty', 'false', '-p', settings])
+    return stdout.split('\n').filter(line => line.startsWith('error ') || files.some(file => line.startsWith(`${file}(`)))
+  } finally {
+    rmSync(settings)
+  }
 }
