@@ -87,7 +87,7 @@ for (const [name, storage] of STORAGES) {
       t.teardown(() => child.kill('SIGKILL'))
       await until(() => first.calls.slice(at).some(({ method }) => method !== 'event.offline.list') && leftAt(portals) < before, 'it drains', 30_000)
       // A little later each time.
-      await sleep(30 * run++)
+      await sleep(8 * run++)
       child.kill('SIGKILL')
       await once(child, 'exit')
       lift()
