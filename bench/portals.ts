@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
-import { appId, appKeys, type AppKeys } from '../src/redis/keys.ts'
+import { appId, appKeys, type AppKeys } from '../src/storage/redis/keys.ts'
 import { createSimulator, type Simulator } from '../src/testing/index.ts'
 import { ADAPTERS, App, type Adapter, type Delivery, type Options } from './app.ts'
 import { ITEM_ID, itemUpdate } from './common/body.ts'

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { connectRedis } from '../src/redis/connect.ts'
+import { connectRedis } from '../src/storage/redis/connect.ts'
 import { findRedisBinary, startRedis } from '../test/helpers/redis-server.ts'
 import { canInstall, installPackages } from './apt.ts'
 

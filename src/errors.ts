@@ -120,6 +120,10 @@ export const FST_B24_NO_DEAD_LETTER = define('FST_B24_NO_DEAD_LETTER', "There is
 export const FST_B24_STORE_UNAVAILABLE = define('FST_B24_STORE_UNAVAILABLE', 'The store cannot be reached', 503)
 /** The OAuth server cannot confirm an install or issue a token now; the message says why. */
 export const FST_B24_OAUTH_UNAVAILABLE = define('FST_B24_OAUTH_UNAVAILABLE', 'OAuth server unavailable: %s', 503)
+/** As many bytes of events of one portal wait as may; those of others are stored. */
+export const FST_B24_PORTAL_SHARE = define('FST_B24_PORTAL_SHARE', 'Portal %s has as many events waiting as it may', 503)
+/** Another version of the plugin has written what is stored, and this one would break it. */
+export const FST_B24_STORAGE_LAYOUT = define('FST_B24_STORAGE_LAYOUT', 'The storage has layout %s, and this version of fastify-bitrix24 knows layout %s only: run one version of the plugin on one storage, or give this app another one', 500)
 /** More installs are waiting for their check than the server takes. */
 export const FST_B24_INSTALL_BUSY = define('FST_B24_INSTALL_BUSY', 'Too many installs are being checked', 503)
 /** The app is closing and takes nothing in. */

@@ -35,9 +35,9 @@ export type { OfficialClient, OfficialClientMissing } from './portal/rest/sdk-ty
 export type { SyncOptions, SyncReport } from './portal/subscriptions/subscriptions.ts'
 
 export type { Install, InstallState, PairOwner, SealedPair, Suspension, TokenDigest } from './installs/install.ts'
-export type { InstallPage, InstallStore, StoredInstall } from './installs/store.ts'
+export type { InstallPage, InstallStore, StoredInstall } from './storage/install-store.ts'
 export type { QueueCounts } from './queue/queue.ts'
-export { bullQueueOf } from './redis/keys.ts'
-export type { RedisClient } from './redis/client.ts'
+export { bullQueueOf } from './storage/redis/keys.ts'
+export type { RedisClient } from './storage/redis/client.ts'
 
 export * as errors from './errors.ts'

@@ -1,6 +1,6 @@
 import type { RegisterOptions } from 'fastify'
 import { checkDelivery, completeDelivery, type DeliveryOptions, type DeliverySettings } from './delivery/delivery-options.ts'
-import type { InstallStore } from './installs/store.ts'
+import type { InstallStore } from './storage/install-store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
 import type { HttpDispatcher } from './http-dispatcher.ts'
 import { isObject } from './is-object.ts'
@@ -10,7 +10,7 @@ import { completePortalLimits, type PortalLimitOptions, type PortalLimitSettings
 import { isNetwork } from './portal/rest/private-address.ts'
 import { checkPublicUrl } from './portal/subscriptions/public-url.ts'
 import { checkSubscriptions, type SubscriptionOptions } from './portal/subscriptions/wanted-events.ts'
-import { lackingVerbs, type RedisOption } from './redis/connect.ts'
+import { lackingVerbs, type RedisOption } from './storage/redis/connect.ts'
 import type { InstallPageOptions } from './routes/install-page-options.ts'
 import { MEMBER_ID } from './wire/envelope.ts'
 

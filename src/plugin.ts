@@ -24,10 +24,10 @@ import { StartSync } from './portal/subscriptions/start-sync.ts'
 import type { StartFacts } from './portal/subscriptions/start-line.ts'
 import { Abort } from './time/abort.ts'
 import { settlesWithin } from './time/settles-within.ts'
-import { storageOf } from './redis/connect-failure.ts'
-import { OutageLog } from './redis/outage-log.ts'
+import { storageOf } from './storage/redis/connect-failure.ts'
+import { OutageLog } from './storage/redis/outage-log.ts'
 import { eventRoutes } from './routes/events.ts'
-import { openingStorage } from './store-failure.ts'
+import { openingStorage } from './storage/unavailable.ts'
 import { isSilent, unlogged } from './unlogged.ts'
 
 /** Part of Fastify's `pluginTimeout` that is left to it, ms. */

@@ -1,13 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Claims } from '../installs/claims.ts'
+import type { PendingInstalls } from '../storage/pending-installs.ts'
 import { EmbeddedClaims } from '../installs/embedded-claims.ts'
-import { RedisClaims } from '../installs/redis-claims.ts'
+import { RedisPendingInstalls } from '../storage/redis/pending-installs.ts'
 import { openQueue } from '../queue/open-queue.ts'
 import type { EventQueue } from '../queue/queue.ts'
-import type { BoundedClient } from '../redis/client.ts'
-import type { RedisOption } from '../redis/connect.ts'
-import { appId } from '../redis/keys.ts'
-import { OutageLog } from '../redis/outage-log.ts'
+import type { BoundedClient } from '../storage/redis/client.ts'
+import type { RedisOption } from '../storage/redis/connect.ts'
+import { appId } from '../storage/redis/keys.ts'
+import { OutageLog } from '../storage/redis/outage-log.ts'
 import type { DeliverySettings } from './delivery-options.ts'
 
 export interface StorageChoice {
@@ -20,7 +20,7 @@ export interface StorageChoice {
 /** Where events wait, and what they may wait for. */
 export interface EventStorage {
   queue: EventQueue
-  claims: Claims
+  claims: PendingInstalls
   close (): Promise<void>
 }
 
@@ -36,7 +36,7 @@ export async function openEventStorage ({ clientId, redis, dataDir, delivery }: 
     : { onError: told.failed, onReady: told.ready }
   const queue = await openQueue({ redis, dataDir, app }, { ...delivery, ...news, onWarning: problem => log.warn(problem) })
   const close = async (): Promise<void> => await queue.close(0)
-  if (client !== undefined) return { queue, claims: new RedisClaims(client, app), close }
+  if (client !== undefined) return { queue, claims: new RedisPendingInstalls(client, app), close }
   try {
     const claims = await EmbeddedClaims.open(dataDir, app)
     return { queue, claims, close: async () => await close().finally(() => claims.end()) }

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { EventHooks } from '../events/hooks.ts'
-import type { Claims } from '../installs/claims.ts'
-import type { InstallStore } from '../installs/store.ts'
+import type { PendingInstalls } from '../storage/pending-installs.ts'
+import type { InstallStore } from '../storage/install-store.ts'
 import type { WebhookTokens } from '../installs/webhook-tokens.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portals } from '../portal/portal.ts'
@@ -41,7 +41,7 @@ export interface DeliveryParts {
   /** Whether there is an install page. */
   page?: boolean | undefined
   /** Where events wait; without it, they are handled before the answer. */
-  storage?: { queue: EventQueue, claims: Claims } | undefined
+  storage?: { queue: EventQueue, claims: PendingInstalls } | undefined
 }
 
 /** Everything between the routes and the handlers. */
@@ -92,7 +92,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
   }
 }
 
-function work ({ queue, claims }: { queue: EventQueue, claims: Claims }, common: DeliveryParts & WorkParts): void {
+function work ({ queue, claims }: { queue: EventQueue, claims: PendingInstalls }, common: DeliveryParts & WorkParts): void {
   const { settings, lifecycleHooks, counts, log } = common
   const lifecycle = new LifecycleRun({ ...common, claims, mostStrangers: Math.max(1, Math.floor(settings.concurrency / 4)) })
   const processor = new Processor({ ...common, claims, lifecycle })

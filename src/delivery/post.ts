@@ -1,5 +1,5 @@
 import { digestOfPosted } from '../installs/application-token.ts'
-import type { Claim } from '../installs/claims.ts'
+import type { PendingInstall } from '../storage/pending-installs.ts'
 import type { TokenDigest } from '../installs/install.ts'
 import type { InstallFact } from '../installs/transitions.ts'
 import type { Envelope } from '../wire/envelope.ts'
@@ -18,6 +18,6 @@ export function postOf (envelope: Envelope, ip: string): Post {
 }
 
 /** What a post says of its portal, be it true or not. */
-export function claimOf ({ envelope, token = '' }: Post): Claim {
+export function pendingInstallOf ({ envelope, token = '' }: Post): PendingInstall {
   return { memberId: envelope.auth.member_id, token }
 }

@@ -1,19 +1,19 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_FOREIGN_JOB, FST_B24_INSTALL_LOST, FST_B24_PORTAL_GONE } from '../errors.ts'
-import { INSTALL_PATIENCE_MS, type Claims, type ClaimState } from '../installs/claims.ts'
-import type { InstallStore } from '../installs/store.ts'
+import { INSTALL_PATIENCE_MS, type PendingInstalls, type PendingState } from '../storage/pending-installs.ts'
+import type { InstallStore } from '../storage/install-store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portal } from '../portal/portal.ts'
 import { once } from '../time/once-per-outage.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
-import { bareError } from '../store-failure.ts'
+import { bareError } from '../storage/unavailable.ts'
 import { passOf, type Dispatcher } from './handlers/dispatcher.ts'
 import type { EventCounts } from './event-counts.ts'
 import { setbackOf } from './handlers/failure.ts'
 import type { Gate } from './intake/gate.ts'
 import type { LifecycleProof } from './lifecycle/lifecycle-proof.ts'
 import type { LifecycleRun } from './lifecycle/lifecycle-run.ts'
-import { claimOf, type Post } from './post.ts'
+import { pendingInstallOf, type Post } from './post.ts'
 import { payloadOf, unstow, type QueuedPayload } from './queued-post.ts'
 import { RecentInstalls } from './lifecycle/recent-installs.ts'
 import type { RejectReason } from './reject-reason.ts'
@@ -22,7 +22,7 @@ import { waitByAge } from './wait-by-age.ts'
 
 export interface ProcessorParts {
   store: InstallStore
-  claims: Claims
+  claims: PendingInstalls
   sealer: Sealer
   gate: Gate
   proof: LifecycleProof
@@ -85,7 +85,7 @@ export class Processor {
     const { store, claims, gate, proof, lifecycle } = this.#parts
     const { member_id: memberId } = post.envelope.auth
     // Asked before the install is read: a claim is closed only after its install is written.
-    const claim = payload.held === true ? await claims.stateOf(claimOf(post)) : 'closed'
+    const claim = payload.held === true ? await claims.stateOf(pendingInstallOf(post)) : 'closed'
     const isOrdinary = payload.held !== true && !proof.knows(event.code)
     const stored = await (isOrdinary ? this.#recent : store).get(memberId)
     if (payload.held === true) {
@@ -103,7 +103,7 @@ export class Processor {
   }
 
   /** What becomes of an event that was kept, and that nothing proves now; `undefined` when it is to be handled all the same. */
-  #judge (run: Run, { code, receivedAt }: QueuedEvent, post: Post, claim: ClaimState, reason: RejectReason): Outcome | undefined {
+  #judge (run: Run, { code, receivedAt }: QueuedEvent, post: Post, claim: PendingState, reason: RejectReason): Outcome | undefined {
     // The token may have changed since; what was proved once is as good as what was proved before the answer.
     if (progressOf(run)?.proved === true) return reason === 'wrong_token' || this.#parts.proof.knows(code) ? undefined : { status: 'dead', error: new FST_B24_PORTAL_GONE() }
     if (claim === 'open') return { status: 'later', delayMs: waitByAge(receivedAt, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { RootDatabase, RootDatabaseOptionsWithPath } from 'lmdb'
 import { loadPackage } from '../load-package.ts'
-import { storeUnavailable } from '../store-failure.ts'
+import { storeUnavailable } from '../storage/unavailable.ts'
 
 /** Bytes that a new database needs. */
 const FIRST_PAGES = 16_384

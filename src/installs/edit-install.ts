@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Install } from './install.ts'
-import type { InstallStore } from './store.ts'
-import { storeUnavailable } from '../store-failure.ts'
+import type { InstallStore } from '../storage/install-store.ts'
+import { storeUnavailable } from '../storage/unavailable.ts'
 
 const MOST_SWAPS = 20
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RootDatabase } from 'lmdb'
 import { openLmdb, settle } from '../embedded/lmdb.ts'
-import { storeUnavailable } from '../store-failure.ts'
-import { withinDeadline } from '../time/within-deadline.ts'
-import { CLAIM_LIFE_MS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, mostOfSource, type Claim, type Claims, type ClaimState } from './claims.ts'
+import { storeUnavailable } from '../storage/unavailable.ts'
+import { withinDeadline } from '../storage/within-deadline.ts'
+import { CLAIM_LIFE_MS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, mostOfSource, type PendingInstall, type PendingInstalls, type PendingState } from '../storage/pending-installs.ts'
 
 interface ClaimRecord {
   source: string
@@ -17,7 +17,7 @@ interface ClaimRecord {
 }
 
 /** Keeps claims in a folder, with LMDB, for all processes of the machine that share it: each verb is a transaction. */
-export class EmbeddedClaims implements Claims {
+export class EmbeddedClaims implements PendingInstalls {
   readonly #db: RootDatabase<ClaimRecord, string>
   readonly #lifeMs: number
   #closed = false
@@ -35,7 +35,7 @@ export class EmbeddedClaims implements Claims {
     return new EmbeddedClaims(await openLmdb(dataDir, app, 'claims', { encoding: 'json' }), lifeMs)
   }
 
-  open (claim: Claim, source: string, eventId: string): Promise<boolean> {
+  open (claim: PendingInstall, source: string, eventId: string): Promise<boolean> {
     return this.#transact(() => {
       const known = this.#find(claim)
       if (known?.events.includes(eventId) === true) return true
@@ -48,12 +48,12 @@ export class EmbeddedClaims implements Claims {
     })
   }
 
-  async stateOf (claim: Claim): Promise<ClaimState> {
+  async stateOf (claim: PendingInstall): Promise<PendingState> {
     if (await this.#answer(async () => await this.#sees(claim, isOpen))) return 'open'
     return await this.#sees(claim, known => known !== undefined) ? 'lost' : 'closed'
   }
 
-  async hold (claim: Claim): Promise<boolean> {
+  async hold (claim: PendingInstall): Promise<boolean> {
     return await this.#answer(async () => await this.#sees(claim, isOpen) && await this.#transact(() => {
       const open = this.#find(claim)
       if (!isOpen(open) || open.held >= MOST_HELD) return false
@@ -62,14 +62,14 @@ export class EmbeddedClaims implements Claims {
     }))
   }
 
-  async close (claim: Claim, eventId: string): Promise<void> {
+  async close (claim: PendingInstall, eventId: string): Promise<void> {
     await this.#transact(() => {
       const known = this.#find(claim)
       if (known?.events.includes(eventId) === true) this.#put(claim, { ...known, events: known.events.filter(id => id !== eventId) })
     })
   }
 
-  async lose (claim: Claim, eventId: string): Promise<void> {
+  async lose (claim: PendingInstall, eventId: string): Promise<void> {
     await this.#transact(() => {
       const { source, held, events } = this.#find(claim) ?? { source: '', held: 0, events: [] }
       this.#put(claim, { source, held, events: events.filter(id => id !== eventId), endsAt: Date.now() + this.#lifeMs, isLost: true })
@@ -82,13 +82,13 @@ export class EmbeddedClaims implements Claims {
     await this.#db.close()
   }
 
-  #find (claim: Claim): ClaimRecord | undefined {
+  #find (claim: PendingInstall): ClaimRecord | undefined {
     if (this.#closed) throw storeUnavailable(new Error('The store is closed'))
     const known = this.#db.get(keyOf(claim))
     return known !== undefined && known.endsAt > Date.now() ? known : undefined
   }
 
-  #put (claim: Claim, record: ClaimRecord): void {
+  #put (claim: PendingInstall, record: ClaimRecord): void {
     if (record.events.length > 0 || record.isLost) this.#db.putSync(keyOf(claim), record)
     else this.#db.removeSync(keyOf(claim))
   }
@@ -110,7 +110,7 @@ export class EmbeddedClaims implements Claims {
   }
 
   /** Looks without a transaction, as strangers may ask as often as they like; twice, for a read may be a millisecond old. */
-  async #sees (claim: Claim, is: (known: ClaimRecord | undefined) => boolean): Promise<boolean> {
+  async #sees (claim: PendingInstall, is: (known: ClaimRecord | undefined) => boolean): Promise<boolean> {
     try {
       if (is(this.#find(claim))) return true
       await sleep(1)
@@ -140,6 +140,6 @@ function isOpen (known: ClaimRecord | undefined): known is ClaimRecord {
   return known !== undefined && known.events.length > 0
 }
 
-function keyOf ({ memberId, token }: Claim): string {
+function keyOf ({ memberId, token }: PendingInstall): string {
   return `${memberId} ${token}`
 }

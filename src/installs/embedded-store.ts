@@ -1,12 +1,12 @@
 import type { RootDatabase } from 'lmdb'
 import type { Install } from './install.ts'
-import type { InstallPage, InstallStore, StoredInstall } from './store.ts'
+import type { InstallPage, InstallStore, StoredInstall } from '../storage/install-store.ts'
 import { openLmdb, settle } from '../embedded/lmdb.ts'
 import { SameFile } from '../embedded/same-file.ts'
-import { storeUnavailable } from '../store-failure.ts'
-import { withinDeadline } from '../time/within-deadline.ts'
-import { ReadRecords } from './read-records.ts'
-import { parseInstall } from './record.ts'
+import { storeUnavailable } from '../storage/unavailable.ts'
+import { withinDeadline } from '../storage/within-deadline.ts'
+import { ReadRecords } from '../storage/parse-cache.ts'
+import { parseInstall } from '../storage/install-record.ts'
 
 const PAGE = 100
 

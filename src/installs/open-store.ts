@@ -1,12 +1,12 @@
-import type { BoundedClient } from '../redis/client.ts'
-import { connectRedis, type RedisOption } from '../redis/connect.ts'
-import { storageOf } from '../redis/connect-failure.ts'
-import { openingStorage } from '../store-failure.ts'
-import { withinDeadline } from '../time/within-deadline.ts'
-import { appId } from '../redis/keys.ts'
+import type { BoundedClient } from '../storage/redis/client.ts'
+import { connectRedis, type RedisOption } from '../storage/redis/connect.ts'
+import { storageOf } from '../storage/redis/connect-failure.ts'
+import { openingStorage } from '../storage/unavailable.ts'
+import { withinDeadline } from '../storage/within-deadline.ts'
+import { appId } from '../storage/redis/keys.ts'
 import { EmbeddedInstallStore } from './embedded-store.ts'
-import { RedisInstallStore } from './redis-store.ts'
-import type { InstallStore, OpenedStore } from './store.ts'
+import { RedisInstallStore } from '../storage/redis/installs.ts'
+import type { InstallStore, OpenedStore } from '../storage/install-store.ts'
 
 export interface StoreChoice {
   clientId: string

@@ -1,4 +1,4 @@
-import type { RedisOption } from '../redis/connect.ts'
+import type { RedisOption } from '../storage/redis/connect.ts'
 import { openBullQueue } from './bull/bull-queue.ts'
 import { openEmbeddedQueue } from './embedded/embedded-queue.ts'
 import type { EventQueue, QueueSettings } from './queue.ts'

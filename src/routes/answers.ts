@@ -42,17 +42,17 @@ export function tellError (error: AnsweredError, { log, body }: FastifyRequest, 
   return { statusCode, code, message, headers: error.headers ?? {} }
 }
 
-interface Claims {
+interface PendingInstalls {
   event?: string
   memberId?: string
   isVerified?: false
 }
 
 /** Which event it was and of which portal, as the sender says: whoever looks for what is missing has no other trace. */
-function claimsOf (body: unknown): Claims {
+function claimsOf (body: unknown): PendingInstalls {
   const { event, auth, member_id: ofPage } = (body ?? {}) as { event?: unknown, auth?: { member_id?: unknown }, member_id?: unknown }
   const memberId = auth?.member_id ?? ofPage
-  const claims: Claims = {}
+  const claims: PendingInstalls = {}
   if (typeof event === 'string' && EVENT_CODE.test(event)) claims.event = event
   if (typeof memberId === 'string' && MEMBER_ID.test(memberId)) claims.memberId = memberId
   return Object.keys(claims).length === 0 ? {} : { ...claims, isVerified: false }

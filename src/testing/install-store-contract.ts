@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { Install } from '../installs/install.ts'
-import type { InstallStore, OpenedStore } from '../installs/store.ts'
+import type { InstallStore, OpenedStore } from '../storage/install-store.ts'
 
 /** One thing that the plugin relies on; `run` rejects with an `AssertionError` where a store breaks it. */
 export interface ContractCase {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { untilIdle } from '../../src/testing/index.ts'
-import { appId } from '../../src/redis/keys.ts'
+import { appId } from '../../src/storage/redis/keys.ts'
 import { buildWorld, temporaryFolder, type World } from '../helpers/app.ts'
 import { until } from '../helpers/until.ts'
 

@@ -1,4 +1,4 @@
-import type { InstallStore } from '../../src/installs/store.ts'
+import type { InstallStore } from '../../src/storage/install-store.ts'
 import { sampleInstall } from '../../src/testing/install-store-contract.ts'
 
 /** Swaps one record up to a version against whoever does the same; tells which versions were won. */

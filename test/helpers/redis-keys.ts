@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
-import { appId } from '../../src/redis/keys.ts'
+import { appId } from '../../src/storage/redis/keys.ts'
 
 /** Takes everything of an app out of the Redis at REDIS_URL when the test has ended. */
 export function forgetApp (t: Test, clientId: string): void {

@@ -4,11 +4,11 @@ import { createInterface } from 'node:readline'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { digestToken } from '../../src/installs/application-token.ts'
-import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, mostOfSource, type Claim, type Claims } from '../../src/installs/claims.ts'
+import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, mostOfSource, type PendingInstall, type PendingInstalls } from '../../src/storage/pending-installs.ts'
 import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
-import { RedisClaims } from '../../src/installs/redis-claims.ts'
-import { connectRedis } from '../../src/redis/connect.ts'
-import { appId, appKeys } from '../../src/redis/keys.ts'
+import { RedisPendingInstalls } from '../../src/storage/redis/pending-installs.ts'
+import { connectRedis } from '../../src/storage/redis/connect.ts'
+import { appId, appKeys } from '../../src/storage/redis/keys.ts'
 import { startProgram } from '../helpers/program.ts'
 import { startRedis } from '../helpers/redis-server.ts'
 import { until } from '../helpers/until.ts'
@@ -19,16 +19,16 @@ const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
 const EVENT = 'event-1'
 
 /** Opens the same claims again at each call. */
-type Open = (lifeMs?: number) => Promise<Claims>
+type Open = (lifeMs?: number) => Promise<PendingInstalls>
 
 interface Adapter {
   name: string
-  /** Claims of an app that has none. */
+  /** PendingInstalls of an app that has none. */
   prepare (t: Test): Promise<Open>
 }
 
 const ADAPTERS: Adapter[] = [
-  { name: 'RedisClaims', prepare: prepareRedis },
+  { name: 'RedisPendingInstalls', prepare: prepareRedis },
   { name: 'EmbeddedClaims', prepare: prepareEmbedded }
 ]
 
@@ -39,7 +39,7 @@ async function prepareRedis (t: Test): Promise<Open> {
     await client.eval("return redis.call('DEL', KEYS[1])", 1, appKeys(app).claims)
     await close()
   })
-  return async lifeMs => new RedisClaims(client, app, lifeMs)
+  return async lifeMs => new RedisPendingInstalls(client, app, lifeMs)
 }
 
 async function prepareEmbedded (t: Test): Promise<Open> {
@@ -56,17 +56,17 @@ function newApp (): string {
 }
 
 /** A portal that nobody knows, with a token. */
-function newClaim (): Claim {
+function newClaim (): PendingInstall {
   return { memberId: randomBytes(16).toString('hex'), token: digestToken(randomBytes(16).toString('hex')) }
 }
 
-async function isOpen (claims: Claims, claim: Claim): Promise<boolean> {
+async function isOpen (claims: PendingInstalls, claim: PendingInstall): Promise<boolean> {
   return await claims.stateOf(claim) === 'open'
 }
 
 /** Opens as many claims as a source may have. */
-async function openAll (claims: Claims, source: string): Promise<Claim[]> {
-  const opened: Claim[] = []
+async function openAll (claims: PendingInstalls, source: string): Promise<PendingInstall[]> {
+  const opened: PendingInstall[] = []
   for (let claim = newClaim(); await claims.open(claim, source, EVENT); claim = newClaim()) opened.push(claim)
   return opened
 }
@@ -130,8 +130,8 @@ for (const { name, prepare } of ADAPTERS) {
 
     await t.test('events that make claims are bounded, of each claim and of each source, until they are settled', async t => {
       const claims = await (await prepare(t))()
-      const [claim, ...more] = Array.from({ length: 10 }, newClaim) as [Claim, ...Claim[]]
-      const openMany = async (claim: Claim, source: string) => {
+      const [claim, ...more] = Array.from({ length: 10 }, newClaim) as [PendingInstall, ...PendingInstall[]]
+      const openMany = async (claim: PendingInstall, source: string) => {
         const opened = await Promise.all(Array.from({ length: 20 }, (_, i) => claims.open(claim, source, `event-${i}`)))
         return opened.filter(Boolean).length
       }
@@ -194,21 +194,21 @@ for (const { name, prepare } of ADAPTERS) {
       t.equal(await isOpen(one, early), true)
       t.equal(await one.open(newClaim(), 'early', EVENT), true)
       t.equal((await openAll(one, 'late')).length, mostOfSource(taken.length + 2), 'the next source has places left')
-      await one.close(taken[0] as Claim, EVENT)
+      await one.close(taken[0] as PendingInstall, EVENT)
       t.equal(await other.open(newClaim(), 'flood', EVENT), false, 'the share has become less')
     })
 
     await t.test('many sources get a place each until none is left', async t => {
       const claims = await (await prepare(t))()
-      const opened: Claim[] = []
+      const opened: PendingInstall[] = []
       for (let i = 0; opened.length < MOST_CLAIMS; i++) {
         const own = await openAll(claims, `198.51.100.${i}`)
         t.equal(own.length, mostOfSource(opened.length))
         opened.push(...own)
       }
       t.equal(await claims.open(newClaim(), 'late', EVENT), false)
-      t.equal(await claims.open(opened[0] as Claim, 'late', EVENT), true)
-      await claims.close(opened[0] as Claim, EVENT)
+      t.equal(await claims.open(opened[0] as PendingInstall, 'late', EVENT), true)
+      await claims.close(opened[0] as PendingInstall, EVENT)
       t.equal(await claims.open(newClaim(), 'late', EVENT), true)
     })
 
@@ -220,14 +220,14 @@ for (const { name, prepare } of ADAPTERS) {
       await lasting.open(kept, 'a', EVENT)
       await Promise.all(claims.map(claim => brief.open(claim, 'b', EVENT)))
       await until(async () => await openOnes() === 0, 'the claims are forgotten')
-      t.equal(await lasting.hold(claims[0] as Claim), false)
+      t.equal(await lasting.hold(claims[0] as PendingInstall), false)
       t.equal((await openAll(lasting, 'b')).length, mostOfSource(1), 'their places are free')
       t.equal(await isOpen(lasting, kept), true)
     })
   })
 }
 
-t.test('RedisClaims: nothing stays in Redis for longer than a claim', async t => {
+t.test('RedisPendingInstalls: nothing stays in Redis for longer than a claim', async t => {
   const { client, close } = await connectRedis(process.env['REDIS_URL'] as string, () => {})
   const raw = new Redis(process.env['REDIS_URL'] as string)
   t.teardown(async () => {
@@ -235,7 +235,7 @@ t.test('RedisClaims: nothing stays in Redis for longer than a claim', async t =>
     await close()
   })
   const app = newApp()
-  const claims = new RedisClaims(client, app)
+  const claims = new RedisPendingInstalls(client, app)
   const claim = newClaim()
   await claims.hold(claim)
   t.strictSame(await raw.keys(`b24:{${app}}:*`), [], 'asking leaves nothing')
@@ -250,19 +250,19 @@ t.test('RedisClaims: nothing stays in Redis for longer than a claim', async t =>
   t.strictSame(await raw.keys(`b24:{${app}}:*`), [])
 })
 
-t.test('RedisClaims: one app does not see the claims of another', async t => {
+t.test('RedisPendingInstalls: one app does not see the claims of another', async t => {
   const [one, other] = [await (await prepareRedis(t))(), await (await prepareRedis(t))()]
   const claim = newClaim()
   await one.open(claim, 'a', EVENT)
   t.equal(await isOpen(other, claim), false)
 })
 
-t.test('RedisClaims: says that Redis is away', async t => {
+t.test('RedisPendingInstalls: says that Redis is away', async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
   const { client, close } = await connectRedis(server.url, () => {})
   t.teardown(close)
-  const claims = new RedisClaims(client, newApp())
+  const claims = new RedisPendingInstalls(client, newApp())
   await server.kill()
   for (const verb of verbs(claims)) await t.rejects(verb(newClaim()), UNAVAILABLE)
 })
@@ -308,7 +308,7 @@ t.test('EmbeddedClaims: two processes count together', async t => {
   t.strictSame(await exited, [0, null])
 })
 
-function verbs (claims: Claims): Array<(claim: Claim) => Promise<unknown>> {
+function verbs (claims: PendingInstalls): Array<(claim: PendingInstall) => Promise<unknown>> {
   return [
     claim => claims.open(claim, 'a', EVENT), claim => claims.stateOf(claim), claim => claims.hold(claim),
     claim => claims.close(claim, EVENT), claim => claims.lose(claim, EVENT)

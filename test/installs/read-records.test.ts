@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ReadRecords } from '../../src/installs/read-records.ts'
+import { ReadRecords } from '../../src/storage/parse-cache.ts'
 
 interface Named { name: string, pair: { sealed: string } }
 

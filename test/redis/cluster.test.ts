@@ -1,6 +1,6 @@
 import t from 'tap'
 import { bucketOf } from '../../src/portal/limits/plan-limits.ts'
-import { appId, appKeys, bucketKey } from '../../src/redis/keys.ts'
+import { appId, appKeys, bucketKey } from '../../src/storage/redis/keys.ts'
 import { untilIdle } from '../../src/testing/index.ts'
 import { buildApp, buildWorld } from '../helpers/app.ts'
 import { startRedisCluster } from '../helpers/redis-cluster.ts'

@@ -1,5 +1,5 @@
 import { FST_B24_INVALID_CURSOR, FST_B24_INVALID_FILTER, FST_B24_NO_DEAD_LETTER, FST_B24_PORTAL_GONE } from '../../errors.ts'
-import type { InstallStore } from '../../installs/store.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
 import type { WebhookTokens } from '../../installs/webhook-tokens.ts'
 import { isIntegerIn } from '../../option-checks.ts'
 import type { DeadLetterBox, StoredLetter } from '../../queue/queue.ts'

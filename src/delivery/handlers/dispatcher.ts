@@ -4,7 +4,7 @@ import { createEvent, type Bitrix24Event, type EventFacts } from '../../events/e
 import type { EventHooks, Registration } from '../../events/hooks.ts'
 import type { Aborting } from '../../time/abort.ts'
 import type { Portal } from '../../portal/portal.ts'
-import { longestBackoffOf } from '../../queue/backoff.ts'
+import { longestBackoffOf } from '../../storage/backoff.ts'
 import type { QueuedEvent, Run } from '../../queue/queue.ts'
 import type { Envelope } from '../../wire/envelope.ts'
 import type { DeliverySettings } from '../delivery-options.ts'

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { InstallStore } from '../../installs/store.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
 import type { Portal, Portals } from '../../portal/portal.ts'
 import type { PortalBlock } from '../../portal/rest/portal-blocks.ts'
 import type { PortalNews } from '../../portal/tokens/portal-news.ts'

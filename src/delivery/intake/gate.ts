@@ -1,4 +1,4 @@
-import type { StoredInstall } from '../../installs/store.ts'
+import type { StoredInstall } from '../../storage/install-store.ts'
 import type { WebhookTokens } from '../../installs/webhook-tokens.ts'
 import type { Portal, Portals } from '../../portal/portal.ts'
 import { isProven, wasKnown } from '../lifecycle/lifecycle-proof.ts'

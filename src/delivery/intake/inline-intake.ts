@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING, FST_B24_HANDLER_FAILED } from '../../errors.ts'
-import type { StoredInstall } from '../../installs/store.ts'
+import type { StoredInstall } from '../../storage/install-store.ts'
 import type { Aborting } from '../../time/abort.ts'
 import type { Dispatcher } from '../handlers/dispatcher.ts'
 import type { EventCounts } from '../event-counts.ts'

@@ -4,8 +4,8 @@ import { FST_B24_INSTALL_BUSY } from '../../errors.ts'
 import { definitionOf } from '../../events/definition-of.ts'
 import type { EventHooks } from '../../events/hooks.ts'
 import { itemOf } from '../../events/item.ts'
-import type { Claims } from '../../installs/claims.ts'
-import type { InstallStore, StoredInstall } from '../../installs/store.ts'
+import type { PendingInstalls } from '../../storage/pending-installs.ts'
+import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import type { Sealer } from '../../oauth/seal.ts'
 import { sourceOf } from '../lifecycle/source-of.ts'
 import type { EventQueue } from '../../queue/queue.ts'
@@ -13,14 +13,14 @@ import { ExpressLane } from './express-lane.ts'
 import type { Gate } from './gate.ts'
 import type { HandlerContext } from '../handlers/handler-context.ts'
 import { wasKnown, type LifecycleProof } from '../lifecycle/lifecycle-proof.ts'
-import { claimOf, type Post } from '../post.ts'
+import { pendingInstallOf, type Post } from '../post.ts'
 import { stow, type Keeping } from '../queued-post.ts'
 import { rejected, type Receipt } from '../receipt.ts'
 import type { Intake } from './receiver.ts'
 
 export interface QueueIntakeParts {
   store: InstallStore
-  claims: Claims
+  claims: PendingInstalls
   queue: EventQueue
   gate: Gate
   proof: LifecycleProof
@@ -58,7 +58,7 @@ export class QueueIntake implements Intake {
   async #claim (post: Post, stored: StoredInstall | undefined): Promise<Receipt> {
     const { claims } = this.#parts
     if (isLarge(post)) return rejected('too_large')
-    const [claim, id] = [claimOf(post), randomUUID()]
+    const [claim, id] = [pendingInstallOf(post), randomUUID()]
     const turn = turnOf(post, stored)
     if (!await claims.open(claim, turn ?? claim.memberId, id)) throw new FST_B24_INSTALL_BUSY()
     try {
@@ -73,7 +73,7 @@ export class QueueIntake implements Intake {
   /** An event that nothing proves: kept only while its install is being verified. */
   async #hold (post: Post, stored: StoredInstall | undefined, lifecycle: boolean): Promise<Receipt> {
     const { claims, gate, store } = this.#parts
-    if (!isLarge(post) && await claims.hold(claimOf(post))) {
+    if (!isLarge(post) && await claims.hold(pendingInstallOf(post))) {
       return await this.#keep(post, { lifecycle, turn: turnOf(post, stored), held: true }, { status: 'accepted' })
     }
     // The install may have been confirmed since it was read.

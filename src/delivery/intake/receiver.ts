@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { applySeen, type SeenEvent } from '../../installs/seen-event.ts'
-import type { InstallStore, StoredInstall } from '../../installs/store.ts'
+import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import { scopeOf } from '../../oauth/answer.ts'
 import { integerOf, type Envelope } from '../../wire/envelope.ts'
 import type { EventCounts } from '../event-counts.ts'

@@ -1,7 +1,7 @@
 import { provesToken, provesUninstall } from '../../installs/application-token.ts'
 import type { Install, PairOwner, TokenDigest } from '../../installs/install.ts'
 import { isAlive, isOutdated, replacesPair } from '../../installs/pair-rules.ts'
-import type { StoredInstall } from '../../installs/store.ts'
+import type { StoredInstall } from '../../storage/install-store.ts'
 import type { InstallFact, VerifiedInstall } from '../../installs/transitions.ts'
 import { readLifecycleData } from './lifecycle-data.ts'
 import type { CheckSource, PairCheck, TradeLog, VerifiedPair } from './pair-check.ts'

@@ -1,23 +1,23 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { INSTALL_PATIENCE_MS, type Claims } from '../../installs/claims.ts'
-import type { StoredInstall } from '../../installs/store.ts'
+import { INSTALL_PATIENCE_MS, type PendingInstalls } from '../../storage/pending-installs.ts'
+import type { StoredInstall } from '../../storage/install-store.ts'
 import { sourceOf } from './source-of.ts'
 import { once } from '../../time/once-per-outage.ts'
 import type { Outcome, QueuedEvent, Run } from '../../queue/queue.ts'
-import { bareError } from '../../store-failure.ts'
+import { bareError } from '../../storage/unavailable.ts'
 import { passOf, type Dispatcher } from '../handlers/dispatcher.ts'
 import type { EventCounts } from '../event-counts.ts'
 import { setbackOf } from '../handlers/failure.ts'
 import type { Lifecycle, LifecycleProgress, Settled } from './lifecycle.ts'
 import { wasKnown } from './lifecycle-proof.ts'
-import { claimOf, type Post } from '../post.ts'
+import { pendingInstallOf, type Post } from '../post.ts'
 import type { Rejections } from '../rejections.ts'
 import { StrangerTurns } from './stranger-turns.ts'
 import { waitByAge } from '../wait-by-age.ts'
 
 export interface LifecycleRunParts {
   lifecycle: Lifecycle
-  claims: Claims
+  claims: PendingInstalls
   dispatcher: Dispatcher
   rejections: Rejections
   counts: EventCounts
@@ -61,7 +61,7 @@ export class LifecycleRun {
     if (stranger !== undefined && !this.#turns.enter(stranger)) return { status: 'later', delayMs: TURN_MS * (1 + Math.random()) }
     const settled = await this.#settle(stranger, run, event, post, stored, progress)
     if ('delayMs' in settled || 'error' in settled) return settled
-    await this.#parts.claims.close(claimOf(post), event.id)
+    await this.#parts.claims.close(pendingInstallOf(post), event.id)
     if (settled.status === 'rejected') this.#parts.rejections.drop(settled.reason, post.envelope, this.#parts.log)
     if (settled.status === 'stale') this.#parts.counts.stale++
     return settled.status === 'accepted' ? await this.#tell(run, event, post, settled, progress) : { status: 'done' }
@@ -89,7 +89,7 @@ export class LifecycleRun {
     if (code !== 'FST_B24_INSTALL_BUSY') this.#tellAway(Object.assign(bareError(error), { portal: event.memberId }))
     const isPatient = isPassing && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
     if (isPatient) return { status: 'later', delayMs: waitByAge(event.receivedAt, SHORTEST_WAIT_MS, LONGEST_WAIT_MS) }
-    await this.#parts.claims.lose(claimOf(post), event.id)
+    await this.#parts.claims.lose(pendingInstallOf(post), event.id)
     return { status: 'dead', error }
   }
 

@@ -1,7 +1,7 @@
 import { FST_B24_INSTALL_LOST, FST_B24_STORE_UNAVAILABLE } from '../../errors.ts'
 import type { Install } from '../../installs/install.ts'
 import { keepPair } from '../../installs/kept-pair.ts'
-import type { InstallStore, StoredInstall } from '../../installs/store.ts'
+import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import { applyFact, type FactOutcome, type InstallFact, type VerifiedInstall } from '../../installs/transitions.ts'
 import type { Portal, Portals } from '../../portal/portal.ts'
 import { announcementOf } from './announcement-of.ts'

@@ -71,7 +71,7 @@ export class PairCheck {
     const { oauth } = this.#parts
     if (!hasPair(tokens)) return rejected('no_tokens')
     const traded = this.#tradedFor(memberId, source)
-    const claim = claimOf(memberId, tokens, traded)
+    const claim = pendingInstallOf(memberId, tokens, traded)
     const verification = await this.#inTurn(memberId, source, async () => await verifyPair(claim, this.#options(memberId, source)))
     if (verification.status === 'rejected') return rejected(verification.reason)
     const { grant } = verification
@@ -143,7 +143,7 @@ export class PairCheck {
   }
 }
 
-function claimOf (memberId: string, tokens: PostedPair, traded: TokenPair | undefined): PairClaim {
+function pendingInstallOf (memberId: string, tokens: PostedPair, traded: TokenPair | undefined): PairClaim {
   const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = tokens
   return { memberId, serverEndpoint, userId, ...(traded ?? { accessToken, refreshToken }) }
 }

@@ -1,4 +1,4 @@
-import type { InstallStore, StoredInstall } from '../../installs/store.ts'
+import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 
 /** Longest time for which what was read of a portal is good enough to hand its events to handlers, ms. */
 const GOOD_FOR_MS = 100

@@ -1,5 +1,5 @@
 import { check, complete, isNumberIn } from '../../option-checks.ts'
-import { LONGEST_CLOSED_MS } from './portal-limits.ts'
+import { LONGEST_CLOSED_MS } from '../../storage/limits.ts'
 
 export interface PortalLimitOptions {
   /**

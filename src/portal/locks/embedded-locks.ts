@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RootDatabase } from 'lmdb'
 import { openLmdb, settle } from '../../embedded/lmdb.ts'
-import { storeUnavailable } from '../../store-failure.ts'
-import { withinDeadline } from '../../time/within-deadline.ts'
-import type { Lock, Locks } from './locks.ts'
+import { storeUnavailable } from '../../storage/unavailable.ts'
+import { withinDeadline } from '../../storage/within-deadline.ts'
+import type { Lock, Locks } from '../../storage/locks.ts'
 
 interface Held {
   holder: string

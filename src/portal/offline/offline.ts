@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { DrainReport } from './drain-report.ts'
 import { holding } from '../locks/held-lock.ts'
-import type { Locks } from '../locks/locks.ts'
+import type { Locks } from '../../storage/locks.ts'
 import { LockLost, OfflineDrain, type OfflineTimes } from './offline-drain.ts'
 import type { OfflineEvent } from './offline-event.ts'
 import { reasonOf } from '../rest/reason-of.ts'

@@ -1,5 +1,5 @@
 import { isObject } from '../../is-object.ts'
-import { LONGEST_CLOSED_MS } from '../limits/portal-limits.ts'
+import { LONGEST_CLOSED_MS } from '../../storage/limits.ts'
 
 const SHORTEST_MS = 1_000
 const MOST_METHODS = 5_000

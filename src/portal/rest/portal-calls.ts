@@ -1,7 +1,7 @@
 import { FST_B24_INTERNAL } from '../../errors.ts'
 import { isObject } from '../../is-object.ts'
 import { pause, unlessAborted } from '../../time/unless-aborted.ts'
-import type { PortalLimits } from '../limits/portal-limits.ts'
+import type { PortalLimits } from '../../storage/limits.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 import { limitError } from './call-error.ts'

@@ -1,6 +1,6 @@
 import limitConcurrency from 'p-limit'
 import type { InstallState } from '../../installs/install.ts'
-import type { InstallStore } from '../../installs/store.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
 import type { Subscriptions, SyncOptions, SyncReport } from './subscriptions.ts'
 import { pagesOf } from '../../installs/pages-of.ts'
 

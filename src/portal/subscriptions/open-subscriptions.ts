@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Install } from '../../installs/install.ts'
-import type { InstallStore } from '../../installs/store.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
 import {
   FST_B24_CLOSING, FST_B24_NO_PUBLIC_URL, FST_B24_OAUTH_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE
 } from '../../errors.ts'

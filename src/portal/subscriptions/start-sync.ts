@@ -3,10 +3,10 @@ import type { FastifyBaseLogger } from 'fastify'
 import limitConcurrency from 'p-limit'
 import type { Install } from '../../installs/install.ts'
 import { pagesOf } from '../../installs/pages-of.ts'
-import type { InstallStore } from '../../installs/store.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
 import { settlesWithin } from '../../time/settles-within.ts'
 import { holding } from '../locks/held-lock.ts'
-import type { Lock, Locks } from '../locks/locks.ts'
+import type { Lock, Locks } from '../../storage/locks.ts'
 import { type FleetCount, startLine, type StartFacts } from './start-line.ts'
 
 export interface StartSyncParts {

@@ -1,5 +1,5 @@
 import { editInstall } from '../../installs/edit-install.ts'
-import type { InstallStore } from '../../installs/store.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
 import { baseCode, definitionOf } from '../../events/definition-of.ts'
 import { type ChangeOutcome, makeChanges, type RefusedEvent } from './bind-batch.ts'
 import { type BindingChange, diffBindings, type Difference, isForeignName, type PortalBinding, readBindings } from './binding-diff.ts'

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { storeUnavailable } from '../../store-failure.ts'
+import { storeUnavailable } from '../../storage/unavailable.ts'
 import { applyAccessFact, type AccessFact, type AccessTransition } from '../../installs/access-transitions.ts'
-import type { InstallStore } from '../../installs/store.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
 
 export interface WriteLimits {
   /** How long to try while the store is away or others write, ms. */

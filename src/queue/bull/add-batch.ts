@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
-import { withinDeadline } from '../../time/within-deadline.ts'
-import { TurnBatch } from '../../redis/turn-batch.ts'
+import { withinDeadline } from '../../storage/within-deadline.ts'
+import { TurnBatch } from '../../storage/redis/turn-batch.ts'
 import { defineScript, type Script } from './bull-scripts.ts'
 import { renewFunction } from './item-ledger.ts'
 

@@ -1,7 +1,7 @@
 import type { Job, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { FST_B24_INVALID_CURSOR } from '../../errors.ts'
-import { withinDeadline } from '../../time/within-deadline.ts'
+import { withinDeadline } from '../../storage/within-deadline.ts'
 import type { BullAdds } from './bull-adds.ts'
 import { eventOf, letterOf, renewedProgress } from './bull-letter.ts'
 import { PAGE, pageOf, placesOf } from '../dead-letter-page.ts'

@@ -1,5 +1,5 @@
 import type { Job } from 'bullmq'
-import { bareError } from '../../store-failure.ts'
+import { bareError } from '../../storage/unavailable.ts'
 import type { StoredLetter, QueuedEvent } from '../queue.ts'
 
 /** What BullMQ has no place for; it stands where a stack trace would. */

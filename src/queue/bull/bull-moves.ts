@@ -1,4 +1,4 @@
-import { appKeys, type AppKeys } from '../../redis/keys.ts'
+import { appKeys, type AppKeys } from '../../storage/redis/keys.ts'
 import type { BullParts } from './bull-parts.ts'
 import { defineScript } from './bull-scripts.ts'
 import { ledgerFunctions, type ItemLedger } from './item-ledger.ts'

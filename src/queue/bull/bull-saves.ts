@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
-import { storeUnavailable } from '../../store-failure.ts'
-import { withinDeadline } from '../../time/within-deadline.ts'
+import { storeUnavailable } from '../../storage/unavailable.ts'
+import { withinDeadline } from '../../storage/within-deadline.ts'
 import { defineScript, type BullScripts } from './bull-scripts.ts'
 
 /** Keeps the progress (JSON) of a job; rejects, and keeps nothing, when the lock of the job is not that of `token` any more. */

@@ -1,6 +1,6 @@
 import type { Job, Worker } from 'bullmq'
 import { FST_B24_CLOSING } from '../../errors.ts'
-import { appKeys } from '../../redis/keys.ts'
+import { appKeys } from '../../storage/redis/keys.ts'
 import { letterOf, attemptsOf, keepable } from './bull-letter.ts'
 import { routeMoves } from './bull-moves.ts'
 import type { BullParts } from './bull-parts.ts'

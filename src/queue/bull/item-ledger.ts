@@ -1,4 +1,4 @@
-import type { AppKeys } from '../../redis/keys.ts'
+import type { AppKeys } from '../../storage/redis/keys.ts'
 import { JobNotes } from './job-notes.ts'
 
 /** Time after which nobody calls for an item any more that found it taken, ms. */

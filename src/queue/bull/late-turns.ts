@@ -1,4 +1,4 @@
-import type { AppKeys } from '../../redis/keys.ts'
+import type { AppKeys } from '../../storage/redis/keys.ts'
 import { LAST_TURN } from './fair-turns.ts'
 
 /** How long it is known which turns portals took, ms. */

@@ -1,9 +1,9 @@
 import type { Job, Processor, RedisQueueBackend, Worker, WorkerOptions } from 'bullmq'
 import type { Cluster, Redis } from 'ioredis'
-import { end } from '../../redis/connect.ts'
-import { queueOfApp } from '../../redis/keys.ts'
+import { end } from '../../storage/redis/connect.ts'
+import { queueOfApp } from '../../storage/redis/keys.ts'
 import type { BullParts } from './bull-parts.ts'
-import { backoffOf } from '../backoff.ts'
+import { backoffOf } from '../../storage/backoff.ts'
 import type { QueueSettings } from '../queue.ts'
 
 /** Until a command that failed for want of a connection is tried again, ms. */

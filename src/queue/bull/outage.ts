@@ -1,4 +1,4 @@
-import { bareError } from '../../store-failure.ts'
+import { bareError } from '../../storage/unavailable.ts'
 
 /** Tells of each kind of failure once, until all is well again. */
 export class Outage {

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { withinDeadline } from '../../time/within-deadline.ts'
+import { withinDeadline } from '../../storage/within-deadline.ts'
 
 /** Least time between two writes, ms. */
 const PACE_MS = 50

@@ -1,6 +1,6 @@
 import { settle } from '../../embedded/lmdb.ts'
-import { storeUnavailable } from '../../store-failure.ts'
-import { withinDeadline } from '../../time/within-deadline.ts'
+import { storeUnavailable } from '../../storage/unavailable.ts'
+import { withinDeadline } from '../../storage/within-deadline.ts'
 import type { EmbeddedTables } from './embedded-tables.ts'
 
 type Body = () => void

@@ -1,5 +1,5 @@
 import { FST_B24_INVALID_CURSOR } from '../../errors.ts'
-import { storeUnavailable } from '../../store-failure.ts'
+import { storeUnavailable } from '../../storage/unavailable.ts'
 import { PAGE, pageOf, placesOf } from '../dead-letter-page.ts'
 import type { EmbeddedCommits } from './embedded-commits.ts'
 import { keyOf } from './embedded-keys.ts'

@@ -1,5 +1,5 @@
 import { FST_B24_CLOSING } from '../../errors.ts'
-import { withinDeadline } from '../../time/within-deadline.ts'
+import { withinDeadline } from '../../storage/within-deadline.ts'
 import { EmbeddedDeadLetters } from './embedded-dead-letters.ts'
 import { EmbeddedFolder } from './embedded-folder.ts'
 import { FIRST } from './embedded-keys.ts'

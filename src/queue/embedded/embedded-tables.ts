@@ -1,7 +1,7 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { openLmdb } from '../../embedded/lmdb.ts'
 import { SameFile } from '../../embedded/same-file.ts'
-import { storeUnavailable } from '../../store-failure.ts'
+import { storeUnavailable } from '../../storage/unavailable.ts'
 import { EmbeddedIntake, type IntakeKey } from './embedded-intake.ts'
 
 type Place<K> = [key: K, seq: number]

@@ -1,6 +1,6 @@
 import { FST_B24_CLOSING } from '../../errors.ts'
-import { storeUnavailable } from '../../store-failure.ts'
-import { withinDeadline } from '../../time/within-deadline.ts'
+import { storeUnavailable } from '../../storage/unavailable.ts'
+import { withinDeadline } from '../../storage/within-deadline.ts'
 import type { EmbeddedFolder } from './embedded-folder.ts'
 import type { EmbeddedRun } from './embedded-run.ts'
 import { EventRuns } from './event-runs.ts'

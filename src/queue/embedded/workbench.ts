@@ -1,4 +1,4 @@
-import { backoffOf } from '../backoff.ts'
+import { backoffOf } from '../../storage/backoff.ts'
 import type { EmbeddedDeadLetters } from './embedded-dead-letters.ts'
 import { FIRST, keysOf } from './embedded-keys.ts'
 import type { EventRecord } from './embedded-record.ts'

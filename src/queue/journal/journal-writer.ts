@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { withinDeadline } from '../../time/within-deadline.ts'
+import { withinDeadline } from '../../storage/within-deadline.ts'
 import { framesOf } from './frames.ts'
 import { SegmentWriter } from './segment-writer.ts'
 

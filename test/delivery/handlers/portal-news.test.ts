@@ -2,7 +2,7 @@ import t from 'tap'
 import { LifecycleHookList } from '../../../src/delivery/handlers/lifecycle-hooks.ts'
 import { portalNews, type PortalNewsParts } from '../../../src/delivery/handlers/portal-news.ts'
 import type { Portals } from '../../../src/portal/portal.ts'
-import { storeUnavailable } from '../../../src/store-failure.ts'
+import { storeUnavailable } from '../../../src/storage/unavailable.ts'
 import { logTo } from '../../helpers/token-world.ts'
 import { until } from '../../helpers/until.ts'
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { MOST_OF_SOURCE } from '../../../src/installs/claims.ts'
+import { MOST_OF_SOURCE } from '../../../src/storage/pending-installs.ts'
 import { outcome, untilIdle } from '../../../src/testing/index.ts'
 import { buildWorld } from '../../helpers/app.ts'
 import { secret } from '../../helpers/secrets.ts'

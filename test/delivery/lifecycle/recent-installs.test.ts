@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { RecentInstalls } from '../../../src/delivery/lifecycle/recent-installs.ts'
-import type { StoredInstall } from '../../../src/installs/store.ts'
+import type { StoredInstall } from '../../../src/storage/install-store.ts'
 import { sampleInstall } from '../../../src/testing/index.ts'
 
 t.test('reads an install once for a burst, and anew after it', async t => {

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { storeUnavailable } from '../../../src/store-failure.ts'
-import type { Locks } from '../../../src/portal/locks/locks.ts'
+import { storeUnavailable } from '../../../src/storage/unavailable.ts'
+import type { Locks } from '../../../src/storage/locks.ts'
 import { OfflineQueue, type OfflineQueueParts } from '../../../src/portal/offline/offline.ts'
 import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
 import type { SimulatedPortal } from '../../../src/testing/index.ts'

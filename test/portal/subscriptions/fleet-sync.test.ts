@@ -1,7 +1,7 @@
 import t from 'tap'
 import { EventHooks } from '../../../src/events/hooks.ts'
 import { openSubscriptions } from '../../../src/portal/subscriptions/open-subscriptions.ts'
-import { BUCKET_RATES } from '../../../src/portal/limits/portal-limits.ts'
+import { BUCKET_RATES } from '../../../src/storage/limits.ts'
 import type { SimulatedPortal } from '../../../src/testing/index.ts'
 import { methodsOf, openPortalWorld } from '../../helpers/portal-world.ts'
 

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { SimulatedPortal } from '../../../src/testing/index.ts'
-import { storeUnavailable } from '../../../src/store-failure.ts'
+import { storeUnavailable } from '../../../src/storage/unavailable.ts'
 import { temporaryFolder } from '../../helpers/app.ts'
 import { TokenWorld } from '../../helpers/token-world.ts'
 

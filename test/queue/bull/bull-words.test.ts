@@ -1,5 +1,5 @@
 import t from 'tap'
-import { backoffOf } from '../../../src/queue/backoff.ts'
+import { backoffOf } from '../../../src/storage/backoff.ts'
 import { Outage } from '../../../src/queue/bull/outage.ts'
 
 t.test('the wait is doubled after each attempt up to an hour, less up to half of it', async t => {

@@ -1,6 +1,6 @@
-import type { BoundedClient } from '../redis/client.ts'
-import { appKeys } from '../redis/keys.ts'
-import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, SOURCE_SHARE, type Claim, type Claims, type ClaimState } from './claims.ts'
+import type { BoundedClient } from './client.ts'
+import { appKeys } from './keys.ts'
+import { CLAIM_LIFE_MS, MOST_CLAIMS, MOST_HELD, MOST_OF_CLAIM, MOST_OF_SOURCE, SOURCE_SHARE, type PendingInstall, type PendingInstalls, type PendingState } from '../pending-installs.ts'
 
 // Fields are claims, a value is `<end, ms> <events held> <1 when lost> <ids of its events, with commas> <source>`. The clock is
 // the server's, one for all processes.
@@ -75,10 +75,10 @@ local known = find() or { held = 0, events = {}, source = '' }
 put({ ends = now + ARGV[3], held = known.held, lost = '1', events = without(known.events, ARGV[2]), source = known.source })
 return 1`
 
-const STATES: readonly ClaimState[] = ['closed', 'open', 'lost']
+const STATES: readonly PendingState[] = ['closed', 'open', 'lost']
 
 /** Keeps claims in Redis: one hash for each app, which ends with the last of them. Each verb is one round trip. */
-export class RedisClaims implements Claims {
+export class RedisPendingInstalls implements PendingInstalls {
   readonly #client: BoundedClient
   readonly #key: string
   readonly #lifeMs: number
@@ -90,27 +90,27 @@ export class RedisClaims implements Claims {
     this.#lifeMs = lifeMs
   }
 
-  async open (claim: Claim, source: string, eventId: string): Promise<boolean> {
+  async open (claim: PendingInstall, source: string, eventId: string): Promise<boolean> {
     return await this.#run(OPEN, claim, source, eventId, this.#lifeMs, MOST_CLAIMS, SOURCE_SHARE, MOST_OF_CLAIM, MOST_OF_SOURCE) === 1
   }
 
-  async stateOf (claim: Claim): Promise<ClaimState> {
-    return STATES[await this.#run(STATE, claim)] as ClaimState
+  async stateOf (claim: PendingInstall): Promise<PendingState> {
+    return STATES[await this.#run(STATE, claim)] as PendingState
   }
 
-  async hold (claim: Claim): Promise<boolean> {
+  async hold (claim: PendingInstall): Promise<boolean> {
     return await this.#run(HOLD, claim, MOST_HELD) === 1
   }
 
-  async close (claim: Claim, eventId: string): Promise<void> {
+  async close (claim: PendingInstall, eventId: string): Promise<void> {
     await this.#run(CLOSE, claim, eventId)
   }
 
-  async lose (claim: Claim, eventId: string): Promise<void> {
+  async lose (claim: PendingInstall, eventId: string): Promise<void> {
     await this.#run(LOSE, claim, eventId, this.#lifeMs)
   }
 
-  async #run (script: string, { memberId, token }: Claim, ...rest: Array<string | number>): Promise<number> {
+  async #run (script: string, { memberId, token }: PendingInstall, ...rest: Array<string | number>): Promise<number> {
     return await this.#client.eval(script, 1, this.#key, `${memberId} ${token}`, ...rest) as number
   }
 }

@@ -1,7 +1,7 @@
-import type { TokenDigest } from './install.ts'
+import type { TokenDigest } from '../installs/install.ts'
 
 /** What a posted install says before anybody has confirmed it: this portal has this token. */
-export interface Claim {
+export interface PendingInstall {
   memberId: string
   /** Digest of the `application_token` that came with it. */
   token: TokenDigest
@@ -11,7 +11,7 @@ export interface Claim {
  * `open`: an event that makes it is still to be judged. `lost`: the last of them was given up, and nobody knows whether it was
  * genuine. `closed`: they were judged, or there never were any.
  */
-export type ClaimState = 'open' | 'lost' | 'closed'
+export type PendingState = 'open' | 'lost' | 'closed'
 
 /**
  * The installs that are being verified, as all processes of the app see them, so that events which follow at once are kept
@@ -19,7 +19,7 @@ export type ClaimState = 'open' | 'lost' | 'closed'
  *
  * Every verb rejects with `FST_B24_STORE_UNAVAILABLE` when the store cannot answer within a second.
  */
-export interface Claims {
+export interface PendingInstalls {
   /**
    * Opens a claim, durably, for an event that makes it, until that is settled by `close` or `lose`, or for two days. One that
    * is open counts the event beside those it has.
@@ -27,17 +27,17 @@ export interface Claims {
    * @returns `false` when no place is left for it (see `mostOfSource`), or as many events as may be wait already that make this
    *   claim (8), or the claims of its source (64)
    */
-  open (claim: Claim, source: string, eventId: string): Promise<boolean>
-  stateOf (claim: Claim): Promise<ClaimState>
+  open (claim: PendingInstall, source: string, eventId: string): Promise<boolean>
+  stateOf (claim: PendingInstall): Promise<PendingState>
   /**
    * Counts one event to be kept for an open claim.
    * @returns `false` when the claim is not open, or as many as may be (500) were counted for it already
    */
-  hold (claim: Claim): Promise<boolean>
+  hold (claim: PendingInstall): Promise<boolean>
   /** An event that made the claim was judged. With the last of them the claim ends, and what was counted for it. */
-  close (claim: Claim, eventId: string): Promise<void>
+  close (claim: PendingInstall, eventId: string): Promise<void>
   /** Such an event was given up. The claim ends as `lost`, and for two days whoever was kept for it can learn that. */
-  lose (claim: Claim, eventId: string): Promise<void>
+  lose (claim: PendingInstall, eventId: string): Promise<void>
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Install } from './install.ts'
+import type { Install } from '../installs/install.ts'
 
 /** A record and the version that `swap` must name to replace it. */
 export interface StoredInstall {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import type { Install } from './install.ts'
-import type { StoredInstall } from './store.ts'
-import { storeUnavailable } from '../store-failure.ts'
+import type { Install } from '../installs/install.ts'
+import type { StoredInstall } from './install-store.ts'
+import { storeUnavailable } from './unavailable.ts'
 
 /**
  * Writes a record as one Redis value: `<version>.<nonce> <json>`. A script compares the version without reading the JSON;

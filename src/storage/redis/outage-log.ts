@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { isConnectionError } from '../store-failure.ts'
+import { isConnectionError } from '../unavailable.ts'
 
 /** Tells the log of Redis: an outage once, though each connection notices it, and once that it is over. */
 export class OutageLog {

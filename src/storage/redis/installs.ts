@@ -1,9 +1,9 @@
-import type { Install } from './install.ts'
-import type { InstallPage, InstallStore, StoredInstall } from './store.ts'
-import type { BoundedClient } from '../redis/client.ts'
-import { type AppKeys, appKeys } from '../redis/keys.ts'
-import { ReadRecords } from './read-records.ts'
-import { decodeRecord, encodeRecord } from './record.ts'
+import type { Install } from '../../installs/install.ts'
+import type { InstallPage, InstallStore, StoredInstall } from '../install-store.ts'
+import type { BoundedClient } from './client.ts'
+import { type AppKeys, appKeys } from './keys.ts'
+import { ReadRecords } from '../parse-cache.ts'
+import { decodeRecord, encodeRecord } from '../install-record.ts'
 
 const PAGE = 100
 

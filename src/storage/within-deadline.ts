@@ -1,4 +1,4 @@
-import { storeUnavailable } from '../store-failure.ts'
+import { storeUnavailable } from './unavailable.ts'
 
 /** Time that a store has for one answer, ms. Less than a second, so that the 503 itself comes within one. */
 const STORE_DEADLINE_MS = 900

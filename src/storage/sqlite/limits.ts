@@ -1,4 +1,4 @@
-import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from './portal-limits.ts'
+import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../limits.ts'
 
 interface Bucket {
   level: number

@@ -1,4 +1,4 @@
-import { withinDeadline } from '../time/within-deadline.ts'
+import { withinDeadline } from '../within-deadline.ts'
 
 /** What `checkDurability` asks: `Redis` and `Cluster` of ioredis have it. */
 export interface AskableServer {

@@ -1,4 +1,4 @@
-import { FST_B24_STORE_UNAVAILABLE } from './errors.ts'
+import { FST_B24_STORE_UNAVAILABLE } from '../errors.ts'
 
 /** What a command meets while there is no connection. */
 const NO_CONNECTION = 'No connection to Redis'
