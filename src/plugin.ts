@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance, RegisterOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import { resolve } from 'node:path'
 import { Bitrix24 } from './bitrix24.ts'
 import { checkApart, decorate } from './decorators.ts'
 import type { HandlerContext } from './delivery/handlers/handler-context.ts'
@@ -18,12 +19,18 @@ import { WebhookTokens } from './installs/webhook-tokens.ts'
 import { createCheckQueue } from './delivery/lifecycle/check-queue.ts'
 import { createSealer } from './oauth/seal.ts'
 import { readOptions, type FastifyBitrix24Options, type Settings } from './options.ts'
-import { type Acting, openActing } from './portal/open-acting.ts'
+import { openActing } from './portal/open-acting.ts'
 import { Portals } from './portal/portal.ts'
 import { StartSync } from './portal/subscriptions/start-sync.ts'
 import type { StartFacts } from './portal/subscriptions/start-line.ts'
 import { Abort } from './time/abort.ts'
 import { settlesWithin } from './time/settles-within.ts'
+import { EmbeddedLocks } from './portal/locks/embedded-locks.ts'
+import type { Locks } from './storage/locks.ts'
+import { appId } from './storage/redis/keys.ts'
+import { RedisLimits } from './storage/redis/limits.ts'
+import { RedisLocks } from './storage/redis/locks.ts'
+import { LocalLimits } from './storage/sqlite/limits.ts'
 import { storageOf } from './storage/redis/connect-failure.ts'
 import { OutageLog } from './storage/redis/outage-log.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -62,15 +69,20 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const checks = createCheckQueue()
   const closing = new Abort()
   const closed = new AbortController()
-  const acting: Acting = await openingStorage(place, async () => await openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
-    store, sealer, hooks, news: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
-  }, client))
+  const app = appId(settings.clientId)
+  const embedded = client === undefined ? await openingStorage(place, async () => await EmbeddedLocks.open(settings.dataDir, app)) : undefined
+  if (embedded !== undefined) fastify.addHook('onClose', async () => await embedded.end())
+  const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
+  const buckets = client === undefined ? LocalLimits.of(resolve(settings.dataDir)) : new RedisLimits(client)
+  const acting = openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
+    app, store, locks, buckets, sealer, hooks, news: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
+  })
   fastify.addHook('onClose', async () => await acting.close())
   const { subscribe, subscriptions, syncFleet } = acting.subscribing
   const { coalesce } = settings.delivery
-  const offline = openOffline({ ...acting, store, queue: storage?.queue, sealer, hooks, coalesce, options: settings.subscriptions, log })
-  const chatEvents = openChatEvents({ ...acting, store, queue: storage?.queue, sealer, hooks, fetchEveryMs: settings.subscriptions.fetchEveryMs, log })
-  const startSync = new StartSync({ store, locks: acting.locks, log, isInSync: acting.subscribing.isInSync, subscribe, facts: () => startFacts(settings, fastify.prefix, hooks.codes) })
+  const offline = openOffline({ ...acting, locks, store, queue: storage?.queue, sealer, hooks, coalesce, options: settings.subscriptions, log })
+  const chatEvents = openChatEvents({ ...acting, locks, store, queue: storage?.queue, sealer, hooks, fetchEveryMs: settings.subscriptions.fetchEveryMs, log })
+  const startSync = new StartSync({ store, locks, log, isInSync: acting.subscribing.isInSync, subscribe, facts: () => startFacts(settings, fastify.prefix, hooks.codes) })
   const portals = new Portals({ rest: acting.rest, learn: acting.learn, subscriptions, offline: offline.queue })
   fastify.addHook('preClose', async () => {
     closing.abort(new FST_B24_CLOSING())

@@ -1,19 +1,13 @@
-import { resolve } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import type { HttpDispatcher } from '../http-dispatcher.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import { AppKeys } from '../oauth/app-keys.ts'
 import type { Sealer } from '../oauth/seal.ts'
-import type { BoundedClient } from '../storage/redis/client.ts'
-import { appId } from '../storage/redis/keys.ts'
-import { EmbeddedLocks } from './locks/embedded-locks.ts'
 import type { PortalLimitSettings } from './limits/limit-options.ts'
 import { PlanLimits } from './limits/plan-limits.ts'
-import { LocalLimits } from '../storage/sqlite/limits.ts'
+import type { PortalBuckets } from '../storage/limits.ts'
 import type { Locks } from '../storage/locks.ts'
 import { openSubscriptions, type OpenedSubscriptions } from './subscriptions/open-subscriptions.ts'
-import { RedisLimits } from '../storage/redis/limits.ts'
-import { RedisLocks } from '../storage/redis/locks.ts'
 import { createAskOpener, type AskOpener } from './rest/opener.ts'
 import { PortalBlocks, type PortalBlock } from './rest/portal-blocks.ts'
 import type { AllowedNetworks } from './rest/private-address.ts'
@@ -30,7 +24,6 @@ export type ActAs = 'installer' | 'system'
 export interface ActingChoice {
   clientId: string
   clientSecret: string
-  dataDir: string
   oauthServers: readonly string[]
   allowPrivateNetworks: AllowedNetworks
   dispatcher?: HttpDispatcher | undefined
@@ -43,7 +36,11 @@ export interface ActingChoice {
 }
 
 export interface ActingParts {
+  /** `appId()` of the app. */
+  app: string
   store: InstallStore
+  locks: Locks
+  buckets: PortalBuckets
   sealer: Sealer
   hooks: Listeners
   news: PortalNews & { blocked (block: PortalBlock): void }
@@ -61,24 +58,15 @@ export interface Acting {
   learn: (memberId: string, appInfo: unknown) => Promise<void>
   blocks: PortalBlocks
   askOpener: AskOpener
-  locks: Locks
   subscribing: OpenedSubscriptions
   /** Begins to keep tokens alive, in a process that works. */
   start (): void
   close (): Promise<void>
 }
 
-/**
- * Puts together what acts on portals: in Redis, or in the folder, is what all processes of the app have to agree on.
- *
- * @throws FST_B24_STORE_UNAVAILABLE
- */
-export async function openActing (choice: ActingChoice, { store, sealer, hooks, news, log, signal }: ActingParts, client: BoundedClient | undefined): Promise<Acting> {
-  const { clientId, clientSecret, dataDir, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits, actAs } = choice
-  const app = appId(clientId)
-  const embedded = client === undefined ? await EmbeddedLocks.open(dataDir, app) : undefined
-  const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
-  const buckets = client === undefined ? LocalLimits.of(resolve(dataDir)) : new RedisLimits(client)
+/** Puts together what acts on portals: what all processes of the app have to agree on is in the storage. */
+export function openActing (choice: ActingChoice, { app, store, locks, buckets, sealer, hooks, news, log, signal }: ActingParts): Acting {
+  const { clientId, clientSecret, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits, actAs } = choice
   const limits = new PlanLimits({ buckets, store, app, settings: portalLimits })
   const keys = new AppKeys({ clientId, clientSecret, log, signal, dispatcher })
   const oauth = { clientId, clientSecret, allowedServers: oauthServers, dispatcher }
@@ -96,14 +84,12 @@ export async function openActing (choice: ActingChoice, { store, sealer, hooks, 
     learn: async (memberId, appInfo) => await limits.learn(memberId, appInfo),
     blocks,
     askOpener: createAskOpener({ transport }),
-    locks,
     subscribing: openSubscriptions({ rest, learnPlan, store, hooks, publicUrl, prefix, options, log }),
     start: () => keepAlive.start(),
     close: async () => {
       keepAlive.stop()
       await tokens.close()
       await transport.close()
-      await embedded?.end()
     }
   }
 }

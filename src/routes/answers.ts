@@ -38,22 +38,22 @@ export function tellError (error: AnsweredError, { log, body }: FastifyRequest, 
   const { code, message } = isTold ? error : new FST_B24_INTERNAL()
   if (LOGGED_ALREADY.has(code)) log.debug({ code, statusCode }, 'post answered')
   else if (statusCode < 500) log.info({ code, statusCode }, 'post refused')
-  else log.error({ err: error, ...claimsOf(body) }, 'event not taken')
+  else log.error({ err: error, ...claimedBy(body) }, 'event not taken')
   return { statusCode, code, message, headers: error.headers ?? {} }
 }
 
-interface PendingInstalls {
+interface Claimed {
   event?: string
   memberId?: string
   isVerified?: false
 }
 
 /** Which event it was and of which portal, as the sender says: whoever looks for what is missing has no other trace. */
-function claimsOf (body: unknown): PendingInstalls {
+function claimedBy (body: unknown): Claimed {
   const { event, auth, member_id: ofPage } = (body ?? {}) as { event?: unknown, auth?: { member_id?: unknown }, member_id?: unknown }
   const memberId = auth?.member_id ?? ofPage
-  const claims: PendingInstalls = {}
-  if (typeof event === 'string' && EVENT_CODE.test(event)) claims.event = event
-  if (typeof memberId === 'string' && MEMBER_ID.test(memberId)) claims.memberId = memberId
-  return Object.keys(claims).length === 0 ? {} : { ...claims, isVerified: false }
+  const claimed: Claimed = {}
+  if (typeof event === 'string' && EVENT_CODE.test(event)) claimed.event = event
+  if (typeof memberId === 'string' && MEMBER_ID.test(memberId)) claimed.memberId = memberId
+  return Object.keys(claimed).length === 0 ? {} : { ...claimed, isVerified: false }
 }
