@@ -31,7 +31,7 @@ export interface EventStore {
   turn (turn: Turn): Promise<TurnResult>
   /**
    * Names what a worker listens to: codes on the wire, in capitals, without a type suffix (`_1220`) where all types are meant; `undefined`:
-   * everything. Ends with the lease of the worker.
+   * everything. Ends with the lease of the worker. Priority events reach every worker.
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   listen (worker: string, codes: readonly string[] | undefined): Promise<void>
@@ -83,8 +83,8 @@ export interface Turn {
   free: number
   /** Most events it runs at once. */
   concurrency: number
-  /** How many it runs now, by group; what `outcomes` end is not counted. */
-  running: Readonly<Record<string, number>>
+  /** How many it runs now, by group, and how many that group may run while others are there (`hasRoom`); what `outcomes` end is not counted. */
+  running: Readonly<Record<string, { own: number, most: number }>>
   /** How many of them are of groups that were not known to respond when they were begun, and how many of groups that hung. */
   runningOf: { untested: number, hung: number }
   /** Groups of which a run ended well since the last turn. */

@@ -21,7 +21,7 @@ export interface QueueSettings {
 export interface WorkOptions {
   /** Most runs at once in this process. */
   concurrency: number
-  /** Codes that this process listens to, as `EventStore.listen` takes them; asked for again now and then. @default everything */
+  /** Codes that this process listens to, as `EventStore.listen` takes them: the same list as long as nothing has changed. @default everything */
   listensTo?: () => readonly string[] | undefined
   /** Called for each dead letter that a worker of this process makes, after it is stored. */
   onDead: (event: DeadEvent) => void
@@ -31,12 +31,14 @@ export interface WorkOptions {
 
 /** Longest time between two turns, ms. Others that store events wake the worker. */
 const POLL_MS = 1_000
-/** A run that takes longer counts as one that hangs, until it ends, ms. */
+/** A run that takes longer counts as one that hangs, until one of its group ends well, ms. */
 const HUNG_AFTER_MS = 2_000
 /** Turns that may be under way: so the storage works on one while the runs of another end. */
 const TURNS_AT_ONCE = 2
 /** Time that a worker has to give back what it ran, ms. */
 const LEAVE_MS = 1_000
+/** How long a run that ended well lets its group have another place, ms; up to twice as long. */
+const RECENT_MS = 5_000
 const GIVEN_BACK: Outcome = { status: 'later', delayMs: 0 }
 
 /** Takes events from a store, runs them, and stores what became of them: one call a turn. */
@@ -47,6 +49,7 @@ export class QueueWorker {
   readonly #processor: Processor
   readonly #options: WorkOptions
   readonly #runs = new Set<EventRun>()
+  readonly #wellEnded = new RecentCounts()
   /** Groups to be told to the store with the next turn. */
   readonly #responsive = new Set<string>()
   readonly #hung = new Set<string>()
@@ -63,7 +66,7 @@ export class QueueWorker {
   #isClosing = false
   #isOver = false
   #isBroken = false
-  #listens: string | undefined
+  #listensTo: readonly string[] | undefined | null = null
   #idle = () => {}
   #timer: NodeJS.Timeout | undefined
   #unsubscribe = () => {}
@@ -167,19 +170,19 @@ export class QueueWorker {
   /** Tells the store what this process listens to, whenever that has changed. */
   async #listen (): Promise<void> {
     const codes = this.#options.listensTo?.()
-    const listens = JSON.stringify(codes ?? null)
-    if (listens === this.#listens) return
+    if (codes === this.#listensTo) return
     await this.#store.listen(this.#id, codes)
-    this.#listens = listens
+    this.#listensTo = codes
   }
 
   #turn (ended: EventRun[], free: number) {
-    const running: Record<string, number> = {}
+    const running: Record<string, { own: number, most: number }> = Object.create(null)
     const runningOf = { untested: 0, hung: 0 }
     const now = performance.now()
     for (const run of this.#runs) {
       if (run.outcome !== undefined) continue
-      running[run.group] = (running[run.group] ?? 0) + 1
+      const places = running[run.group] ??= { own: 0, most: 1 + this.#wellEnded.of(run.group) }
+      places.own++
       if (!run.isSlow && now - run.beganAt > HUNG_AFTER_MS) {
         run.isSlow = true
         this.#hung.add(run.group)
@@ -223,10 +226,34 @@ export class QueueWorker {
     const outcome = this.#isClosing ? GIVEN_BACK : await this.#processor(run).then(outcome => ({ ...outcome }), (error: Error): Outcome => ({ status: 'failed', error }))
     run.outcome = outcome
     if (outcome.hung === true) this.#hung.add(run.group)
-    else if (outcome.status === 'done') this.#responsive.add(run.group)
+    else if (outcome.status === 'done') {
+      this.#responsive.add(run.group)
+      this.#wellEnded.add(run.group)
+    }
     if (this.#isOver) return
     this.#ended.push(run)
     this.#soon()
+  }
+}
+
+/** How often something happened to each of many groups in the last 5 to 10 seconds. */
+class RecentCounts {
+  #before = new Map<string, number>()
+  #now = new Map<string, number>()
+  #since = performance.now()
+
+  add (group: string): void {
+    this.#now.set(group, this.of(group) - (this.#before.get(group) ?? 0) + 1)
+  }
+
+  of (group: string): number {
+    const now = performance.now()
+    if (now - this.#since > RECENT_MS) {
+      this.#before = now - this.#since > 2 * RECENT_MS ? new Map() : this.#now
+      this.#now = new Map()
+      this.#since = now
+    }
+    return (this.#before.get(group) ?? 0) + (this.#now.get(group) ?? 0)
   }
 }
 
