@@ -4,7 +4,7 @@ import { INSTALL_PATIENCE_MS, type PendingInstalls, type PendingState } from '..
 import type { InstallStore } from '../storage/install-store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portal } from '../portal/portal.ts'
-import { once } from '../time/once-per-outage.ts'
+import { once } from '../async/warn-once-per-cause.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
 import { bareError } from '../storage/unavailable.ts'
 import { passOf, type Dispatcher } from './handlers/dispatcher.ts'

@@ -1,6 +1,6 @@
 import { FST_B24_OAUTH_UNAVAILABLE } from '../errors.ts'
 import type { HttpDispatcher } from '../http-dispatcher.ts'
-import { withinLimits, type RequestLimits } from '../time/within-limits.ts'
+import { withinLimits, type RequestLimits } from '../async/with-timeout.ts'
 import { isObject } from '../is-object.ts'
 
 export interface OAuthAnswer {

@@ -1,4 +1,4 @@
-import type { Aborting } from '../time/abort.ts'
+import type { Aborting } from '../async/abort.ts'
 
 /** One event as it waits. Plain JSON, without any secret that is not sealed; the queue reads only what stands here. */
 export interface QueuedEvent {

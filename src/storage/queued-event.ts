@@ -1,4 +1,4 @@
-import type { Aborting } from '../time/abort.ts'
+import type { Aborting } from '../async/abort.ts'
 import type { DeadRow } from './event-store.ts'
 import { bareError } from './unavailable.ts'
 

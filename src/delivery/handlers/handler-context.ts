@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Portal } from '../../portal/portal.ts'
-import { Abort, type Aborting } from '../../time/abort.ts'
+import { Abort, type Aborting } from '../../async/abort.ts'
 
 /** What a handler gets beside the event. */
 export interface HandlerContext {

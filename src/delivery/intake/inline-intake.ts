@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING, FST_B24_HANDLER_FAILED } from '../../errors.ts'
 import type { StoredInstall } from '../../storage/install-store.ts'
-import type { Aborting } from '../../time/abort.ts'
+import type { Aborting } from '../../async/abort.ts'
 import type { Dispatcher } from '../handlers/dispatcher.ts'
 import type { EventCounts } from '../event-counts.ts'
 import { failureOf } from '../handlers/failure.ts'

@@ -1,4 +1,4 @@
-import { withinLimits } from '../../time/within-limits.ts'
+import { withinLimits } from '../../async/with-timeout.ts'
 import { unavailableError } from './call-error.ts'
 
 export interface TimeLimits {

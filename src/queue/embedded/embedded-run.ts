@@ -1,4 +1,4 @@
-import { Abort } from '../../time/abort.ts'
+import { Abort } from '../../async/abort.ts'
 import type { EventKeys } from './embedded-keys.ts'
 import { recordText, type EventRecord } from './embedded-record.ts'
 import type { Run } from '../queue.ts'

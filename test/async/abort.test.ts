@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { Abort } from '../../src/time/abort.ts'
+import { Abort } from '../../src/async/abort.ts'
 
 t.test('the first reason counts, whether the signal was read before or after', async t => {
   for (const isRead of [true, false]) {
