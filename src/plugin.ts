@@ -23,8 +23,8 @@ import { openActing } from './portal/open-acting.ts'
 import { Portals } from './portal/portal.ts'
 import { StartSync } from './portal/subscriptions/start-sync.ts'
 import type { StartFacts } from './portal/subscriptions/start-line.ts'
-import { Abort } from './async/abort.ts'
-import { settlesWithin } from './async/settles-within.ts'
+import { LazyAbortController } from './async/abort.ts'
+import { settlesWithin } from './async/with-timeout.ts'
 import { EmbeddedLocks } from './portal/locks/embedded-locks.ts'
 import type { Locks } from './storage/locks.ts'
 import { appId } from './storage/redis/keys.ts'
@@ -67,7 +67,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   if (silent) lifecycleHooks.add('onHandlerError', ({ error, event, hook }) => unlogged.handler(`${event?.name ?? hook}: ${error.message}`))
   const sealer = createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId)
   const checks = createCheckQueue()
-  const closing = new Abort()
+  const closing = new LazyAbortController()
   const closed = new AbortController()
   const app = appId(settings.clientId)
   const embedded = client === undefined ? await openingStorage(place, async () => await EmbeddedLocks.open(settings.dataDir, app)) : undefined

@@ -1,14 +1,14 @@
-/** Time without the same failure after which it is told again, ms. */
 const QUIET_MS = 30_000
+const MAX_CAUSES = 100
 
-/** Tells each kind of failure once, and again when it comes back after `quietMs`. */
-export function once (tell: (error: Error) => void, quietMs = QUIET_MS): (error: Error) => void {
-  const seen = new Map<string, number>()
+/** Wraps `warn` so that it is called once per error message, and again when that message returns after `quietMs` without it. */
+export function warnOncePerCause (warn: (error: Error) => void, quietMs = QUIET_MS): (error: Error) => void {
+  const lastSeen = new Map<string, number>()
   return (error) => {
     const now = performance.now()
-    const last = seen.get(error.message) ?? -Infinity
-    if (seen.size > 100) seen.clear()
-    seen.set(error.message, now)
-    if (now - last > quietMs) tell(error)
+    const last = lastSeen.get(error.message) ?? -Infinity
+    if (lastSeen.size > MAX_CAUSES) lastSeen.clear()
+    lastSeen.set(error.message, now)
+    if (now - last > quietMs) warn(error)
   }
 }

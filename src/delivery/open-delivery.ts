@@ -5,7 +5,7 @@ import type { InstallStore } from '../storage/install-store.ts'
 import type { WebhookTokens } from '../installs/webhook-tokens.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portals } from '../portal/portal.ts'
-import type { Aborting } from '../async/abort.ts'
+import type { AbortState } from '../async/abort.ts'
 import type { DeadLetterBox, EventQueue, QueueCounts } from '../queue/queue.ts'
 import { DeadLetters, shown } from './dead-letters/dead-letters.ts'
 import { warnWhenFull } from './dead-letters/warn-when-full.ts'
@@ -37,7 +37,7 @@ export interface DeliveryParts {
   pairs: PairCheck
   log: FastifyBaseLogger
   /** Aborts when the app begins to close. */
-  closing: Aborting
+  closing: AbortState
   /** Whether there is an install page. */
   page?: boolean | undefined
   /** Where events wait; without it, they are handled before the answer. */

@@ -4,7 +4,7 @@ import { INSTALL_PATIENCE_MS, type PendingInstalls, type PendingState } from '..
 import type { InstallStore } from '../storage/install-store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Portal } from '../portal/portal.ts'
-import { once } from '../async/warn-once-per-cause.ts'
+import { warnOncePerCause } from '../async/warn-once-per-cause.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
 import { bareError } from '../storage/unavailable.ts'
 import { passOf, type Dispatcher } from './handlers/dispatcher.ts'
@@ -55,7 +55,7 @@ export class Processor {
   readonly #parts: ProcessorParts
   readonly #recent: RecentInstalls
   /** Once for each cause, until it stays away for a while: a store may fail for one portal alone, and for ever. */
-  readonly #tellAway = once(error => this.#parts.log.warn({ err: error }, 'the store is away: events wait for it'))
+  readonly #warnUnavailable = warnOncePerCause(error => this.#parts.log.warn({ err: error }, 'store unavailable, events will be retried'))
 
   constructor (parts: ProcessorParts) {
     this.#parts = parts
@@ -77,7 +77,7 @@ export class Processor {
   #outcomeOf (error: Failure, { event }: Run): Outcome {
     if (error.code !== 'FST_B24_STORE_UNAVAILABLE') return { status: error.code === 'FST_B24_SEAL_UNREADABLE' ? 'dead' : 'failed', error }
     const { memberId, receivedAt } = event as QueuedEvent
-    this.#tellAway(Object.assign(bareError(error.cause ?? error), { portal: memberId }))
+    this.#warnUnavailable(Object.assign(bareError(error.cause ?? error), { portal: memberId }))
     return { status: 'later', delayMs: waitByAge(receivedAt, SHORTEST_AWAY_MS, LONGEST_AWAY_MS) }
   }
 

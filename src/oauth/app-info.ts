@@ -1,7 +1,7 @@
 import { endpointOf, nonsense, readRefusal, scopeOf, textOf, userIdOf } from './answer.ts'
 import type { OAuthRefusal } from './error-class.ts'
 import { isObject } from '../is-object.ts'
-import { type OAuthAnswer, type OAuthLimits, postForm } from './request.ts'
+import { type OAuthAnswer, type OAuthRequestOptions, postForm } from './request.ts'
 
 /** What the OAuth server says of an access token and of the portal that it was made for. */
 export interface AppInfo {
@@ -30,7 +30,7 @@ export interface AppInfo {
  * @throws FST_B24_OAUTH_UNAVAILABLE when the server cannot tell now, or its answer lacks what identifies the portal
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/oauth/simple-way.md
  */
-export async function askAppInfo (origin: string, accessToken: string, limits?: OAuthLimits): Promise<AppInfo | OAuthRefusal> {
+export async function askAppInfo (origin: string, accessToken: string, limits?: OAuthRequestOptions): Promise<AppInfo | OAuthRefusal> {
   const answer = await postForm(`${origin}/rest/app.info/`, { auth: accessToken }, limits)
   const refusal = readRefusal(answer)
   if (refusal === undefined) return readAppInfo(answer)

@@ -1,6 +1,6 @@
 import { FST_B24_OAUTH_UNAVAILABLE } from '../errors.ts'
 import type { HttpDispatcher } from '../http-dispatcher.ts'
-import { withinLimits, type RequestLimits } from '../async/with-timeout.ts'
+import { withTimeout, type TimeoutOptions } from '../async/with-timeout.ts'
 import { isObject } from '../is-object.ts'
 
 export interface OAuthAnswer {
@@ -8,7 +8,7 @@ export interface OAuthAnswer {
   body: Record<string, unknown>
 }
 
-export interface OAuthLimits extends RequestLimits {
+export interface OAuthRequestOptions extends TimeoutOptions {
   /** Sends the request. @default that of `fetch` */
   dispatcher?: HttpDispatcher | undefined
 }
@@ -20,8 +20,8 @@ const LARGEST_ANSWER = 65_536
  *
  * @throws FST_B24_OAUTH_UNAVAILABLE when there is no usable answer: network, time, redirect, 5xx, no JSON object, over 64 KB
  */
-export async function postForm (url: string, fields: Record<string, string>, limits: OAuthLimits = {}): Promise<OAuthAnswer> {
-  const { status, text } = await withinLimits(limits, signal => exchange(url, {
+export async function postForm (url: string, fields: Record<string, string>, limits: OAuthRequestOptions = {}): Promise<OAuthAnswer> {
+  const { status, text } = await withTimeout(limits, signal => exchange(url, {
     method: 'POST',
     headers: { accept: 'application/json' },
     body: new URLSearchParams(fields),

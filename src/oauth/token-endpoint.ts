@@ -1,9 +1,9 @@
 import { endpointOf, lifetimeMsOf, nonsense, readRefusal, scopeOf, textOf, userIdOf } from './answer.ts'
 import type { OAuthRefusal } from './error-class.ts'
-import { type OAuthLimits, postForm } from './request.ts'
+import { type OAuthRequestOptions, postForm } from './request.ts'
 import type { TokenPair } from './token-pair.ts'
 
-export interface RefreshRequest extends OAuthLimits {
+export interface RefreshRequest extends OAuthRequestOptions {
   /** Origin of the OAuth server that made the pair. */
   origin: string
   clientId: string

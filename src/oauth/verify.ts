@@ -2,7 +2,7 @@ import { type AppInfo, askAppInfo } from './app-info.ts'
 import { userIdOf } from './answer.ts'
 import type { AppKeys } from './app-keys.ts'
 import type { OAuthRefusal } from './error-class.ts'
-import { type OAuthLimits, unavailable } from './request.ts'
+import { type OAuthRequestOptions, unavailable } from './request.ts'
 import { chooseServer } from './servers.ts'
 import { refreshGrant, type RefreshedPair } from './token-endpoint.ts'
 import type { TokenPair } from './token-pair.ts'
@@ -18,7 +18,7 @@ export interface PairClaim {
   userId?: unknown
 }
 
-export interface VerifyOptions extends OAuthLimits {
+export interface VerifyOptions extends OAuthRequestOptions {
   /** Gives up, and begins no refresh, when it aborts. */
   signal?: AbortSignal | undefined
   /** Gives up a refresh that is under way: its answer is the only one that has the new pair, so it ends later than all else. */

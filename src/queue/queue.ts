@@ -1,4 +1,4 @@
-import type { Aborting } from '../async/abort.ts'
+import type { AbortState } from '../async/abort.ts'
 
 /** One event as it waits. Plain JSON, without any secret that is not sealed; the queue reads only what stands here. */
 export interface QueuedEvent {
@@ -23,7 +23,7 @@ export interface QueuedEvent {
 }
 
 /** One attempt at an event. It is aborted when the queue closes and its time is over, or when the event was given to another worker. */
-export interface Run extends Aborting {
+export interface Run extends AbortState {
   /** As it was found: an older version of the plugin, or a stranger, may have written it. */
   readonly event: unknown
   /** 1 at first, one more after each `failed`; also after a worker died of it. */

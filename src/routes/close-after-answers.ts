@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { settlesWithin } from '../async/settles-within.ts'
+import { settlesWithin } from '../async/with-timeout.ts'
 
 /**
  * Lets the server close when the answers that a route has begun are sent. Node destroys a connection whose answer is written and not

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { FST_B24_CLOSING } from '../errors.ts'
-import { Abort } from '../async/abort.ts'
-import { settlesWithin } from '../async/settles-within.ts'
+import { LazyAbortController } from '../async/abort.ts'
+import { settlesWithin } from '../async/with-timeout.ts'
 import { backoffOf } from './backoff.ts'
 import type { BegunEvent, EventStore, GroupState, StoredOutcome, TurnResult } from './event-store.ts'
 import { deadEventOf, errorText, parsed, type DeadEvent, type Outcome, type Processor, type Run } from './queued-event.ts'
@@ -264,7 +264,7 @@ class EventRun implements Run {
   readonly event: unknown
   readonly attempts: number
   readonly coalesced: number
-  readonly abort = new Abort()
+  readonly abort = new LazyAbortController()
   readonly beganAt = performance.now()
   isSlow = false
   progress: unknown

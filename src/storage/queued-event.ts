@@ -1,4 +1,4 @@
-import type { Aborting } from '../async/abort.ts'
+import type { AbortState } from '../async/abort.ts'
 import type { DeadRow } from './event-store.ts'
 import { bareError } from './unavailable.ts'
 
@@ -25,7 +25,7 @@ export interface QueuedEvent {
 }
 
 /** One attempt at an event. It is aborted when the queue closes and its time is over, or when the event was given to another worker. */
-export interface Run extends Aborting {
+export interface Run extends AbortState {
   /** As it was found: another version of the plugin, or somebody else, may have written it. `undefined` for what is no JSON. */
   readonly event: unknown
   /** 1 at first, one more after each `failed`; also after a worker died of it. */

@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { Abort } from '../../src/async/abort.ts'
+import { LazyAbortController } from '../../src/async/abort.ts'
 
 t.test('the first reason counts, whether the signal was read before or after', async t => {
   for (const isRead of [true, false]) {
-    const abort = new Abort()
+    const abort = new LazyAbortController()
     if (isRead) t.equal(abort.signal.aborted, false)
     t.equal(abort.isAborted, false)
     abort.abort(new Error('first'))
@@ -17,7 +17,7 @@ t.test('the first reason counts, whether the signal was read before or after', a
 })
 
 t.test('many may listen to its signal: events that are handled at once before the answer follow one', async t => {
-  const { signal } = new Abort()
+  const { signal } = new LazyAbortController()
   const warned = once(process, 'warning').then(([{ name }]) => name)
   for (let count = 0; count < 100; count++) signal.addEventListener('abort', () => {})
   t.equal(await Promise.race([warned, sleep(50, 'nothing')]), 'nothing')

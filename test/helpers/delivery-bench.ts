@@ -18,7 +18,7 @@ import { createSealer } from '../../src/oauth/seal.ts'
 import { createAskOpener } from '../../src/portal/rest/opener.ts'
 import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
 import { Portals } from '../../src/portal/portal.ts'
-import { Abort } from '../../src/async/abort.ts'
+import { LazyAbortController } from '../../src/async/abort.ts'
 import type { StoredLetter, EventQueue, Process, QueuedEvent, Run } from '../../src/queue/queue.ts'
 import { createSimulator, type Simulator } from '../../src/testing/index.ts'
 import type { Envelope } from '../../src/wire/envelope.ts'
@@ -90,7 +90,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
       allowPrivateNetworks: true
     }),
     log: app.log,
-    closing: new Abort(),
+    closing: new LazyAbortController(),
     storage: { queue, claims }
   })
   delivery.start()

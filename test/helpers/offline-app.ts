@@ -19,7 +19,7 @@ import { Portals } from '../../src/portal/portal.ts'
 import { PortalRest } from '../../src/portal/rest/rest.ts'
 import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
 import { Tokens } from '../../src/portal/tokens/tokens.ts'
-import { Abort } from '../../src/async/abort.ts'
+import { LazyAbortController } from '../../src/async/abort.ts'
 import { connectRedis } from '../../src/storage/redis/connect.ts'
 import { eventRoutes } from '../../src/routes/events.ts'
 import { keepAnswers, keepLog } from './kept-logs.ts'
@@ -75,7 +75,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
       allowPrivateNetworks: true
     }),
     log,
-    closing: new Abort()
+    closing: new LazyAbortController()
   })
   const file = openSync(journal, 'a')
   hooks.on('onCrmDealUpdate', ({ data }, { portal }) => { writeSync(file, `${portal.memberId} ${data.FIELDS.ID}\n`) })

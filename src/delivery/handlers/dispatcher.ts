@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING } from '../../errors.ts'
 import { createEvent, type Bitrix24Event, type EventFacts } from '../../events/event.ts'
 import type { EventHooks, Registration } from '../../events/hooks.ts'
-import type { Aborting } from '../../async/abort.ts'
+import type { AbortState } from '../../async/abort.ts'
 import type { Portal } from '../../portal/portal.ts'
 import { longestBackoffOf } from '../../storage/backoff.ts'
 import type { QueuedEvent, Run } from '../../queue/queue.ts'
@@ -36,7 +36,7 @@ export interface Pass {
   /** Something of this event has failed before. */
   hasFailed?: boolean
   /** Ends the pass: what runs has its signal aborted, the rest is not run. */
-  run?: Aborting
+  run?: AbortState
 }
 
 /** The pass over a queued event: what succeeds is kept with the progress of its run, and not run at the next attempt. */

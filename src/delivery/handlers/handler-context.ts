@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Portal } from '../../portal/portal.ts'
-import { Abort, type Aborting } from '../../async/abort.ts'
+import { LazyAbortController, type AbortState } from '../../async/abort.ts'
 
 /** What a handler gets beside the event. */
 export interface HandlerContext {
@@ -16,13 +16,13 @@ export class HandlerRunContext implements HandlerContext {
   readonly portal: Portal
   readonly #parentLog: FastifyBaseLogger
   readonly #bindings: object
-  readonly #run: Aborting | undefined
-  readonly #abort = new Abort()
+  readonly #run: AbortState | undefined
+  readonly #abort = new LazyAbortController()
   #log: FastifyBaseLogger | undefined
   #isLinked = false
 
   /** `run` aborts this one too. */
-  constructor (portal: Portal, parentLog: FastifyBaseLogger, bindings: object, run?: Aborting) {
+  constructor (portal: Portal, parentLog: FastifyBaseLogger, bindings: object, run?: AbortState) {
     this.portal = portal
     this.#parentLog = parentLog
     this.#bindings = bindings

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING, FST_B24_HANDLER_FAILED } from '../../errors.ts'
 import type { StoredInstall } from '../../storage/install-store.ts'
-import type { Aborting } from '../../async/abort.ts'
+import type { AbortState } from '../../async/abort.ts'
 import type { Dispatcher } from '../handlers/dispatcher.ts'
 import type { EventCounts } from '../event-counts.ts'
 import { failureOf } from '../handlers/failure.ts'
@@ -19,7 +19,7 @@ export interface InlineIntakeParts {
   dispatcher: Dispatcher
   counts: EventCounts
   /** Aborts when the app closes. */
-  closing: Aborting
+  closing: AbortState
 }
 
 /** Runs the handlers before the answer (`delivery.mode: 'inline'`): for hosts where nothing goes on after it. */

@@ -7,7 +7,7 @@ import { hasPair } from '../../installs/pair-rules.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import { applyFact, type OpenedFact } from '../../installs/transitions.ts'
 import type { Portal, Portals } from '../../portal/portal.ts'
-import type { Aborting } from '../../async/abort.ts'
+import type { AbortState } from '../../async/abort.ts'
 import type { Envelope } from '../../wire/envelope.ts'
 import type { PagePost } from '../../wire/page-post.ts'
 import type { EventCounts } from '../event-counts.ts'
@@ -26,7 +26,7 @@ export interface PageInstallParts {
   counts: EventCounts
   pairs: PairCheck
   /** Aborts when the app closes. */
-  closing: Aborting
+  closing: AbortState
   /** Longest wait for a worker, ms. @default 10000 */
   mostWaitMs?: number | undefined
 }

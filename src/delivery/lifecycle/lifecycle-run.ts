@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { INSTALL_PATIENCE_MS, type PendingInstalls } from '../../storage/pending-installs.ts'
 import type { StoredInstall } from '../../storage/install-store.ts'
 import { sourceOf } from './source-of.ts'
-import { once } from '../../async/warn-once-per-cause.ts'
+import { warnOncePerCause } from '../../async/warn-once-per-cause.ts'
 import type { Outcome, QueuedEvent, Run } from '../../queue/queue.ts'
 import { bareError } from '../../storage/unavailable.ts'
 import { passOf, type Dispatcher } from '../handlers/dispatcher.ts'
@@ -47,7 +47,7 @@ const TURN_MS = 500
 export class LifecycleRun {
   readonly #parts: LifecycleRunParts
   readonly #turns: StrangerTurns
-  readonly #tellAway = once(error => this.#parts.log.warn({ err: error }, 'install cannot be verified now, will be retried'), 2 * LONGEST_WAIT_MS)
+  readonly #warnUnavailable = warnOncePerCause(error => this.#parts.log.warn({ err: error }, 'install cannot be verified now, will be retried'), 2 * LONGEST_WAIT_MS)
 
   constructor (parts: LifecycleRunParts) {
     this.#parts = parts
@@ -86,7 +86,7 @@ export class LifecycleRun {
     const { code = '' } = error
     const isPassing = PASSING.has(code)
     if (!isPassing && !LOST.test(code)) throw error
-    if (code !== 'FST_B24_INSTALL_BUSY') this.#tellAway(Object.assign(bareError(error), { portal: event.memberId }))
+    if (code !== 'FST_B24_INSTALL_BUSY') this.#warnUnavailable(Object.assign(bareError(error), { portal: event.memberId }))
     const isPatient = isPassing && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
     if (isPatient) return { status: 'later', delayMs: waitByAge(event.receivedAt, SHORTEST_WAIT_MS, LONGEST_WAIT_MS) }
     await this.#parts.claims.lose(pendingInstallOf(post), event.id)

@@ -7,7 +7,7 @@ import type { Lock } from '../../storage/locks.ts'
 import { type OfflineEvent, type OfflineRow, readRows } from './offline-event.ts'
 import type { CallOptions } from '../rest/call-options.ts'
 import type { Rest } from '../rest/rest.ts'
-import { pause } from '../../async/unless-aborted.ts'
+import { pause } from '../../async/abort.ts'
 import { scalarText } from '../../scalar-text.ts'
 
 export interface OfflineDrainParts {

@@ -4,8 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import limitConcurrency from 'p-limit'
 import { FST_B24_CLOSING, FST_B24_PORTAL_UNAVAILABLE } from '../../errors.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
-import { withinLimits } from '../../async/with-timeout.ts'
-import { settlesWithin } from '../../async/settles-within.ts'
+import { settlesWithin, withTimeout } from '../../async/with-timeout.ts'
 import type { DrainReport } from './drain-report.ts'
 import type { Locks } from '../../storage/locks.ts'
 import type { OfflineQueue } from './offline.ts'
@@ -133,7 +132,7 @@ export class OfflineWatch {
   async #drain (memberId: string, isBell: boolean): Promise<boolean> {
     const { queue } = this.#parts
     const closing = this.#closing.signal
-    return await withinLimits({ timeoutMs: this.#times.drainMs, signal: closing }, async (signal) => {
+    return await withTimeout({ timeoutMs: this.#times.drainMs, signal: closing }, async (signal) => {
       try {
         const report = await queue[isBell ? 'drainQuickly' : 'drain'](memberId, { signal })
         this.#tell(report)

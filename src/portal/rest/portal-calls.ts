@@ -1,6 +1,6 @@
 import { FST_B24_INTERNAL } from '../../errors.ts'
 import { isObject } from '../../is-object.ts'
-import { pause, unlessAborted } from '../../async/unless-aborted.ts'
+import { pause, unlessAborted } from '../../async/abort.ts'
 import type { PortalLimits } from '../../storage/limits.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
 import type { Tokens } from '../tokens/tokens.ts'

@@ -1,7 +1,7 @@
 import type { Agent, Dispatcher } from 'undici'
 import { FST_B24_INSECURE_ADDRESS, FST_B24_INVALID_CALL, FST_B24_PRIVATE_ADDRESS } from '../../errors.ts'
 import type { HttpDispatcher } from '../../http-dispatcher.ts'
-import { unlessAborted } from '../../async/unless-aborted.ts'
+import { unlessAborted } from '../../async/abort.ts'
 import { coveredLookup, INSECURE_ADDRESS, PRIVATE_ADDRESS, publicLookup, type Resolve } from './address-guard.ts'
 import { unavailableError } from './call-error.ts'
 import type { PortalAnswer } from './classify-response.ts'

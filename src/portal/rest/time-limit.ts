@@ -1,4 +1,4 @@
-import { withinLimits } from '../../async/with-timeout.ts'
+import { withTimeout } from '../../async/with-timeout.ts'
 import { unavailableError } from './call-error.ts'
 
 export interface TimeLimits {
@@ -12,7 +12,7 @@ export interface TimeLimits {
  * @throws FST_B24_PORTAL_UNAVAILABLE when the time is over
  */
 export async function withinTime<T> ({ timeoutMs, signal }: TimeLimits, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  return await withinLimits({ timeoutMs, signal }, async (within) => {
+  return await withTimeout({ timeoutMs, signal }, async (within) => {
     try {
       return await work(within)
     } catch (error) {

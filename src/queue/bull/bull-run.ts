@@ -2,7 +2,7 @@ import type { Job } from 'bullmq'
 import { attemptsOf, factsOf } from './bull-letter.ts'
 import { givenAway, type Save } from './bull-saves.ts'
 import { itemOf } from './job-name.ts'
-import { Abort } from '../../async/abort.ts'
+import { LazyAbortController } from '../../async/abort.ts'
 import type { Entry, Holder, ItemLedger } from './item-ledger.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue.ts'
 
@@ -21,7 +21,7 @@ export class BullRun implements Run {
   isLost = false
   hasPlace = false
   #abandon: (outcome: Outcome) => void = () => {}
-  readonly abort = new Abort()
+  readonly abort = new LazyAbortController()
   readonly #before: number
   readonly #entry: Entry
   readonly #save: Save

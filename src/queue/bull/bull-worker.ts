@@ -11,7 +11,7 @@ import { ClockWatch } from './clock-watch.ts'
 import { ItemLedger } from './item-ledger.ts'
 import { openWorker } from './open-worker.ts'
 import type { Outcome, Process, WorkOptions } from '../queue.ts'
-import { settlesWithin } from '../../async/settles-within.ts'
+import { settlesWithin } from '../../async/with-timeout.ts'
 import { TurnMark } from './turn-mark.ts'
 
 /** Waits of an event whose item is being handled, ms: doubled each time, from the first to the second. */

@@ -1,4 +1,4 @@
-import { Abort } from '../../async/abort.ts'
+import { LazyAbortController } from '../../async/abort.ts'
 import type { EventKeys } from './embedded-keys.ts'
 import { recordText, type EventRecord } from './embedded-record.ts'
 import type { Run } from '../queue.ts'
@@ -9,7 +9,7 @@ type Store = (run: EmbeddedRun, record: string) => Promise<void>
 export class EmbeddedRun implements Run {
   readonly seq: number
   readonly keys: EventKeys
-  readonly abort = new Abort()
+  readonly abort = new LazyAbortController()
   readonly #store: Store
   #record: EventRecord
 
