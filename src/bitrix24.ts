@@ -1,9 +1,9 @@
-import type { DeadLetters } from './delivery/dead-letters/dead-letters.ts'
-import type { EventCounts } from './delivery/event-counts.ts'
-import type { HandlerContext } from './delivery/handlers/handler-context.ts'
+import type { DeadLetters } from './delivery/dead-letters.ts'
+import type { EventCounts } from './delivery/receipt.ts'
+import type { HandlerContext } from './delivery/handlers/run-handler.ts'
 import type { LifecycleHookList, LifecycleHookName, LifecycleHooks } from './delivery/handlers/lifecycle-hooks.ts'
 import { FST_B24_STORE_UNAVAILABLE } from './errors.ts'
-import type { EventHooks } from './events/hooks.ts'
+import type { EventHooks } from './events/handlers.ts'
 import type { EventHandler as HandlerOf } from './events/registration.ts'
 import { withoutToken } from './installs/application-token.ts'
 import type { InstallStore } from './storage/install-store.ts'
@@ -12,7 +12,7 @@ import type { FleetReport, FleetSyncOptions } from './portal/subscriptions/fleet
 import type { PortalBlock } from './portal/rest/portal-blocks.ts'
 import type { Portal, Portals } from './portal/portal.ts'
 import type { QueueCounts } from './queue/queue.ts'
-import { pagesOf } from './installs/pages-of.ts'
+import { pagesOf } from './storage/update-install.ts'
 
 /** No portal has this `member_id`; asking for it shows that the store answers. */
 const NOBODY = '-'

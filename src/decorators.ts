@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { Bitrix24 } from './bitrix24.ts'
-import { check } from './option-checks.ts'
+import { check } from './validation.ts'
 import type { Settings } from './options.ts'
 import type { Portal } from './portal/portal.ts'
 

@@ -3,15 +3,14 @@ import { checkDelivery, completeDelivery, type DeliveryOptions, type DeliverySet
 import type { InstallStore } from './storage/install-store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
 import type { HttpDispatcher } from './http-dispatcher.ts'
-import { isObject } from './is-object.ts'
-import { check, checkNames, complete, isIntegerIn, isList, isText } from './option-checks.ts'
+import { check, checkNames, complete, isIntegerIn, isList, isObject, isText } from './validation.ts'
 import type { ActAs } from './portal/open-acting.ts'
 import { completePortalLimits, type PortalLimitOptions, type PortalLimitSettings } from './portal/limits/limit-options.ts'
 import { isNetwork } from './portal/rest/private-address.ts'
 import { checkPublicUrl } from './portal/subscriptions/public-url.ts'
 import { checkSubscriptions, type SubscriptionOptions } from './portal/subscriptions/wanted-events.ts'
 import { lackingVerbs, type RedisOption } from './storage/redis/connect.ts'
-import type { InstallPageOptions } from './routes/install-page-options.ts'
+import type { InstallPageOptions } from './routes/install-page/options.ts'
 import { MEMBER_ID } from './wire/envelope.ts'
 
 export interface FastifyBitrix24Options {

@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
 /** From the ground up: a room imports from rooms before it, and from itself. Rooms in one line do not know each other. */
-const FLOORS = [['errors', 'http-dispatcher', 'is-object', 'nearest-name', 'scalar-text'], ['option-checks', 'load-package', 'wire'], ['oauth', 'async', 'embedded', 'storage', 'queue', 'installs', 'events'], ['portal'], ['delivery'], ['routes'], ['options', 'bitrix24', 'unlogged'], ['decorators'], ['plugin'], ['index']]
+const FLOORS = [['errors', 'http-dispatcher'], ['validation', 'load-package'], ['wire', 'async'], ['oauth', 'installs'], ['storage', 'events'], ['embedded'], ['queue'], ['portal'], ['delivery'], ['routes'], ['options', 'bitrix24', 'process-warnings'], ['decorators'], ['plugin'], ['index']]
 /** Built on the house, and not part of it. */
 const OUTSIDE = ['testing']
 const WITH_FASTIFY = /^(plugin\.ts|decorators\.ts|routes\/|testing\/)/

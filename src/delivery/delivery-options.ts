@@ -1,4 +1,4 @@
-import { check, complete, isIntegerIn } from '../option-checks.ts'
+import { check, complete, isIntegerIn } from '../validation.ts'
 
 export interface DeliveryOptions {
   /**

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
-import { definitionOf } from '../events/definition-of.ts'
-import type { EventHooks } from '../events/hooks.ts'
+import { definitionOf } from '../events/definitions.ts'
+import type { EventHooks } from '../events/handlers.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import { ChatEvents } from '../portal/chat-events/chat-events.ts'
@@ -10,7 +10,7 @@ import { OfflineWatch } from '../portal/offline/offline-watch.ts'
 import type { Rest } from '../portal/rest/rest.ts'
 import { isFetched } from '../portal/subscriptions/wanted-events.ts'
 import type { EventQueue } from '../queue/queue.ts'
-import type { HandlerContext } from './handlers/handler-context.ts'
+import type { HandlerContext } from './handlers/run-handler.ts'
 import { OfflineIntake } from './intake/offline-intake.ts'
 
 export interface ChatEventParts {

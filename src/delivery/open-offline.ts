@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_NO_QUEUE } from '../errors.ts'
-import type { EventHooks } from '../events/hooks.ts'
+import type { EventHooks } from '../events/handlers.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { Locks } from '../storage/locks.ts'
@@ -10,7 +10,7 @@ import { OfflineWatch, type WatchTimes } from '../portal/offline/offline-watch.t
 import type { Rest } from '../portal/rest/rest.ts'
 import { BELL, type SubscriptionOptions, wantedEvents } from '../portal/subscriptions/wanted-events.ts'
 import type { EventQueue } from '../queue/queue.ts'
-import type { HandlerContext } from './handlers/handler-context.ts'
+import type { HandlerContext } from './handlers/run-handler.ts'
 import { OfflineIntake } from './intake/offline-intake.ts'
 
 export interface OfflineParts {

@@ -1,7 +1,7 @@
 import { digestOfPosted } from '../installs/application-token.ts'
 import type { PendingInstall } from '../storage/pending-installs.ts'
 import type { TokenDigest } from '../installs/install.ts'
-import type { InstallFact } from '../installs/transitions.ts'
+import type { InstallFact } from '../installs/install-transitions.ts'
 import type { Envelope } from '../wire/envelope.ts'
 
 /** What was posted: the body, the digest of its `application_token`, and the IP address it came from. */

@@ -1,10 +1,10 @@
-import { definitionOf } from '../events/definition-of.ts'
+import { definitionOf } from '../events/definitions.ts'
 import type { TokenDigest } from '../installs/install.ts'
-import type { InstallFact } from '../installs/transitions.ts'
+import type { InstallFact } from '../installs/install-transitions.ts'
 import type { Sealer } from '../oauth/seal.ts'
 import type { QueuedEvent } from '../queue/queue.ts'
 import type { Envelope } from '../wire/envelope.ts'
-import { putSecrets, takeSecrets, type Secret } from '../wire/secrets.ts'
+import { putSecrets, type Secret, takeSecrets } from '../wire/redact.ts'
 import type { Post } from './post.ts'
 
 /** Changes when what is queued can no longer be read by an older version. */

@@ -1,13 +1,5 @@
+import type { PairRejectReason } from '../oauth/verify.ts'
 import type { Portal } from '../portal/portal.ts'
-import type { LifecycleFact } from './handlers/lifecycle-hooks.ts'
-import type { RejectReason } from './reject-reason.ts'
-
-/** A lifecycle hook to run, and what to tell it beside the portal. Plain JSON. */
-export type Announcement = {
-  [N in AnnouncedHook]: { hook: N, fact: Omit<LifecycleFact<N>, 'portal'> }
-}[AnnouncedHook]
-
-type AnnouncedHook = 'onInstall' | 'onUpdate' | 'onUninstall' | 'onUserReady'
 
 /** What became of a post. */
 export type Receipt =
@@ -24,4 +16,29 @@ export interface Rejection {
 
 export function rejected (reason: RejectReason): Rejection {
   return { status: 'rejected', reason }
+}
+
+/** Why a post was refused. Stands in logs and in `onReject`; an event is answered the same 403 for all. */
+export type RejectReason = PairRejectReason | 'unknown_portal' | 'wrong_token' | 'uninstalled' | 'no_tokens' | 'private_address' | 'too_large' | 'not_admin'
+
+/** What this process did since its start. */
+export interface EventCounts {
+  /** Posts answered 200. */
+  accepted: number
+  /** Events whose handlers have all succeeded, or that none listens to. */
+  handled: number
+  /** Attempts that failed: of each event, the last one too. */
+  failedAttempts: number
+  /** Events that became dead letters. */
+  dead: number
+  /** Lifecycle events that newer ones had overtaken; they reach no handler. */
+  stale: number
+  /** Posts answered 403, and events that were kept for an install which proved forged. */
+  rejected: number
+  /** Posts answered 5xx: nothing was stored, or a handler failed before the answer. */
+  unavailable: number
+}
+
+export function newEventCounts (): EventCounts {
+  return { accepted: 0, handled: 0, failedAttempts: 0, dead: 0, stale: 0, rejected: 0, unavailable: 0 }
 }

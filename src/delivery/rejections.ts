@@ -1,8 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Envelope } from '../wire/envelope.ts'
-import type { EventCounts } from './event-counts.ts'
+import type { EventCounts, RejectReason } from './receipt.ts'
 import type { LifecycleHookList } from './handlers/lifecycle-hooks.ts'
-import type { RejectReason } from './reject-reason.ts'
 
 /** Options that would have let a genuine install in. */
 const ADVICE: Partial<Record<RejectReason, string>> = {

@@ -1,6 +1,7 @@
+import type { TSchema } from 'typebox'
+import { isObject } from '../validation.ts'
+import { hasSecretInText, isSecret } from '../wire/redact.ts'
 import type { EventDefinition } from './catalogue/definition.ts'
-import { decoderOf } from './decoder.ts'
-import { copyTree } from './tree.ts'
 
 /**
  * Takes `data` from the wire, where all scalars may be strings, to its documented types. A value that does not fit stays
@@ -12,7 +13,197 @@ import { copyTree } from './tree.ts'
 export function decodeData (definition: EventDefinition | undefined, wire: unknown): { data: unknown, misfits: number } {
   const tally = { misfits: 0 }
   if (definition === undefined) return { data: copyTree(wire, tally), misfits: tally.misfits }
-  const isObject = 'properties' in definition.data
+  const isMap = 'properties' in definition.data
   const data = wire === undefined || wire === null ? undefined : decoderOf(definition.data)(wire, tally)
-  return { data: data === undefined && isObject ? {} : data, misfits: tally.misfits }
+  return { data: data === undefined && isMap ? {} : data, misfits: tally.misfits }
+}
+
+/** Takes a value of the wire to its documented type. `undefined` says that nothing was sent. */
+export type Decode = (value: unknown, tally: Tally) => unknown
+
+/** The words of JSON Schema that the tables use. */
+interface Schema {
+  type?: 'string' | 'integer' | 'number' | 'boolean' | 'array' | 'object' | 'undefined'
+  anyOf?: TSchema[]
+  const?: false
+  items?: TSchema
+  properties?: Record<string, TSchema>
+  patternProperties?: Record<string, TSchema>
+  required?: string[]
+  loneItem?: true
+  wireUndefined?: true
+}
+
+const decoders = new WeakMap<TSchema, Decode>()
+
+/** The decoder of a schema, compiled at its first use. */
+export function decoderOf (schema: TSchema): Decode {
+  let decode = decoders.get(schema)
+  if (decode === undefined) {
+    decode = compile(schema)
+    decoders.set(schema, decode)
+  }
+  return decode
+}
+
+function compile (schema: Schema): Decode {
+  if (schema.anyOf !== undefined) return unionOf(schema.anyOf.map(decoderOf))
+  switch (schema.type) {
+    case 'string': return decodeString
+    case 'integer': return decodeInteger
+    case 'number': return decodeNumber
+    case 'boolean': return schema.const === false ? decodeFalse : decodeBoolean
+    case 'array': return listOf(schema)
+    case 'object': return schema.properties === undefined ? mapOf(schema) : objectOf(schema)
+    case 'undefined': return decodeNothing
+    default: return copyTree
+  }
+}
+
+function unionOf (members: Decode[]): Decode {
+  return (value, tally) => {
+    for (const member of members) {
+      const attempt = { misfits: 0 }
+      const decoded = member(value, attempt)
+      if (attempt.misfits === 0) return decoded
+    }
+    return misfit(value, tally)
+  }
+}
+
+interface Field {
+  decode: Decode
+  /** Writings of "nothing" besides null: an empty string for what is no string, the word `undefined`. */
+  nothing: string | undefined
+}
+
+function fieldsOf ({ properties = {}, required = [] }: Schema): Map<string, Field> {
+  return new Map(Object.entries(properties).map(([key, schema]) => {
+    const { type, wireUndefined }: Schema = schema
+    const empty = type !== 'string' && !required.includes(key) ? '' : undefined
+    return [key, { decode: decoderOf(schema), nothing: wireUndefined ? 'undefined' : empty }]
+  }))
+}
+
+/** Undocumented keys stay; an empty list is what PHP makes of an empty map. */
+function objectOf (schema: Schema): Decode {
+  const fields = fieldsOf(schema)
+  return (value, tally) => {
+    if (!isObject(value)) return isEmptyList(value) ? undefined : misfit(value, tally)
+    const object: Tree = {}
+    for (const key of Object.keys(value)) {
+      const field = fields.get(key)
+      const item = value[key]
+      if (field === undefined) put(object, key, copyTree(item, tally))
+      else if (item !== null && item !== field.nothing) {
+        const decoded = field.decode(item, tally)
+        if (decoded !== undefined) put(object, key, decoded)
+      }
+    }
+    return object
+  }
+}
+
+/** A map whose keys happen to be 0, 1, 2… came as a list. */
+function mapOf ({ patternProperties = {} }: Schema): Decode {
+  const [item = {}] = Object.values(patternProperties)
+  const decode = decoderOf(item)
+  return (value, tally) => {
+    if (isEmptyList(value)) return undefined
+    if (typeof value !== 'object' || value === null) return misfit(value, tally)
+    const map: Tree = {}
+    for (const key of Object.keys(value)) put(map, key, decode((value as Tree)[key], tally))
+    return map
+  }
+}
+
+const INDEX = /^(?:0|[1-9][0-9]*)$/
+
+/** A list with gaps came as a map. */
+function listOf ({ items = {}, loneItem }: Schema): Decode {
+  const decode = decoderOf(items)
+  return (value, tally) => {
+    if (Array.isArray(value)) return value.map(item => decode(item, tally))
+    if (isObject(value) && Object.keys(value).every(key => INDEX.test(key))) {
+      return Object.values(value).map(item => decode(item, tally))
+    }
+    return loneItem === true && value !== null ? [decode(value, tally)] : misfit(value, tally)
+  }
+}
+
+function decodeNothing (value: unknown, tally: Tally): unknown {
+  return value === '' || isEmptyList(value) ? undefined : misfit(value, tally)
+}
+
+function isEmptyList (value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0
+}
+
+/** JSON numbers become strings where a string is documented: a form would have sent one. */
+export function decodeString (value: unknown, tally: Tally): unknown {
+  if (typeof value === 'string') return value
+  return typeof value === 'number' ? String(value) : misfit(value, tally)
+}
+
+/** Only the one way to write an integer: `007`, `1e3` and what is too large to be exact stay strings. */
+export function decodeInteger (value: unknown, tally: Tally): unknown {
+  const number = typeof value === 'string' ? Number(value) : value
+  if (!Number.isSafeInteger(number)) return misfit(value, tally)
+  return typeof value !== 'string' || String(number) === value ? number : misfit(value, tally)
+}
+
+const DOUBLE = /^-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/
+
+export function decodeNumber (value: unknown, tally: Tally): unknown {
+  if (typeof value === 'number') return value
+  return typeof value === 'string' && DOUBLE.test(value) ? Number(value) : misfit(value, tally)
+}
+
+const BOOLEANS = new Map<unknown, boolean>([
+  [true, true], ['1', true], [1, true], ['true', true], ['Y', true],
+  [false, false], ['0', false], [0, false], ['false', false], ['N', false]
+])
+
+export function decodeBoolean (value: unknown, tally: Tally): unknown {
+  return BOOLEANS.get(value) ?? misfit(value, tally)
+}
+
+export function decodeFalse (value: unknown, tally: Tally): unknown {
+  return BOOLEANS.get(value) === false ? false : misfit(value, tally)
+}
+
+/** Counts the values that do not fit their documented type. */
+export interface Tally { misfits: number }
+
+export type Tree = Record<string, unknown>
+
+/** Twice what `wire/` lets in. What lies deeper is left out: it can be no part of an event. */
+const MAX_DEPTH = 32
+
+/**
+ * Sets a key. A secret, or a URL that carries one, can be read by its name but is not enumerable: loggers, `JSON.stringify` and spread do not see it.
+ * The one key that would change the prototype is left out.
+ */
+export function put (target: Tree, key: string, value: unknown): void {
+  if (isSecret(key, value) || hasSecretInText(value)) Object.defineProperty(target, key, { value, enumerable: false, writable: true, configurable: true })
+  else if (key !== '__proto__') target[key] = value
+}
+
+/** Copies a value that has no documented type: as it came, in plain objects, with its secrets hidden. */
+export function copyTree (value: unknown, tally: Tally, depth = 0): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (depth === MAX_DEPTH) {
+    tally.misfits++
+    return undefined
+  }
+  if (Array.isArray(value)) return value.map(item => copyTree(item, tally, depth + 1))
+  const copy: Tree = {}
+  for (const key of Object.keys(value)) put(copy, key, copyTree((value as Tree)[key], tally, depth + 1))
+  return copy
+}
+
+/** Takes a value that does not fit as it came, and counts it. */
+export function misfit (value: unknown, tally: Tally): unknown {
+  tally.misfits++
+  return copyTree(value, tally)
 }

@@ -3,7 +3,7 @@ import { scopeOf } from '../oauth/answer.ts'
 import { integerOf, type Envelope } from '../wire/envelope.ts'
 import { redact } from '../wire/redact.ts'
 import { decodeData } from './decode.ts'
-import { definitionOf } from './definition-of.ts'
+import { definitionOf } from './definitions.ts'
 import type { EventData } from './event-map.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { isObject } from '../is-object.ts'
+import { isObject } from '../validation.ts'
 import { classifyError, type OAuthRefusal } from './error-class.ts'
 import { type OAuthAnswer, unavailable } from './request.ts'
 

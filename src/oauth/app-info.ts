@@ -1,6 +1,6 @@
 import { endpointOf, nonsense, readRefusal, scopeOf, textOf, userIdOf } from './answer.ts'
 import type { OAuthRefusal } from './error-class.ts'
-import { isObject } from '../is-object.ts'
+import { isObject } from '../validation.ts'
 import { type OAuthAnswer, type OAuthRequestOptions, postForm } from './request.ts'
 
 /** What the OAuth server says of an access token and of the portal that it was made for. */

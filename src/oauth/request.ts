@@ -1,7 +1,7 @@
 import { FST_B24_OAUTH_UNAVAILABLE } from '../errors.ts'
 import type { HttpDispatcher } from '../http-dispatcher.ts'
-import { withTimeout, type TimeoutOptions } from '../async/with-timeout.ts'
-import { isObject } from '../is-object.ts'
+import { type TimeoutOptions, withTimeout } from '../async/with-timeout.ts'
+import { isObject } from '../validation.ts'
 
 export interface OAuthAnswer {
   status: number

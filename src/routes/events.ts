@@ -2,13 +2,10 @@ import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import type { Receiver } from '../delivery/intake/receiver.ts'
 import { FST_B24_FORBIDDEN } from '../errors.ts'
 import { EnvelopeSchema, type Envelope } from '../wire/envelope.ts'
-import { AcceptedSchema, answerError, ErrorSchema, ReadySchema } from './answers.ts'
-import { useBodyParsers } from './body-parsers.ts'
-import { boundBodies, type BodyReadingOptions } from './body-reading.ts'
-import { closeAfterAnswers } from './close-after-answers.ts'
-import { loadCheck, validateEnvelope } from './envelope-body.ts'
-import { installPage, type PageParts, type PostRoute } from './install-page.ts'
-import { withoutQuery } from './url-serializer.ts'
+import { AcceptedSchema, answerError, closeAfterAnswers, ErrorSchema, ReadySchema, withoutQuery } from './responses.ts'
+import { loadCheck, useBodyParsers, validateEnvelope } from './body-parsers.ts'
+import { type BodyReadingOptions, boundBodies } from './body-reading.ts'
+import { installPage, type PageParts, type PostRoute } from './install-page/route.ts'
 
 const ACCEPTED = { status: 'accepted' }
 const READY = { status: 'ready' }

@@ -1,5 +1,5 @@
 import { Compile } from 'typebox/schema'
-import { isObject } from '../is-object.ts'
+import { isObject } from '../validation.ts'
 import { EnvelopeSchema, type Envelope } from './envelope.ts'
 
 const validator = Compile(EnvelopeSchema)

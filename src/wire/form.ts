@@ -1,9 +1,6 @@
 import { FST_B24_FORM_KEY, FST_B24_FORM_LIMIT } from '../errors.ts'
-import { Cursor } from './cursor.ts'
-import { Finder } from './finder.ts'
-import { MAX_FIELDS, MAX_KEY_LENGTH } from './limits.ts'
 import { decodeText, escapeAt } from './percent.ts'
-import type { WireMap } from './value.ts'
+import { Cursor, MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH, type WireMap } from './tree.ts'
 
 const PERCENT = 0x25
 const AMPERSAND = 0x26
@@ -155,5 +152,50 @@ class FormReader {
     if (depth > 2) throw new FST_B24_FORM_KEY('a value where a map is')
     this.#cursor.toRoot()
     return decodeText(this.#body, start, end)
+  }
+}
+
+/**
+ * Finds one character in a text, going forward only: what lies between two finds is searched once, however often it is asked.
+ */
+export class Finder {
+  readonly #text: string
+  readonly #character: string
+  #next = -1
+
+  constructor (text: string, character: string) {
+    this.#text = text
+    this.#character = character
+  }
+
+  /** The first place at or after `from`, the end of the text when there is none. `from` must not be less than before. */
+  from (from: number): number {
+    if (this.#next < from) {
+      const at = this.#text.indexOf(this.#character, from)
+      this.#next = at === -1 ? this.#text.length : at
+    }
+    return this.#next
+  }
+}
+
+/**
+ * Writes what another parser made of a form as a form again, for `decodeForm`. Keys may have brackets, where that parser reads
+ * none. What a form cannot have (`null`, functions) is left out.
+ *
+ * @throws FST_B24_FORM_LIMIT for more than 16 levels
+ */
+export function encodeTree (tree: object): string {
+  const pairs: string[] = []
+  collect(tree, '', 1, pairs)
+  return pairs.join('&')
+}
+
+function collect (tree: object, prefix: string, depth: number, pairs: string[]): void {
+  if (depth > MAX_DEPTH) throw new FST_B24_FORM_LIMIT('depth')
+  for (const [key, value] of Object.entries(tree) as Array<[string, unknown]>) {
+    const name = prefix === '' ? encodeURIComponent(key) : `${prefix}[${encodeURIComponent(key)}]`
+    if (typeof value === 'object' && value !== null) collect(value, name, depth + 1, pairs)
+    else if (typeof value === 'boolean') pairs.push(`${name}=${value ? 1 : 0}`)
+    else if (typeof value === 'string' || typeof value === 'number') pairs.push(`${name}=${encodeURIComponent(value)}`)
   }
 }

@@ -1,7 +1,5 @@
 import { FST_B24_ENVELOPE, FST_B24_FORM_KEY, FST_B24_FORM_LIMIT, FST_B24_JSON } from '../errors.ts'
-import { isPrototypeKey } from './keys.ts'
-import { MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH } from './limits.ts'
-import { emptyMap, type WireMap, type WireValue } from './value.ts'
+import { emptyMap, isPrototypeKey, MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH, type WireMap, type WireValue } from './tree.ts'
 
 interface Count { fields: number }
 

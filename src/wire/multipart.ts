@@ -1,7 +1,7 @@
 import { Busboy } from '@fastify/busboy'
 import { FST_B24_FORM_KEY, FST_B24_FORM_LIMIT } from '../errors.ts'
 import { decodeForm } from './form.ts'
-import type { WireMap } from './value.ts'
+import type { WireMap } from './tree.ts'
 
 /** Fields of a page's form: some 15 in the documented ones. */
 const MAX_PARTS = 100

@@ -3,8 +3,8 @@ import t from 'tap'
 import type { EventDefinition } from '../../src/events/catalogue/definition.ts'
 import { catalogue } from '../../src/events/catalogue/index.ts'
 import { decodeData } from '../../src/events/decode.ts'
-import { baseCode, definitionOf } from '../../src/events/definition-of.ts'
-import { EntityType } from '../../src/events/entity-type.ts'
+import { baseCode, definitionOf } from '../../src/events/definitions.ts'
+import { EntityType } from '../../src/events/event-map.ts'
 
 type Fact = [code: string, name: string, scope: string, doc: string, shape: number, deprecated?: 'deprecated']
 type Fields = Map<string, string>

@@ -6,7 +6,7 @@ import type { EventDefinition } from '../../src/events/catalogue/definition.ts'
 import { catalogue } from '../../src/events/catalogue/index.ts'
 import { anyId, bool, double, freeMap, int, list, listOrOne, mapOf, nothing, object, oneOf, optional, orFalse, orUndefined, text, unknown } from '../../src/events/catalogue/shapes.ts'
 import { decodeData } from '../../src/events/decode.ts'
-import { definitionOf } from '../../src/events/definition-of.ts'
+import { definitionOf } from '../../src/events/definitions.ts'
 import { secret } from '../helpers/secrets.ts'
 
 type Row = [schema: TSchema, wire: unknown, decoded: unknown, misfits?: number]

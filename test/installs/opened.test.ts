@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Install, SealedPair } from '../../src/installs/install.ts'
-import { applyFact, type InstallFact, type OpenedFact, type FactOutcome, type VerifiedInstall } from '../../src/installs/transitions.ts'
+import { applyFact, type InstallFact, type OpenedFact, type FactOutcome, type VerifiedInstall } from '../../src/installs/install-transitions.ts'
 
 const NOW = 1_000_000_000
 const SECOND = NOW / 1000

@@ -4,8 +4,7 @@ import { connect } from 'node:net'
 import { PassThrough } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { BodyBudget } from '../../src/routes/body-budget.ts'
-import { boundBodies, type BodyReadingOptions } from '../../src/routes/body-reading.ts'
+import { BodyBudget, type BodyReadingOptions, boundBodies } from '../../src/routes/body-reading.ts'
 import { useBodyParsers } from '../../src/routes/body-parsers.ts'
 
 t.setTimeout(60_000)

@@ -1,9 +1,8 @@
 // Checked by `tsc --noEmit`, never run: what the types of events, filters and handlers promise.
 import type { Bitrix24Event } from '../../src/events/event.ts'
-import type { EventCode, EventData, EventName } from '../../src/events/event-map.ts'
-import { EntityType } from '../../src/events/entity-type.ts'
+import { EntityType, type EventCode, type EventData, type EventName } from '../../src/events/event-map.ts'
 import type { EventFilter } from '../../src/events/filter.ts'
-import type { EventHooks } from '../../src/events/hooks.ts'
+import type { EventHooks } from '../../src/events/handlers.ts'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
 function expect<T extends true> (): T | undefined { return undefined }

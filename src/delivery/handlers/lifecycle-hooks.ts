@@ -1,13 +1,16 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_HOOK_UNSUPPORTED } from '../../errors.ts'
-import { definitionOf } from '../../events/definition-of.ts'
+import { definitionOf } from '../../events/definitions.ts'
 import type { Bitrix24Event } from '../../events/event.ts'
-import { HandlerIds } from '../../events/handler-ids.ts'
-import { didYouMean } from '../../nearest-name.ts'
-import type { Portal } from '../../portal/portal.ts'
-import type { DeadLetter } from '../dead-letters/dead-letters.ts'
-import type { HandlerContext } from './handler-context.ts'
-import type { RejectReason } from '../reject-reason.ts'
+import { HandlerIds } from '../../events/registration.ts'
+import { didYouMean } from '../../validation.ts'
+import type { Portal, Portals } from '../../portal/portal.ts'
+import type { PortalBlock } from '../../portal/rest/portal-blocks.ts'
+import type { PortalNews } from '../../portal/tokens/portal-news.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
+import type { DeadLetter } from '../dead-letters.ts'
+import type { RejectReason } from '../receipt.ts'
+import type { HandlerContext } from './run-handler.ts'
 
 /** What each lifecycle hook is called with. */
 export interface LifecycleHooks {
@@ -48,6 +51,13 @@ export type LifecycleHookName = keyof LifecycleHooks
 /** Hooks that hear of what is decided already. */
 type ToldHookName = 'onReject' | 'onHandlerError' | 'onReauthRequired' | 'onSuspended' | 'onBlocked' | 'onPortalRenamed' | 'onDeadLetter'
 export type LifecycleFact<N extends LifecycleHookName> = Parameters<LifecycleHooks[N]>[0]
+
+/** A lifecycle hook to run, and what to tell it beside the portal. Plain JSON. */
+export type Announcement = {
+  [N in AnnouncedHook]: { hook: N, fact: Omit<LifecycleFact<N>, 'portal'> }
+}[AnnouncedHook]
+
+type AnnouncedHook = 'onInstall' | 'onUpdate' | 'onUninstall' | 'onUserReady'
 
 export interface LifecycleContext {
   log: FastifyBaseLogger
@@ -102,4 +112,30 @@ export class LifecycleHookList {
 function hint (name: unknown): string {
   if (typeof name !== 'string') return ''
   return definitionOf(name) === undefined ? didYouMean(name, HOOK_NAMES) : `; for events there is on('${name}', …)`
+}
+
+export interface PortalNewsParts {
+  store: Pick<InstallStore, 'get'>
+  lifecycleHooks: LifecycleHookList
+  /** Asked when there is news: who makes portals needs what tells of them. */
+  portals: () => Portals
+  log: FastifyBaseLogger
+}
+
+/** Tells the lifecycle hooks what became of a portal while the app acted on it. */
+export function portalNews ({ store, lifecycleHooks, portals, log }: PortalNewsParts): PortalNews & { blocked (block: PortalBlock): void } {
+  const tell = (memberId: string, hook: (portal: Portal) => Promise<void>): void => {
+    store.get(memberId)
+      .then(async stored => { if (stored !== undefined) await hook(portals().of(stored.install)) })
+      .catch((error: unknown) => log.error({ err: error, memberId }, 'a hook could not be told'))
+  }
+  return {
+    blocked: ({ memberId, ...block }) => {
+      log.warn({ memberId, ...block }, 'portal takes no calls until somebody acts')
+      tell(memberId, async portal => await lifecycleHooks.tell('onBlocked', { portal, ...block }, { log }))
+    },
+    reauthRequired: memberId => tell(memberId, async portal => await lifecycleHooks.tell('onReauthRequired', { portal }, { log })),
+    suspended: memberId => tell(memberId, async portal => await lifecycleHooks.tell('onSuspended', { portal }, { log })),
+    renamed: (memberId, from, to) => tell(memberId, async portal => await lifecycleHooks.tell('onPortalRenamed', { portal, from, to }, { log }))
+  }
 }

@@ -1,5 +1,5 @@
 import type { StoredInstall } from '../../storage/install-store.ts'
-import type { WebhookTokens } from '../../installs/webhook-tokens.ts'
+import type { WebhookTokens } from '../../installs/application-token.ts'
 import type { Portal, Portals } from '../../portal/portal.ts'
 import { isProven, wasKnown } from '../lifecycle/lifecycle-proof.ts'
 import type { Post } from '../post.ts'

@@ -1,11 +1,10 @@
-import { definitionOf } from '../../events/definition-of.ts'
-import type { EventHooks } from '../../events/hooks.ts'
-import { itemOf } from '../../events/item.ts'
+import { definitionOf, itemOf } from '../../events/definitions.ts'
+import type { EventHooks } from '../../events/handlers.ts'
 import type { Sealer } from '../../oauth/seal.ts'
 import type { OfflineEvent } from '../../portal/offline/offline-event.ts'
 import type { EventQueue } from '../../queue/queue.ts'
 import type { Envelope } from '../../wire/envelope.ts'
-import type { HandlerContext } from '../handlers/handler-context.ts'
+import type { HandlerContext } from '../handlers/run-handler.ts'
 import { stow } from '../queued-post.ts'
 
 export interface OfflineIntakeParts {

@@ -1,12 +1,11 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import { applySeen, type SeenEvent } from '../../installs/seen-event.ts'
+import { applySeen, type SeenEvent } from '../../installs/access-transitions.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import { scopeOf } from '../../oauth/answer.ts'
 import { integerOf, type Envelope } from '../../wire/envelope.ts'
-import type { EventCounts } from '../event-counts.ts'
+import type { EventCounts, Receipt } from '../receipt.ts'
 import { isProven } from '../lifecycle/lifecycle-proof.ts'
 import { postOf, type Post } from '../post.ts'
-import type { Receipt } from '../receipt.ts'
 import type { Rejections } from '../rejections.ts'
 
 /** What is done with a post before it is answered. */

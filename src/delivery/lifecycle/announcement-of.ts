@@ -1,7 +1,7 @@
 import type { Install } from '../../installs/install.ts'
-import type { FactOutcome } from '../../installs/transitions.ts'
+import type { FactOutcome } from '../../installs/install-transitions.ts'
 import type { LifecycleData } from './lifecycle-data.ts'
-import type { Announcement } from '../receipt.ts'
+import type { Announcement } from '../handlers/lifecycle-hooks.ts'
 
 /** Which lifecycle hook is to hear of an outcome, and what; `undefined` where nothing changed. */
 export function announcementOf (outcome: FactOutcome, install: Install, known: Install | undefined, data: LifecycleData): Announcement | undefined {

@@ -1,14 +1,15 @@
 import { FST_B24_INSTALL_LOST, FST_B24_STORE_UNAVAILABLE } from '../../errors.ts'
 import type { Install } from '../../installs/install.ts'
-import { keepPair } from '../../installs/kept-pair.ts'
+import { keepPair } from '../../installs/token-pairs.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
-import { applyFact, type FactOutcome, type InstallFact, type VerifiedInstall } from '../../installs/transitions.ts'
+import { applyFact, type FactOutcome, type InstallFact, type VerifiedInstall } from '../../installs/install-transitions.ts'
 import type { Portal, Portals } from '../../portal/portal.ts'
 import { announcementOf } from './announcement-of.ts'
 import { readLifecycleData } from './lifecycle-data.ts'
 import type { LifecycleProof, PairPlace } from './lifecycle-proof.ts'
 import type { Post } from '../post.ts'
-import { rejected, type Announcement, type Rejection } from '../receipt.ts'
+import type { Announcement } from '../handlers/lifecycle-hooks.ts'
+import { rejected, type Rejection } from '../receipt.ts'
 
 /** How far a lifecycle event got; plain JSON, kept with the event so that an attempt goes on where the last one ended. */
 export interface LifecycleProgress {

@@ -7,8 +7,7 @@ import { tradePair, verifyPair, type Grant, type PairClaim, type VerifyOptions }
 import type { AskOpener, Opener } from '../../portal/rest/opener.ts'
 import { AddressGuard, type AllowedNetworks } from '../../portal/rest/private-address.ts'
 import { chooseServer } from '../../oauth/servers.ts'
-import { rejected, type Rejection } from '../receipt.ts'
-import type { RejectReason } from '../reject-reason.ts'
+import { rejected, type Rejection, type RejectReason } from '../receipt.ts'
 
 export interface PairCheckParts {
   queue: CheckQueue

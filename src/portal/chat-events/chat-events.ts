@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_PORTAL_CALL } from '../../errors.ts'
-import { editInstall } from '../../installs/edit-install.ts'
+import { editInstall } from '../../storage/update-install.ts'
 import type { Install } from '../../installs/install.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import { holding } from '../locks/held-lock.ts'
@@ -10,7 +10,7 @@ import { type OfflineEvent, readRows } from '../offline/offline-event.ts'
 import { reasonOf } from '../rest/reason-of.ts'
 import type { CallOptions } from '../rest/call-options.ts'
 import type { Rest } from '../rest/rest.ts'
-import { scalarText } from '../../scalar-text.ts'
+import { scalarText } from '../../validation.ts'
 
 export interface ChatEventsParts {
   rest: Pick<Rest, 'call'>

@@ -1,4 +1,4 @@
-import { check, complete, isNumberIn } from '../../option-checks.ts'
+import { check, complete, isNumberIn } from '../../validation.ts'
 import { LONGEST_CLOSED_MS } from '../../storage/limits.ts'
 
 export interface PortalLimitOptions {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { editInstall } from '../../installs/edit-install.ts'
+import { editInstall } from '../../storage/update-install.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import type { PortalLimitSettings } from './limit-options.ts'
 import { BUCKET_RATES, type BucketRates, ENTERPRISE_RATES, type PortalBuckets, type PortalLimits, type Reservation } from '../../storage/limits.ts'

@@ -8,7 +8,7 @@ import { type OfflineEvent, type OfflineRow, readRows } from './offline-event.ts
 import type { CallOptions } from '../rest/call-options.ts'
 import type { Rest } from '../rest/rest.ts'
 import { pause } from '../../async/abort.ts'
-import { scalarText } from '../../scalar-text.ts'
+import { scalarText } from '../../validation.ts'
 
 export interface OfflineDrainParts {
   rest: Pick<Rest, 'call'>

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import { isObject } from '../../is-object.ts'
-import { scalarText } from '../../scalar-text.ts'
+import { isObject, scalarText } from '../../validation.ts'
 import { EVENT_CODE } from '../../wire/envelope.ts'
 import { decodeJson } from '../../wire/json.ts'
 

@@ -9,7 +9,7 @@ import type { DrainReport } from './drain-report.ts'
 import type { Locks } from '../../storage/locks.ts'
 import type { OfflineQueue } from './offline.ts'
 import { reasonOf } from '../rest/reason-of.ts'
-import { pagesOf } from '../../installs/pages-of.ts'
+import { pagesOf } from '../../storage/update-install.ts'
 
 export interface OfflineWatchParts {
   queue: Pick<OfflineQueue, 'drain' | 'drainQuickly'>

@@ -1,4 +1,4 @@
-import { isObject } from '../../is-object.ts'
+import { isObject } from '../../validation.ts'
 import type { BatchCommand, BatchOutcome } from './batch.ts'
 import { unavailableError } from './call-error.ts'
 import { type AnsweredCall, errorOfItem } from './classify-response.ts'

@@ -1,6 +1,5 @@
 import { FST_B24_INVALID_CALL } from '../../errors.ts'
-import { didYouMean } from '../../nearest-name.ts'
-import { isIntegerIn, isText } from '../../option-checks.ts'
+import { didYouMean, isIntegerIn, isText } from '../../validation.ts'
 import { MOST_MAX_BYTES } from './read-answer.ts'
 
 /** How to make a request. */

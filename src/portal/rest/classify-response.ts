@@ -1,6 +1,6 @@
 import type { FastifyError } from '@fastify/error'
 import type { Suspension } from '../../installs/install.ts'
-import { isObject } from '../../is-object.ts'
+import { isObject } from '../../validation.ts'
 import { callError, goneError, limitError, type PortalCallError, reauthError, type StatedError, suspendedError, unavailableError } from './call-error.ts'
 import { operatingWaitMs } from './operating-resets.ts'
 import { readStatedError } from './stated-error.ts'

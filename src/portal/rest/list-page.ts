@@ -1,5 +1,5 @@
 import { FST_B24_LIST } from '../../errors.ts'
-import { isObject } from '../../is-object.ts'
+import { isObject } from '../../validation.ts'
 
 /** Asks a portal for one page. */
 export type AskPage = (params: object) => Promise<{ result: unknown, total?: number | undefined, next?: number | undefined }>

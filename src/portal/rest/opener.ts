@@ -1,4 +1,4 @@
-import { isObject } from '../../is-object.ts'
+import { isObject } from '../../validation.ts'
 import { valueAt } from './batch-answer.ts'
 import { unavailableError } from './call-error.ts'
 import { type AnsweredCall, classify, errorOf, errorOfItem, type PortalAnswer } from './classify-response.ts'

@@ -1,4 +1,4 @@
-import { isObject } from '../../is-object.ts'
+import { isObject } from '../../validation.ts'
 import { LONGEST_CLOSED_MS } from '../../storage/limits.ts'
 
 const SHORTEST_MS = 1_000

@@ -1,5 +1,5 @@
 import { FST_B24_INTERNAL } from '../../errors.ts'
-import { isObject } from '../../is-object.ts'
+import { isObject } from '../../validation.ts'
 import { pause, unlessAborted } from '../../async/abort.ts'
 import type { PortalLimits } from '../../storage/limits.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'

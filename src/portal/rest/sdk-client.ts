@@ -1,5 +1,5 @@
 import type { B24OAuth, B24OAuthParams, CustomRefreshAuth } from '@bitrix24/b24jssdk'
-import { isObject } from '../../is-object.ts'
+import { isObject } from '../../validation.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
 import { onOneLine } from './call-error.ts'
 import { CALL_TIMEOUT_MS } from './call-options.ts'

@@ -1,4 +1,4 @@
-import { isObject } from '../../is-object.ts'
+import { isObject } from '../../validation.ts'
 import type { StatedError } from './call-error.ts'
 
 const LONGEST_CODE = 100

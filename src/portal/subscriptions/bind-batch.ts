@@ -1,7 +1,7 @@
 import type { BindingChange } from './binding-diff.ts'
 import type { CallOptions } from '../rest/call-options.ts'
 import type { Rest } from '../rest/rest.ts'
-import { scalarText } from '../../scalar-text.ts'
+import { scalarText } from '../../validation.ts'
 
 /** Why a portal does not make a change; `code` is Bitrix24's own. */
 export interface RefusedEvent {

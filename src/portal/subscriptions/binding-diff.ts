@@ -1,5 +1,5 @@
 import { isLeftAlone, type WantedEvent } from './wanted-events.ts'
-import { scalarText } from '../../scalar-text.ts'
+import { scalarText } from '../../validation.ts'
 
 /** What a portal says is bound. */
 export interface PortalBinding {

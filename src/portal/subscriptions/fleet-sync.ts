@@ -2,7 +2,7 @@ import limitConcurrency from 'p-limit'
 import type { InstallState } from '../../installs/install.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import type { Subscriptions, SyncOptions, SyncReport } from './subscriptions.ts'
-import { pagesOf } from '../../installs/pages-of.ts'
+import { pagesOf } from '../../storage/update-install.ts'
 
 export interface FleetSyncOptions extends SyncOptions {
   /** Portals that are worked on at once. @default 4 */

@@ -1,4 +1,4 @@
-import { check, isText } from '../../option-checks.ts'
+import { check, isText } from '../../validation.ts'
 import { isPrivateAddress, type AllowedNetworks } from '../rest/private-address.ts'
 
 /** Longest address that a portal keeps. */

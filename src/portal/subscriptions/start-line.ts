@@ -1,4 +1,4 @@
-import { definitionOf } from '../../events/definition-of.ts'
+import { definitionOf } from '../../events/definitions.ts'
 
 /** What a process is and does, as it starts. */
 export interface StartFacts {

@@ -1,6 +1,6 @@
-import { editInstall } from '../../installs/edit-install.ts'
+import { editInstall } from '../../storage/update-install.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
-import { baseCode, definitionOf } from '../../events/definition-of.ts'
+import { baseCode, definitionOf } from '../../events/definitions.ts'
 import { type ChangeOutcome, makeChanges, type RefusedEvent } from './bind-batch.ts'
 import { type BindingChange, diffBindings, type Difference, isForeignName, type PortalBinding, readBindings } from './binding-diff.ts'
 import { FST_B24_PORTAL_CALL } from '../../errors.ts'
@@ -8,7 +8,7 @@ import { type Reason, reasonOf } from '../rest/reason-of.ts'
 import type { Rest } from '../rest/rest.ts'
 import { digestOf, withSubscription, withUrl } from './subscription-record.ts'
 import type { WantedEvent } from './wanted-events.ts'
-import { scalarText } from '../../scalar-text.ts'
+import { scalarText } from '../../validation.ts'
 
 export interface SubscriptionsParts {
   rest: Pick<Rest, 'call'>

@@ -1,6 +1,5 @@
-import { definitionOf } from '../../events/definition-of.ts'
-import { isObject } from '../../is-object.ts'
-import { check, checkNames, isIntegerIn, isList, isText } from '../../option-checks.ts'
+import { definitionOf } from '../../events/definitions.ts'
+import { check, checkNames, isIntegerIn, isList, isObject, isText } from '../../validation.ts'
 
 export interface SubscriptionOptions {
   /**

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { storeUnavailable } from '../../storage/unavailable.ts'
-import { applyAccessFact, type AccessFact, type AccessTransition } from '../../installs/access-transitions.ts'
+import { type AccessFact, type AccessTransition, applyAccessFact } from '../../installs/access-transitions.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 
 export interface WriteLimits {

@@ -6,7 +6,7 @@ import type { InstallStore } from '../../storage/install-store.ts'
 import { livePairs } from './portal-access.ts'
 import { refreshedAt } from './token-refresh.ts'
 import type { Tokens } from './tokens.ts'
-import { pagesOf } from '../../installs/pages-of.ts'
+import { pagesOf } from '../../storage/update-install.ts'
 
 export interface KeepAliveParts {
   store: Pick<InstallStore, 'scan'>

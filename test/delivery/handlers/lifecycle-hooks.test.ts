@@ -1,10 +1,13 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import { Dispatcher } from '../../../src/delivery/handlers/dispatcher.ts'
-import type { HandlerContext } from '../../../src/delivery/handlers/handler-context.ts'
-import { LifecycleHookList } from '../../../src/delivery/handlers/lifecycle-hooks.ts'
-import { EventHooks } from '../../../src/events/hooks.ts'
-import type { Portal } from '../../../src/portal/portal.ts'
+import { LifecycleHookList, portalNews, type PortalNewsParts } from '../../../src/delivery/handlers/lifecycle-hooks.ts'
+import type { HandlerContext } from '../../../src/delivery/handlers/run-handler.ts'
+import { EventHooks } from '../../../src/events/handlers.ts'
+import type { Portal, Portals } from '../../../src/portal/portal.ts'
+import { storeUnavailable } from '../../../src/storage/unavailable.ts'
+import { logTo } from '../../helpers/token-world.ts'
+import { until } from '../../helpers/until.ts'
 
 const portal = { memberId: 'acme', domain: 'acme.bitrix24.com' } as Portal
 const { log } = Fastify()
@@ -52,4 +55,42 @@ t.test('hooks that are alike, or one that is registered twice, have an id each, 
   list.add('onUpdate', same)
   const ids = [...list.get('onInstall'), ...list.get('onUpdate')].map(({ id }) => id)
   t.equal(new Set(ids).size, 5)
+})
+
+const portals = () => ({ of: (install: object) => install }) as unknown as Portals
+
+t.test('news of a portal reach the hooks', async t => {
+  const seen: unknown[] = []
+  const lifecycleHooks = new LifecycleHookList()
+  lifecycleHooks.add('onReauthRequired', ({ portal }) => { seen.push(['reauth', portal]) })
+  lifecycleHooks.add('onSuspended', ({ portal }) => { seen.push(['suspended', portal]) })
+  lifecycleHooks.add('onPortalRenamed', ({ portal, from, to }) => { seen.push(['renamed', portal, from, to]) })
+  lifecycleHooks.add('onBlocked', ({ portal, reason, method, retryAfterMs }) => { seen.push(['blocked', portal, reason, method, retryAfterMs]) })
+  const store = { get: async (memberId: string) => memberId === 'unknown' ? undefined : { version: 1, install: { memberId } } } as unknown as PortalNewsParts['store']
+  const news = portalNews({ store, lifecycleHooks, portals, log: logTo([]) as PortalNewsParts['log'] })
+  news.suspended('unknown')
+  news.reauthRequired('a')
+  news.suspended('b')
+  news.renamed('c', 'old.example', 'new.example')
+  news.blocked({ memberId: 'd', reason: 'OVERLOAD_LIMIT', method: 'profile', retryAfterMs: 300_000 })
+  await until(() => seen.length === 4, 'all are told')
+  t.strictSame(seen, [['reauth', { memberId: 'a' }], ['suspended', { memberId: 'b' }], ['renamed', { memberId: 'c' }, 'old.example', 'new.example'], ['blocked', { memberId: 'd' }, 'OVERLOAD_LIMIT', 'profile', 300_000]])
+})
+
+t.test('news fail nobody: a hook that throws, and a store that is away, are logged', async t => {
+  const logs: unknown[] = []
+  const lifecycleHooks = new LifecycleHookList()
+  lifecycleHooks.add('onSuspended', () => { throw new Error('a bad hook') })
+  let isAway = false
+  const get = async (memberId: string) => {
+    if (isAway) throw storeUnavailable(new Error('away'))
+    return { version: 1, install: { memberId } }
+  }
+  const news = portalNews({ store: { get } as unknown as PortalNewsParts['store'], lifecycleHooks, portals, log: logTo(logs) as PortalNewsParts['log'] })
+  news.suspended('a')
+  await until(() => logs.length === 1, 'the hook is logged')
+  isAway = true
+  news.suspended('a')
+  await until(() => logs.length === 2, 'the store is logged')
+  t.match(logs, [['error', { err: { message: 'a bad hook' } }], ['error', { memberId: 'a', err: { code: 'FST_B24_STORE_UNAVAILABLE' } }]])
 })

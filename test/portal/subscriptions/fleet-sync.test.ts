@@ -1,5 +1,5 @@
 import t from 'tap'
-import { EventHooks } from '../../../src/events/hooks.ts'
+import { EventHooks } from '../../../src/events/handlers.ts'
 import { openSubscriptions } from '../../../src/portal/subscriptions/open-subscriptions.ts'
 import { BUCKET_RATES } from '../../../src/storage/limits.ts'
 import type { SimulatedPortal } from '../../../src/testing/index.ts'

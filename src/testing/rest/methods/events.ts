@@ -1,5 +1,5 @@
 import { catalogue } from '../../../events/catalogue/index.ts'
-import { baseCode, definitionOf } from '../../../events/definition-of.ts'
+import { baseCode, definitionOf } from '../../../events/definitions.ts'
 import type { EventDefinition } from '../../../events/catalogue/definition.ts'
 import type { Binding } from '../../portal/bindings.ts'
 import type { RestPortal } from '../../portal/rest-portal.ts'
