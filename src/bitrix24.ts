@@ -7,7 +7,7 @@ import type { EventHooks } from './events/handlers.ts'
 import type { EventHandler as HandlerOf } from './events/registration.ts'
 import { withoutToken } from './installs/application-token.ts'
 import type { InstallStore } from './storage/install-store.ts'
-import type { AppKeyState } from './oauth/app-keys.ts'
+import type { AppCredentialsState } from './oauth/app-credentials.ts'
 import type { FleetReport, FleetSyncOptions } from './portal/subscriptions/fleet-sync.ts'
 import type { PortalBlock } from './portal/rest/portal-blocks.ts'
 import type { Portal, Portals } from './portal/portal.ts'
@@ -33,7 +33,7 @@ export interface Health {
   /** What portals do not take now until somebody there, or at Bitrix24, has acted; what this process knows of it. See `onBlocked`. */
   blocked: PortalBlock[]
   /** Whether an OAuth server accepted the app's keys, as far as this process knows; it is asked at the first install. */
-  appKeys: AppKeyState
+  appKeys: AppCredentialsState
 }
 
 export interface Bitrix24Parts {

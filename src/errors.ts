@@ -57,7 +57,7 @@ export const FST_B24_BODY_BUSY = define('FST_B24_BODY_BUSY', 'Too many large bod
 /** The platform has read the body, and left it neither as `rawBody` nor as `body`. */
 export const FST_B24_BODY_CONSUMED = define('FST_B24_BODY_CONSUMED', 'The body was read before this plugin, and the request has no usable rawBody or body', 400)
 /** A post from Bitrix24 that is no event: a page, a placement, a robot, a settings form. */
-export const FST_B24_NOT_AN_EVENT = define('FST_B24_NOT_AN_EVENT', 'This post is not an event but %s', 400)
+export const FST_B24_NOT_AN_EVENT = define('FST_B24_NOT_AN_EVENT', 'Not an event: %s', 400)
 
 /** Unknown portal, wrong token or unproven install: one answer for all, so that nothing can be learned from it. */
 export const FST_B24_FORBIDDEN = define('FST_B24_FORBIDDEN', 'The sender is not a portal that installed this app', 403)
@@ -74,30 +74,30 @@ export const FST_B24_HANDLER_TIMEOUT = define('FST_B24_HANDLER_TIMEOUT', 'A hand
 /** A handler throws it for an event that no further attempt can handle: it becomes a dead letter at once. */
 export const FST_B24_GIVE_UP = define('FST_B24_GIVE_UP', '%s', 500)
 /** What was found in the queue is no event of this plugin, or of a version that this one cannot read. */
-export const FST_B24_FOREIGN_JOB = define('FST_B24_FOREIGN_JOB', 'This is no event that this version of the plugin queued', 500)
+export const FST_B24_FOREIGN_JOB = define('FST_B24_FOREIGN_JOB', 'Unrecognized job payload', 500)
 
 // These may reach the clients of the host. A portal's 401 that is passed on would log them out: hence 502, or 503 where it may pass.
 
 /** The portal is not known any more, or has removed the app. */
 export const FST_B24_PORTAL_GONE = define('FST_B24_PORTAL_GONE', 'The portal is gone, or has removed the app', 502)
 /** No token of the portal is good any more, or there never was one. */
-export const FST_B24_REAUTH_REQUIRED = define('FST_B24_REAUTH_REQUIRED', 'There is no token for portal %s: %s', 502)
+export const FST_B24_REAUTH_REQUIRED = define('FST_B24_REAUTH_REQUIRED', 'No valid token for portal %s: %s', 502)
 /** The portal has to pay before the app may act on it. */
-export const FST_B24_PORTAL_SUSPENDED = define('FST_B24_PORTAL_SUSPENDED', 'Portal %s has to pay first', 503)
+export const FST_B24_PORTAL_SUSPENDED = define('FST_B24_PORTAL_SUSPENDED', 'Portal %s has an unpaid or expired plan', 503)
 /** The OAuth server refuses the app itself: its `clientId`, its `clientSecret` or its scope. */
-export const FST_B24_APP_KEYS = define('FST_B24_APP_KEYS', 'The app gets no tokens as it is configured: %s', 500)
+export const FST_B24_APP_KEYS = define('FST_B24_APP_KEYS', 'OAuth server rejected the app credentials: %s', 500)
 /** The portal answered a call with an error; `portalCode` is its own code, `portalStatus` the status of its answer. */
 export const FST_B24_PORTAL_CALL = define('FST_B24_PORTAL_CALL', '%s: %s', 502) as ErrorClass<'FST_B24_PORTAL_CALL', 502, PortalWords>
 /** The portal takes no more calls for now; `retryAfterMs` says for how long. */
 export const FST_B24_PORTAL_LIMIT = define('FST_B24_PORTAL_LIMIT', '%s: %s', 503) as ErrorClass<'FST_B24_PORTAL_LIMIT', 503, PortalPause>
 /** The portal gave no usable answer: network, time, a broken server. */
-export const FST_B24_PORTAL_UNAVAILABLE = define('FST_B24_PORTAL_UNAVAILABLE', 'The portal cannot be reached: %s', 503)
+export const FST_B24_PORTAL_UNAVAILABLE = define('FST_B24_PORTAL_UNAVAILABLE', 'Portal unavailable: %s', 503)
 /** The portal's address is inside the server's own networks. */
-export const FST_B24_PRIVATE_ADDRESS = define('FST_B24_PRIVATE_ADDRESS', 'The address of portal %s is a private one', 502)
+export const FST_B24_PRIVATE_ADDRESS = define('FST_B24_PRIVATE_ADDRESS', 'Address of portal %s is private', 502)
 /** The portal's address is not `https`, and not one that `allowPrivateNetworks` allows: it gets no token. */
-export const FST_B24_INSECURE_ADDRESS = define('FST_B24_INSECURE_ADDRESS', 'The address of portal %s is not https', 502)
+export const FST_B24_INSECURE_ADDRESS = define('FST_B24_INSECURE_ADDRESS', 'Address of portal %s is not https', 502)
 /** An answer has more bytes, values or levels than the call takes. */
-export const FST_B24_ANSWER_TOO_LARGE = define('FST_B24_ANSWER_TOO_LARGE', '%s: the answer has more than %s', 502)
+export const FST_B24_ANSWER_TOO_LARGE = define('FST_B24_ANSWER_TOO_LARGE', '%s: response exceeds %s', 502)
 /** A call is refused before it is made: no method has such a name, or the parameters or options say what cannot be sent. */
 export const FST_B24_INVALID_CALL = define('FST_B24_INVALID_CALL', 'Invalid call: %s', 500, TypeError)
 /** `portal.client()` needs the official SDK, which is not installed, or of another version. */
@@ -113,7 +113,7 @@ export const FST_B24_INSTALL_LOST = define('FST_B24_INSTALL_LOST', 'The install 
 /** A package that is needed at run time is not where the app is, as after bundling. */
 export const FST_B24_PACKAGE_MISSING = define('FST_B24_PACKAGE_MISSING', "The package '%s' cannot be found: a bundle of the app needs it installed beside it", 500)
 /** A cursor that no list of this storage has given. */
-export const FST_B24_INVALID_CURSOR = define('FST_B24_INVALID_CURSOR', 'This is no cursor that a list has given', 400)
+export const FST_B24_INVALID_CURSOR = define('FST_B24_INVALID_CURSOR', 'Invalid cursor', 400)
 /** No dead letter has this id. */
 export const FST_B24_NO_DEAD_LETTER = define('FST_B24_NO_DEAD_LETTER', "There is no dead letter '%s'", 404)
 /** The store cannot answer now. */
@@ -129,6 +129,6 @@ export const FST_B24_INSTALL_BUSY = define('FST_B24_INSTALL_BUSY', 'Too many ins
 /** The app is closing and takes nothing in. */
 export const FST_B24_CLOSING = define('FST_B24_CLOSING', 'The server is closing', 503)
 /** Sealed tokens cannot be opened with the keys at hand. */
-export const FST_B24_SEAL_UNREADABLE = define('FST_B24_SEAL_UNREADABLE', 'Sealed tokens cannot be opened: %s', 500)
+export const FST_B24_DECRYPTION_FAILED = define('FST_B24_DECRYPTION_FAILED', 'Cannot decrypt stored tokens: %s', 500)
 /** Something failed that has no code of its own; the log has it. */
 export const FST_B24_INTERNAL = define('FST_B24_INTERNAL', 'Something went wrong', 500)

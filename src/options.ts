@@ -1,7 +1,7 @@
 import type { RegisterOptions } from 'fastify'
 import { checkDelivery, completeDelivery, type DeliveryOptions, type DeliverySettings } from './delivery/delivery-options.ts'
 import type { InstallStore } from './storage/install-store.ts'
-import { GENUINE_OAUTH_SERVERS } from './oauth/servers.ts'
+import { GENUINE_OAUTH_SERVERS } from './oauth/oauth-server.ts'
 import type { HttpDispatcher } from './http-dispatcher.ts'
 import { check, checkNames, complete, isIntegerIn, isList, isObject, isText } from './validation.ts'
 import type { ActAs } from './portal/open-acting.ts'

@@ -16,7 +16,7 @@ import { EventHooks } from './events/handlers.ts'
 import { openInstallStore } from './installs/open-store.ts'
 import { WebhookTokens } from './installs/application-token.ts'
 import { createCheckQueue } from './delivery/lifecycle/check-queue.ts'
-import { createSealer } from './oauth/seal.ts'
+import { createEncryptor } from './oauth/encryption.ts'
 import { readOptions, type FastifyBitrix24Options, type Settings } from './options.ts'
 import { openActing } from './portal/open-acting.ts'
 import { Portals } from './portal/portal.ts'
@@ -64,7 +64,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const hooks = new EventHooks<HandlerContext>({ warn, hookNames: HOOK_NAMES })
   const lifecycleHooks = new LifecycleHookList()
   if (silent) lifecycleHooks.add('onHandlerError', ({ error, event, hook }) => unlogged.handler(`${event?.name ?? hook}: ${error.message}`))
-  const sealer = createSealer(settings.encryptionKeys, settings.clientSecret, settings.clientId)
+  const encryptor = createEncryptor(settings.encryptionKeys, settings.clientSecret, settings.clientId)
   const checks = createCheckQueue()
   const closing = new LazyAbortController()
   const closed = new AbortController()
@@ -74,13 +74,13 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
   const buckets = client === undefined ? LocalLimits.of(resolve(settings.dataDir)) : new RedisLimits(client)
   const acting = openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
-    app, store, locks, buckets, sealer, hooks, news: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
+    app, store, locks, buckets, encryptor, hooks, news: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
   })
   fastify.addHook('onClose', async () => await acting.close())
   const { subscribe, subscriptions, syncFleet } = acting.subscribing
   const { coalesce } = settings.delivery
-  const offline = openOffline({ ...acting, locks, store, queue: storage?.queue, sealer, hooks, coalesce, options: settings.subscriptions, log })
-  const chatEvents = openChatEvents({ ...acting, locks, store, queue: storage?.queue, sealer, hooks, fetchEveryMs: settings.subscriptions.fetchEveryMs, log })
+  const offline = openOffline({ ...acting, locks, store, queue: storage?.queue, encryptor, hooks, coalesce, options: settings.subscriptions, log })
+  const chatEvents = openChatEvents({ ...acting, locks, store, queue: storage?.queue, encryptor, hooks, fetchEveryMs: settings.subscriptions.fetchEveryMs, log })
   const startSync = new StartSync({ store, locks, log, isInSync: acting.subscribing.isInSync, subscribe, facts: () => startFacts(settings, fastify.prefix, hooks.codes) })
   const portals = new Portals({ rest: acting.rest, learn: acting.learn, subscriptions, offline: offline.queue })
   fastify.addHook('preClose', async () => {
@@ -97,11 +97,11 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     hooks,
     lifecycleHooks,
     portals,
-    sealer,
+    encryptor,
     webhooks: new WebhookTokens(settings.webhooks),
     pairs: new PairCheck({
       queue: checks,
-      sealer,
+      encryptor,
       oauth: {
         allowedServers: settings.oauthServers,
         clientId: settings.clientId,

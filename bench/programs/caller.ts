@@ -7,7 +7,7 @@ import { Redis } from 'ioredis'
 import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import { RedisInstallStore } from '../../src/storage/redis/installs.ts'
 import type { InstallStore } from '../../src/storage/install-store.ts'
-import { createSealer } from '../../src/oauth/seal.ts'
+import { createEncryptor } from '../../src/oauth/encryption.ts'
 import { EmbeddedLocks } from '../../src/portal/locks/embedded-locks.ts'
 import { LocalLimits } from '../../src/storage/sqlite/limits.ts'
 import type { Locks } from '../../src/storage/locks.ts'
@@ -53,7 +53,7 @@ const PAIR = { accessToken: 'b'.repeat(70), refreshToken: 'c'.repeat(70), expire
 const RATES = { drainPerSecond: 1_000, burst: 1_000_000 }
 const keys = { clientId: `local.${randomBytes(8).toString('hex')}`, clientSecret: randomBytes(20).toString('hex') }
 const app = appId(keys.clientId)
-const sealer = createSealer([], keys.clientSecret, keys.clientId)
+const encryptor = createEncryptor([], keys.clientSecret, keys.clientId)
 const dataDir = mkdtempSync(join(tmpdir(), 'b24-bench-'))
 process.once('exit', () => rmSync(dataDir, { recursive: true, force: true }))
 let redisCommands = 0
@@ -117,7 +117,7 @@ async function restOn (store: InstallStore, locks: Locks, limits: PortalLimits):
     clientEndpoint: `${portal}/rest/`,
     oauthServer: 'https://oauth.bitrix.info',
     token: 'digest',
-    installer: { sealed: sealer.seal(PAIR, MEMBER_ID), userId: 1, expiresAt: PAIR.expiresAt },
+    installer: { sealed: encryptor.encrypt(PAIR, MEMBER_ID), userId: 1, expiresAt: PAIR.expiresAt },
     scope: ['crm'],
     ts: 1,
     installedAt: 1,
@@ -127,7 +127,7 @@ async function restOn (store: InstallStore, locks: Locks, limits: PortalLimits):
   const tokens = new Tokens({
     store,
     locks,
-    sealer,
+    encryptor,
     oauth: { ...keys, allowedServers: ['https://oauth.bitrix.info'] },
     news: { reauthRequired: nobody, renamed: nobody, suspended: nobody },
     log: { info: nobody, warn: nobody, error: nobody }

@@ -3,7 +3,7 @@ import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
 import { definitionOf } from '../events/definitions.ts'
 import type { EventHooks } from '../events/handlers.ts'
 import type { InstallStore } from '../storage/install-store.ts'
-import type { Sealer } from '../oauth/seal.ts'
+import type { Encryptor } from '../oauth/encryption.ts'
 import { ChatEvents } from '../portal/chat-events/chat-events.ts'
 import type { Locks } from '../storage/locks.ts'
 import { OfflineWatch } from '../portal/offline/offline-watch.ts'
@@ -18,7 +18,7 @@ export interface ChatEventParts {
   locks: Locks
   store: InstallStore
   queue: Pick<EventQueue, 'add'> | undefined
-  sealer: Sealer
+  encryptor: Encryptor
   hooks: EventHooks<HandlerContext>
   fetchEveryMs: number | undefined
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
@@ -34,7 +34,7 @@ export interface OpenedChatEvents {
 }
 
 /** Puts the parts together that fetch what portals do not post. */
-export function openChatEvents ({ rest, locks, store, queue, sealer, hooks, fetchEveryMs = 10_000, log }: ChatEventParts): OpenedChatEvents {
+export function openChatEvents ({ rest, locks, store, queue, encryptor, hooks, fetchEveryMs = 10_000, log }: ChatEventParts): OpenedChatEvents {
   const fetched = () => hooks.codes.filter(isFetched)
   if (queue === undefined) {
     const check = () => {
@@ -45,7 +45,7 @@ export function openChatEvents ({ rest, locks, store, queue, sealer, hooks, fetc
     return { check, start: () => {}, close: async () => {} }
   }
   // Chat events that repeat are different messages.
-  const intake = new OfflineIntake({ queue, sealer, hooks, coalesce: false })
+  const intake = new OfflineIntake({ queue, encryptor, hooks, coalesce: false })
   const events = new ChatEvents({ rest, store, locks, keep: async event => await intake.take(event), log })
   // The turns of the offline queues are others.
   const turns: Locks = { take: async (name, ttlMs) => await locks.take(`chat-${name}`, ttlMs) }

@@ -3,7 +3,7 @@ import type { EventHooks } from '../events/handlers.ts'
 import type { PendingInstalls } from '../storage/pending-installs.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import type { WebhookTokens } from '../installs/application-token.ts'
-import type { Sealer } from '../oauth/seal.ts'
+import type { Encryptor } from '../oauth/encryption.ts'
 import type { Portals } from '../portal/portal.ts'
 import type { AbortState } from '../async/abort.ts'
 import type { DeadLetterBox, EventQueue, QueueCounts } from '../queue/queue.ts'
@@ -32,7 +32,7 @@ export interface DeliveryParts {
   portals: Portals
   hooks: EventHooks<HandlerContext>
   lifecycleHooks: LifecycleHookList
-  sealer: Sealer
+  encryptor: Encryptor
   pairs: PairCheck
   log: FastifyBaseLogger
   /** Aborts when the app begins to close. */

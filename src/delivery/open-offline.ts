@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_NO_QUEUE } from '../errors.ts'
 import type { EventHooks } from '../events/handlers.ts'
 import type { InstallStore } from '../storage/install-store.ts'
-import type { Sealer } from '../oauth/seal.ts'
+import type { Encryptor } from '../oauth/encryption.ts'
 import type { Locks } from '../storage/locks.ts'
 import { OfflineQueue } from '../portal/offline/offline.ts'
 import type { OfflineTimes } from '../portal/offline/offline-drain.ts'
@@ -19,7 +19,7 @@ export interface OfflineParts {
   store: Pick<InstallStore, 'scan'>
   /** Where events are kept until they are handled; without it, no portal is asked for any. */
   queue: Pick<EventQueue, 'add'> | undefined
-  sealer: Sealer
+  encryptor: Encryptor
   hooks: EventHooks<HandlerContext>
   /** As `delivery.coalesce`. */
   coalesce: boolean
@@ -45,9 +45,9 @@ const NOTHING_STORED: OpenedOffline = {
 }
 
 /** Puts the parts of the catch-up together. */
-export function openOffline ({ rest, locks, store, queue, sealer, hooks, coalesce, options, log, times }: OfflineParts): OpenedOffline {
+export function openOffline ({ rest, locks, store, queue, encryptor, hooks, coalesce, options, log, times }: OfflineParts): OpenedOffline {
   if (queue === undefined) return NOTHING_STORED
-  const intake = new OfflineIntake({ queue, sealer, hooks, coalesce })
+  const intake = new OfflineIntake({ queue, encryptor, hooks, coalesce })
   const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector, times })
   const wants = () => wantedEvents(hooks, options).some(event => event.offline === true)
   const watch = new OfflineWatch({ queue: offline, store, locks, wants, log, times })

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_FOREIGN_JOB, FST_B24_INSTALL_LOST, FST_B24_PORTAL_GONE } from '../errors.ts'
 import { INSTALL_PATIENCE_MS, type PendingInstalls, type PendingState } from '../storage/pending-installs.ts'
 import type { InstallStore } from '../storage/install-store.ts'
-import type { Sealer } from '../oauth/seal.ts'
+import type { Encryptor } from '../oauth/encryption.ts'
 import type { Portal } from '../portal/portal.ts'
 import { warnOncePerCause } from '../async/warn-once-per-cause.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
@@ -21,7 +21,7 @@ import { waitByAge } from './wait-by-age.ts'
 export interface ProcessorParts {
   store: InstallStore
   claims: PendingInstalls
-  sealer: Sealer
+  encryptor: Encryptor
   gate: Gate
   proof: LifecycleProof
   lifecycle: LifecycleRun
@@ -66,14 +66,14 @@ export class Processor {
       const payload = payloadOf(run.event)
       if (payload === undefined) return { status: 'dead', error: new FST_B24_FOREIGN_JOB() }
       const event = run.event as QueuedEvent
-      return this.#count(await this.#handle(run, event, payload, unstow(event, payload, this.#parts.sealer)), run)
+      return this.#count(await this.#handle(run, event, payload, unstow(event, payload, this.#parts.encryptor)), run)
     } catch (error) {
       return this.#count(this.#outcomeOf(error as Failure, run), run)
     }
   }
 
   #outcomeOf (error: Failure, { event }: Run): Outcome {
-    if (error.code !== 'FST_B24_STORE_UNAVAILABLE') return { status: error.code === 'FST_B24_SEAL_UNREADABLE' ? 'dead' : 'failed', error }
+    if (error.code !== 'FST_B24_STORE_UNAVAILABLE') return { status: error.code === 'FST_B24_DECRYPTION_FAILED' ? 'dead' : 'failed', error }
     const { memberId, receivedAt } = event as QueuedEvent
     this.#warnUnavailable(Object.assign(bareError(error.cause ?? error), { portal: memberId }))
     return { status: 'later', delayMs: waitByAge(receivedAt, SHORTEST_AWAY_MS, LONGEST_AWAY_MS) }

@@ -1,7 +1,7 @@
 import { definitionOf } from '../events/definitions.ts'
 import type { TokenDigest } from '../installs/install.ts'
 import type { InstallFact } from '../installs/install-transitions.ts'
-import type { Sealer } from '../oauth/seal.ts'
+import type { Encryptor } from '../oauth/encryption.ts'
 import type { QueuedEvent } from '../queue/queue.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import { putSecrets, type Secret, takeSecrets } from '../wire/redact.ts'
@@ -40,14 +40,14 @@ export interface Keeping {
 }
 
 /** Makes of a post what the queue keeps. */
-export function stow ({ envelope, token, ip, facts }: Post, sealer: Sealer, { id, receivedAt, turn, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
+export function stow ({ envelope, token, ip, facts }: Post, encryptor: Encryptor, { id, receivedAt, turn, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
   const memberId = envelope.auth.member_id
   const { rest, secrets } = takeSecrets(envelope)
   const kept = secrets.filter(([path]) => isWanted(path, lifecycle))
   const payload: QueuedPayload = {
     v: FORMAT,
     envelope: rest,
-    ...(kept.length > 0 && { sealed: sealer.sealText(JSON.stringify(kept), memberId) }),
+    ...(kept.length > 0 && { sealed: encryptor.encryptText(JSON.stringify(kept), memberId) }),
     ...((lifecycle || held) && { ip, ...(token !== undefined && { token }) }),
     ...(held && { held }),
     ...(facts !== undefined && { facts })
@@ -71,14 +71,14 @@ function isWanted (path: string[], lifecycle: boolean): boolean {
 
 /**
  * Makes the post again.
- * @throws FST_B24_SEAL_UNREADABLE
+ * @throws FST_B24_DECRYPTION_FAILED
  */
-export function unstow ({ memberId }: QueuedEvent, { envelope, sealed, token, ip = '', facts }: QueuedPayload, sealer: Sealer): Post {
+export function unstow ({ memberId }: QueuedEvent, { envelope, sealed, token, ip = '', facts }: QueuedPayload, encryptor: Encryptor): Post {
   const known = { token, ip, ...(facts !== undefined && { facts }) }
   if (sealed === undefined) return { envelope, ...known }
   // What was found is written back as it is when the event is put off: it must never hold what was sealed.
   const opened = structuredClone(envelope)
-  putSecrets(opened, JSON.parse(sealer.openText(sealed, memberId)) as Secret[])
+  putSecrets(opened, JSON.parse(encryptor.decryptText(sealed, memberId)) as Secret[])
   return { envelope: opened, ...known }
 }
 

@@ -1,4 +1,4 @@
-import type { PairRejectReason } from '../oauth/verify.ts'
+import type { PairRejectReason } from '../oauth/verify-pair.ts'
 import type { Portal } from '../portal/portal.ts'
 
 /** What became of a post. */

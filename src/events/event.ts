@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { scopeOf } from '../oauth/answer.ts'
+import { parseScope } from '../oauth/response.ts'
 import { integerOf, type Envelope } from '../wire/envelope.ts'
 import { redact } from '../wire/redact.ts'
 import { decodeData } from './decode.ts'
@@ -114,7 +114,7 @@ function authOf ({ auth }: Envelope): EventAuth {
   return {
     memberId: auth.member_id,
     domain: text(auth.domain),
-    scope: auth.scope === undefined || auth.scope === '' ? undefined : scopeOf(auth.scope),
+    scope: auth.scope === undefined || auth.scope === '' ? undefined : parseScope(auth.scope),
     status: text(auth.status),
     userId: integerOf(auth.user_id),
     clientEndpoint: text(auth.client_endpoint),

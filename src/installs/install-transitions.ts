@@ -12,7 +12,7 @@ export interface VerifiedInstall {
   tokenDigest: TokenDigest
   pair: SealedPair
   /** The pair came by a refresh, so that its refresh token is verified too: only such a pair takes the place of one that may be good. */
-  isTraded?: boolean | undefined
+  isRefreshed?: boolean | undefined
   scope: string[]
   status?: string | undefined
   /** When it vouched, ms since the epoch; absent: now. A fact whose write failed is applied later. */
@@ -52,7 +52,7 @@ export interface UserReadyFact extends Timed {
   type: 'userReady'
   pair: SealedPair
   /** As of an install. */
-  isTraded?: boolean | undefined
+  isRefreshed?: boolean | undefined
 }
 
 /** ONAPPUNINSTALL, proved by the token. */
@@ -118,7 +118,7 @@ function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, 
   const isUpdate = !fact.isFinished && isLater(version, known.version)
   const opened: Install = { ...rotateToken(known, fact.tokenDigest, now), ...addresses(fact), ...(isUpdate && { version: version as string, pageTs: ts }) }
   // Another admin who only opens the app leaves the pair of the one who installed it.
-  const isTaken = !hasPair(known) || (!fact.isFinished && fact.isTraded === true && isNewer(fact.pair, known.installer))
+  const isTaken = !hasPair(known) || (!fact.isFinished && fact.isRefreshed === true && isNewer(fact.pair, known.installer))
   const install = isTaken ? keepPair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
   return { outcome: isUpdate ? 'updated' : 'repeated', install }
 }
@@ -155,7 +155,7 @@ function applyUpdate (known: Install | undefined, fact: UpdatedFact, ts: number,
 /** Takes no account of `ts`: this event races with the install of the same second, and the pair was verified just now. */
 function applyUserReady (known: Install | undefined, fact: UserReadyFact, now: number): Transition {
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'unknown', install: known }
-  const isTaken = fact.isTraded === true || !isAlive(known.systemUser)
+  const isTaken = fact.isRefreshed === true || !isAlive(known.systemUser)
   if (!isTaken || !isNewer(fact.pair, known.systemUser)) return { outcome: 'repeated', install: known }
   return { outcome: 'user-ready', install: keepPair(known, 'systemUser', fact.pair, now) }
 }
@@ -193,12 +193,12 @@ function renew (known: Install, fact: VerifiedInstall, version: string | undefin
     ts,
     updatedAt: now
   }
-  const isTaken = !hasPair(known) || (fact.isTraded === true && mayReplaceInstaller(known, fact.tokenDigest, fact.pair.userId))
+  const isTaken = !hasPair(known) || (fact.isRefreshed === true && mayReplaceInstaller(known, fact.tokenDigest, fact.pair.userId))
   return isTaken ? keepPair(renewed, 'installer', fact.pair, now) : reactivate(renewed)
 }
 
 function repeatInstall (known: Install, fact: VerifiedInstall, now: number): Transition {
-  const isTaken = fact.isTraded === true || !hasPair(known)
+  const isTaken = fact.isRefreshed === true || !hasPair(known)
   if (!isTaken || !isNewer(fact.pair, known.installer)) return { outcome: 'repeated', install: known }
   return { outcome: 'repeated', install: keepPair(known, 'installer', fact.pair, now) }
 }

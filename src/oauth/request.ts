@@ -3,7 +3,7 @@ import type { HttpDispatcher } from '../http-dispatcher.ts'
 import { type TimeoutOptions, withTimeout } from '../async/with-timeout.ts'
 import { isObject } from '../validation.ts'
 
-export interface OAuthAnswer {
+export interface OAuthResponse {
   status: number
   body: Record<string, unknown>
 }
@@ -13,29 +13,29 @@ export interface OAuthRequestOptions extends TimeoutOptions {
   dispatcher?: HttpDispatcher | undefined
 }
 
-const LARGEST_ANSWER = 65_536
+const MAX_RESPONSE_BYTES = 65_536
 
 /**
- * Posts a form to an OAuth server; secrets go in the body, as URLs end up in logs.
+ * Posts a form to an OAuth server. Secrets go into the body, because URLs end up in logs.
  *
- * @throws FST_B24_OAUTH_UNAVAILABLE when there is no usable answer: network, time, redirect, 5xx, no JSON object, over 64 KB
+ * @throws FST_B24_OAUTH_UNAVAILABLE on network errors, timeout, redirect, 5xx, a body that is not a JSON object, or one over 64 KB
  */
-export async function postForm (url: string, fields: Record<string, string>, limits: OAuthRequestOptions = {}): Promise<OAuthAnswer> {
-  const { status, text } = await withTimeout(limits, signal => exchange(url, {
+export async function postForm (url: string, fields: Record<string, string>, options: OAuthRequestOptions = {}): Promise<OAuthResponse> {
+  const { status, text } = await withTimeout(options, signal => exchange(url, {
     method: 'POST',
     headers: { accept: 'application/json' },
     body: new URLSearchParams(fields),
     redirect: 'error',
     signal,
-    // A property of the `fetch` of Node.js, which its types do not know.
-    ...(limits.dispatcher !== undefined && { dispatcher: limits.dispatcher })
+    // An option of Node's fetch that its types lack.
+    ...(options.dispatcher !== undefined && { dispatcher: options.dispatcher })
   } as unknown as RequestInit))
   if (status >= 500) throw unavailable(`status ${status}`)
-  if (text === undefined) throw unavailable(`more than ${LARGEST_ANSWER} bytes`)
+  if (text === undefined) throw unavailable(`more than ${MAX_RESPONSE_BYTES} bytes`)
   return { status, body: parseObject(text) }
 }
 
-/** Makes the error for a server that cannot tell now; `reason` must hold no secret. */
+/** Creates FST_B24_OAUTH_UNAVAILABLE; `reason` must contain no secret. */
 export function unavailable (reason: string): Error {
   return new FST_B24_OAUTH_UNAVAILABLE(reason, { cause: new Error(reason) })
 }
@@ -55,13 +55,13 @@ async function readCapped (response: Response): Promise<string | undefined> {
   let size = 0
   for await (const chunk of response.body ?? []) {
     size += chunk.length
-    if (size > LARGEST_ANSWER) return undefined
+    if (size > MAX_RESPONSE_BYTES) return undefined
     text += decoder.decode(chunk, { stream: true })
   }
   return text
 }
 
-/** Names a failure by its code alone: messages of `fetch` and of `JSON.parse` may quote what was sent or received. */
+/** Uses the error code only: messages of `fetch` and `JSON.parse` may quote what was sent or received. */
 function networkReason (error: Error): string {
   const { code } = (error.cause ?? {}) as { code?: unknown }
   return typeof code === 'string' ? code : error.name

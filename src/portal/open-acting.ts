@@ -1,8 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { HttpDispatcher } from '../http-dispatcher.ts'
 import type { InstallStore } from '../storage/install-store.ts'
-import { AppKeys } from '../oauth/app-keys.ts'
-import type { Sealer } from '../oauth/seal.ts'
+import { AppCredentials } from '../oauth/app-credentials.ts'
+import type { Encryptor } from '../oauth/encryption.ts'
 import type { PortalLimitSettings } from './limits/limit-options.ts'
 import { PlanLimits } from './limits/plan-limits.ts'
 import type { PortalBuckets } from '../storage/limits.ts'
@@ -41,7 +41,7 @@ export interface ActingParts {
   store: InstallStore
   locks: Locks
   buckets: PortalBuckets
-  sealer: Sealer
+  encryptor: Encryptor
   hooks: Listeners
   news: PortalNews & { blocked (block: PortalBlock): void }
   log: FastifyBaseLogger
@@ -52,7 +52,7 @@ export interface ActingParts {
 /** What portals are acted on with. */
 export interface Acting {
   tokens: Tokens
-  keys: AppKeys
+  keys: AppCredentials
   rest: PortalRest
   /** Keeps what a portal says of its plan in `app.info`. */
   learn: (memberId: string, appInfo: unknown) => Promise<void>
@@ -65,12 +65,12 @@ export interface Acting {
 }
 
 /** Puts together what acts on portals: what all processes of the app have to agree on is in the storage. */
-export function openActing (choice: ActingChoice, { app, store, locks, buckets, sealer, hooks, news, log, signal }: ActingParts): Acting {
+export function openActing (choice: ActingChoice, { app, store, locks, buckets, encryptor, hooks, news, log, signal }: ActingParts): Acting {
   const { clientId, clientSecret, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits, actAs } = choice
   const limits = new PlanLimits({ buckets, store, app, settings: portalLimits })
-  const keys = new AppKeys({ clientId, clientSecret, log, signal, dispatcher })
+  const keys = new AppCredentials({ clientId, clientSecret, log, signal, dispatcher })
   const oauth = { clientId, clientSecret, allowedServers: oauthServers, dispatcher }
-  const tokens = new Tokens({ store, locks, sealer, oauth, news, log, keys, actAs: actAs === 'system' ? 'systemUser' : 'installer' })
+  const tokens = new Tokens({ store, locks, encryptor, oauth, news, log, keys, actAs: actAs === 'system' ? 'systemUser' : 'installer' })
   const transport = new RestTransport({ allowPrivateNetworks, dispatcher })
   const blocks = new PortalBlocks({ onBlocked: news.blocked })
   const rest = new PortalRest({ tokens, limits, transport, mostWaitMs: portalLimits.waitMs, blocks })

@@ -4,7 +4,7 @@ import { stow } from '../../src/delivery/queued-post.ts'
 import { FST_B24_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import { digestToken } from '../../src/installs/application-token.ts'
 import { INSTALL_PATIENCE_MS } from '../../src/storage/pending-installs.ts'
-import { createSealer } from '../../src/oauth/seal.ts'
+import { createEncryptor } from '../../src/oauth/encryption.ts'
 import { limitError } from '../../src/portal/rest/call-error.ts'
 import type { Outcome, QueuedEvent } from '../../src/queue/queue.ts'
 import { sampleInstall } from '../../src/testing/index.ts'
@@ -15,8 +15,8 @@ import { secret } from '../helpers/secrets.ts'
 const codeOf = (outcome: Outcome) => [outcome.status, 'error' in outcome ? (outcome.error as { code?: string }).code : undefined]
 
 t.test('what is no event of this version becomes a dead letter with a reason', async t => {
-  const { process, sealer } = await bench(t)
-  const event = stow(postOf(dealOf('acme'), ''), sealer, keeping())
+  const { process, encryptor } = await bench(t)
+  const event = stow(postOf(dealOf('acme'), ''), encryptor, keeping())
   const payload = event.payload as object
   const foreign: unknown[] = [
     null, 1, 'text', [], {}, { x: 1 }, { ...event, payload: null }, { ...event, payload: { ...payload, v: 2 } }, { ...event, memberId: 'another' },
@@ -26,15 +26,15 @@ t.test('what is no event of this version becomes a dead letter with a reason', a
 })
 
 t.test('an event whose portal is not known any more, or whose secrets no key opens, is dead at once', async t => {
-  const { process, sealer } = await bench(t)
-  t.strictSame(codeOf(await process(runOf(stow(postOf(dealOf('nobody'), ''), sealer, keeping())))), ['dead', 'FST_B24_PORTAL_GONE'])
+  const { process, encryptor } = await bench(t)
+  t.strictSame(codeOf(await process(runOf(stow(postOf(dealOf('nobody'), ''), encryptor, keeping())))), ['dead', 'FST_B24_PORTAL_GONE'])
   const bot = { ...dealOf('nobody'), event: 'ONIMBOTMESSAGEADD', data: { BOT: { 39: { access_token: secret() } } } }
-  const sealed = stow(postOf(bot, ''), createSealer([], secret(), 'local.processor'), keeping())
-  t.strictSame(codeOf(await process(runOf(sealed))), ['dead', 'FST_B24_SEAL_UNREADABLE'])
+  const sealed = stow(postOf(bot, ''), createEncryptor([], secret(), 'local.processor'), keeping())
+  t.strictSame(codeOf(await process(runOf(sealed))), ['dead', 'FST_B24_DECRYPTION_FAILED'])
 })
 
 t.test('queued events hold no token, and handlers get what is theirs', async t => {
-  const { process, sealer, store, hooks } = await bench(t)
+  const { process, encryptor, store, hooks } = await bench(t)
   await store.swap('acme', 0, sampleInstall('acme'))
   const secrets = [secret(), secret(), secret()] as const
   const bot: Envelope = {
@@ -42,7 +42,7 @@ t.test('queued events hold no token, and handlers get what is theirs', async t =
     data: { BOT: { 39: { access_token: secrets[0], BOT_ID: '39' } } },
     auth: { member_id: 'acme', application_token: secrets[1], access_token: secrets[2], user_id: '7' }
   }
-  const event = JSON.parse(JSON.stringify(stow(postOf(bot, ''), sealer, keeping()))) as QueuedEvent
+  const event = JSON.parse(JSON.stringify(stow(postOf(bot, ''), encryptor, keeping()))) as QueuedEvent
   for (const value of secrets) t.notMatch(JSON.stringify(event), value)
   let seen: unknown
   hooks.on('onImBotMessageAdd', (event) => { seen = [(event.data as { BOT: Record<string, { access_token: string }> }).BOT['39']?.access_token, event.userId, event.id] })
@@ -52,35 +52,35 @@ t.test('queued events hold no token, and handlers get what is theirs', async t =
 
 t.test('a webhook is known by the options of the process that works', async t => {
   const webhooks = [{ memberId: 'hooks', applicationToken: 'a0'.repeat(16) }]
-  const { process, sealer, hooks } = await bench(t, { webhooks })
+  const { process, encryptor, hooks } = await bench(t, { webhooks })
   const portals: unknown[] = []
   hooks.on('onCrmDealAdd', (_event, { portal }) => { portals.push([portal.state, portal.domain]) })
   const { domain: _, ...auth } = dealOf('hooks').auth
   for (const envelope of [dealOf('hooks'), { ...dealOf('hooks'), auth }]) {
-    t.strictSame(await process(runOf(stow(postOf(envelope, ''), sealer, keeping()))), { status: 'done' })
+    t.strictSame(await process(runOf(stow(postOf(envelope, ''), encryptor, keeping()))), { status: 'done' })
   }
   t.strictSame(portals, [['webhook', 'acme.bitrix24.com'], ['webhook', '']])
 })
 
 t.test('a store that is away is no fault of the event', async t => {
   const away = async (): Promise<never> => { throw new FST_B24_STORE_UNAVAILABLE() }
-  const { process, sealer, b24 } = await bench(t, { store: { get: away, swap: away, scan: away } })
-  t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), sealer, keeping()))), { status: 'later' })
+  const { process, encryptor, b24 } = await bench(t, { store: { get: away, swap: away, scan: away } })
+  t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), encryptor, keeping()))), { status: 'later' })
   const [install] = await installOf(b24)
-  t.match(await process(runOf(stow(install, sealer, keeping({ lifecycle: true })))), { status: 'later' })
+  t.match(await process(runOf(stow(install, encryptor, keeping({ lifecycle: true })))), { status: 'later' })
 })
 
 t.test('a failure that nobody foresaw counts as an attempt', async t => {
-  const { process, sealer, store, hooks } = await bench(t)
+  const { process, encryptor, store, hooks } = await bench(t)
   await store.swap('acme', 0, sampleInstall('acme'))
   hooks.on('onCrmDealAdd', async () => {})
   hooks.on('onCrmDealAdd', async () => {})
   const save = async (): Promise<never> => { throw new Error('no room') }
-  t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), sealer, keeping()), { save })), { status: 'failed', error: { message: 'no room' } })
+  t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), encryptor, keeping()), { save })), { status: 'failed', error: { message: 'no room' } })
 })
 
 t.test('an event waits for a portal that takes no more calls, and that is no attempt', async t => {
-  const { process, sealer, store, hooks } = await bench(t)
+  const { process, encryptor, store, hooks } = await bench(t)
   await store.swap('acme', 0, sampleInstall('acme'))
   let errors: Error[] = []
   for (const at of [0, 1]) hooks.on('onCrmDealAdd', () => { if (errors[at] !== undefined) throw errors[at] }, { id: `handler-${at}` })
@@ -96,39 +96,39 @@ t.test('an event waits for a portal that takes no more calls, and that is no att
   ]
   for (const [what, thrown, ageMs, status, least = 0] of cases) {
     errors = thrown
-    const outcome = await process(runOf(stow(postOf(dealOf('acme'), ''), sealer, { ...keeping(), receivedAt: Date.now() - ageMs })))
+    const outcome = await process(runOf(stow(postOf(dealOf('acme'), ''), encryptor, { ...keeping(), receivedAt: Date.now() - ageMs })))
     t.equal(outcome.status, status, what)
     if (outcome.status === 'later') t.ok(outcome.delayMs >= least && outcome.delayMs <= 2 * least, `${what}: in ${outcome.delayMs} ms`)
   }
 })
 
 t.test('an install that nobody could confirm for a day is dead, and its claim is lost', async t => {
-  const { process, sealer, claims, b24, warnings } = await bench(t)
+  const { process, encryptor, claims, b24, warnings } = await bench(t)
   b24.fault('app.info', { status: 500, body: '{}' })
   const [post, portal] = await installOf(b24)
   const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
   await claims.open(claim, 'test', 'event-1')
-  const young = stow(post, sealer, keeping({ lifecycle: true, receivedAt: Date.now() - 5_000 }))
+  const young = stow(post, encryptor, keeping({ lifecycle: true, receivedAt: Date.now() - 5_000 }))
   const outcome = await process(runOf(young))
   t.equal(outcome.status, 'later')
   t.ok('delayMs' in outcome && outcome.delayMs >= 5_000 && outcome.delayMs <= 60_000, 'it waits the longer the older it is')
   t.equal(await claims.stateOf(claim), 'open')
   t.strictSame(warnings, ['install cannot be verified now, will be retried'])
   t.match(await process(runOf(young)), { status: 'later' })
-  const old = stow(post, sealer, keeping({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
+  const old = stow(post, encryptor, keeping({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
   t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])
   t.equal(await claims.stateOf(claim), 'lost')
   t.equal(warnings.length, 1, 'told once for the whole outage')
 })
 
 t.test('an install whose refresh got no answer is dead once its pair is refused, and so is what was kept for it', async t => {
-  const { process, sealer, claims, b24 } = await bench(t)
+  const { process, encryptor, claims, b24 } = await bench(t)
   const [post, portal] = await installOf(b24)
   portal.expireTokens()
   const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
   await claims.open(claim, 'test', 'event-1')
-  const event = stow(post, sealer, keeping({ lifecycle: true }))
-  const held = stow(postOf(dealOf(portal.memberId, portal.applicationToken), ''), sealer, keeping({ id: 'event-2', held: true }))
+  const event = stow(post, encryptor, keeping({ lifecycle: true }))
+  const held = stow(postOf(dealOf(portal.memberId, portal.applicationToken), ''), encryptor, keeping({ id: 'event-2', held: true }))
   b24.fault('token', { status: 502, body: '{}', times: 1 })
   let progress: unknown
   const save = async (kept: unknown) => { progress = JSON.parse(JSON.stringify(kept)) }
@@ -142,10 +142,10 @@ t.test('an install whose refresh got no answer is dead once its pair is refused,
 })
 
 t.test('an install whose refresh failed, and then succeeds, is confirmed', async t => {
-  const { process, sealer, store, b24 } = await bench(t)
+  const { process, encryptor, store, b24 } = await bench(t)
   const [post, portal] = await installOf(b24)
   portal.expireTokens()
-  const event = stow(post, sealer, keeping({ lifecycle: true }))
+  const event = stow(post, encryptor, keeping({ lifecycle: true }))
   b24.fault('token', { status: 502, body: '{}', times: 1 })
   t.match(await process(runOf(event)), { status: 'later' })
   t.strictSame(await process(runOf(event, { progress: { refreshed: true } })), { status: 'done' })
@@ -153,14 +153,14 @@ t.test('an install whose refresh failed, and then succeeds, is confirmed', async
 })
 
 t.test('what was kept for an install, and was proved once, is never dropped', async t => {
-  const { process, sealer, store, hooks } = await bench(t)
+  const { process, encryptor, store, hooks } = await bench(t)
   const install = { ...sampleInstall('acme'), token: digestToken('made up') }
   await store.swap('acme', 0, install)
   let fails = true
   const heard: number[] = []
   hooks.on('onCrmDealAdd', async () => {})
   hooks.on('onCrmDealAdd', async ({ attempt }) => { if (fails) throw new Error('no'); heard.push(attempt) })
-  const held = stow(postOf(dealOf('acme'), ''), sealer, keeping({ held: true }))
+  const held = stow(postOf(dealOf('acme'), ''), encryptor, keeping({ held: true }))
   const run = { ...runOf(held), save: async (kept: unknown) => { run.progress = JSON.parse(JSON.stringify(kept)) }, progress: undefined as unknown }
   t.match(await process(run), { status: 'failed' })
   t.match(run.progress, { proved: true, done: [/./] })
@@ -173,17 +173,17 @@ t.test('what was kept for an install, and was proved once, is never dropped', as
 })
 
 t.test('what was kept for a claim that is forgotten is dead, and not dropped', async t => {
-  const { process, sealer } = await bench(t)
-  const held = (receivedAt: number) => stow(postOf(dealOf('acme'), ''), sealer, keeping({ held: true, receivedAt }))
+  const { process, encryptor } = await bench(t)
+  const held = (receivedAt: number) => stow(postOf(dealOf('acme'), ''), encryptor, keeping({ held: true, receivedAt }))
   t.strictSame(codeOf(await process(runOf(held(Date.now() - INSTALL_PATIENCE_MS)))), ['dead', 'FST_B24_INSTALL_LOST'])
   t.strictSame(await process(runOf(held(Date.now() - 60_000))), { status: 'done' }, 'a young one was refused')
 })
 
 t.test('checks of strangers take a quarter of the places, and no more', async t => {
-  const { process, sealer, b24 } = await bench(t)
+  const { process, encryptor, b24 } = await bench(t)
   b24.fault('app.info', { hang: true })
   const [post] = await installOf(b24)
-  const event = stow(post, sealer, keeping({ lifecycle: true }))
+  const event = stow(post, encryptor, keeping({ lifecycle: true }))
   const first = process(runOf(event))
   const second = await process(runOf(event))
   t.equal(second.status, 'later')
@@ -192,9 +192,9 @@ t.test('checks of strangers take a quarter of the places, and no more', async t 
 })
 
 t.test('an old install that is tried again does not undo what happened since', async t => {
-  const { process, sealer, store, b24, hooks } = await bench(t)
+  const { process, encryptor, store, b24, hooks } = await bench(t)
   const [post, portal] = await installOf(b24, 60_000)
-  const event = stow(post, sealer, keeping({ lifecycle: true }))
+  const event = stow(post, encryptor, keeping({ lifecycle: true }))
   let progress: unknown
   hooks.on('onAppInstall', async () => { throw new Error('no') })
   const save = async (kept: unknown) => { progress = JSON.parse(JSON.stringify(kept)) }
@@ -206,9 +206,9 @@ t.test('an old install that is tried again does not undo what happened since', a
 })
 
 t.test('a crash between the word and the deed tells the hook all the same', async t => {
-  const { process, sealer, b24, hooks, store } = await bench(t)
+  const { process, encryptor, b24, hooks, store } = await bench(t)
   const [post, portal] = await installOf(b24)
-  const event = stow(post, sealer, keeping({ lifecycle: true }))
+  const event = stow(post, encryptor, keeping({ lifecycle: true }))
   const saves: unknown[] = []
   const heard: unknown[] = []
   hooks.on('onAppInstall', async () => { heard.push('on') })
@@ -222,8 +222,8 @@ t.test('a crash between the word and the deed tells the hook all the same', asyn
 })
 
 t.test('a dead letter is told and counted', async t => {
-  const { tellDead, dead, delivery, sealer } = await bench(t)
-  const event = stow(postOf(dealOf('acme'), ''), sealer, keeping())
+  const { tellDead, dead, delivery, encryptor } = await bench(t)
+  const event = stow(postOf(dealOf('acme'), ''), encryptor, keeping())
   tellDead({ id: 'event-1', memberId: 'acme', code: 'ONCRMDEALADD', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 4, error: { message: 'no' }, event })
   tellDead({ id: 'event-2', memberId: '', code: '', receivedAt: 1, failedAt: 2, attempts: 1, coalesced: 1, error: { message: 'foreign' } })
   t.match(dead, [{ name: 'onCrmDealAdd', attempts: 3, raw: { data: { FIELDS: { ID: '7' } } } }, { name: '', raw: undefined }])

@@ -13,8 +13,8 @@ import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import type { InstallStore } from '../../src/storage/install-store.ts'
 import { WebhookTokens } from '../../src/installs/application-token.ts'
 import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
-import { AppKeys } from '../../src/oauth/app-keys.ts'
-import { createSealer } from '../../src/oauth/seal.ts'
+import { AppCredentials } from '../../src/oauth/app-credentials.ts'
+import { createEncryptor } from '../../src/oauth/encryption.ts'
 import { createAskOpener } from '../../src/portal/rest/opener.ts'
 import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
 import { Portals } from '../../src/portal/portal.ts'
@@ -33,7 +33,7 @@ export interface Bench {
   store: InstallStore
   claims: EmbeddedClaims
   b24: Simulator
-  sealer: ReturnType<typeof createSealer>
+  encryptor: ReturnType<typeof createEncryptor>
   dead: unknown[]
   tellDead: (letter: StoredLetter) => void
   /** Messages of what was logged as a warning or worse. */
@@ -58,7 +58,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
   })
   const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
   const lifecycleHooks = new LifecycleHookList()
-  const sealer = createSealer([], clientSecret, clientId)
+  const encryptor = createEncryptor([], clientSecret, clientId)
   const dead: unknown[] = []
   lifecycleHooks.add('onDeadLetter', ({ letter }) => { dead.push(letter) })
   const held: { process?: Process, onDead?: (letter: StoredLetter) => void } = {}
@@ -81,11 +81,11 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     portals: new Portals({} as never),
     hooks,
     lifecycleHooks,
-    sealer,
+    encryptor,
     pairs: new PairCheck({
       queue: createCheckQueue(),
-      sealer,
-      oauth: { allowedServers: [b24.oauthServer], clientId, clientSecret, keys: new AppKeys({ clientId, clientSecret, log: app.log }) },
+      encryptor,
+      oauth: { allowedServers: [b24.oauthServer], clientId, clientSecret, keys: new AppCredentials({ clientId, clientSecret, log: app.log }) },
       askOpener: createAskOpener({ transport }),
       allowPrivateNetworks: true
     }),
@@ -94,7 +94,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     storage: { queue, claims }
   })
   delivery.start()
-  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, claims, b24, sealer, dead, warnings, added, queue }
+  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, claims, b24, encryptor, dead, warnings, added, queue }
 }
 
 export function runOf (event: unknown, more: Partial<Run> = {}): Run {

@@ -10,8 +10,8 @@ import { PairCheck } from '../../src/delivery/lifecycle/pair-check.ts'
 import { EventHooks } from '../../src/events/handlers.ts'
 import { WebhookTokens } from '../../src/installs/application-token.ts'
 import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
-import { AppKeys } from '../../src/oauth/app-keys.ts'
-import { createSealer } from '../../src/oauth/seal.ts'
+import { AppCredentials } from '../../src/oauth/app-credentials.ts'
+import { createEncryptor } from '../../src/oauth/encryption.ts'
 import { LocalLimits } from '../../src/storage/sqlite/limits.ts'
 import { type OpenedSubscriptions, openSubscriptions } from '../../src/portal/subscriptions/open-subscriptions.ts'
 import { createAskOpener } from '../../src/portal/rest/opener.ts'
@@ -49,28 +49,28 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   const delivery = completeDelivery({ stalledAfterMs: 3_000 })
   const events = await openEventStorage({ clientId, dataDir: '', ...storage, delivery }, connection?.client, log)
   const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
-  const sealer = createSealer([], clientSecret, clientId)
+  const encryptor = createEncryptor([], clientSecret, clientId)
   const oauth = { clientId, clientSecret, allowedServers: [oauthServer] }
   const news = { reauthRequired: () => {}, renamed: () => {}, suspended: () => {} }
-  const tokens = new Tokens({ ...place, sealer, oauth, news, log })
+  const tokens = new Tokens({ ...place, encryptor, oauth, news, log })
   const transport = new RestTransport({ allowPrivateNetworks: true })
   const rest = new PortalRest({ tokens, limits: new LocalLimits(), transport })
   const options = { offline: ['onCrmDealUpdate'] }
   const subscriptions = openSubscriptions({ rest, store: place.store, hooks, publicUrl: `http://127.0.0.1:${port}`, prefix: '/bitrix24', options, log })
-  const offline = openOffline({ rest, locks: place.locks, store: place.store, queue: events.queue, sealer, hooks, coalesce: true, options, log, times })
+  const offline = openOffline({ rest, locks: place.locks, store: place.store, queue: events.queue, encryptor, hooks, coalesce: true, options, log, times })
   const opened = openDelivery({
     settings: delivery,
     store: place.store,
     storage: events,
     hooks,
     lifecycleHooks: new LifecycleHookList(),
-    sealer,
+    encryptor,
     webhooks: new WebhookTokens([]),
     portals: new Portals({ rest, subscriptions: subscriptions.subscriptions, offline: offline.queue }),
     pairs: new PairCheck({
       queue: createCheckQueue(),
-      sealer,
-      oauth: { ...oauth, keys: new AppKeys({ clientId, clientSecret, log }) },
+      encryptor,
+      oauth: { ...oauth, keys: new AppCredentials({ clientId, clientSecret, log }) },
       askOpener: createAskOpener({ transport }),
       allowPrivateNetworks: true
     }),

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
 import type { Install } from '../../src/installs/install.ts'
 import { RedisInstallStore } from '../../src/storage/redis/installs.ts'
-import { createSealer } from '../../src/oauth/seal.ts'
+import { createEncryptor } from '../../src/oauth/encryption.ts'
 import type { BucketRates } from '../../src/storage/limits.ts'
 import { PlanLimits } from '../../src/portal/limits/plan-limits.ts'
 import { RedisLimits } from '../../src/storage/redis/limits.ts'
@@ -42,7 +42,7 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
   const keys = { clientId: `local.${randomBytes(6).toString('hex')}`, clientSecret: remember(randomBytes(20).toString('hex')) }
   const b24 = await createSimulator(keys)
   const app = appId(keys.clientId)
-  const sealer = createSealer([], keys.clientSecret, keys.clientId)
+  const encryptor = createEncryptor([], keys.clientSecret, keys.clientId)
   const asked = { get: 0, eval: 0 }
   const told: string[] = []
   forgetApp(t, keys.clientId)
@@ -60,7 +60,7 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
   const makeTokens = () => new Tokens({
     store,
     locks: new RedisLocks(client, app),
-    sealer,
+    encryptor,
     oauth,
     news: { reauthRequired: tell('reauth'), renamed: tell('renamed'), suspended: tell('suspended') },
     log
@@ -85,7 +85,7 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
       const pair = portal.issue()
       const { memberId, domain, clientEndpoint } = portal
       const { userId, expiresAt } = pair
-      const installer = { sealed: sealer.seal(pair, memberId), userId, expiresAt }
+      const installer = { sealed: encryptor.encrypt(pair, memberId), userId, expiresAt }
       const known = await store.get(memberId)
       await store.swap(memberId, known?.version ?? 0, {
         memberId,

@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline'
-import { createSealer } from '../../src/oauth/seal.ts'
+import { createEncryptor } from '../../src/oauth/encryption.ts'
 import type { PortalAccess } from '../../src/portal/tokens/portal-access.ts'
 import { Tokens } from '../../src/portal/tokens/tokens.ts'
 import { logTo, openPlace, type TokenSettings } from './token-world.ts'
@@ -25,7 +25,7 @@ const { store, locks } = await openPlace(settings)
 const tokens = new Tokens({
   store,
   locks,
-  sealer: createSealer([], clientSecret, clientId),
+  encryptor: createEncryptor([], clientSecret, clientId),
   oauth: { clientId, clientSecret, allowedServers: [oauthServer] },
   news: {
     reauthRequired: memberId => say({ told: ['reauthRequired', memberId] }),

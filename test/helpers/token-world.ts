@@ -5,7 +5,7 @@ import type { Install, PairOwner, SealedPair } from '../../src/installs/install.
 import { RedisInstallStore } from '../../src/storage/redis/installs.ts'
 import type { InstallStore } from '../../src/storage/install-store.ts'
 import { applyFact } from '../../src/installs/install-transitions.ts'
-import { createSealer, type Sealer } from '../../src/oauth/seal.ts'
+import { createEncryptor, type Encryptor } from '../../src/oauth/encryption.ts'
 import { EmbeddedLocks } from '../../src/portal/locks/embedded-locks.ts'
 import type { Locks } from '../../src/storage/locks.ts'
 import { RedisLocks } from '../../src/storage/redis/locks.ts'
@@ -63,7 +63,7 @@ export class TokenWorld {
   readonly b24: Simulator
   readonly settings: TokenSettings
   readonly place: TokenPlace
-  readonly sealer: Sealer
+  readonly encryptor: Encryptor
   readonly told: unknown[][] = []
   readonly logs: unknown[] = []
   /** Added to the clock. */
@@ -73,7 +73,7 @@ export class TokenWorld {
     this.b24 = b24
     this.settings = settings
     this.place = place
-    this.sealer = createSealer([], settings.clientSecret, settings.clientId)
+    this.encryptor = createEncryptor([], settings.clientSecret, settings.clientId)
   }
 
   static async open (t: Test, storage: TokenSettings['storage']): Promise<TokenWorld> {
@@ -96,7 +96,7 @@ export class TokenWorld {
     const { clientId, clientSecret, oauthServer, times } = this.settings
     const tokens = new Tokens({
       ...this.place,
-      sealer: this.sealer,
+      encryptor: this.encryptor,
       oauth: { clientId, clientSecret, allowedServers: [oauthServer], ...oauth },
       news: {
         reauthRequired: memberId => { this.told.push(['reauthRequired', memberId]) },
@@ -121,11 +121,11 @@ export class TokenWorld {
   async install (portal: SimulatedPortal, { systemUser = false, expired = true } = {}): Promise<Install> {
     const { memberId, domain, clientEndpoint, scope } = portal
     const { oauthServer } = this.settings
-    const verified = { memberId, domain, clientEndpoint, oauthServer, tokenDigest: digestToken(portal.applicationToken), scope, pair: this.#sealed(portal.issue()), isTraded: true }
+    const verified = { memberId, domain, clientEndpoint, oauthServer, tokenDigest: digestToken(portal.applicationToken), scope, pair: this.#sealed(portal.issue()), isRefreshed: true }
     await this.#apply(memberId, install => applyFact(install, { type: 'installed', ...verified }, this.now()).install)
     if (systemUser) {
       const pair = this.#sealed(portal.issue({ userId: 1000 }))
-      await this.#apply(memberId, install => applyFact(install, { type: 'userReady', pair, isTraded: true }, this.now()).install)
+      await this.#apply(memberId, install => applyFact(install, { type: 'userReady', pair, isRefreshed: true }, this.now()).install)
     }
     if (expired) await this.expire(portal)
     return await this.record(portal)
@@ -150,7 +150,7 @@ export class TokenWorld {
 
   /** The access token that is kept. */
   async keptToken (portal: SimulatedPortal, owner: PairOwner = 'installer'): Promise<string> {
-    return this.sealer.open((await this.record(portal))[owner]!.sealed, portal.memberId).accessToken
+    return this.encryptor.decrypt((await this.record(portal))[owner]!.sealed, portal.memberId).accessToken
   }
 
   /** How often a pair was to be traded. */
@@ -163,7 +163,7 @@ export class TokenWorld {
   }
 
   #sealed ({ accessToken, refreshToken, expiresAt, userId, portal }: SimulatedPair): SealedPair {
-    return { sealed: this.sealer.seal({ accessToken, refreshToken, expiresAt }, portal.memberId), expiresAt, userId }
+    return { sealed: this.encryptor.encrypt({ accessToken, refreshToken, expiresAt }, portal.memberId), expiresAt, userId }
   }
 
   async #apply (memberId: string, next: (install: Install | undefined) => Install | undefined): Promise<void> {

@@ -15,7 +15,7 @@ const verified: VerifiedInstall = {
   oauthServer: 'https://oauth.example',
   tokenDigest: 'T1',
   pair: pair('new', 2),
-  isTraded: true,
+  isRefreshed: true,
   scope: ['crm'],
   status: 'F'
 }
@@ -113,16 +113,16 @@ t.test('a record and a fact make an outcome and the next record', async t => {
     ['a verified update of a portal that is gone', gone, { type: 'updated', version: '2', ts: 101, verified }, 'reinstalled',
       { ...taken, state: 'active', version: '2', ts: 101 }],
 
-    ['a system user of an unknown portal', undefined, { type: 'userReady', isTraded: true, pair: pair('user', 3), ts: 101 }, 'unknown', 'nothing'],
-    ['a system user of a portal that is gone', gone, { type: 'userReady', isTraded: true, pair: pair('user', 3), ts: 101 }, 'unknown', 'nothing'],
-    ['a first system user', omit(active, 'systemUser'), { type: 'userReady', isTraded: true, pair: pair('user', 3), ts: 101 }, 'user-ready', { systemUser: pair('user', 3) }],
-    ['a system user with a newer pair', active, { type: 'userReady', isTraded: true, pair: pair('user', 3), ts: 101 }, 'user-ready', { systemUser: pair('user', 3) }],
-    ['a system user that overtook the install', active, { type: 'userReady', isTraded: true, pair: pair('user', 3), ts: 99 }, 'user-ready', { systemUser: pair('user', 3) }],
-    ['a system user, where no pair was good', needsReauth, { type: 'userReady', isTraded: true, pair: pair('user', 3), ts: 101 }, 'user-ready',
+    ['a system user of an unknown portal', undefined, { type: 'userReady', isRefreshed: true, pair: pair('user', 3), ts: 101 }, 'unknown', 'nothing'],
+    ['a system user of a portal that is gone', gone, { type: 'userReady', isRefreshed: true, pair: pair('user', 3), ts: 101 }, 'unknown', 'nothing'],
+    ['a first system user', omit(active, 'systemUser'), { type: 'userReady', isRefreshed: true, pair: pair('user', 3), ts: 101 }, 'user-ready', { systemUser: pair('user', 3) }],
+    ['a system user with a newer pair', active, { type: 'userReady', isRefreshed: true, pair: pair('user', 3), ts: 101 }, 'user-ready', { systemUser: pair('user', 3) }],
+    ['a system user that overtook the install', active, { type: 'userReady', isRefreshed: true, pair: pair('user', 3), ts: 99 }, 'user-ready', { systemUser: pair('user', 3) }],
+    ['a system user, where no pair was good', needsReauth, { type: 'userReady', isRefreshed: true, pair: pair('user', 3), ts: 101 }, 'user-ready',
       { state: 'active', systemUser: pair('user', 3) }],
-    ['a system user, where the portal had not paid', suspended, { type: 'userReady', isTraded: true, pair: pair('user', 3), ts: 101 }, 'user-ready',
+    ['a system user, where the portal had not paid', suspended, { type: 'userReady', isRefreshed: true, pair: pair('user', 3), ts: 101 }, 'user-ready',
       { state: 'active', systemUser: pair('user', 3) }],
-    ['the same system user again', active, { type: 'userReady', isTraded: true, pair: pair('system', 2), ts: 101 }, 'repeated', 'nothing'],
+    ['the same system user again', active, { type: 'userReady', isRefreshed: true, pair: pair('system', 2), ts: 101 }, 'repeated', 'nothing'],
 
     ['an uninstall of an unknown portal', undefined, { type: 'uninstalled', ts: 101 }, 'unknown', 'nothing'],
     ['an uninstall', active, { type: 'uninstalled', ts: 101 }, 'uninstalled', { state: 'uninstalled', ts: 101 }],
@@ -165,7 +165,7 @@ t.test('the order of arrival does not decide whether a portal is installed', asy
     ts => ({ type: 'uninstalled', ts }),
     ts => ({ type: 'updated', version: String(ts), ts }),
     ts => ({ type: 'updated', version: String(ts), verified, ts }),
-    ts => ({ type: 'userReady', isTraded: true, pair: pair('user', ts), ts })
+    ts => ({ type: 'userReady', isRefreshed: true, pair: pair('user', ts), ts })
   ]
   const facts = fc.uniqueArray(fc.record({ ts: fc.integer({ min: 101, max: 130 }), kind: fc.nat(kinds.length - 1) }), { selector: ({ ts }) => ts, maxLength: 8 })
     .map(list => list.map(({ ts, kind }) => kinds[kind]?.(ts) as InstallFact))

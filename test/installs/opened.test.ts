@@ -15,7 +15,7 @@ const verified: VerifiedInstall = {
   oauthServer: 'https://oauth.example',
   tokenDigest: 'T1',
   pair: pair('new'),
-  isTraded: true,
+  isRefreshed: true,
   scope: ['crm'],
   status: 'F'
 }
@@ -56,7 +56,7 @@ const TABLE: Row[] = [
   ['the page by another admin, who installs', byPage, { ...opened, pair: pair('other', 9, 2) }, 'repeated', { installer: kept(pair('other', 9, 2), 2) }],
   ['the app opened by another admin', byPage, { ...open, pair: pair('other', 9, 2) }, 'repeated', 'nothing'],
   ['the app opened by the installer', byPage, open, 'repeated', 'nothing'],
-  ['the page again, with a pair whose refresh token nobody tried', byPage, { ...opened, isTraded: false }, 'repeated', 'nothing'],
+  ['the page again, with a pair whose refresh token nobody tried', byPage, { ...opened, isRefreshed: false }, 'repeated', 'nothing'],
   ['the app opened by another admin, where the pair is dead', { ...byPage, installer: { ...pair('old'), isDead: true } }, { ...open, pair: pair('other', 1, 2) }, 'repeated',
     { installer: kept(pair('other', 1, 2), 2) }],
   ['the app opened by another admin, where none was good', { ...byPage, state: 'reauth_required' }, { ...open, pair: pair('other', 1, 2) }, 'repeated',

@@ -2,10 +2,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { AppKeys } from '../../src/oauth/app-keys.ts'
-import { askAppInfo } from '../../src/oauth/app-info.ts'
-import { refreshGrant } from '../../src/oauth/token-endpoint.ts'
-import { verifyPair } from '../../src/oauth/verify.ts'
+import { AppCredentials } from '../../src/oauth/app-credentials.ts'
+import { fetchAppInfo, refreshGrant } from '../../src/oauth/oauth-server.ts'
+import { verifyPair } from '../../src/oauth/verify-pair.ts'
 import { secret } from '../helpers/secrets.ts'
 
 interface Answer { status: number, body: string | Buffer, headers?: Record<string, string> }
@@ -61,7 +60,7 @@ t.test('what each answer to a refresh is', async t => {
     ['nothing', 200, '', 'no JSON'],
     ['HTML', 404, '<html>', 'no JSON'],
     ['a list', 200, [], 'no JSON object'],
-    ['deep nonsense', 200, '['.repeat(60_000), 'no JSON'],
+    ['deep unexpectedResponse', 200, '['.repeat(60_000), 'no JSON'],
     ['a failure', 500, good, 'status 500']
   ]
   for (const [what, status, body, meaning] of table) {
@@ -73,7 +72,7 @@ t.test('what each answer to a refresh is', async t => {
 
 t.test('whatever an OAuth server answers, there is a result or an error with a code', async t => {
   const server = await serverOf(t)
-  const keys = new AppKeys({ clientId: CLIENT_ID, clientSecret: secret(), log: { error: () => {} } })
+  const keys = new AppCredentials({ clientId: CLIENT_ID, clientSecret: secret(), log: { error: () => {} } })
   const claim = { memberId: 'm', accessToken: secret(), refreshToken: secret() }
   const options = { allowedServers: [server.origin], clientId: CLIENT_ID, clientSecret: secret(), keys, timeoutMs: 60_000 }
   const named = fc.record({
@@ -90,7 +89,7 @@ t.test('whatever an OAuth server answers, there is a result or an error with a c
   const headers = fc.constantFrom({}, { 'content-encoding': 'gzip' }, { location: 'https://evil.example/' }, { 'content-type': 'text/html' })
   await fc.assert(fc.asyncProperty(fc.constantFrom(200, 201, 204, 302, 400, 401, 403, 404, 410, 429, 500, 503), body, headers, async (status, body, headers) => {
     server.answer = { status, body: status === 204 ? '' : body, headers }
-    const asked = [refresh(server.origin), askAppInfo(server.origin, secret(), { timeoutMs: 60_000 }), verifyPair(claim, options)]
+    const asked = [refresh(server.origin), fetchAppInfo(server.origin, secret(), { timeoutMs: 60_000 }), verifyPair(claim, options)]
     for (const outcome of await Promise.allSettled(asked)) {
       if (outcome.status === 'rejected') t.match(String(outcome.reason.code), /^FST_B24_(OAUTH_UNAVAILABLE|APP_KEYS)$/)
     }

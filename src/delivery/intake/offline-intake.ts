@@ -1,6 +1,6 @@
 import { definitionOf, itemOf } from '../../events/definitions.ts'
 import type { EventHooks } from '../../events/handlers.ts'
-import type { Sealer } from '../../oauth/seal.ts'
+import type { Encryptor } from '../../oauth/encryption.ts'
 import type { OfflineEvent } from '../../portal/offline/offline-event.ts'
 import type { EventQueue } from '../../queue/queue.ts'
 import type { Envelope } from '../../wire/envelope.ts'
@@ -9,7 +9,7 @@ import { stow } from '../queued-post.ts'
 
 export interface OfflineIntakeParts {
   queue: Pick<EventQueue, 'add'>
-  sealer: Sealer
+  encryptor: Encryptor
   hooks: Pick<EventHooks<HandlerContext>, 'coalesces'>
   coalesce: boolean
 }
@@ -24,10 +24,10 @@ export class OfflineIntake {
 
   /** @throws FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING */
   async take (event: OfflineEvent): Promise<void> {
-    const { queue, sealer, hooks, coalesce } = this.#parts
+    const { queue, encryptor, hooks, coalesce } = this.#parts
     const { id, code, data } = event
     const definition = definitionOf(code)
-    await queue.add(stow({ envelope: envelopeOf(event), token: undefined, ip: '' }, sealer, {
+    await queue.add(stow({ envelope: envelopeOf(event), token: undefined, ip: '' }, encryptor, {
       id,
       receivedAt: Date.now(),
       item: definition === undefined ? undefined : itemOf(definition, data),

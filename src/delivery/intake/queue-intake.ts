@@ -5,7 +5,7 @@ import { definitionOf, itemOf } from '../../events/definitions.ts'
 import type { EventHooks } from '../../events/handlers.ts'
 import type { PendingInstalls } from '../../storage/pending-installs.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
-import type { Sealer } from '../../oauth/seal.ts'
+import type { Encryptor } from '../../oauth/encryption.ts'
 import { sourceOf } from '../lifecycle/source-of.ts'
 import type { EventQueue } from '../../queue/queue.ts'
 import { ExpressLane } from './express-lane.ts'
@@ -23,7 +23,7 @@ export interface QueueIntakeParts {
   queue: EventQueue
   gate: Gate
   proof: LifecycleProof
-  sealer: Sealer
+  encryptor: Encryptor
   hooks: EventHooks<HandlerContext>
   coalesce: boolean
 }
@@ -81,11 +81,11 @@ export class QueueIntake implements Intake {
   }
 
   async #keep (post: Post, keeping: Partial<Keeping>, receipt: Receipt): Promise<Receipt> {
-    const { queue, sealer, hooks, coalesce } = this.#parts
+    const { queue, encryptor, hooks, coalesce } = this.#parts
     const { event, data, auth } = post.envelope
     const definition = keeping.lifecycle ? undefined : definitionOf(event)
     const item = definition === undefined ? undefined : itemOf(definition, data)
-    await queue.add(stow(post, sealer, {
+    await queue.add(stow(post, encryptor, {
       id: randomUUID(),
       ...keeping,
       receivedAt: Date.now(),

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { applySeen, type SeenEvent } from '../../installs/access-transitions.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
-import { scopeOf } from '../../oauth/answer.ts'
+import { parseScope } from '../../oauth/response.ts'
 import { integerOf, type Envelope } from '../../wire/envelope.ts'
 import type { EventCounts, Receipt } from '../receipt.ts'
 import { isProven } from '../lifecycle/lifecycle-proof.ts'
@@ -76,7 +76,7 @@ function seenIn ({ envelope: { auth, ts }, token }: Post): SeenEvent {
   return {
     ts: integerOf(ts),
     tokenDigest: token,
-    scope: scopeOf(scope).filter(name => SCOPE_NAME.test(name)).slice(0, MOST_SCOPES),
+    scope: parseScope(scope).filter(name => SCOPE_NAME.test(name)).slice(0, MOST_SCOPES),
     status: typeof status === 'string' && STATUS.test(status) ? status : undefined
   }
 }

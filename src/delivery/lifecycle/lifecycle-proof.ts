@@ -108,8 +108,8 @@ export class LifecycleProof {
     if (!isOfAdmin) return rejected('not_admin')
     const verified = isKnown && isAlive(stored?.install.systemUser) ? await this.#pairs.trade(memberId, checked, source) : checked
     if (verified.status === 'rejected') return verified
-    const { pair, grant: { isTraded } } = verified
-    return proved(...install?.facts ?? [], { type: 'userReady', ts: readLifecycleData(post.envelope).ts, pair, isTraded })
+    const { pair, grant: { isRefreshed } } = verified
+    return proved(...install?.facts ?? [], { type: 'userReady', ts: readLifecycleData(post.envelope).ts, pair, isRefreshed })
   }
 
   /** Whether the pair in `auth` is that of an admin; the installer's, which is kept, was asked for when it came. */
@@ -176,5 +176,5 @@ function proved (...facts: InstallFact[]): Proof & { status: 'proved' } {
 
 export function installOf (memberId: string, tokenDigest: TokenDigest, { grant, pair }: VerifiedPair): VerifiedInstall {
   const { domain, clientEndpoint, oauthServer, scope, status } = grant
-  return { memberId, domain, clientEndpoint, oauthServer, scope, status, pair, isTraded: grant.isTraded, tokenDigest, provedAt: Date.now() }
+  return { memberId, domain, clientEndpoint, oauthServer, scope, status, pair, isRefreshed: grant.isRefreshed, tokenDigest, provedAt: Date.now() }
 }

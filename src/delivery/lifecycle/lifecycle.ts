@@ -127,8 +127,8 @@ export class Lifecycle {
 
   /** The record with the pair that its own was traded for meanwhile, whatever else comes of the fact: the one before is dead. */
   #withTraded (install: Install | undefined, fact: InstallFact, post: Post): Install | undefined {
-    const { isTraded, pair } = fact.type === 'updated' ? fact.verified ?? {} : fact.type === 'uninstalled' ? {} as Partial<VerifiedInstall> : fact
-    if (install === undefined || pair === undefined || isTraded !== true) return install
+    const { isRefreshed, pair } = fact.type === 'updated' ? fact.verified ?? {} : fact.type === 'uninstalled' ? {} as Partial<VerifiedInstall> : fact
+    if (install === undefined || pair === undefined || isRefreshed !== true) return install
     const owner = this.#proof.ownerOf(install, post, fact.type === 'userReady' ? 'data' : 'auth')
     return owner === undefined ? install : keepPair(install, owner, pair, Date.now())
   }

@@ -1,18 +1,18 @@
 import type { Install, PairOwner, SealedPair } from '../../installs/install.ts'
 import type { CheckQueue } from './check-queue.ts'
-import type { AppKeys } from '../../oauth/app-keys.ts'
-import type { Sealer } from '../../oauth/seal.ts'
-import type { TokenPair } from '../../oauth/token-pair.ts'
-import { tradePair, verifyPair, type Grant, type PairClaim, type VerifyOptions } from '../../oauth/verify.ts'
+import type { AppCredentials } from '../../oauth/app-credentials.ts'
+import type { Encryptor } from '../../oauth/encryption.ts'
+import type { TokenPair } from '../../oauth/oauth-server.ts'
+import { refreshPair, verifyPair, type Grant, type PairClaim, type VerifyOptions } from '../../oauth/verify-pair.ts'
 import type { AskOpener, Opener } from '../../portal/rest/opener.ts'
 import { AddressGuard, type AllowedNetworks } from '../../portal/rest/private-address.ts'
-import { chooseServer } from '../../oauth/servers.ts'
+import { chooseServer } from '../../oauth/oauth-server.ts'
 import { rejected, type Rejection, type RejectReason } from '../receipt.ts'
 
 export interface PairCheckParts {
   queue: CheckQueue
-  sealer: Sealer
-  oauth: VerifyOptions & { keys: Pick<AppKeys, 'probeOnce'> }
+  encryptor: Encryptor
+  oauth: VerifyOptions & { keys: Pick<AppCredentials, 'probeOnce'> }
   /** Asks a portal who its user is. */
   askOpener: AskOpener
   allowPrivateNetworks: AllowedNetworks
@@ -76,7 +76,7 @@ export class PairCheck {
     const { grant } = verification
     if (this.#guard.refusesUrl(grant.clientEndpoint)) return rejected('private_address')
     oauth.keys.probeOnce(grant.oauthServer)
-    return this.#verified(memberId, { ...grant, isTraded: grant.isTraded || traded !== undefined })
+    return this.#verified(memberId, { ...grant, isRefreshed: grant.isRefreshed || traded !== undefined })
   }
 
   /**
@@ -85,14 +85,14 @@ export class PairCheck {
    * @throws as `check`
    */
   async trade (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<VerifiedPair | Rejection> {
-    if (grant.isTraded) return this.#verified(memberId, grant)
+    if (grant.isRefreshed) return this.#verified(memberId, grant)
     const { accessToken, refreshToken } = grant.pair
     const claim = { memberId, accessToken, refreshToken }
-    const fresh = await this.#inTurn(memberId, source, async () => await tradePair(grant.oauthServer, claim, this.#options(memberId, source)))
+    const fresh = await this.#inTurn(memberId, source, async () => await refreshPair(grant.oauthServer, claim, this.#options(memberId, source)))
     if (fresh.status === 'rejected') return rejected(fresh.reason)
     if (fresh.memberId !== undefined && fresh.memberId !== memberId) return rejected('other_portal')
     if (fresh.userId !== undefined && grant.userId !== undefined && fresh.userId !== grant.userId) return rejected('other_user')
-    return this.#verified(memberId, { ...grant, pair: fresh.pair, isTraded: true })
+    return this.#verified(memberId, { ...grant, pair: fresh.pair, isRefreshed: true })
   }
 
   /**
@@ -119,16 +119,16 @@ export class PairCheck {
   /** A pair that cannot be opened is none. */
   #open (sealed: string | undefined, memberId: string): TokenPair | undefined {
     try {
-      return sealed === undefined ? undefined : this.#parts.sealer.open(sealed, memberId)
+      return sealed === undefined ? undefined : this.#parts.encryptor.decrypt(sealed, memberId)
     } catch {
       return undefined
     }
   }
 
   #options (memberId: string, { trades, mayRefresh }: CheckSource): VerifyOptions {
-    const { oauth, sealer } = this.#parts
+    const { oauth, encryptor } = this.#parts
     if (trades === undefined) return { ...oauth, mayRefresh }
-    return { ...oauth, mayRefresh, beforeRefresh: async () => await trades.before(), afterRefresh: async pair => await trades.after(sealer.seal(pair, memberId)) }
+    return { ...oauth, mayRefresh, beforeRefresh: async () => await trades.before(), afterRefresh: async pair => await trades.after(encryptor.encrypt(pair, memberId)) }
   }
 
   async #inTurn<T> (memberId: string, { ip, isProven }: CheckSource, work: () => Promise<T>): Promise<T> {
@@ -137,7 +137,7 @@ export class PairCheck {
 
   #verified (memberId: string, grant: Grant): VerifiedPair {
     const { pair, userId } = grant
-    const sealed = this.#parts.sealer.seal(pair, memberId)
+    const sealed = this.#parts.encryptor.encrypt(pair, memberId)
     return { status: 'verified', grant, pair: { sealed, expiresAt: pair.expiresAt, ...(userId !== undefined && { userId }) } }
   }
 }

@@ -1,6 +1,6 @@
 import { FST_B24_PORTAL_GONE, FST_B24_PORTAL_SUSPENDED, FST_B24_REAUTH_REQUIRED } from '../../errors.ts'
 import type { Install, PairOwner, SealedPair } from '../../installs/install.ts'
-import type { Sealer } from '../../oauth/seal.ts'
+import type { Encryptor } from '../../oauth/encryption.ts'
 
 /** What a call to a portal needs. Secret: never logged. */
 export interface PortalAccess {
@@ -63,10 +63,10 @@ export function pairInUse (memberId: string, install: Install | undefined, now: 
   return { install, used }
 }
 
-/** @throws FST_B24_SEAL_UNREADABLE */
-export function accessOf (install: Install, { owner, pair, generation }: PairInUse, sealer: Sealer): PortalAccess {
+/** @throws FST_B24_DECRYPTION_FAILED */
+export function accessOf (install: Install, { owner, pair, generation }: PairInUse, encryptor: Encryptor): PortalAccess {
   const { memberId, domain, clientEndpoint, oauthServer } = install
-  const { accessToken, expiresAt } = sealer.open(pair.sealed, memberId)
+  const { accessToken, expiresAt } = encryptor.decrypt(pair.sealed, memberId)
   return {
     memberId,
     domain,

@@ -1,7 +1,7 @@
 import { FST_B24_APP_KEYS } from '../../errors.ts'
 import type { AccessTransition } from '../../installs/access-transitions.ts'
 import type { Install } from '../../installs/install.ts'
-import { askAppInfo } from '../../oauth/app-info.ts'
+import { fetchAppInfo } from '../../oauth/oauth-server.ts'
 import { unavailable } from '../../oauth/request.ts'
 import type { HttpDispatcher } from '../../http-dispatcher.ts'
 import type { AccessRecord } from './access-record.ts'
@@ -24,7 +24,7 @@ const PATIENCE_MS = 3_000
 export async function locatePortal (install: Install, accessToken: string, { record, oauth, signal }: LocateParts): Promise<AccessTransition> {
   const { memberId, oauthServer } = install
   const origin = allowedServer(oauthServer, oauth.allowedServers)
-  const info = await askAppInfo(origin, accessToken, { timeoutMs: TIMEOUT_MS, signal, dispatcher: oauth.dispatcher })
+  const info = await fetchAppInfo(origin, accessToken, { timeoutMs: TIMEOUT_MS, signal, dispatcher: oauth.dispatcher })
   if (info.status === 'refused') throw unavailable(info.error)
   if (info.memberId !== memberId || info.clientId !== oauth.clientId) throw unavailable('an answer about another portal')
   const { clientEndpoint, domain } = info

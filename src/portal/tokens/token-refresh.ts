@@ -3,11 +3,11 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Install, PairOwner } from '../../installs/install.ts'
 import type { HttpDispatcher } from '../../http-dispatcher.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
-import type { OAuthRefusal } from '../../oauth/error-class.ts'
+import type { OAuthErrorResponse } from '../../oauth/response.ts'
 import { unavailable } from '../../oauth/request.ts'
-import type { Sealer } from '../../oauth/seal.ts'
-import type { AppKeys } from '../../oauth/app-keys.ts'
-import { refreshGrant, type RefreshedPair } from '../../oauth/token-endpoint.ts'
+import type { Encryptor } from '../../oauth/encryption.ts'
+import type { AppCredentials } from '../../oauth/app-credentials.ts'
+import { refreshGrant, type RefreshedPair } from '../../oauth/oauth-server.ts'
 import type { AccessRecord } from './access-record.ts'
 import { allowedServer, locatePortal } from './portal-address.ts'
 import { accessOf, livePairs, pairInUse, type PairInUse, type PortalAccess } from './portal-access.ts'
@@ -29,9 +29,9 @@ export interface RefreshParts {
   store: InstallStore
   record: AccessRecord
   standing: Standing
-  sealer: Sealer
+  encryptor: Encryptor
   oauth: OAuthKeys
-  keys: AppKeys
+  keys: AppCredentials
   news: Pick<PortalNews, 'renamed'>
   log: Pick<FastifyBaseLogger, 'warn'>
   /** Whose pair is used first. */
@@ -61,7 +61,7 @@ export class TokenRefresh {
   /**
    * The kept token, when it is good for a minute more and not the one that the portal `refused`.
    *
-   * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE, FST_B24_SEAL_UNREADABLE, FST_B24_STORE_UNAVAILABLE
+   * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE, FST_B24_DECRYPTION_FAILED, FST_B24_STORE_UNAVAILABLE
    */
   async kept (memberId: string, refused: number | undefined, owner?: PairOwner): Promise<PortalAccess | undefined> {
     const { install, used } = await this.#read(memberId, owner)
@@ -75,7 +75,7 @@ export class TokenRefresh {
       const known = this.#goodOf(install, used, refused)
       if (known !== undefined) return known
       const next = await this.#trade(install, used)
-      if (next !== undefined) return accessOf(next, livePairs(next, owner)[0] as PairInUse, this.#parts.sealer)
+      if (next !== undefined) return accessOf(next, livePairs(next, owner)[0] as PairInUse, this.#parts.encryptor)
     }
     throw unavailable('the pair changed all the time')
   }
@@ -96,16 +96,16 @@ export class TokenRefresh {
     const isFresh = used.pair.expiresAt - this.#parts.now() > MARGIN_MS
     // What a portal refuses by itself, no new token would change.
     const isUsable = install.state === 'active' || install.suspension?.by === 'portal'
-    return isFresh && used.generation !== refused && isUsable ? accessOf(install, used, this.#parts.sealer) : undefined
+    return isFresh && used.generation !== refused && isUsable ? accessOf(install, used, this.#parts.encryptor) : undefined
   }
 
   /** The record with the new pair; `undefined` when the record must be read again to know what to do. */
   async #trade (install: Install, used: PairInUse): Promise<Install | undefined> {
-    const { sealer, oauth: { clientId, clientSecret, allowedServers, timeoutMs = 30_000 }, keys, now, signal } = this.#parts
+    const { encryptor, oauth: { clientId, clientSecret, allowedServers, timeoutMs = 30_000 }, keys, now, signal } = this.#parts
     const { memberId, oauthServer } = install
     const origin = allowedServer(oauthServer, allowedServers)
     keys.check(memberId)
-    const { refreshToken } = sealer.open(used.pair.sealed, memberId)
+    const { refreshToken } = encryptor.decrypt(used.pair.sealed, memberId)
     const answer = await refreshGrant({ origin, clientId, clientSecret, refreshToken, timeoutMs, signal, now, dispatcher: this.#parts.oauth.dispatcher })
     if (answer.status === 'ok') {
       keys.accept(origin)
@@ -116,22 +116,22 @@ export class TokenRefresh {
   }
 
   /** @throws FST_B24_APP_KEYS when it is about the app itself */
-  async #takeRefusal (origin: string, memberId: string, used: PairInUse, { errorClass, error }: OAuthRefusal): Promise<void> {
+  async #takeRefusal (origin: string, memberId: string, used: PairInUse, { errorClass, error }: OAuthErrorResponse): Promise<void> {
     const { standing, keys } = this.#parts
     const asked = { memberId, owner: used.owner, generation: used.generation }
-    if (errorClass === 'config' && !await keys.isAboutPortal(origin, error)) keys.refuse(memberId, error)
+    if (errorClass === 'config' && !await keys.isAboutPortal(origin, error)) keys.reject(memberId, error)
     const reason = errorClass === 'config' ? 'uninstalled' : errorClass
     if (reason === 'payment_required' || reason === 'uninstalled') await standing.suspend(asked, { reason, error })
     else if (!await this.#isReplaced(memberId, used)) await standing.discard(asked, error)
   }
 
   async #keep (install: Install, { owner, pair: known, generation }: PairInUse, answer: RefreshedPair): Promise<Install | undefined> {
-    const { record, sealer, news, log, signal } = this.#parts
+    const { record, encryptor, news, log, signal } = this.#parts
     const { memberId } = install
     if (answer.memberId !== undefined && answer.memberId !== memberId) throw unavailable('a pair of another portal')
     const { pair: { expiresAt, accessToken }, clientEndpoint, domain, scope, appStatus: status } = answer
     const { userId = known.userId } = answer
-    const pair = { sealed: sealer.seal(answer.pair, memberId), expiresAt, ...(userId !== undefined && { userId }) }
+    const pair = { sealed: encryptor.encrypt(answer.pair, memberId), expiresAt, ...(userId !== undefined && { userId }) }
     const fact = { type: 'refreshed' as const, owner, generation, pair, clientEndpoint, domain, scope, status }
     const { outcome, install: next } = await record.write(memberId, fact, { patienceMs: KEEP_PATIENCE_MS, signal })
     if (outcome !== 'refreshed' || next === undefined) {

@@ -3,8 +3,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING, FST_B24_REAUTH_REQUIRED } from '../../errors.ts'
 import type { Install, PairOwner } from '../../installs/install.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
-import { AppKeys } from '../../oauth/app-keys.ts'
-import type { Sealer } from '../../oauth/seal.ts'
+import { AppCredentials } from '../../oauth/app-credentials.ts'
+import type { Encryptor } from '../../oauth/encryption.ts'
 import { unavailable } from '../../oauth/request.ts'
 import { settlesWithin } from '../../async/with-timeout.ts'
 import { AccessRecord } from './access-record.ts'
@@ -19,12 +19,12 @@ import { TokenRefresh, type OAuthKeys } from './token-refresh.ts'
 export interface TokensParts {
   store: InstallStore
   locks: Locks
-  sealer: Sealer
+  encryptor: Encryptor
   oauth: OAuthKeys
   news: PortalNews
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
   /** @default one of its own */
-  keys?: AppKeys | undefined
+  keys?: AppCredentials | undefined
   /** Whose pair is used first. @default 'systemUser' */
   actAs?: PairOwner | undefined
   /** @default Date.now */
@@ -60,7 +60,7 @@ export class Tokens {
   #isClosed = false
 
   constructor (parts: TokensParts) {
-    const { store, sealer, oauth, news, log, actAs = 'systemUser', now = Date.now, times } = parts
+    const { store, encryptor, oauth, news, log, actAs = 'systemUser', now = Date.now, times } = parts
     this.#parts = parts
     this.#actAs = actAs
     this.#times = { ...TIMES, ...times }
@@ -70,8 +70,8 @@ export class Tokens {
     setMaxListeners(0, signal)
     const record = this.#record
     const standing = this.#standing = new Standing({ record, news, log, now, signal })
-    const keys = parts.keys ?? new AppKeys({ ...oauth, log, now, signal })
-    this.#refresh = new TokenRefresh({ store, record, standing, sealer, oauth, keys, news, log, actAs, now, graceMs, signal })
+    const keys = parts.keys ?? new AppCredentials({ ...oauth, log, now, signal })
+    this.#refresh = new TokenRefresh({ store, record, standing, encryptor, oauth, keys, news, log, actAs, now, graceMs, signal })
   }
 
   /**
@@ -79,7 +79,7 @@ export class Tokens {
    *
    * @throws FST_B24_REAUTH_REQUIRED also for a portal that is known by a webhook alone
    * @throws FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE, FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE,
-   * FST_B24_SEAL_UNREADABLE, FST_B24_CLOSING
+   * FST_B24_DECRYPTION_FAILED, FST_B24_CLOSING
    */
   async access (memberId: string): Promise<PortalAccess> {
     return await this.#find(memberId, undefined)

@@ -5,7 +5,7 @@ import type { HandlerContext } from '../../../src/delivery/handlers/run-handler.
 import { payloadOf, unstow } from '../../../src/delivery/queued-post.ts'
 import { createEvent } from '../../../src/events/event.ts'
 import { EventHooks } from '../../../src/events/handlers.ts'
-import { createSealer } from '../../../src/oauth/seal.ts'
+import { createEncryptor } from '../../../src/oauth/encryption.ts'
 import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
 import type { SubscriptionOptions } from '../../../src/portal/subscriptions/wanted-events.ts'
 import type { QueuedEvent } from '../../../src/queue/queue.ts'
@@ -19,28 +19,28 @@ const EVENT: OfflineEvent = {
 function setup (coalesce = true) {
   const queued: QueuedEvent[] = []
   const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
-  const sealer = createSealer([], secret(), 'local.x')
+  const encryptor = createEncryptor([], secret(), 'local.x')
   const queue = { add: async (event: QueuedEvent) => { queued.push(event) } }
-  return { queued, hooks, sealer, queue, intake: new OfflineIntake({ queue, sealer, hooks, coalesce }) }
+  return { queued, hooks, encryptor, queue, intake: new OfflineIntake({ queue, encryptor, hooks, coalesce }) }
 }
 
 t.test('queues what waited at a portal as if it had been posted', async t => {
-  const { queued, sealer, intake } = setup()
+  const { queued, encryptor, intake } = setup()
   await intake.take(EVENT)
   const [event] = queued as [QueuedEvent]
   t.match(event, { id: 'offline-1', memberId: 'm', code: EVENT.code, item: 'dynamic:1220:24', coalesce: true, receivedAt: Number })
-  const { envelope } = unstow(event, payloadOf(event)!, sealer)
+  const { envelope } = unstow(event, payloadOf(event)!, encryptor)
   t.match(createEvent(envelope).event, {
     name: 'onCrmDynamicItemUpdate', code: EVENT.code, data: { FIELDS: { ID: 24, ENTITY_TYPE_ID: 1220 } }, userId: 7, sentAt: 1_700_000_000_000
   })
 })
 
 t.test('an event without data, user and time', async t => {
-  const { queued, sealer, intake } = setup()
+  const { queued, encryptor, intake } = setup()
   const { userId, ...event } = EVENT
   await intake.take({ ...event, code: 'ONSOMETHING', data: undefined, timestamp: undefined })
   t.notOk('item' in queued[0]!)
-  const { envelope } = unstow(queued[0]!, payloadOf(queued[0])!, sealer)
+  const { envelope } = unstow(queued[0]!, payloadOf(queued[0])!, encryptor)
   t.strictSame(envelope, { event: 'ONSOMETHING', auth: { member_id: 'm' } })
 })
 
@@ -55,11 +55,11 @@ t.test('what may not stand for another does not', async t => {
 })
 
 t.test('secrets among the data are sealed', async t => {
-  const { queued, sealer, intake } = setup()
+  const { queued, encryptor, intake } = setup()
   const token = secret()
   await intake.take({ ...EVENT, code: 'ONIMBOTMESSAGEADD', data: { BOT: { 7: { access_token: token } } } })
   t.notOk(JSON.stringify(queued).includes(token))
-  t.match(unstow(queued[0]!, payloadOf(queued[0])!, sealer).envelope.data, { BOT: { 7: { access_token: token } } })
+  t.match(unstow(queued[0]!, payloadOf(queued[0])!, encryptor).envelope.data, { BOT: { 7: { access_token: token } } })
 })
 
 t.test('only an app whose events wait has a bell and looks at portals', async t => {
@@ -67,7 +67,7 @@ t.test('only an app whose events wait has a bell and looks at portals', async t 
     [{}, false], [{ offline: false }, false], [{ offline: [] }, false], [{ offline: ['onTaskAdd'] }, true], [{ offline: true }, true]
   ]
   for (const [options, isWatched] of rows) {
-    const { hooks, sealer, queue } = setup()
+    const { hooks, encryptor, queue } = setup()
     hooks.on('onTaskAdd', () => {})
     let scans = 0
     const opened = openOffline({
@@ -76,7 +76,7 @@ t.test('only an app whose events wait has a bell and looks at portals', async t 
       store: { scan: async () => { scans++; return { installs: [] } } },
       log: { info: () => {}, warn: () => {}, error: () => {} },
       queue,
-      sealer,
+      encryptor,
       hooks,
       options,
       coalesce: true

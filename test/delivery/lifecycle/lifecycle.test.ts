@@ -105,7 +105,7 @@ t.test('an install is not taken while the OAuth server cannot tell', async t => 
     ['not JSON', { body: '<html>busy</html>' }, 503],
     ['500', { status: 500, body: '{}' }, 503],
     ['a redirect', { status: 302 }, 503],
-    ['nonsense', { body: '{"result":{}}' }, 503],
+    ['unexpectedResponse', { body: '{"result":{}}' }, 503],
     ['200 with an error it does not document', { body: '{"error":"moon_phase"}' }, 503],
     ['200 with wrong_client', { body: '{"error":"wrong_client","error_description":"no"}' }, 403],
     ['200 with NOT_INSTALLED', { body: '{"error":"NOT_INSTALLED"}' }, 403],

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { verifyPair } from '../../../src/oauth/verify.ts'
-import { AppKeys } from '../../../src/oauth/app-keys.ts'
-import { refreshGrant } from '../../../src/oauth/token-endpoint.ts'
+import { verifyPair } from '../../../src/oauth/verify-pair.ts'
+import { AppCredentials } from '../../../src/oauth/app-credentials.ts'
+import { refreshGrant } from '../../../src/oauth/oauth-server.ts'
 import { LocalLimits } from '../../../src/storage/sqlite/limits.ts'
 import type { CallTokens } from '../../../src/portal/rest/portal-calls.ts'
 import { PortalRest } from '../../../src/portal/rest/rest.ts'
@@ -86,7 +86,7 @@ t.test('whatever a portal or an OAuth server answers, all that rejects has a cod
   const rest = new PortalRest({ tokens: tokensFor(origin), limits: new LocalLimits({ burst: 1e5, drainPerSecond: 1e4 }), transport: transportOf(t), mostWaitMs: 0 })
   let portals = 0
   const memberId = () => `portal-${portals++}`
-  const keys = new AppKeys({ ...KEYS, log: { error: () => {} } })
+  const keys = new AppCredentials({ ...KEYS, log: { error: () => {} } })
   const oauth = { ...KEYS, keys, allowedServers: [origin], timeoutMs: 2_000 }
   const functions: Record<string, () => Promise<unknown>> = {
     call: async () => await rest.call(memberId(), 'crm.item.add', { title: 'x' }, { timeoutMs: 2_000 }),

@@ -85,7 +85,7 @@ t.test('a chain that is found dead is told, and the run goes on', async t => {
   t.equal(world.refreshes, 2)
   t.equal(world.told.length, 1)
   const [, { memberId, err }] = world.logs.find(line => (line as unknown[])[2] === 'failed to refresh idle token') as [string, { memberId: string, err: object }]
-  t.match({ memberId, err }, { memberId: portals[0]!.memberId, err: { code: 'FST_B24_SEAL_UNREADABLE' } })
+  t.match({ memberId, err }, { memberId: portals[0]!.memberId, err: { code: 'FST_B24_DECRYPTION_FAILED' } })
 })
 
 t.test('a run ends when several portals in a row tell of an outage, and when the app closes', async t => {

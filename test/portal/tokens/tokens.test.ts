@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { InstallStore } from '../../../src/storage/install-store.ts'
-import { createSealer } from '../../../src/oauth/seal.ts'
+import { createEncryptor } from '../../../src/oauth/encryption.ts'
 import { storeUnavailable } from '../../../src/storage/unavailable.ts'
 import type { Fault, SimulatedPortal } from '../../../src/testing/index.ts'
 import { temporaryFolder } from '../../helpers/app.ts'
@@ -333,8 +333,8 @@ t.test('a pair of another portal is not kept', async t => {
 t.test('sealed with a key that is gone: no question, and the state stays', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
-  const sealer = createSealer([], secret(), 'other')
-  await t.rejects(world.tokens(t, { sealer }).access(acme.memberId), { code: 'FST_B24_SEAL_UNREADABLE' })
+  const encryptor = createEncryptor([], secret(), 'other')
+  await t.rejects(world.tokens(t, { encryptor }).access(acme.memberId), { code: 'FST_B24_DECRYPTION_FAILED' })
   t.equal(world.b24.requests.length, 0)
   t.equal((await world.record(acme)).state, 'active')
 })

@@ -1,45 +1,40 @@
-import { type AppInfo, askAppInfo } from './app-info.ts'
-import { userIdOf } from './answer.ts'
-import type { AppKeys } from './app-keys.ts'
-import type { OAuthRefusal } from './error-class.ts'
+import type { AppCredentials } from './app-credentials.ts'
+import { type AppInfo, chooseServer, fetchAppInfo, type RefreshedPair, refreshGrant, type TokenPair } from './oauth-server.ts'
 import { type OAuthRequestOptions, unavailable } from './request.ts'
-import { chooseServer } from './servers.ts'
-import { refreshGrant, type RefreshedPair } from './token-endpoint.ts'
-import type { TokenPair } from './token-pair.ts'
+import { type OAuthErrorResponse, parseUserId } from './response.ts'
 
-/** What a post claims. Nothing of it is believed but what the OAuth server confirms. */
+/** What a request claims about its sender. Only what the OAuth server confirms is used. */
 export interface PairClaim {
   memberId: string
   accessToken: string
   refreshToken: string
-  /** `auth.server_endpoint`; the first allowed server is asked when the post has none. */
+  /** `auth.server_endpoint`; the first allowed server is asked when it is absent. */
   serverEndpoint?: unknown
-  /** `auth.user_id`, compared when the post has it. */
+  /** `auth.user_id`, compared when present. */
   userId?: unknown
 }
 
 export interface VerifyOptions extends OAuthRequestOptions {
-  /** Gives up, and begins no refresh, when it aborts. */
+  /** Aborts the verification, and prevents a refresh that has not started. */
   signal?: AbortSignal | undefined
-  /** Gives up a refresh that is under way: its answer is the only one that has the new pair, so it ends later than all else. */
+  /** Aborts a refresh under way. Fires later than `signal`: only the response has the new pair. */
   refreshSignal?: AbortSignal | undefined
-  /** `false`: a pair whose hour is over is refused, and not traded. @default true */
+  /** `false`: rejects an expired pair instead of refreshing it. @default true */
   mayRefresh?: boolean | undefined
-  /** Awaited before a refresh is asked for: from then on the posted pair may be dead, whatever answer comes. */
+  /** Awaited before a refresh: from then on the claimed pair may be invalid, whatever the response. */
   beforeRefresh?: (() => Promise<void>) | undefined
-  /** Awaited with the new pair, before anything else can fail. */
+  /** Awaited with the new pair before anything else can fail. */
   afterRefresh?: ((pair: TokenPair) => Promise<void>) | undefined
-  /** Origins that may be asked. */
+  /** Origins that may be contacted. */
   allowedServers: readonly string[]
   clientId: string
   clientSecret: string
-  /** Learns whether the keys are accepted, and tells what a refusal is about. */
-  keys: Pick<AppKeys, 'accept' | 'refuse' | 'isAboutPortal'>
+  keys: Pick<AppCredentials, 'accept' | 'reject' | 'isAboutPortal'>
   /** @default Date.now */
   now?: (() => number) | undefined
 }
 
-/** What the OAuth server vouches for. The address is its own word, never the post's. */
+/** Facts confirmed by the OAuth server; the address is the server's, never the request's. */
 export interface Grant {
   domain: string
   /** REST base of the portal, ends with `/rest/`. */
@@ -51,15 +46,14 @@ export interface Grant {
   status?: string
   version?: string
   userId?: number
-  /** `false` until an app with an install page called `installFinish`; absent when only a refresh could prove the pair. */
+  /** `false` until an app with an install page called `installFinish`; absent when the pair was verified by a refresh. */
   installed?: boolean
-  /** The pair to keep: the posted one, or a newer one when that was traded, and then the posted one is dead. */
+  /** The pair to store: the claimed one, or its successor when it was refreshed; the claimed one is invalid then. */
   pair: TokenPair
-  /** The pair came by a refresh, so its refresh token is good. Else only the access token is verified. */
-  isTraded: boolean
+  /** The pair comes from a refresh, so its refresh token is valid. Otherwise only the access token is verified. */
+  isRefreshed: boolean
 }
 
-/** Why a pair proves nothing. */
 export type PairRejectReason =
   | 'server_not_allowed'
   | 'token_refused'
@@ -77,47 +71,47 @@ export interface RejectedPair {
 export type Verification = { status: 'verified', grant: Grant } | RejectedPair
 
 /**
- * Proves that a token pair is of this app on the portal that a post claims, by asking an allowed OAuth server.
+ * Verifies with an allowed OAuth server that a token pair belongs to this app on the claimed portal.
  *
- * It proves that a user of that portal has a token for the app; not that the user is an admin, nor anything about the
- * `application_token` beside it. The refresh token is proven only where it had to be used.
+ * Proves that a user of that portal has a token for the app; not that the user is an admin, nor anything about the `application_token` beside
+ * it. Proves the refresh token only if it had to be used.
  *
- * @throws FST_B24_OAUTH_UNAVAILABLE when it cannot be known now; FST_B24_APP_KEYS when the server refuses the app itself
+ * @throws FST_B24_OAUTH_UNAVAILABLE when the server cannot answer; FST_B24_APP_KEYS when it rejects the app's credentials
  */
 export async function verifyPair (claim: PairClaim, options: VerifyOptions): Promise<Verification> {
   const origin = chooseServer(options.allowedServers, claim.serverEndpoint)
   if (origin === undefined) return rejected('server_not_allowed')
-  const info = await askAppInfo(origin, claim.accessToken, options)
+  const info = await fetchAppInfo(origin, claim.accessToken, options)
   if (info.status === 'refused') {
     return info.errorClass === 'expired' && options.mayRefresh !== false ? await verifyByRefresh(origin, claim, options) : rejected(reasonOf(info))
   }
   if (info.clientId !== options.clientId) return rejected('other_app')
-  return check(claim, info) ?? { status: 'verified', grant: grantOf(origin, claim, info, options) }
+  return mismatchOf(claim, info) ?? { status: 'verified', grant: grantOf(origin, claim, info, options) }
 }
 
-/** An event may be hours late. A refresh with the app's own secret proves as much: only a token of this app passes. */
+/** For events that arrive hours late. A refresh with the app's secret proves as much: it accepts tokens of this app only. */
 async function verifyByRefresh (origin: string, claim: PairClaim, options: VerifyOptions): Promise<Verification> {
-  const fresh = await tradePair(origin, claim, options)
+  const fresh = await refreshPair(origin, claim, options)
   if (fresh.status === 'rejected') return fresh
   const { memberId, clientEndpoint, domain } = fresh
   if (memberId !== undefined && clientEndpoint !== undefined && domain !== undefined) {
     const { status: _, memberId: __, appStatus, ...facts } = fresh
-    const grant: Grant = { ...facts, domain, clientEndpoint, oauthServer: origin, isTraded: true, ...(appStatus !== undefined && { status: appStatus }) }
-    return check(claim, { ...fresh, memberId }) ?? { status: 'verified', grant }
+    const grant: Grant = { ...facts, domain, clientEndpoint, oauthServer: origin, isRefreshed: true, ...(appStatus !== undefined && { status: appStatus }) }
+    return mismatchOf(claim, { ...fresh, memberId }) ?? { status: 'verified', grant }
   }
-  // An odd answer: the new token tells the rest.
+  // The response was incomplete: look up the missing facts with the new token.
   const { accessToken, refreshToken } = fresh.pair
-  const info = await askAppInfo(origin, accessToken, options)
+  const info = await fetchAppInfo(origin, accessToken, options)
   if (info.status === 'refused') return rejected(reasonOf(info))
-  return check(claim, info) ?? { status: 'verified', grant: { ...grantOf(origin, { ...claim, accessToken, refreshToken }, info, options), isTraded: true } }
+  return mismatchOf(claim, info) ?? { status: 'verified', grant: { ...grantOf(origin, { ...claim, accessToken, refreshToken }, info, options), isRefreshed: true } }
 }
 
 /**
- * Trades the pair of a claim for a new one, which proves its refresh token. The posted pair is dead afterwards.
+ * Refreshes the claimed pair, which proves its refresh token. The claimed pair is invalid afterwards.
  *
  * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS
  */
-export async function tradePair (origin: string, claim: PairClaim, options: VerifyOptions): Promise<RefreshedPair | RejectedPair> {
+export async function refreshPair (origin: string, claim: PairClaim, options: VerifyOptions): Promise<RefreshedPair | RejectedPair> {
   const { clientId, clientSecret, timeoutMs, signal, refreshSignal, beforeRefresh, afterRefresh, keys, now, dispatcher } = options
   if (signal?.aborted === true) throw unavailable('aborted')
   await beforeRefresh?.()
@@ -128,14 +122,14 @@ export async function tradePair (origin: string, claim: PairClaim, options: Veri
     return fresh
   }
   if (fresh.errorClass !== 'config') return rejected(reasonOf(fresh))
-  // Wrong keys say nothing about the portal's. Which portal it is, is only claimed: nothing may be remembered of that one.
-  return await keys.isAboutPortal(origin, fresh.error) ? rejected('not_installed') : keys.refuse(undefined, fresh.error)
+  // The portal is only claimed, so no rejection is recorded for it.
+  return await keys.isAboutPortal(origin, fresh.error) ? rejected('not_installed') : keys.reject(undefined, fresh.error)
 }
 
-function check (claim: PairClaim, facts: { memberId: string, userId?: number }): RejectedPair | undefined {
+function mismatchOf (claim: PairClaim, facts: { memberId: string, userId?: number }): RejectedPair | undefined {
   if (facts.memberId !== claim.memberId) return rejected('other_portal')
   if (claim.userId === undefined || facts.userId === undefined) return undefined
-  return userIdOf(claim.userId) === facts.userId ? undefined : rejected('other_user')
+  return parseUserId(claim.userId) === facts.userId ? undefined : rejected('other_user')
 }
 
 function grantOf (origin: string, claim: PairClaim, info: AppInfo, { now = Date.now }: VerifyOptions): Grant {
@@ -146,11 +140,11 @@ function grantOf (origin: string, claim: PairClaim, info: AppInfo, { now = Date.
     oauthServer: origin,
     ...(appStatus !== undefined && { status: appStatus }),
     pair: { accessToken, refreshToken, expiresAt },
-    isTraded: false
+    isRefreshed: false
   }
 }
 
-function reasonOf ({ errorClass }: OAuthRefusal): PairRejectReason {
+function reasonOf ({ errorClass }: OAuthErrorResponse): PairRejectReason {
   if (errorClass === 'uninstalled') return 'not_installed'
   return errorClass === 'payment_required' ? errorClass : 'token_refused'
 }

@@ -5,13 +5,11 @@ import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { Agent } from 'undici'
 import { FST_B24_OAUTH_UNAVAILABLE } from '../../src/errors.ts'
-import { AppKeys } from '../../src/oauth/app-keys.ts'
-import { askAppInfo } from '../../src/oauth/app-info.ts'
-import { classifyError } from '../../src/oauth/error-class.ts'
+import { AppCredentials } from '../../src/oauth/app-credentials.ts'
+import { fetchAppInfo, chooseServer, GENUINE_OAUTH_SERVERS, refreshGrant } from '../../src/oauth/oauth-server.ts'
+import { classifyError } from '../../src/oauth/response.ts'
 import { postForm } from '../../src/oauth/request.ts'
-import { chooseServer, GENUINE_OAUTH_SERVERS } from '../../src/oauth/servers.ts'
-import { refreshGrant } from '../../src/oauth/token-endpoint.ts'
-import { type PairClaim, type PairRejectReason, verifyPair, type VerifyOptions } from '../../src/oauth/verify.ts'
+import { type PairClaim, type PairRejectReason, verifyPair, type VerifyOptions } from '../../src/oauth/verify-pair.ts'
 import type { Fault, FaultPoint } from '../../src/testing/faults.ts'
 import type { SimulatedPortal } from '../../src/testing/portal/portal.ts'
 import { createSimulator, type Simulator } from '../../src/testing/simulator.ts'
@@ -35,7 +33,7 @@ async function buildWorld (t: Test): Promise<World> {
   t.teardown(() => endSimulator(b24))
   const portal = b24.portal('acme.bitrix24.com')
   const pair = portal.issue()
-  const keys = new AppKeys({ clientId: CLIENT_ID, clientSecret, log: { error: () => {} } })
+  const keys = new AppCredentials({ clientId: CLIENT_ID, clientSecret, log: { error: () => {} } })
   const options = { allowedServers: [b24.oauthServer], clientId: CLIENT_ID, clientSecret, keys, timeoutMs: 2000 }
   const claim = (changes: Partial<PairClaim> = {}): PairClaim => ({
     memberId: portal.memberId,
@@ -123,7 +121,7 @@ t.test('verifies a pair and takes the facts from the OAuth server', async t => {
       userId: 1,
       installed: true,
       pair: { accessToken: pair.accessToken, refreshToken: pair.refreshToken, expiresAt: pair.expiresAt },
-      isTraded: false
+      isRefreshed: false
     }
   })
   t.strictSame(b24.requests, [{ method: 'POST', path: '/rest/app.info/', inBody: ['auth'], inUrl: [], memberId: portal.memberId }])
@@ -262,7 +260,7 @@ t.test('takes no decision when its own keys are wrong', async t => {
   const { b24, portal, options, claim } = await buildWorld(t)
   portal.expireTokens()
   const wrong = { clientId: CLIENT_ID, clientSecret: secret() }
-  const keys = new AppKeys({ ...wrong, log: { error: () => {} } })
+  const keys = new AppCredentials({ ...wrong, log: { error: () => {} } })
   await t.rejects(verifyPair(claim(), { ...options, ...wrong, keys }), { code: 'FST_B24_APP_KEYS', message: /invalid_client/ })
   b24.fault('token', { body: { error: 'wrong_client' } })
   await t.rejects(verifyPair(claim(), options), { code: 'FST_B24_APP_KEYS', message: /wrong_client/ })
@@ -270,7 +268,7 @@ t.test('takes no decision when its own keys are wrong', async t => {
 
 t.test('remembers nothing of a portal that a post only claims', async t => {
   const { b24, portal, options, claim } = await buildWorld(t)
-  const keys = new AppKeys({ clientId: CLIENT_ID, clientSecret: options.clientSecret, log: { error: () => {} } })
+  const keys = new AppCredentials({ clientId: CLIENT_ID, clientSecret: options.clientSecret, log: { error: () => {} } })
   portal.expireTokens()
   for (const error of ['invalid_request', 'invalid_scope', 'unauthorized_client']) {
     b24.fault('token', { times: 1, body: { error } })
@@ -342,16 +340,16 @@ t.test('makes do with the least answer', async t => {
   b24.fault('app.info', { body: { result: { client_id: CLIENT_ID, install, scope: 'crm,  task user,' } }, times: 1 })
   t.strictSame(await verifyPair(claim(), { ...options, now: () => 5 }), {
     status: 'verified',
-    grant: { ...least, scope: ['crm', 'task', 'user'], version: '1.0.0', pair: { ...tokens, expiresAt: 5 }, isTraded: false }
+    grant: { ...least, scope: ['crm', 'task', 'user'], version: '1.0.0', pair: { ...tokens, expiresAt: 5 }, isRefreshed: false }
   })
   b24.fault('app.info', { body: { result: { client_id: CLIENT_ID, install: { ...install, version: null } } }, times: 1 })
   t.strictSame(await verifyPair(claim(), { ...options, now: () => 5 }), {
-    status: 'verified', grant: { ...least, scope: [], pair: { ...tokens, expiresAt: 5 }, isTraded: false }
+    status: 'verified', grant: { ...least, scope: [], pair: { ...tokens, expiresAt: 5 }, isRefreshed: false }
   })
   b24.fault('app.info', { body: { error: 'expired_token' }, times: 1 })
   b24.fault('token', { body: { access_token: 'a', refresh_token: 'r', ...install } })
   t.strictSame(await verifyPair(claim(), { ...options, now: () => 5 }), {
-    status: 'verified', grant: { ...least, scope: [], pair: { accessToken: 'a', refreshToken: 'r', expiresAt: 3_600_005 }, isTraded: true }
+    status: 'verified', grant: { ...least, scope: [], pair: { accessToken: 'a', refreshToken: 'r', expiresAt: 3_600_005 }, isRefreshed: true }
   })
   b24.fault('app.info', { body: { result: { client_id: CLIENT_ID, install } }, times: 1 })
   t.equal((await verifyPair(claim(), options)).status, 'verified', 'by the clock of the machine')
@@ -360,7 +358,7 @@ t.test('makes do with the least answer', async t => {
 t.test('tells a refused refresh from a refused token', async t => {
   const { b24, portal, pair, options } = await buildWorld(t)
   const refresh = async (refreshToken: string) => await refreshGrant({ ...options, origin: b24.oauthServer, refreshToken })
-  t.match(await askAppInfo(b24.oauthServer, 'ab'.repeat(35)), { errorClass: 'revoked', error: 'invalid_client' })
+  t.match(await fetchAppInfo(b24.oauthServer, 'ab'.repeat(35)), { errorClass: 'revoked', error: 'invalid_client' })
   t.strictSame(await refresh('none'), { status: 'refused', errorClass: 'revoked', error: 'invalid_grant' })
   t.strictSame(await refresh(''), { status: 'refused', errorClass: 'config', error: 'invalid_request' })
   t.match(await refresh(pair.refreshToken), { status: 'ok', memberId: portal.memberId, domain: new URL(portal.clientEndpoint).host, userId: 1 })
