@@ -1,12 +1,11 @@
 import type { Install, InstallState } from '../installs/install.ts'
-import type { DrainReport } from './offline/drain-report.ts'
-import { readInstallation, type Installation } from './installation.ts'
-import type { DrainOptions, OfflineQueue } from './offline/offline.ts'
+import { CallerStack } from './caller-stack.ts'
+import type { DrainReport } from './offline/offline-drain.ts'
+import type { DrainOptions, OfflineQueue } from './offline/offline-queue.ts'
 import type { BatchCall, BatchCalls, BatchResult } from './rest/batch.ts'
 import type { BatchOptions, CallOptions, ListOptions } from './rest/call-options.ts'
-import { CallerStack } from './caller-stack.ts'
 import type { CallAnswer, Rest } from './rest/rest.ts'
-import type { OfficialClient } from './rest/sdk-types.ts'
+import type { OfficialClient } from './rest/sdk.ts'
 import type { Subscriptions, SyncOptions, SyncReport } from './subscriptions/subscriptions.ts'
 
 /** A portal as the app sees it: what is known of it, and what can be done on it. Holds no secret. */
@@ -190,4 +189,36 @@ class KnownPortal implements Portal {
     const { memberId, domain, state, scope, status, version } = this
     return { memberId, domain, state, scope, status, version }
   }
+}
+
+/** What a portal says of the app on it. */
+export interface Installation {
+  /** `false` until an app with an install page has called `installFinish`: Bitrix24 sends no event before. */
+  isFinished: boolean
+  version: string | undefined
+  /** `L` local, `F` free, `S` subscription, `D` demo, `T` trial, `P` paid; others may come. */
+  status: string | undefined
+  /** The portal must pay, and sends no events. */
+  isPaymentExpired: boolean
+  /** Plan of the portal, such as `ru_basic`. */
+  license: string | undefined
+}
+
+/**
+ * Reads the answer of a portal's `app.info`.
+ * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/common/system/app-info.md
+ */
+export function readInstallation (result: unknown): Installation {
+  const { INSTALLED, VERSION, STATUS, PAYMENT_EXPIRED, LICENSE } = (result ?? {}) as Record<string, unknown>
+  return {
+    isFinished: INSTALLED === true,
+    version: textOf(typeof VERSION === 'number' ? String(VERSION) : VERSION),
+    status: textOf(STATUS),
+    isPaymentExpired: PAYMENT_EXPIRED === 'Y',
+    license: textOf(LICENSE)
+  }
+}
+
+function textOf (value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
 }

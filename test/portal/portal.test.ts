@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Install } from '../../src/index.ts'
-import { isPrivateAddress } from '../../src/portal/rest/private-address.ts'
-import { Portals } from '../../src/portal/portal.ts'
+import { Portals, readInstallation } from '../../src/portal/portal.ts'
+import { isPrivateAddress } from '../../src/portal/rest/address-guard.ts'
 
 t.test('tells addresses inside the own networks from public ones', t => {
   const cases: Array<[host: string, isPrivate: boolean]> = [
@@ -57,4 +57,12 @@ t.test('a portal as JSON holds no secret and no address of its REST API', t => {
   t.strictSame(JSON.parse(JSON.stringify(portal)), { memberId: 'm', domain: 'acme.bitrix24.com', state: 'active', scope: ['crm'] })
   t.match(portal, { userId: 7, installedAt: 2, clientEndpoint: 'https://acme.bitrix24.com/rest/', version: undefined })
   t.end()
+})
+
+t.test('whatever a portal says of the app on it is read, or left out', async t => {
+  t.match(readInstallation({ INSTALLED: true, VERSION: 3, STATUS: 'P', LICENSE: 'ru_basic', PAYMENT_EXPIRED: 'N' }), { isFinished: true, version: '3', status: 'P', license: 'ru_basic', isPaymentExpired: false })
+  for (const odd of [{ toString: 1 }, { toString: { a: 1 }, valueOf: 1 }, [[]], null, true]) {
+    t.match(readInstallation({ INSTALLED: odd, VERSION: odd, STATUS: odd, LICENSE: odd }), { version: undefined, status: undefined, license: undefined })
+  }
+  for (const none of [undefined, null, [], 'no']) t.match(readInstallation(none), { isFinished: false, version: undefined })
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { bucketOf } from '../../src/portal/limits/plan-limits.ts'
+import { bucketOf } from '../../src/portal/plan-limits.ts'
 import { appId, appKeys, bucketKey } from '../../src/storage/redis/keys.ts'
 import { untilIdle } from '../../src/testing/index.ts'
 import { buildApp, buildWorld } from '../helpers/app.ts'

@@ -1,14 +1,33 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
+import { pause } from '../../async/abort.ts'
 import { FST_B24_PORTAL_UNAVAILABLE } from '../../errors.ts'
-import { redact } from '../../wire/redact.ts'
-import type { DrainReport } from './drain-report.ts'
-import type { Lock } from '../../storage/locks.ts'
 import { type OfflineEvent, type OfflineRow, readRows } from './offline-event.ts'
 import type { CallOptions } from '../rest/call-options.ts'
+import type { Reason } from '../rest/call-error.ts'
 import type { Rest } from '../rest/rest.ts'
-import { pause } from '../../async/abort.ts'
+import type { Lock } from '../../storage/locks.ts'
 import { scalarText } from '../../validation.ts'
+import { redact } from '../../wire/redact.ts'
+
+export interface DrainReport {
+  memberId: string
+  connector: string
+  /** Another process is draining this queue. */
+  busy: boolean
+  /** Rows returned by the portal. */
+  reserved: number
+  /** Rows that are not events: logged, and deleted at the portal. */
+  skipped: number
+  /** Events queued here. */
+  stored: number
+  /** Rows deleted at the portal. */
+  cleared: number
+  /** The plan has no `rest_offline_extended`: rows are deleted on read. A lost response or a crash before storing loses up to ten events. */
+  atRisk: boolean
+  /** Why the drain stopped early. Events not stored are still at the portal, unless `atRisk`. */
+  error?: Reason
+}
 
 export interface OfflineDrainParts {
   rest: Pick<Rest, 'call'>
@@ -26,7 +45,6 @@ export interface OfflineTimes {
   patienceMs: number
 }
 
-/** One drain: whose queue, under which lock. */
 export interface DrainOrder {
   memberId: string
   /** `''` for the queue without a name. */

@@ -1,6 +1,6 @@
 import { FST_B24_INVALID_CALL } from '../../errors.ts'
 import { didYouMean, isIntegerIn, isText } from '../../validation.ts'
-import { MOST_MAX_BYTES } from './read-answer.ts'
+import { MOST_MAX_BYTES } from './read-response.ts'
 
 /** How to make a request. */
 export interface RequestOptions {

@@ -1,9 +1,10 @@
 import type { FastifyError } from '@fastify/error'
 import type { Suspension } from '../../installs/install.ts'
 import { isObject } from '../../validation.ts'
-import { callError, goneError, limitError, type PortalCallError, reauthError, type StatedError, suspendedError, unavailableError } from './call-error.ts'
-import { operatingWaitMs } from './operating-resets.ts'
-import { readStatedError } from './stated-error.ts'
+import {
+  callError, goneError, limitError, type PortalCallError, readStatedError, reauthError, type StatedError, suspendedError, unavailableError
+} from './call-error.ts'
+import { type LimitScope, operatingWaitMs } from './observed-limits.ts'
 
 /** What a portal answered to a call. */
 export interface PortalAnswer {
@@ -24,9 +25,6 @@ export interface AnsweredCall {
   /** Their names stand in errors. */
   params?: object | undefined
 }
-
-/** Whom a limit is about: the portal as a whole, or one method of it. */
-export type LimitScope = 'portal' | 'method'
 
 /**
  * What to do about an answer that is no result:

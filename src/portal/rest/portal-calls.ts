@@ -6,12 +6,10 @@ import type { PortalAccess } from '../tokens/portal-access.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 import { limitError } from './call-error.ts'
 import { classify, type PortalAnswer, type Recovery } from './classify-response.ts'
-import { followRedirect } from './follow-redirect.ts'
-import { OperatingResets } from './operating-resets.ts'
-import { PortalBlocks } from './portal-blocks.ts'
-import { SMALL_BYTES } from './read-answer.ts'
-import type { RestTransport } from './rest-transport.ts'
-import { withinTime } from './time-limit.ts'
+import { followRedirect } from './redirects.ts'
+import { OperatingResets, PortalBlocks } from './observed-limits.ts'
+import { SMALL_BYTES } from './read-response.ts'
+import { type RestTransport, withinTime } from './rest-transport.ts'
 
 /** One call of a method, by whoever it is made. */
 export interface PortalCall {

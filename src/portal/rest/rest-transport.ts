@@ -1,13 +1,13 @@
 import type { Agent, Dispatcher } from 'undici'
+import { unlessAborted } from '../../async/abort.ts'
+import { withTimeout } from '../../async/with-timeout.ts'
 import { FST_B24_INSECURE_ADDRESS, FST_B24_INVALID_CALL, FST_B24_PRIVATE_ADDRESS } from '../../errors.ts'
 import type { HttpDispatcher } from '../../http-dispatcher.ts'
-import { unlessAborted } from '../../async/abort.ts'
-import { coveredLookup, INSECURE_ADDRESS, PRIVATE_ADDRESS, publicLookup, type Resolve } from './address-guard.ts'
+import { AddressGuard, type AllowedNetworks, coveredLookup, INSECURE_ADDRESS, PRIVATE_ADDRESS, publicLookup, type Resolve } from './address-guard.ts'
 import { unavailableError } from './call-error.ts'
 import type { PortalAnswer } from './classify-response.ts'
-import { AddressGuard, type AllowedNetworks } from './private-address.ts'
-import { MAX_BYTES, readAnswer } from './read-answer.ts'
 import { ReadBudget } from './read-budget.ts'
+import { MAX_BYTES, readAnswer } from './read-response.ts'
 
 export interface TransportOptions {
   allowPrivateNetworks: AllowedNetworks
@@ -155,4 +155,25 @@ function failureOf (error: unknown, memberId: string): Error {
   if (code === INSECURE_ADDRESS) return new FST_B24_INSECURE_ADDRESS(memberId)
   if (typeof code === 'string' && code.startsWith('FST_B24_')) return error as Error
   return unavailableError(typeof code === 'string' ? code : 'no answer')
+}
+
+interface TimeLimits {
+  timeoutMs: number
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * Runs `work` with a signal that aborts at the limits. Rejects with the reason of the signal that was given when that aborts.
+ *
+ * @throws FST_B24_PORTAL_UNAVAILABLE when the time is over
+ */
+export async function withinTime<T> ({ timeoutMs, signal }: TimeLimits, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  return await withTimeout({ timeoutMs, signal }, async (within) => {
+    try {
+      return await work(within)
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw within.aborted ? unavailableError(`no answer within ${timeoutMs} ms`) : error
+    }
+  })
 }

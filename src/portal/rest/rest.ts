@@ -1,14 +1,15 @@
 import { CALL_TIMEOUT_MS, checkCallOptions, checkMethod, type BatchOptions, type CallOptions, type ListOptions, type RequestOptions } from './call-options.ts'
-import { type BatchCall, type BatchCalls, batchParams, batchParams3, BatchResult, commandsOf } from './batch.ts'
-import { countAt, errorOfAll, readBatch, readBatch3, valueAt } from './batch-answer.ts'
+import {
+  type BatchCall, type BatchCalls, batchParams, batchParams3, BatchResult, commandsOf, countAt, errorOfAll, readBatch, readBatch3, valueAt
+} from './batch.ts'
 import { listPages } from './list-pages.ts'
-import type { PortalBlocks } from './portal-blocks.ts'
+import type { PortalBlocks } from './observed-limits.ts'
 import { type Answered, PortalCalls, type CallTokens, type PortalCall } from './portal-calls.ts'
 import { copyParams } from './params.ts'
 import type { PortalLimits } from '../../storage/limits.ts'
 import type { RestTransport } from './rest-transport.ts'
-import { SdkClients } from './sdk-clients.ts'
-import type { OfficialClient } from './sdk-types.ts'
+import { SdkClients } from './sdk-client.ts'
+import type { OfficialClient } from './sdk.ts'
 
 /** An answer of a portal as a whole. */
 export interface CallAnswer<T = unknown> {

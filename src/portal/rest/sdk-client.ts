@@ -1,13 +1,13 @@
 import type { B24OAuth, B24OAuthParams, CustomRefreshAuth } from '@bitrix24/b24jssdk'
-import { isObject } from '../../validation.ts'
-import type { PortalAccess } from '../tokens/portal-access.ts'
 import { onOneLine } from './call-error.ts'
 import { CALL_TIMEOUT_MS } from './call-options.ts'
 import type { PortalCalls } from './portal-calls.ts'
-import { type AjaxConfig, type Sdk, UNRESTRICTED } from './sdk.ts'
+import { type AjaxConfig, loadSdk, type OfficialClient, type Sdk, UNRESTRICTED } from './sdk.ts'
+import type { PortalAccess } from '../tokens/portal-access.ts'
 import type { Tokens } from '../tokens/tokens.ts'
+import { isObject } from '../../validation.ts'
 
-export interface SdkClientParts {
+interface SdkClientParts {
   sdk: Sdk
   calls: Pick<PortalCalls, 'make'>
   tokens: Pick<Tokens, 'access' | 'renew'>
@@ -20,7 +20,7 @@ const KEPT = 'kept by fastify-bitrix24'
  * A client of the SDK for one portal. Whatever it requests, through whichever of its doors, goes to the portal with the token
  * that is kept at that moment, within the limits of the portal.
  */
-export class SdkClient {
+class SdkClient {
   readonly b24: B24OAuth
   readonly #parts: SdkClientParts
   readonly #origin: string
@@ -178,5 +178,36 @@ function authOf (access: PortalAccess): Awaited<ReturnType<CustomRefreshAuth>> {
     domain,
     scope: '',
     status: 'F'
+  }
+}
+
+/** The official clients of portals, of which those are kept that were asked for last. */
+export class SdkClients {
+  readonly #parts: Omit<SdkClientParts, 'sdk'>
+  readonly #most: number
+  /** The one that was asked for last is the last. */
+  readonly #clients = new Map<string, SdkClient>()
+
+  constructor (parts: Omit<SdkClientParts, 'sdk'>, most: number) {
+    this.#parts = parts
+    this.#most = most
+  }
+
+  /** @throws FST_B24_SDK_MISSING, and as `Tokens.access` */
+  async client (memberId: string): Promise<OfficialClient> {
+    const sdk = await loadSdk()
+    const access = await this.#parts.tokens.access(memberId)
+    const known = this.#clients.get(memberId)
+    await known?.bind(access)
+    const client = known === undefined || known.isOutdated ? new SdkClient(access, { ...this.#parts, sdk }) : known
+    this.#keep(memberId, client)
+    return client.b24
+  }
+
+  #keep (memberId: string, client: SdkClient): void {
+    this.#clients.delete(memberId)
+    this.#clients.set(memberId, client)
+    const [oldest] = this.#clients.keys()
+    if (this.#clients.size > this.#most) this.#clients.delete(oldest as string)
   }
 }

@@ -4,12 +4,9 @@ import type { InstallStore } from '../../storage/install-store.ts'
 import {
   FST_B24_CLOSING, FST_B24_NO_PUBLIC_URL, FST_B24_OAUTH_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE
 } from '../../errors.ts'
-import { type FleetReport, type FleetSyncOptions, syncFleet } from './fleet-sync.ts'
-import { handlerUrlOf } from './public-url.ts'
+import { type FleetReport, type FleetSyncOptions, Subscriptions, syncFleet, type SyncReport } from './subscriptions.ts'
+import { digestOf, handlerUrlOf, isInSync, type Listeners, type SubscriptionOptions, wantedEvents } from './wanted-events.ts'
 import type { Rest } from '../rest/rest.ts'
-import { digestOf, isInSync } from './subscription-record.ts'
-import { Subscriptions, type SyncReport } from './subscriptions.ts'
-import { type Listeners, type SubscriptionOptions, wantedEvents } from './wanted-events.ts'
 
 export interface SubscriptionParts {
   rest: Pick<Rest, 'call'>

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import limitConcurrency from 'p-limit'
-import type { Install } from '../../installs/install.ts'
-import { pagesOf } from '../../storage/update-install.ts'
-import type { InstallStore } from '../../storage/install-store.ts'
 import { settlesWithin } from '../../async/with-timeout.ts'
-import { holding } from '../locks/held-lock.ts'
+import { definitionOf } from '../../events/definitions.ts'
+import type { Install } from '../../installs/install.ts'
+import { holding } from '../with-lock.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
 import type { Lock, Locks } from '../../storage/locks.ts'
-import { type FleetCount, startLine, type StartFacts } from './start-line.ts'
+import { pagesOf } from '../../storage/update-install.ts'
 
 export interface StartSyncParts {
   store: Pick<InstallStore, 'scan'>
@@ -127,4 +127,54 @@ export class StartSync {
   async #wait (ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.#closing.signal, ref: false }).catch(() => {})
   }
+}
+
+/** What a process is and does, as it starts. */
+export interface StartFacts {
+  routes: { events: string, install: string }
+  /** As `storageOf()` tells it. */
+  storage: string
+  /** Codes that handlers name. */
+  codes: readonly string[]
+  isWorker: boolean
+  hasPublicUrl: boolean
+  /** Portals that are out of sync are subscribed now. */
+  syncsNow: boolean
+  /** `undefined` where nothing is to be counted, or the store does not answer. */
+  portals: FleetCount | undefined
+}
+
+export interface FleetCount {
+  active: number
+  /** Active portals that are subscribed to something else than the code listens to, or to nothing, as far as is known. */
+  outOfSync: number
+  /** Active portals that refused some of it. */
+  refusing: number
+  /** Domains of the first that are out of sync. */
+  examples: string[]
+}
+
+const MOST_NAMES = 10
+
+/** The line that the log has of a start. */
+export function startLine ({ routes, storage, codes, isWorker, hasPublicUrl, syncsNow, portals }: StartFacts): { details: object, message: string, isWarning: boolean } {
+  const names = codes.map(code => definitionOf(code)?.name ?? code)
+  const listed = names.length === 0 ? 'no events' : names.length <= MOST_NAMES ? names.join(', ') : `${names.slice(0, MOST_NAMES).join(', ')} and ${names.length - MOST_NAMES} more`
+  const parts = [
+    `events: POST ${routes.events}, installs: POST ${routes.install}`,
+    `storage: ${storage}`,
+    isWorker ? `handlers listen to ${listed}` : 'this process only receives, handlers run in others'
+  ]
+  if (isWorker && !hasPublicUrl) parts.push('publicUrl is not set, so that nothing is subscribed: set it, or bind events with event.bind')
+  if (portals !== undefined) parts.push(...tellPortals(portals, syncsNow))
+  const counts = portals === undefined ? {} : { activePortals: portals.active, outOfSync: portals.outOfSync, refusing: portals.refusing }
+  return { details: { routes, storage, events: names, ...counts }, message: parts.join('; '), isWarning: portals !== undefined && portals.outOfSync > 0 && !syncsNow }
+}
+
+function tellPortals ({ active, outOfSync, refusing }: FleetCount, syncsNow: boolean): string[] {
+  const remedy = syncsNow ? 'they are subscribed now' : "set subscriptions.sync to 'start', or call syncSubscriptions()"
+  const first = active === 0
+    ? 'no portal has installed the app yet'
+    : outOfSync === 0 ? `subscribed portals: all ${active}` : `${outOfSync} of ${active} portals lack a subscription to some of it: ${remedy}`
+  return refusing === 0 ? [first] : [first, `${refusing} portals refused some of it: compare the permissions of the app`]
 }

@@ -1,13 +1,15 @@
-import { editInstall } from '../../storage/update-install.ts'
-import type { InstallStore } from '../../storage/install-store.ts'
-import { baseCode, definitionOf } from '../../events/definitions.ts'
-import { type ChangeOutcome, makeChanges, type RefusedEvent } from './bind-batch.ts'
-import { type BindingChange, diffBindings, type Difference, isForeignName, type PortalBinding, readBindings } from './binding-diff.ts'
+import limitConcurrency from 'p-limit'
 import { FST_B24_PORTAL_CALL } from '../../errors.ts'
-import { type Reason, reasonOf } from '../rest/reason-of.ts'
+import { baseCode, definitionOf } from '../../events/definitions.ts'
+import type { InstallState } from '../../installs/install.ts'
+import { type Reason, reasonOf } from '../rest/call-error.ts'
 import type { Rest } from '../rest/rest.ts'
-import { digestOf, withSubscription, withUrl } from './subscription-record.ts'
-import type { WantedEvent } from './wanted-events.ts'
+import {
+  type BindingChange, type ChangeOutcome, diffBindings, type Difference, isForeignName, makeChanges, type PortalBinding, readBindings, type RefusedEvent
+} from './bindings.ts'
+import { digestOf, type WantedEvent, withSubscription, withUrl } from './wanted-events.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
+import { editInstall, pagesOf } from '../../storage/update-install.ts'
 import { scalarText } from '../../validation.ts'
 
 export interface SubscriptionsParts {
@@ -163,4 +165,62 @@ function plan (report: SyncReport, { binds, unbinds }: Difference): void {
 
 function labelOf ({ event, offline }: BindingChange): string {
   return offline ? `${event} (offline)` : event
+}
+
+export interface FleetSyncOptions extends SyncOptions {
+  /** Portals that are worked on at once. @default 4 */
+  concurrency?: number | undefined
+}
+
+/** What a sync of all portals did. */
+export interface FleetReport {
+  /** Of the portals that were not in order. */
+  reports: SyncReport[]
+  /** Portals on which the app may not act now. */
+  skipped: Array<{ memberId: string, domain: string, reason: Exclude<InstallState, 'active'> }>
+  totals: FleetTotals
+}
+
+export interface FleetTotals {
+  /** All that installed the app, ever. */
+  portals: number
+  /** Portals that were as they should be. */
+  inOrder: number
+  /** Portals that could not be brought to an end; each has an `error` in its report. */
+  failed: number
+  skipped: number
+  bound: number
+  unbound: number
+  refused: number
+}
+
+/**
+ * Brings the subscriptions of every portal in order. What goes wrong on one portal stands in its report, and stops no other.
+ *
+ * @throws FST_B24_STORE_UNAVAILABLE, or the reason of `signal`
+ */
+export async function syncFleet (subscriptions: Pick<Subscriptions, 'sync'>, store: Pick<InstallStore, 'scan'>, { concurrency = 4, ...options }: FleetSyncOptions = {}): Promise<FleetReport> {
+  const fleet: FleetReport = { reports: [], skipped: [], totals: { portals: 0, inOrder: 0, failed: 0, skipped: 0, bound: 0, unbound: 0, refused: 0 } }
+  const limit = limitConcurrency(concurrency)
+  options.signal?.throwIfAborted()
+  for await (const installs of pagesOf(store)) {
+    options.signal?.throwIfAborted()
+    fleet.totals.portals += installs.length
+    await limit.map(installs, async ({ memberId, domain, state }) => {
+      if (state === 'active') count(fleet, await subscriptions.sync(memberId, options))
+      else fleet.skipped.push({ memberId, domain, reason: state })
+    })
+  }
+  fleet.totals.skipped = fleet.skipped.length
+  return fleet
+}
+
+function count ({ reports, totals }: FleetReport, report: SyncReport): void {
+  const { bound, unbound, refused, error } = report
+  totals.bound += bound.length
+  totals.unbound += unbound.length
+  totals.refused += refused.length
+  if (error !== undefined) totals.failed++
+  if (error === undefined && bound.length + unbound.length + refused.length === 0) totals.inOrder++
+  else reports.push(report)
 }

@@ -1,4 +1,7 @@
+import { hash } from 'node:crypto'
 import { definitionOf } from '../../events/definitions.ts'
+import type { Install, KnownSubscription } from '../../installs/install.ts'
+import { type AllowedNetworks, isPrivateAddress } from '../rest/address-guard.ts'
 import { check, checkNames, isIntegerIn, isList, isObject, isText } from '../../validation.ts'
 
 export interface SubscriptionOptions {
@@ -104,4 +107,59 @@ export function checkSubscriptions (options: SubscriptionOptions): void {
   check(authConnector === undefined || isText(authConnector), 'subscriptions.authConnector must be a string that is not empty')
   check(sync === undefined || sync === 'install' || sync === 'start', "subscriptions.sync must be 'install' or 'start'")
   check(fetchEveryMs === undefined || isIntegerIn(fetchEveryMs, 1_000, 3_600_000), 'subscriptions.fetchEveryMs must be a whole number of ms from 1000 to 3600000')
+}
+
+/** Addresses that are remembered of a portal: more stand for a server that changes its address at each start. */
+const MOST_URLS = 10
+
+/** Short digest of what is wanted: the same however it is ordered. */
+export function digestOf (wanted: readonly WantedEvent[]): string {
+  return hash('sha256', JSON.stringify(wanted.map(event => JSON.stringify(event)).sort()), 'base64url').slice(0, 16)
+}
+
+/** Returns whether a portal was last subscribed to just that, at just that address. */
+export function isInSync ({ subscribed }: Pick<Install, 'subscribed'>, handlerUrl: string, wanted: string): boolean {
+  return subscribed?.wanted === wanted && subscribed.urls.length === 1 && subscribed.urls[0] === handlerUrl
+}
+
+/** The record before anything is bound to an address: whoever syncs next has to know of it. The very one where it knows. */
+export function withUrl (install: Install, handlerUrl: string): Install {
+  const { urls, ...others } = install.subscribed ?? { urls: [], wanted: '' }
+  if (urls[0] === handlerUrl) return install
+  return { ...install, subscribed: { ...others, urls: [handlerUrl, ...urls.filter(url => url !== handlerUrl)].slice(0, MOST_URLS) } }
+}
+
+/** The record after a sync that came to its end. */
+export function withSubscription (install: Install, subscribed: KnownSubscription): Install {
+  return JSON.stringify(install.subscribed) === JSON.stringify(subscribed) ? install : { ...install, subscribed }
+}
+
+/** Longest address that a portal keeps. */
+const LONGEST_URL = 255
+
+/**
+ * Checks where Bitrix24 is to reach this server; `prefix` is the path of the routes, that of the scope before it.
+ *
+ * @throws FST_B24_INVALID_OPTIONS for a `publicUrl` that no portal would take, or that portals could not reach
+ */
+export function checkPublicUrl (publicUrl: string, prefix: string, allowPrivateNetworks: AllowedNetworks): void {
+  check(isText(publicUrl) && URL.canParse(publicUrl), 'publicUrl must be a URL')
+  const { protocol, origin, pathname, search, hash, username } = new URL(publicUrl)
+  check(/^https?:$/.test(protocol), 'publicUrl must begin with https://')
+  check(search === '' && hash === '' && username === '', 'publicUrl must have no user, query or fragment')
+  check(allowPrivateNetworks !== false || (protocol === 'https:' && !isPrivateAddress(publicUrl)),
+    'publicUrl must be an https address that the internet reaches; http, loopback and private addresses need allowPrivateNetworks')
+  const path = pathname.replace(/\/+$/, '')
+  const before = withoutEnd(path.replace(/\/(events|install)$/, ''), prefix)
+  check(path === before, `publicUrl has the path of the routes, which comes behind it by itself: give '${origin}${before}'`)
+  check(handlerUrlOf(publicUrl, prefix).length <= LONGEST_URL, `publicUrl is too long: portals keep ${LONGEST_URL} characters of '${prefix}/events' behind it`)
+}
+
+/** Where portals post events, with a `publicUrl` that was checked. */
+export function handlerUrlOf (publicUrl: string, prefix: string): string {
+  return `${publicUrl.replace(/\/+$/, '')}${prefix}/events`
+}
+
+function withoutEnd (path: string, end: string): string {
+  return path.endsWith(end) ? path.slice(0, path.length - end.length) : path
 }

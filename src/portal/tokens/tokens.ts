@@ -7,14 +7,11 @@ import { AppCredentials } from '../../oauth/app-credentials.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import { unavailable } from '../../oauth/request.ts'
 import { settlesWithin } from '../../async/with-timeout.ts'
-import { AccessRecord } from './access-record.ts'
-import { underLock } from '../locks/held-lock.ts'
+import { AccessRecord, type PortalNews, type Refusal, Standing } from './access-state.ts'
+import { underLock } from '../with-lock.ts'
 import type { Locks } from '../../storage/locks.ts'
 import { livePairs, otherOwner, type PortalAccess } from './portal-access.ts'
-import { locatePortal } from './portal-address.ts'
-import type { PortalNews } from './portal-news.ts'
-import { Standing, type Refusal } from './standing.ts'
-import { TokenRefresh, type OAuthKeys } from './token-refresh.ts'
+import { locatePortal, type OAuthKeys, TokenRefresh } from './token-refresh.ts'
 
 export interface TokensParts {
   store: InstallStore

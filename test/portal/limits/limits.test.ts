@@ -7,8 +7,7 @@ import { BUCKET_RATES, ENTERPRISE_RATES, type BucketRates, type PortalBuckets } 
 import { RedisLimits } from '../../../src/storage/redis/limits.ts'
 import { connectRedis } from '../../../src/storage/redis/connect.ts'
 import { bucketKey } from '../../../src/storage/redis/keys.ts'
-import { completePortalLimits } from '../../../src/portal/limits/limit-options.ts'
-import { PlanLimits } from '../../../src/portal/limits/plan-limits.ts'
+import { completePortalLimits, PlanLimits } from '../../../src/portal/plan-limits.ts'
 import { sampleInstall } from '../../../src/testing/index.ts'
 
 const URL = process.env['REDIS_URL'] as string

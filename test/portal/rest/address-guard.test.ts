@@ -1,12 +1,57 @@
 import type { LookupAddress } from 'node:dns'
 import { createServer } from 'node:net'
 import t from 'tap'
-import { publicLookup, type Resolve } from '../../../src/portal/rest/address-guard.ts'
-import { AddressGuard } from '../../../src/portal/rest/private-address.ts'
+import { AddressGuard, isNetwork, publicLookup, type Resolve } from '../../../src/portal/rest/address-guard.ts'
 import { openRestStage } from '../../helpers/rest-stage.ts'
 import { transportOf } from '../../helpers/transport.ts'
 
 const closed = new AddressGuard(false)
+const open = new AddressGuard(true)
+
+t.test('no address of the special-purpose registries is reached, however it is written', async t => {
+  const special = [
+    '0.1.2.3', '10.0.0.1', '100.64.0.1', '127.0.0.1', '169.254.1.1', '172.16.0.1', '172.31.255.255', '192.0.0.9', '192.0.2.1', '192.31.196.1', '192.52.193.1',
+    '192.88.99.1', '192.168.1.1', '192.175.48.1', '198.18.0.1', '198.19.255.255', '198.51.100.1', '203.0.113.1', '224.0.0.1', '240.0.0.1', '255.255.255.255',
+    '168.63.129.16', '::', '::1', '::7f00:1', '::8.8.8.8', '::ffff:10.0.0.1', '::ffff:a00:1', '64:ff9b::10.0.0.1', '64:ff9b:1::1', '100::1', '2001::1', '2001:0:53aa:64c::1',
+    '2001:2::1', '2001:db8::1', '2002:a00:1::', '2002:808:808::1', '2620:4f:8000::1', '3fff::1', '5f00::1', 'fc00::1', 'fd12::1', 'fe80::1', 'fe80::1%eth0', 'fec0::1',
+    'ff02::1', '4000::1', 'no address', ''
+  ]
+  for (const address of special) {
+    t.equal(closed.refusesIp(address), true, address)
+    if (address.includes(':') && !address.includes('%')) t.equal(closed.refusesUrl(`https://[${address}]/rest/`), true, `[${address}]`)
+  }
+  for (const address of ['8.8.8.8', '172.32.0.1', '100.128.0.1', '192.0.1.1', '168.63.129.17', '2a00:1450::1', '2606:4700::1111', '::ffff:8.8.8.8', '64:ff9b::8.8.8.8']) {
+    t.equal(closed.refusesIp(address), false, address)
+  }
+})
+
+t.test('link-local addresses and those that tell credentials are never allowed', async t => {
+  const never = [
+    '169.254.169.254', '169.254.170.2', '168.63.129.16', '100.100.100.200', '192.0.0.192', 'fe80::1', 'fe80::a9fe:a9fe', 'fd00:ec2::254', 'fd20:ce::254', 'fd00:42::42',
+    '::ffff:169.254.169.254', '::ffff:a9fe:a9fe', '::169.254.169.254', '64:ff9b::169.254.169.254', '2002:a9fe:a9fe::1'
+  ]
+  for (const guard of [open, new AddressGuard(['0.0.0.0/0', '::/0'])]) {
+    for (const address of never) t.match([guard.refusesIp(address), guard.coversIp(address)], [true, false], address)
+    for (const name of ['metadata', 'metadata.google.internal', 'instance-data.ec2.internal']) t.ok(guard.refusesUrl(`http://${name}/rest/`), name)
+  }
+  for (const address of ['127.0.0.1', '10.0.0.1', '::1', 'fd12::1', '::ffff:127.0.0.1']) t.match([open.refusesIp(address), open.coversIp(address)], [false, true], address)
+  t.match([open.refusesIp('8.8.8.8'), open.coversIp('8.8.8.8')], [false, false], 'a public address is not one of the own networks')
+})
+
+t.test('a list allows what it names, and no more', async t => {
+  const guard = new AddressGuard(['10.1.0.0/16', '192.168.1.7', 'fd12::/16'])
+  for (const address of ['10.1.2.3', '192.168.1.7', 'fd12::9', '::ffff:10.1.2.3']) t.match([guard.refusesIp(address), guard.coversIp(address)], [false, true], address)
+  for (const address of ['10.2.0.1', '192.168.1.8', '127.0.0.1', '::1', 'fd13::1']) t.match([guard.refusesIp(address), guard.coversIp(address)], [true, false], address)
+  t.equal(guard.refusesUrl('https://box.lan/rest/'), false, 'what a name of the own networks resolves to, tells')
+  t.equal(new AddressGuard([]).refusesUrl('https://box.lan/rest/'), true)
+  t.strictSame([closed.coversUrl('http://127.0.0.1/'), open.coversUrl('http://127.0.0.1/'), open.coversUrl('http://box.example.ru/')], [false, true, undefined])
+})
+
+t.test('tells networks from what is none', async t => {
+  for (const network of ['10.0.0.0/8', '10.0.0.1', '::1', 'fd00::/8', '0.0.0.0/0']) t.ok(isNetwork(network), network)
+  for (const network of ['', '10.0.0.0/33', '10.0.0/8', 'fd00::/129', '10.0.0.0/', '10.0.0.0/8/8', 'box.lan', 'fe80::1%eth0', 1, null, undefined]) t.notOk(isNetwork(network), String(network))
+})
+
 const PUBLIC: LookupAddress = { address: '8.8.8.8', family: 4 }
 const PUBLIC_6: LookupAddress = { address: '2a00:1450::1', family: 6 }
 const LOOPBACK: LookupAddress = { address: '127.0.0.1', family: 4 }

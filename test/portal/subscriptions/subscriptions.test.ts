@@ -5,8 +5,9 @@ import { EventHooks } from '../../../src/events/handlers.ts'
 import type { Binding } from '../../../src/testing/portal/bindings.ts'
 import { openSubscriptions } from '../../../src/portal/subscriptions/open-subscriptions.ts'
 import { Subscriptions, type SubscriptionsParts } from '../../../src/portal/subscriptions/subscriptions.ts'
-import { checkPublicUrl, handlerUrlOf } from '../../../src/portal/subscriptions/public-url.ts'
-import { checkSubscriptions, wantedEvents, type SubscriptionOptions } from '../../../src/portal/subscriptions/wanted-events.ts'
+import {
+  checkPublicUrl, checkSubscriptions, handlerUrlOf, type SubscriptionOptions, wantedEvents
+} from '../../../src/portal/subscriptions/wanted-events.ts'
 import type { SimulatedPortal } from '../../../src/testing/index.ts'
 import { methodsOf, openPortalWorld } from '../../helpers/portal-world.ts'
 

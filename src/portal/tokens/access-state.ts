@@ -1,8 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { FastifyBaseLogger } from 'fastify'
+import { type AccessFact, type AccessTransition, applyAccessFact } from '../../installs/access-transitions.ts'
 import type { Suspension } from '../../installs/install.ts'
-import type { AccessRecord } from './access-record.ts'
 import type { PortalAccess } from './portal-access.ts'
-import type { PortalNews } from './portal-news.ts'
+import type { InstallStore } from '../../storage/install-store.ts'
+import { storeUnavailable } from '../../storage/unavailable.ts'
+
+/** Takes what became of a portal while the app acted on it. Nobody waits for it, and it fails nobody: each method returns at once. */
+export interface PortalNews {
+  /** No token of the portal is good any more; told once. */
+  reauthRequired (memberId: string): void
+  renamed (memberId: string, from: string, to: string): void
+  /** The portal must pay, or is gone, as the OAuth server or the portal says; told once, until it is back. */
+  suspended (memberId: string): void
+}
+
+export interface WriteLimits {
+  /** How long to try while the store is away or others write, ms. */
+  patienceMs: number
+  /** Gives up when it aborts. */
+  signal: AbortSignal
+}
+
+const LONGEST_PAUSE_MS = 1000
+
+/** Writes what OAuth servers answer into the records of portals. */
+export class AccessRecord {
+  readonly #store: InstallStore
+  readonly #now: () => number
+
+  constructor (store: InstallStore, now: () => number) {
+    this.#store = store
+    this.#now = now
+  }
+
+  /**
+   * Applies a fact to the record of a portal, durably before it resolves.
+   *
+   * @throws FST_B24_STORE_UNAVAILABLE when it could not be written in time
+   */
+  async write (memberId: string, fact: AccessFact, { patienceMs, signal }: WriteLimits): Promise<AccessTransition> {
+    const end = performance.now() + patienceMs
+    let unsure: AccessTransition | undefined
+    for (let pause = 25; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      let problem: unknown = new Error('others write all the time')
+      try {
+        const stored = await this.#store.get(memberId)
+        // A swap that failed may have been written all the same, and would look old by now.
+        if (unsure !== undefined && isDeepStrictEqual(stored?.install, unsure.install)) return unsure
+        const next = applyAccessFact(stored?.install, fact, this.#now())
+        if (stored === undefined || next.install === undefined || next.install === stored.install) return next
+        unsure = next
+        if (await this.#store.swap(memberId, stored.version, next.install)) return next
+        unsure = undefined
+        pause = 1
+      } catch (error) {
+        problem = error
+      }
+      if (signal.aborted || performance.now() >= end) throw storeUnavailable(problem)
+      await sleep(pause * (0.5 + Math.random()), undefined, { signal }).catch(() => {})
+    }
+  }
+}
 
 /** The pair that an answer is about. */
 export type AskedPair = Pick<PortalAccess, 'memberId' | 'owner' | 'generation'>

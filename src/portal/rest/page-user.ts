@@ -1,11 +1,10 @@
 import { isObject } from '../../validation.ts'
-import { valueAt } from './batch-answer.ts'
+import { valueAt } from './batch.ts'
 import { unavailableError } from './call-error.ts'
 import { type AnsweredCall, classify, errorOf, errorOfItem, type PortalAnswer } from './classify-response.ts'
-import { SMALL_BYTES } from './read-answer.ts'
-import { redirectTarget } from './redirect-target.ts'
-import type { RestTransport } from './rest-transport.ts'
-import { withinTime } from './time-limit.ts'
+import { SMALL_BYTES } from './read-response.ts'
+import { redirectTarget } from './redirects.ts'
+import { type RestTransport, withinTime } from './rest-transport.ts'
 
 /** What a portal says of a user who opened the app there. */
 export interface Opener {

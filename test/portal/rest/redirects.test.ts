@@ -1,5 +1,7 @@
 import t from 'tap'
-import { redirectTarget } from '../../../src/portal/rest/redirect-target.ts'
+import { unavailableError } from '../../../src/portal/rest/call-error.ts'
+import { followRedirect, redirectTarget, type RedirectTokens } from '../../../src/portal/rest/redirects.ts'
+import type { PortalAccess } from '../../../src/portal/tokens/portal-access.ts'
 
 const PATH = 'crm.item.get?bx24_request_id=1'
 
@@ -30,4 +32,23 @@ t.test('a redirect is followed with a token to https of the same host, or within
   ]
   for (const [clientEndpoint, location, target] of cases) t.equal(redirectTarget({ clientEndpoint, path: PATH }, location), target, `${clientEndpoint} ${location}`)
   t.equal(redirectTarget({ clientEndpoint: 'http://box.ru/rest/', path: 'api/note.get' }, 'https://box.ru/rest/api/note.get'), 'https://box.ru/rest/')
+})
+
+t.test('where a redirect may be followed, the address is kept; the word of the OAuth server comes first', async t => {
+  const access = { clientEndpoint: 'https://box.example.ru/rest/' } as PortalAccess
+  const error = unavailableError('status 302')
+  const follow = async (location: string, named = access.clientEndpoint) => {
+    const kept: string[] = []
+    const tokens: RedirectTokens = {
+      locate: async known => ({ ...known, clientEndpoint: named }),
+      renew: async known => known,
+      move: async (known, clientEndpoint) => { kept.push(clientEndpoint); return { ...known, clientEndpoint } }
+    }
+    const { clientEndpoint } = await followRedirect(tokens, { type: 'redirect', location, error }, access, 'profile')
+    return [clientEndpoint, ...kept]
+  }
+  const below = 'https://box.example.ru/site/rest/'
+  t.strictSame(await follow(`${below}profile`), [below, below])
+  t.strictSame(await follow(`${below}profile`, 'https://new.example.ru/rest/'), ['https://new.example.ru/rest/'])
+  await t.rejects(follow('https://evil.example.ru/rest/profile'), error)
 })

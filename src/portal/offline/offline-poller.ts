@@ -5,10 +5,10 @@ import limitConcurrency from 'p-limit'
 import { FST_B24_CLOSING, FST_B24_PORTAL_UNAVAILABLE } from '../../errors.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import { settlesWithin, withTimeout } from '../../async/with-timeout.ts'
-import type { DrainReport } from './drain-report.ts'
+import type { DrainReport } from './offline-drain.ts'
 import type { Locks } from '../../storage/locks.ts'
-import type { OfflineQueue } from './offline.ts'
-import { reasonOf } from '../rest/reason-of.ts'
+import type { OfflineQueue } from './offline-queue.ts'
+import { reasonOf } from '../rest/call-error.ts'
 import { pagesOf } from '../../storage/update-install.ts'
 
 export interface OfflineWatchParts {

@@ -1,10 +1,9 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { DrainReport } from './drain-report.ts'
-import { holding } from '../locks/held-lock.ts'
+import { type DrainReport, LockLost, OfflineDrain, type OfflineTimes } from './offline-drain.ts'
+import { holding } from '../with-lock.ts'
 import type { Locks } from '../../storage/locks.ts'
-import { LockLost, OfflineDrain, type OfflineTimes } from './offline-drain.ts'
 import type { OfflineEvent } from './offline-event.ts'
-import { reasonOf } from '../rest/reason-of.ts'
+import { reasonOf } from '../rest/call-error.ts'
 import type { Rest } from '../rest/rest.ts'
 
 export interface OfflineQueueParts {

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import t from 'tap'
-import { readAnswer } from '../../../src/portal/rest/read-answer.ts'
+import { readAnswer } from '../../../src/portal/rest/read-response.ts'
 import { ReadBudget } from '../../../src/portal/rest/read-budget.ts'
 
 const MB = 1024 * 1024

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { ChatEvents } from '../../../src/portal/chat-events/chat-events.ts'
+import { ChatEvents } from '../../../src/portal/offline/chat-events.ts'
 import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
 import { RestError, untilIdle, type SimulatedPortal } from '../../../src/testing/index.ts'
 import { buildApp, buildWorld } from '../../helpers/app.ts'
