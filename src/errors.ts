@@ -1,7 +1,7 @@
 import createError, { type FastifyErrorConstructor } from '@fastify/error'
 
 /** What a portal says of a call that it refuses. */
-export interface PortalWords {
+export interface PortalErrorDetails {
   /** Bitrix24's own code, such as `ERROR_METHOD_NOT_FOUND`; empty where it has none, as for most errors of `crm.*`. */
   portalCode: string
   /** HTTP status of the portal's answer, 200 too; `undefined` where the SDK refused the call before it was made. */
@@ -16,7 +16,7 @@ export interface PortalWords {
 }
 
 /** What is known of a portal that takes no more calls. */
-export interface PortalPause {
+export interface PortalLimitDetails {
   /**
    * Bitrix24's own code: `QUERY_LIMIT_EXCEEDED`, `OPERATION_TIME_LIMIT`, `OVERLOAD_LIMIT` (REST is blocked on the portal) or
    * `METHOD_CONFIRM_WAITING` (an administrator has to allow the method); or what stands for it where no call was made.
@@ -87,9 +87,9 @@ export const FST_B24_PORTAL_SUSPENDED = define('FST_B24_PORTAL_SUSPENDED', 'Port
 /** The OAuth server refuses the app itself: its `clientId`, its `clientSecret` or its scope. */
 export const FST_B24_APP_KEYS = define('FST_B24_APP_KEYS', 'OAuth server rejected the app credentials: %s', 500)
 /** The portal answered a call with an error; `portalCode` is its own code, `portalStatus` the status of its answer. */
-export const FST_B24_PORTAL_CALL = define('FST_B24_PORTAL_CALL', '%s: %s', 502) as ErrorClass<'FST_B24_PORTAL_CALL', 502, PortalWords>
+export const FST_B24_PORTAL_CALL = define('FST_B24_PORTAL_CALL', '%s: %s', 502) as ErrorClass<'FST_B24_PORTAL_CALL', 502, PortalErrorDetails>
 /** The portal takes no more calls for now; `retryAfterMs` says for how long. */
-export const FST_B24_PORTAL_LIMIT = define('FST_B24_PORTAL_LIMIT', '%s: %s', 503) as ErrorClass<'FST_B24_PORTAL_LIMIT', 503, PortalPause>
+export const FST_B24_PORTAL_LIMIT = define('FST_B24_PORTAL_LIMIT', '%s: %s', 503) as ErrorClass<'FST_B24_PORTAL_LIMIT', 503, PortalLimitDetails>
 /** The portal gave no usable answer: network, time, a broken server. */
 export const FST_B24_PORTAL_UNAVAILABLE = define('FST_B24_PORTAL_UNAVAILABLE', 'Portal unavailable: %s', 503)
 /** The portal's address is inside the server's own networks. */

@@ -18,7 +18,7 @@ import { WebhookTokens } from './installs/application-token.ts'
 import { createCheckQueue } from './delivery/lifecycle/check-queue.ts'
 import { createEncryptor } from './oauth/encryption.ts'
 import { readOptions, type FastifyBitrix24Options, type Settings } from './options.ts'
-import { openActing } from './portal/create-portal-client.ts'
+import { createPortalClient } from './portal/create-portal-client.ts'
 import { Portals } from './portal/portal.ts'
 import { type StartFacts, StartSync } from './portal/subscriptions/start-sync.ts'
 import { LazyAbortController } from './async/abort.ts'
@@ -72,7 +72,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   if (embedded !== undefined) fastify.addHook('onClose', async () => await embedded.end())
   const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
   const buckets = client === undefined ? LocalLimits.of(resolve(settings.dataDir)) : new RedisLimits(client)
-  const acting = openActing({ ...settings, prefix: fastify.prefix + settings.prefix }, {
+  const acting = createPortalClient({ ...settings, prefix: fastify.prefix + settings.prefix }, {
     app, store, locks, buckets, encryptor, hooks, news: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
   })
   fastify.addHook('onClose', async () => await acting.close())
@@ -110,7 +110,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
         dispatcher: settings.dispatcher,
         keys: acting.keys
       },
-      askOpener: acting.askOpener,
+      fetchPageUser: acting.fetchPageUser,
       allowPrivateNetworks: settings.allowPrivateNetworks
     }),
     page: settings.installPage !== false,

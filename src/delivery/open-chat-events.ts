@@ -6,7 +6,7 @@ import type { InstallStore } from '../storage/install-store.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
 import { ChatEvents } from '../portal/offline/chat-events.ts'
 import type { Locks } from '../storage/locks.ts'
-import { OfflineWatch } from '../portal/offline/offline-poller.ts'
+import { OfflinePoller } from '../portal/offline/offline-poller.ts'
 import type { Rest } from '../portal/rest/rest.ts'
 import { isFetched } from '../portal/subscriptions/wanted-events.ts'
 import type { EventQueue } from '../queue/queue.ts'
@@ -49,6 +49,6 @@ export function openChatEvents ({ rest, locks, store, queue, encryptor, hooks, f
   const events = new ChatEvents({ rest, store, locks, keep: async event => await intake.take(event), log })
   // The turns of the offline queues are others.
   const turns: Locks = { take: async (name, ttlMs) => await locks.take(`chat-${name}`, ttlMs) }
-  const watch = new OfflineWatch({ queue: events, store, locks: turns, wants: () => fetched().length > 0, log, times: { pollMs: fetchEveryMs } })
+  const watch = new OfflinePoller({ queue: events, store, locks: turns, wants: () => fetched().length > 0, log, times: { pollMs: fetchEveryMs } })
   return { check: () => {}, start: () => watch.start(), close: async () => await watch.close() }
 }

@@ -6,9 +6,9 @@ import type { Encryptor } from '../oauth/encryption.ts'
 import type { Locks } from '../storage/locks.ts'
 import { OfflineQueue } from '../portal/offline/offline-queue.ts'
 import type { OfflineTimes } from '../portal/offline/offline-drain.ts'
-import { OfflineWatch, type WatchTimes } from '../portal/offline/offline-poller.ts'
+import { OfflinePoller, type PollerTimes } from '../portal/offline/offline-poller.ts'
 import type { Rest } from '../portal/rest/rest.ts'
-import { BELL, type SubscriptionOptions, wantedEvents } from '../portal/subscriptions/wanted-events.ts'
+import { OFFLINE_NOTIFICATION, type SubscriptionOptions, wantedEvents } from '../portal/subscriptions/wanted-events.ts'
 import type { EventQueue } from '../queue/queue.ts'
 import type { HandlerContext } from './handlers/run-handler.ts'
 import { OfflineIntake } from './intake/offline-intake.ts'
@@ -25,7 +25,7 @@ export interface OfflineParts {
   coalesce: boolean
   options: SubscriptionOptions
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
-  times?: Partial<WatchTimes & OfflineTimes> | undefined
+  times?: Partial<PollerTimes & OfflineTimes> | undefined
 }
 
 export interface OpenedOffline {
@@ -50,12 +50,12 @@ export function openOffline ({ rest, locks, store, queue, encryptor, hooks, coal
   const intake = new OfflineIntake({ queue, encryptor, hooks, coalesce })
   const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector, times })
   const wants = () => wantedEvents(hooks, options).some(event => event.offline === true)
-  const watch = new OfflineWatch({ queue: offline, store, locks, wants, log, times })
+  const watch = new OfflinePoller({ queue: offline, store, locks, wants, log, times })
   return {
     queue: offline,
     start: () => {
       if (options.offline === undefined || options.offline === false) return
-      hooks.on(BELL, (_event, { portal }) => watch.ring(portal.memberId), { id: 'offline-bell' })
+      hooks.on(OFFLINE_NOTIFICATION, (_event, { portal }) => watch.ring(portal.memberId), { id: 'offline-bell' })
       watch.start()
     },
     close: async () => await watch.close()

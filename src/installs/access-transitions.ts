@@ -157,12 +157,12 @@ export function applySeen (known: Install, event: SeenEvent, now: number): Insta
   if (event.ts === undefined || known.state === 'uninstalled') return known
   const ts = secondOf(event.ts, now)
   if (ts <= Math.max(known.ts, known.seenTs ?? 0)) return known
-  const next = { ...known, ...accessOf(known, event), ...tokensOf(known, event, now) }
+  const next = { ...known, ...toPortalAccess(known, event), ...tokensOf(known, event, now) }
   const isNew = Object.keys(next).some(key => next[key as keyof Install] !== known[key as keyof Install])
   return isNew ? { ...next, seenTs: ts, updatedAt: now } : known
 }
 
-function accessOf (known: Install, { scope, status }: SeenEvent): Partial<Install> {
+function toPortalAccess (known: Install, { scope, status }: SeenEvent): Partial<Install> {
   const isOther = scope.length > 0 && [...scope].sort().join() !== [...known.scope].sort().join()
   return { ...(isOther && { scope }), ...(status !== undefined && { status }) }
 }

@@ -7,20 +7,20 @@ import { PlanLimits, type PortalLimitSettings } from './plan-limits.ts'
 import type { PortalBuckets } from '../storage/limits.ts'
 import type { Locks } from '../storage/locks.ts'
 import { openSubscriptions, type OpenedSubscriptions } from './subscriptions/open-subscriptions.ts'
-import { createAskOpener, type AskOpener } from './rest/page-user.ts'
+import { createPageUserFetcher, type FetchPageUser } from './rest/page-user.ts'
 import { PortalBlocks, type PortalBlock } from './rest/observed-limits.ts'
 import type { AllowedNetworks } from './rest/address-guard.ts'
 import { PortalRest } from './rest/rest.ts'
 import { RestTransport } from './rest/rest-transport.ts'
 import { KeepAlive } from './tokens/keep-alive.ts'
-import type { PortalNews } from './tokens/access-state.ts'
+import type { PortalListener } from './tokens/access-state.ts'
 import { Tokens } from './tokens/tokens.ts'
 import type { Listeners, SubscriptionOptions } from './subscriptions/wanted-events.ts'
 
 /** Whose tokens calls are made with first. */
 export type ActAs = 'installer' | 'system'
 
-export interface ActingChoice {
+export interface PortalClientOptions {
   clientId: string
   clientSecret: string
   oauthServers: readonly string[]
@@ -34,7 +34,7 @@ export interface ActingChoice {
   actAs: ActAs
 }
 
-export interface ActingParts {
+export interface PortalClientParts {
   /** `appId()` of the app. */
   app: string
   store: InstallStore
@@ -42,21 +42,21 @@ export interface ActingParts {
   buckets: PortalBuckets
   encryptor: Encryptor
   hooks: Listeners
-  news: PortalNews & { blocked (block: PortalBlock): void }
+  news: PortalListener & { blocked (block: PortalBlock): void }
   log: FastifyBaseLogger
   /** Ends the keep-alive. */
   signal: AbortSignal
 }
 
 /** What portals are acted on with. */
-export interface Acting {
+export interface PortalServices {
   tokens: Tokens
   keys: AppCredentials
   rest: PortalRest
   /** Keeps what a portal says of its plan in `app.info`. */
   learn: (memberId: string, appInfo: unknown) => Promise<void>
   blocks: PortalBlocks
-  askOpener: AskOpener
+  fetchPageUser: FetchPageUser
   subscribing: OpenedSubscriptions
   /** Begins to keep tokens alive, in a process that works. */
   start (): void
@@ -64,7 +64,7 @@ export interface Acting {
 }
 
 /** Puts together what acts on portals: what all processes of the app have to agree on is in the storage. */
-export function openActing (choice: ActingChoice, { app, store, locks, buckets, encryptor, hooks, news, log, signal }: ActingParts): Acting {
+export function createPortalClient (choice: PortalClientOptions, { app, store, locks, buckets, encryptor, hooks, news, log, signal }: PortalClientParts): PortalServices {
   const { clientId, clientSecret, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits, actAs } = choice
   const limits = new PlanLimits({ buckets, store, app, settings: portalLimits })
   const keys = new AppCredentials({ clientId, clientSecret, log, signal, dispatcher })
@@ -82,7 +82,7 @@ export function openActing (choice: ActingChoice, { app, store, locks, buckets, 
     rest,
     learn: async (memberId, appInfo) => await limits.learn(memberId, appInfo),
     blocks,
-    askOpener: createAskOpener({ transport }),
+    fetchPageUser: createPageUserFetcher({ transport }),
     subscribing: openSubscriptions({ rest, learnPlan, store, hooks, publicUrl, prefix, options, log }),
     start: () => keepAlive.start(),
     close: async () => {

@@ -83,7 +83,7 @@ export interface Portal {
 }
 
 /** What portals are acted on with. */
-export interface Acts {
+export interface PortalOperations {
   rest: Rest
   /** Keeps what a portal says of its plan in `app.info`. */
   learn?: (memberId: string, appInfo: unknown) => Promise<void>
@@ -93,9 +93,9 @@ export interface Acts {
 
 /** Makes portals of what is known of them. */
 export class Portals {
-  readonly #acts: Acts
+  readonly #acts: PortalOperations
 
-  constructor (acts: Acts) {
+  constructor (acts: PortalOperations) {
     this.#acts = acts
   }
 
@@ -114,10 +114,10 @@ class KnownPortal implements Portal {
   readonly memberId: string
   readonly domain: string
   readonly state: Portal['state']
-  readonly #acts: Acts
+  readonly #acts: PortalOperations
   readonly #install: Install | undefined
 
-  constructor (acts: Acts, memberId: string, domain: string, state: Portal['state'], install?: Install) {
+  constructor (acts: PortalOperations, memberId: string, domain: string, state: Portal['state'], install?: Install) {
     this.memberId = memberId
     this.domain = domain
     this.state = state

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { unavailable } from '../oauth/request.ts'
 import type { Lock, Locks } from '../storage/locks.ts'
 
-export interface LockWish {
+export interface LockOptions {
   name: string
   /** Time after which others take over from who was killed, ms. */
   lockMs: number
@@ -21,11 +21,11 @@ const SOON_MS = 1000
  * @throws FST_B24_OAUTH_UNAVAILABLE when the other holder takes too long
  * @throws FST_B24_STORE_UNAVAILABLE
  */
-export async function underLock<T> (locks: Locks, { name, lockMs, waitMs, signal }: LockWish, work: () => Promise<T>, glance: () => Promise<T | undefined>): Promise<T> {
+export async function withLock<T> (locks: Locks, { name, lockMs, waitMs, signal }: LockOptions, work: () => Promise<T>, glance: () => Promise<T | undefined>): Promise<T> {
   const start = performance.now()
   for (;;) {
     const lock = await locks.take(name, lockMs)
-    if (lock !== undefined) return await holding(lock, lockMs, work)
+    if (lock !== undefined) return await holdLock(lock, lockMs, work)
     const waited = performance.now() - start
     if (waited >= waitMs) throw unavailable('another process is still asking')
     // An answer takes a tenth of a second; what takes longer is an outage, in which many may wait.
@@ -36,7 +36,7 @@ export async function underLock<T> (locks: Locks, { name, lockMs, waitMs, signal
 }
 
 /** Runs `work`, and renews the lock until it ends. */
-export async function holding<T> (lock: Lock, lockMs: number, work: () => Promise<T>): Promise<T> {
+export async function holdLock<T> (lock: Lock, lockMs: number, work: () => Promise<T>): Promise<T> {
   // It lapses all the same while this process stands still, or the store is away: who works must reckon with that.
   const timer = setInterval(() => { lock.renew(lockMs).catch(() => {}) }, lockMs / 3).unref()
   try {

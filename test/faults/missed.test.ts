@@ -66,7 +66,7 @@ for (const [name, storage] of STORAGES) {
   })
 
   t.test(`${name}: killed in the middle of a drain, nothing is lost`, async t => {
-    const { portals, settings, app, lines } = await setup(t, storage(t), { lockMs: 2_000, echoMs: 500 })
+    const { portals, settings, app, lines } = await setup(t, storage(t), { lockMs: 2_000, debounceMs: 500 })
     await app.close()
     const all = await changeAll(portals)
     for (const portal of portals) portal.limit({})
@@ -103,7 +103,7 @@ for (const [name, storage] of STORAGES) {
   })
 
   t.test(`${name}: a portal that rings is answered at once, and what came after the bell soon`, async t => {
-    const { portals, app, lines } = await setup(t, storage(t), { echoMs: 1_200 })
+    const { portals, app, lines } = await setup(t, storage(t), { debounceMs: 1_200 })
     t.teardown(() => app.close())
     const [portal] = portals as [SimulatedPortal]
     const start = performance.now()

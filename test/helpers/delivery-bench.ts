@@ -15,7 +15,7 @@ import { WebhookTokens } from '../../src/installs/application-token.ts'
 import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
 import { AppCredentials } from '../../src/oauth/app-credentials.ts'
 import { createEncryptor } from '../../src/oauth/encryption.ts'
-import { createAskOpener } from '../../src/portal/rest/page-user.ts'
+import { createPageUserFetcher } from '../../src/portal/rest/page-user.ts'
 import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
 import { Portals } from '../../src/portal/portal.ts'
 import { LazyAbortController } from '../../src/async/abort.ts'
@@ -86,7 +86,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
       queue: createCheckQueue(),
       encryptor,
       oauth: { allowedServers: [b24.oauthServer], clientId, clientSecret, keys: new AppCredentials({ clientId, clientSecret, log: app.log }) },
-      askOpener: createAskOpener({ transport }),
+      fetchPageUser: createPageUserFetcher({ transport }),
       allowPrivateNetworks: true
     }),
     log: app.log,

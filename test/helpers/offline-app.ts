@@ -14,7 +14,7 @@ import { AppCredentials } from '../../src/oauth/app-credentials.ts'
 import { createEncryptor } from '../../src/oauth/encryption.ts'
 import { LocalLimits } from '../../src/storage/sqlite/limits.ts'
 import { type OpenedSubscriptions, openSubscriptions } from '../../src/portal/subscriptions/open-subscriptions.ts'
-import { createAskOpener } from '../../src/portal/rest/page-user.ts'
+import { createPageUserFetcher } from '../../src/portal/rest/page-user.ts'
 import { Portals } from '../../src/portal/portal.ts'
 import { PortalRest } from '../../src/portal/rest/rest.ts'
 import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
@@ -71,7 +71,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
       queue: createCheckQueue(),
       encryptor,
       oauth: { ...oauth, keys: new AppCredentials({ clientId, clientSecret, log }) },
-      askOpener: createAskOpener({ transport }),
+      fetchPageUser: createPageUserFetcher({ transport }),
       allowPrivateNetworks: true
     }),
     log,

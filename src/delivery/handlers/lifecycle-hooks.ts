@@ -6,7 +6,7 @@ import { HandlerIds } from '../../events/registration.ts'
 import { didYouMean } from '../../validation.ts'
 import type { Portal, Portals } from '../../portal/portal.ts'
 import type { PortalBlock } from '../../portal/rest/observed-limits.ts'
-import type { PortalNews } from '../../portal/tokens/access-state.ts'
+import type { PortalListener } from '../../portal/tokens/access-state.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import type { DeadLetter } from '../dead-letters.ts'
 import type { RejectReason } from '../receipt.ts'
@@ -123,7 +123,7 @@ export interface PortalNewsParts {
 }
 
 /** Tells the lifecycle hooks what became of a portal while the app acted on it. */
-export function portalNews ({ store, lifecycleHooks, portals, log }: PortalNewsParts): PortalNews & { blocked (block: PortalBlock): void } {
+export function portalNews ({ store, lifecycleHooks, portals, log }: PortalNewsParts): PortalListener & { blocked (block: PortalBlock): void } {
   const tell = (memberId: string, hook: (portal: Portal) => Promise<void>): void => {
     store.get(memberId)
       .then(async stored => { if (stored !== undefined) await hook(portals().of(stored.install)) })

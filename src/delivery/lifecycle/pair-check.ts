@@ -4,7 +4,7 @@ import type { AppCredentials } from '../../oauth/app-credentials.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import type { TokenPair } from '../../oauth/oauth-server.ts'
 import { refreshPair, verifyPair, type Grant, type PairClaim, type VerifyOptions } from '../../oauth/verify-pair.ts'
-import type { AskOpener, Opener } from '../../portal/rest/page-user.ts'
+import type { FetchPageUser, PageUser } from '../../portal/rest/page-user.ts'
 import { AddressGuard, type AllowedNetworks } from '../../portal/rest/address-guard.ts'
 import { chooseServer } from '../../oauth/oauth-server.ts'
 import { rejected, type Rejection, type RejectReason } from '../receipt.ts'
@@ -14,7 +14,7 @@ export interface PairCheckParts {
   encryptor: Encryptor
   oauth: VerifyOptions & { keys: Pick<AppCredentials, 'probeOnce'> }
   /** Asks a portal who its user is. */
-  askOpener: AskOpener
+  fetchPageUser: FetchPageUser
   allowPrivateNetworks: AllowedNetworks
 }
 
@@ -74,7 +74,7 @@ export class PairCheck {
     const verification = await this.#inTurn(memberId, source, async () => await verifyPair(claim, this.#options(memberId, source)))
     if (verification.status === 'rejected') return rejected(verification.reason)
     const { grant } = verification
-    if (this.#guard.refusesUrl(grant.clientEndpoint)) return rejected('private_address')
+    if (this.#guard.blocksUrl(grant.clientEndpoint)) return rejected('private_address')
     oauth.keys.probeOnce(grant.oauthServer)
     return this.#verified(memberId, { ...grant, isRefreshed: grant.isRefreshed || traded !== undefined })
   }
@@ -100,10 +100,10 @@ export class PairCheck {
    *
    * @throws FST_B24_PORTAL_UNAVAILABLE and the like when the portal does not say
    */
-  async ask (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<Opener> {
-    const { askOpener, oauth: { signal = NEVER } } = this.#parts
+  async ask (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<PageUser> {
+    const { fetchPageUser, oauth: { signal = NEVER } } = this.#parts
     const { domain, clientEndpoint, pair: { accessToken } } = grant
-    return await this.#inTurn(memberId, source, async () => await askOpener({ memberId, domain, clientEndpoint, accessToken, signal }))
+    return await this.#inTurn(memberId, source, async () => await fetchPageUser({ memberId, domain, clientEndpoint, accessToken, signal }))
   }
 
   /** Whose pair of the record it is that a post brings; `undefined` when it is another. */

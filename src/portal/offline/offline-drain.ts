@@ -45,7 +45,7 @@ export interface OfflineTimes {
   patienceMs: number
 }
 
-export interface DrainOrder {
+export interface DrainTask {
   memberId: string
   /** `''` for the queue without a name. */
   connector: string
@@ -79,11 +79,11 @@ type Method = 'event.offline.get' | 'event.offline.list' | 'event.offline.clear'
  */
 export class OfflineDrain {
   readonly #parts: OfflineDrainParts
-  readonly #order: DrainOrder
+  readonly #order: DrainTask
   /** Rows of the last page. */
   #lastPage = new Set<string>()
 
-  constructor (parts: OfflineDrainParts, order: DrainOrder) {
+  constructor (parts: OfflineDrainParts, order: DrainTask) {
     this.#parts = parts
     this.#order = order
   }

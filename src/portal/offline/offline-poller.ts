@@ -11,35 +11,35 @@ import type { OfflineQueue } from './offline-queue.ts'
 import { reasonOf } from '../rest/call-error.ts'
 import { pagesOf } from '../../storage/update-install.ts'
 
-export interface OfflineWatchParts {
-  queue: Pick<OfflineQueue, 'drain' | 'drainQuickly'>
+export interface OfflinePollerParts {
+  queue: Pick<OfflineQueue, 'drain' | 'drainNew'>
   store: Pick<InstallStore, 'scan'>
   locks: Locks
   /** Whether anything is to wait at portals; asked at each round. */
   wants: () => boolean
   log: Pick<FastifyBaseLogger, 'info' | 'warn'>
-  times?: Partial<WatchTimes> | undefined
+  times?: Partial<PollerTimes> | undefined
 }
 
-export interface WatchTimes {
+export interface PollerTimes {
   /** Time between two looks at a portal that does not ring, ms; a tenth more or less at random. */
   pollMs: number
   /** Time after a bell until the next look, ms: a portal rings at the first change of a second, and not again in it. */
-  echoMs: number
+  debounceMs: number
   /** Time after which a round is tried again that could not be begun, ms. */
   retryMs: number
   /** Longest drain, ms: then other portals have their turn, and what is left comes after them. */
   drainMs: number
 }
 
-const TIMES: WatchTimes = { pollMs: 300_000, echoMs: 3_000, retryMs: 10_000, drainMs: 60_000 }
+const TIMES: PollerTimes = { pollMs: 300_000, debounceMs: 3_000, retryMs: 10_000, drainMs: 60_000 }
 /** Portals that are drained at once: so many for bells, and so many for rounds. */
 const AT_ONCE = 4
 
 /** Drains the queues of portals: once at the start, when a portal rings, and every few minutes, as a bell may be lost. */
-export class OfflineWatch {
-  readonly #parts: OfflineWatchParts
-  readonly #times: WatchTimes
+export class OfflinePoller {
+  readonly #parts: OfflinePollerParts
+  readonly #times: PollerTimes
   readonly #closing = new AbortController()
   readonly #underWay = new Set<Promise<void>>()
   readonly #bells = new Map<string, { rangAgain: boolean }>()
@@ -48,7 +48,7 @@ export class OfflineWatch {
   /** What is logged of a portal already. */
   readonly #problems = new Map<string, string>()
 
-  constructor (parts: OfflineWatchParts) {
+  constructor (parts: OfflinePollerParts) {
     this.#parts = parts
     this.#times = { ...TIMES, ...parts.times }
     // As many listeners as portals that are waited for are no leak, of which Node would warn.
@@ -118,7 +118,7 @@ export class OfflineWatch {
       await drain()
       while (this.#bells.get(memberId)?.rangAgain === true) {
         this.#bells.set(memberId, { rangAgain: false })
-        await this.#wait(this.#times.echoMs)
+        await this.#wait(this.#times.debounceMs)
         if (this.#closing.signal.aborted) return
         // Another may have looked before what this bell is about was there.
         if (await drain()) this.ring(memberId)
@@ -134,7 +134,7 @@ export class OfflineWatch {
     const closing = this.#closing.signal
     return await withTimeout({ timeoutMs: this.#times.drainMs, signal: closing }, async (signal) => {
       try {
-        const report = await queue[isBell ? 'drainQuickly' : 'drain'](memberId, { signal })
+        const report = await queue[isBell ? 'drainNew' : 'drain'](memberId, { signal })
         this.#tell(report)
         return report.busy
       } catch (error) {

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type DrainReport, LockLost, OfflineDrain, type OfflineTimes } from './offline-drain.ts'
-import { holding } from '../with-lock.ts'
+import { holdLock } from '../with-lock.ts'
 import type { Locks } from '../../storage/locks.ts'
 import type { OfflineEvent } from './offline-event.ts'
 import { reasonOf } from '../rest/call-error.ts'
@@ -50,7 +50,7 @@ export class OfflineQueue {
   }
 
   /** The same with fewer calls, where a bell says that something waits. */
-  async drainQuickly (memberId: string, options: DrainOptions = {}): Promise<DrainReport> {
+  async drainNew (memberId: string, options: DrainOptions = {}): Promise<DrainReport> {
     return await this.#drain(memberId, options, true)
   }
 
@@ -63,7 +63,7 @@ export class OfflineQueue {
       if (lock === undefined) return { ...report, busy: true }
       const order = { memberId, connector, lock, report, isQuick: isQuick && this.#known.has(name), signal }
       this.#known.delete(name)
-      await holding(lock, this.#times.lockMs, async () => await new OfflineDrain({ ...this.#parts, times: this.#times, told: this.#told }, order).run())
+      await holdLock(lock, this.#times.lockMs, async () => await new OfflineDrain({ ...this.#parts, times: this.#times, told: this.#told }, order).run())
       this.#known.add(name)
     } catch (error) {
       signal?.throwIfAborted()

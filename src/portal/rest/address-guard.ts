@@ -42,26 +42,26 @@ export class AddressGuard {
   }
 
   /** Whether a URL may not be asked at all. Names count by what they say, not by what they resolve to. */
-  refusesUrl (url: string): boolean {
+  blocksUrl (url: string): boolean {
     const host = hostOf(url)
     if (isIP(host) !== 0) return this.#classify(host).isRefused
     return NEVER_NAMES.test(host) || (isOwnName(host) && !this.#allowed && this.#networks === undefined)
   }
 
   /** Whether an address that a name resolved to may not be connected to; what is no address may not. */
-  refusesIp (address: string): boolean {
+  blocksIp (address: string): boolean {
     const ip = bareIp(address)
     return isIP(ip) === 0 || isNever(ip) || (isSpecial(ip) && !this.#allows(ip))
   }
 
   /** Whether an address is one of the own networks, and allowed: tokens may go there without https. */
-  coversIp (address: string): boolean {
+  allowsPlainHttpTo (address: string): boolean {
     const ip = bareIp(address)
     return isIP(ip) !== 0 && !isNever(ip) && isSpecial(ip) && this.#allows(ip)
   }
 
-  /** As `coversIp`; `undefined` where the URL has a name that must be resolved first. */
-  coversUrl (url: string): boolean | undefined {
+  /** As `allowsPlainHttpTo`; `undefined` where the URL has a name that must be resolved first. */
+  allowsPlainHttp (url: string): boolean | undefined {
     if (!this.#allowed && this.#networks === undefined) return false
     const host = hostOf(url)
     return isIP(host) === 0 ? undefined : this.#classify(host).isCovered
@@ -70,7 +70,7 @@ export class AddressGuard {
   #classify (ip: string): { isRefused: boolean, isCovered: boolean } {
     const known = this.#known.get(ip)
     if (known !== undefined) return known
-    const classified = { isRefused: this.refusesIp(ip), isCovered: this.coversIp(ip) }
+    const classified = { isRefused: this.blocksIp(ip), isCovered: this.allowsPlainHttpTo(ip) }
     if (this.#known.size >= MOST_KNOWN) this.#known.clear()
     this.#known.set(ip, classified)
     return classified
@@ -85,7 +85,7 @@ const CLOSED = new AddressGuard(false)
 
 /** Returns whether a URL names an address inside the server's own networks: loopback, private, link-local. */
 export function isPrivateAddress (url: string): boolean {
-  return CLOSED.refusesUrl(url)
+  return CLOSED.blocksUrl(url)
 }
 
 /** Returns whether a text is an address, or a network such as `10.0.0.0/8`. */
@@ -185,12 +185,12 @@ export const INSECURE_ADDRESS: string = new FST_B24_INSECURE_ADDRESS().code
 
 /** Makes the `lookup` of connections that never reach a private address, but those that are allowed. */
 export function publicLookup (guard: AddressGuard, resolve?: Resolve): LookupFunction {
-  return filteredLookup(address => !guard.refusesIp(address), PRIVATE_ADDRESS, resolve)
+  return filteredLookup(address => !guard.blocksIp(address), PRIVATE_ADDRESS, resolve)
 }
 
 /** Makes the `lookup` of connections that reach allowed addresses of the own networks alone. */
-export function coveredLookup (guard: AddressGuard, resolve?: Resolve): LookupFunction {
-  return filteredLookup(address => guard.coversIp(address), INSECURE_ADDRESS, resolve)
+export function privateLookup (guard: AddressGuard, resolve?: Resolve): LookupFunction {
+  return filteredLookup(address => guard.allowsPlainHttpTo(address), INSECURE_ADDRESS, resolve)
 }
 
 /** What it finds is what is connected to, so a name that resolves to something else a moment later gains nothing by it. */

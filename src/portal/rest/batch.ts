@@ -2,7 +2,7 @@ import type { FastifyError } from '@fastify/error'
 import { FST_B24_INVALID_CALL } from '../../errors.ts'
 import { unavailableError } from './call-error.ts'
 import { checkMethod } from './call-options.ts'
-import { type AnsweredCall, errorOfItem } from './classify-response.ts'
+import { type AnsweredCall, itemError } from './classify-response.ts'
 import { copyParams, encodeQuery } from './params.ts'
 import { isObject } from '../../validation.ts'
 
@@ -97,7 +97,7 @@ const CONCERNS_ALL = /^(expired_token|invalid_token|query_limit_exceeded)$/i
  * Finds the error that a batch failed with as a whole, though its status is that of a success: all calls that were run were refused for what
  * concerns all, such as a token that expired. None did anything, so that the batch may be sent again.
  */
-export function errorOfAll (body: unknown): object | undefined {
+export function batchError (body: unknown): object | undefined {
   const answer = valueAt(body, 'result')
   const errors = Object.values(valueAt(answer, 'result_error') ?? {}).filter(isObject)
   const [first] = errors
@@ -117,7 +117,7 @@ export function readBatch (body: unknown, commands: readonly BatchCommand[], cal
   const failed = commands.findIndex(({ name }) => errorAt(name) !== undefined)
   return commands.map(({ name, method, params }, index) => {
     const stated = errorAt(name)
-    if (stated !== undefined) return [name, { status: 'failed', error: errorOfItem(stated, { ...call, method, params }) }]
+    if (stated !== undefined) return [name, { status: 'failed', error: itemError(stated, { ...call, method, params }) }]
     const result = part('result', name)
     if (result === undefined) return [name, missing(halt && failed !== -1 && index > failed)]
     return [name, { status: 'succeeded', result, total: countAt(answer['result_total'], name), next: countAt(answer['result_next'], name), time: part('result_time', name) }]

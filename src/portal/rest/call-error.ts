@@ -1,17 +1,17 @@
 import type { FastifyError } from '@fastify/error'
 import {
-  FST_B24_PORTAL_CALL, FST_B24_PORTAL_GONE, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_UNAVAILABLE, FST_B24_REAUTH_REQUIRED, type PortalPause, type PortalWords
+  FST_B24_PORTAL_CALL, FST_B24_PORTAL_GONE, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_UNAVAILABLE, FST_B24_REAUTH_REQUIRED, type PortalLimitDetails, type PortalErrorDetails
 } from '../../errors.ts'
 import { isObject } from '../../validation.ts'
 
 /** A call that the portal answered with an error: FST_B24_PORTAL_CALL, FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE. */
-export interface PortalCallError extends FastifyError, PortalWords {}
+export interface PortalCallError extends FastifyError, PortalErrorDetails {}
 
 /** FST_B24_PORTAL_LIMIT. */
-export interface PortalLimitError extends FastifyError, PortalPause {}
+export interface PortalLimitError extends FastifyError, PortalLimitDetails {}
 
 /** An error as a portal states it. */
-export interface StatedError {
+export interface PortalErrorFields {
   /** HTTP status of the answer; `undefined` where the SDK states the error. */
   status: number | undefined
   /** Empty where the portal gives none, as most methods of `crm.*` do. */
@@ -28,20 +28,20 @@ const MOST_NAMES = 20
 const LONGEST_NAME = 50
 
 /** `params` is what the method was called with: their names stand in the message, their values never do. */
-export function callError (method: string, stated: StatedError, params?: object): PortalCallError {
+export function callError (method: string, stated: PortalErrorFields, params?: object): PortalCallError {
   const words = [stated.code, stated.description].filter(word => word !== '').join(': ')
   return withWords(new FST_B24_PORTAL_CALL(method, `${words === '' ? 'an error without a code' : onOneLine(words)}${namesOf(params)}`), stated)
 }
 
-export function reauthError (memberId: string, stated: StatedError): PortalCallError {
+export function reauthError (memberId: string, stated: PortalErrorFields): PortalCallError {
   return withWords(new FST_B24_REAUTH_REQUIRED(memberId, `the portal answers ${stated.code}`), stated)
 }
 
-export function suspendedError (memberId: string, stated: StatedError): PortalCallError {
+export function suspendedError (memberId: string, stated: PortalErrorFields): PortalCallError {
   return withWords(new FST_B24_PORTAL_SUSPENDED(memberId), stated)
 }
 
-export function goneError (stated: StatedError): PortalCallError {
+export function goneError (stated: PortalErrorFields): PortalCallError {
   return withWords(new FST_B24_PORTAL_GONE(), stated)
 }
 
@@ -58,7 +58,7 @@ export function onOneLine (words: string): string {
   return words.replace(CONTROLS, ' ')
 }
 
-function withWords (error: FastifyError, { status, code, description, details }: StatedError): PortalCallError {
+function withWords (error: FastifyError, { status, code, description, details }: PortalErrorFields): PortalCallError {
   return Object.assign(error, { portalCode: code, portalStatus: status, description, details })
 }
 
@@ -81,7 +81,7 @@ const MOST_DETAILS = 8_192
  * @param accessToken is hidden where the portal quotes it
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/error-codes.md
  */
-export function readStatedError (status: number, body: Record<string, unknown>, accessToken: string): StatedError | undefined {
+export function parsePortalError (status: number, body: Record<string, unknown>, accessToken: string): PortalErrorFields | undefined {
   const { error, error_description: described, ...others } = body
   if (error === undefined && described === undefined) return undefined
   // Whoever writes a result with empty error fields beside it reports a success.
@@ -103,7 +103,7 @@ function redactorOf (accessToken: string): Redact {
 }
 
 /** What is too large is left out, key by key. */
-function readDetails (fields: Record<string, unknown>, redact: Redact): StatedError['details'] {
+function readDetails (fields: Record<string, unknown>, redact: Redact): PortalErrorFields['details'] {
   const kept: Array<[string, unknown]> = []
   let left = MOST_DETAILS
   for (const [key, value] of Object.entries(fields)) {

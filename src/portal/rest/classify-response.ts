@@ -2,12 +2,12 @@ import type { FastifyError } from '@fastify/error'
 import type { Suspension } from '../../installs/install.ts'
 import { isObject } from '../../validation.ts'
 import {
-  callError, goneError, limitError, type PortalCallError, readStatedError, reauthError, type StatedError, suspendedError, unavailableError
+  callError, goneError, limitError, type PortalCallError, parsePortalError, reauthError, type PortalErrorFields, suspendedError, unavailableError
 } from './call-error.ts'
 import { type LimitScope, operatingWaitMs } from './observed-limits.ts'
 
 /** What a portal answered to a call. */
-export interface PortalAnswer {
+export interface PortalResponse {
   status: number
   /** By their names in small letters. */
   headers?: Readonly<Record<string, string | string[] | undefined>>
@@ -62,11 +62,11 @@ const V3 = 'bitrix_rest_v3_exception_'
 /** What a portal without a plan says to whatever is called. */
 const NO_REST = /^REST (API )?is available only on commercial plans/i
 
-type Row = (stated: StatedError, call: AnsweredCall, body: Record<string, unknown>) => Recovery
+type Row = (stated: PortalErrorFields, call: AnsweredCall, body: Record<string, unknown>) => Recovery
 
 const refused: Row = (stated, { method, params }) => ({ type: 'error', error: callError(method, stated, params) })
 const renew: Row = ({ code }) => ({ type: 'renew', error: unavailableError(`it answers ${code} to a new token`) })
-const replace = (stated: StatedError, { memberId }: AnsweredCall): Recovery & { type: 'replace' } => ({ type: 'replace', error: reauthError(memberId, stated) })
+const replace = (stated: PortalErrorFields, { memberId }: AnsweredCall): Recovery & { type: 'replace' } => ({ type: 'replace', error: reauthError(memberId, stated) })
 const unknownToken: Row = (stated, call) => ({ type: 'renew', error: reauthError(call.memberId, stated), last: replace(stated, call) })
 const unpaid: Row = (stated, { memberId }) => ({ type: 'suspended', reason: 'payment_required', error: suspendedError(memberId, stated) })
 const gone: Row = stated => ({ type: 'suspended', reason: 'uninstalled', error: goneError(stated) })
@@ -114,13 +114,13 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
 ])
 
 /** Classifies what a portal answered. */
-export function classify (answer: PortalAnswer, call: AnsweredCall): Classified {
+export function classify (answer: PortalResponse, call: AnsweredCall): Classified {
   const { status, body } = answer
   if (REDIRECTS.includes(status)) {
     const error = unavailableError(`status ${status}, to an address that the OAuth server does not name`)
     return { type: 'redirect', location: headerOf(answer, 'location'), error }
   }
-  const stated = isObject(body) ? readStatedError(status, body, call.accessToken) : undefined
+  const stated = isObject(body) ? parsePortalError(status, body, call.accessToken) : undefined
   if (isObject(body) && stated !== undefined) return (ROWS.get(stated.code.toLowerCase()) ?? refused)(stated, call, body)
   if (isObject(body) && status < 300 && 'result' in body) return { type: 'result' }
   return noAnswer(answer)
@@ -133,14 +133,14 @@ export function errorOf (recovery: Recovery, method: string): FastifyError {
 }
 
 /** The error of one call of a batch: `item` is what stands for it among the errors there. */
-export function errorOfItem (item: unknown, call: AnsweredCall): FastifyError {
+export function itemError (item: unknown, call: AnsweredCall): FastifyError {
   const body = isObject(item) && ('error' in item || 'error_description' in item) ? item : { error: item }
   const classified = classify({ status: 200, body }, call)
   return classified.type === 'result' ? unavailableError('neither a result nor an error') : errorOf(classified, call.method)
 }
 
 /** A page of a portal that is closed, or of what stands before it. */
-function noAnswer (answer: PortalAnswer): Recovery {
+function noAnswer (answer: PortalResponse): Recovery {
   const { status, body } = answer
   if (status === 429) return { type: 'limit', code: 'Too Many Requests', ...retryAfter(answer) }
   const what = !isObject(body) ? 'no JSON object' : 'neither a result nor an error'
@@ -148,12 +148,12 @@ function noAnswer (answer: PortalAnswer): Recovery {
 }
 
 /** REST 3 says the same of a token that expired and of what its user may not, the OAuth server the same of a token and of an app. */
-function renewOnce (stated: StatedError, { method, params }: AnsweredCall): Recovery {
+function renewOnce (stated: PortalErrorFields, { method, params }: AnsweredCall): Recovery {
   const error = callError(method, stated, params)
   return { type: 'renew', error, last: { type: 'error', error } }
 }
 
-function retryAfter (answer: PortalAnswer): { scope: LimitScope, waitMs?: number } {
+function retryAfter (answer: PortalResponse): { scope: LimitScope, waitMs?: number } {
   const seconds = Number(headerOf(answer, 'retry-after') ?? NaN)
   return seconds > 0 ? { scope: 'method', waitMs: Math.min(seconds * 1000, LONGEST_RETRY_AFTER_MS) } : { scope: 'portal' }
 }
@@ -162,7 +162,7 @@ function waitOf (waitMs: number | undefined): { waitMs?: number } {
   return waitMs === undefined ? {} : { waitMs }
 }
 
-function headerOf ({ headers }: PortalAnswer, name: string): string | undefined {
+function headerOf ({ headers }: PortalResponse, name: string): string | undefined {
   const value = headers?.[name]
   return Array.isArray(value) ? value[0] : value
 }

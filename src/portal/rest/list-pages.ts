@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ListOptions } from './call-options.ts'
-import { type AskPage, isPositional, List, type ListPage, nameOf } from './list.ts'
+import { type FetchPage, isPositional, List, type ListPage, nameOf } from './list.ts'
 
 export type WalkOptions = Pick<ListOptions, 'paging' | 'idKey' | 'cursorIdKey'>
 
@@ -22,7 +22,7 @@ interface Opening {
  *
  * @throws FST_B24_LIST for params that have a `start`, or an `order` without `paging: 'start'`; and for an answer that cannot be walked on from
  */
-export async function * listPages<T> (ask: AskPage, method: string, params: object, options: WalkOptions = {}): AsyncGenerator<T[], void, undefined> {
+export async function * listPages<T> (ask: FetchPage, method: string, params: object, options: WalkOptions = {}): AsyncGenerator<T[], void, undefined> {
   const list = new List(ask, method, params)
   if (nameOf(params, 'start') !== undefined) throw list.error("it has a 'start' of its own")
   if (options.paging === 'start' || (options.paging === undefined && isPositional(method, params))) yield * pagesByStart(list)

@@ -2,7 +2,7 @@ import { FST_B24_LIST } from '../../errors.ts'
 import { isObject } from '../../validation.ts'
 
 /** Asks a portal for one page. */
-export type AskPage = (params: object) => Promise<{ result: unknown, total?: number | undefined, next?: number | undefined }>
+export type FetchPage = (params: object) => Promise<{ result: unknown, total?: number | undefined, next?: number | undefined }>
 
 export type Row = Record<string, unknown>
 
@@ -35,13 +35,13 @@ export class List {
   readonly orderNames: readonly string[]
   /** Pages that are the same are then no sign of a list without pages: the method is known to have some, or its items may look alike. */
   readonly isKnownToPage: boolean
-  readonly #ask: AskPage
+  readonly #ask: FetchPage
   readonly #method: string
   /** Items from which on a page may be full, and beyond which it is all at once. */
   readonly #full: { least: number, most: number }
   readonly #sortsByText: boolean
 
-  constructor (ask: AskPage, method: string, params: object) {
+  constructor (ask: FetchPage, method: string, params: object) {
     this.#ask = ask
     this.#method = method
     this.params = params

@@ -1,20 +1,20 @@
 import { isObject } from '../../validation.ts'
 import { valueAt } from './batch.ts'
 import { unavailableError } from './call-error.ts'
-import { type AnsweredCall, classify, errorOf, errorOfItem, type PortalAnswer } from './classify-response.ts'
+import { type AnsweredCall, classify, errorOf, itemError, type PortalResponse } from './classify-response.ts'
 import { SMALL_BYTES } from './read-response.ts'
 import { redirectTarget } from './redirects.ts'
-import { type RestTransport, withinTime } from './rest-transport.ts'
+import { type RestTransport, withCallTimeout } from './rest-transport.ts'
 
 /** What a portal says of a user who opened the app there. */
-export interface Opener {
+export interface PageUser {
   isAdmin: boolean
   /** `false` until the install page has called `installFinish`; `undefined` where the portal does not say. */
   isInstalled: boolean | undefined
 }
 
 /** Where to ask, and as whom. The address must be the word of an OAuth server. */
-export interface OpenerQuestion {
+export interface PageUserRequest {
   memberId: string
   domain: string
   /** REST base of the portal, ends with `/rest/`. */
@@ -23,9 +23,9 @@ export interface OpenerQuestion {
   signal: AbortSignal
 }
 
-export type AskOpener = (question: OpenerQuestion) => Promise<Opener>
+export type FetchPageUser = (question: PageUserRequest) => Promise<PageUser>
 
-export interface OpenerParts {
+export interface PageUserParts {
   transport: RestTransport
   /** @default 5000 */
   timeoutMs?: number | undefined
@@ -41,20 +41,20 @@ const PATH = 'batch'
  * It rejects with FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_CALL and the like, or
  * with the reason of `signal`.
  */
-export function createAskOpener ({ transport, timeoutMs = 5_000 }: OpenerParts): AskOpener {
+export function createPageUserFetcher ({ transport, timeoutMs = 5_000 }: PageUserParts): FetchPageUser {
   return async (question) => {
     const { signal } = question
     const call = { ...question, method: COMMANDS.profile }
-    const body = await withinTime({ timeoutMs, signal }, async within => await post(transport, call, within))
+    const body = await withCallTimeout({ timeoutMs, signal }, async within => await post(transport, call, within))
     return readOpener(body, call)
   }
 }
 
 /** A portal that takes only https since it was registered is followed, once. */
-async function post (transport: RestTransport, call: OpenerQuestion & AnsweredCall, signal: AbortSignal, isFollowed = false): Promise<unknown> {
+async function post (transport: RestTransport, call: PageUserRequest & AnsweredCall, signal: AbortSignal, isFollowed = false): Promise<unknown> {
   const { memberId, method, clientEndpoint, accessToken } = call
   const params = { cmd: COMMANDS, halt: 0 }
-  const answer: PortalAnswer = await transport.post({ memberId, method, url: clientEndpoint + PATH, params, accessToken, signal, maxBytes: SMALL_BYTES })
+  const answer: PortalResponse = await transport.post({ memberId, method, url: clientEndpoint + PATH, params, accessToken, signal, maxBytes: SMALL_BYTES })
   const classified = classify(answer, call)
   if (classified.type === 'result') return answer.body
   const target = classified.type === 'redirect' && !isFollowed ? redirectTarget({ clientEndpoint, path: PATH }, classified.location) : undefined
@@ -62,7 +62,7 @@ async function post (transport: RestTransport, call: OpenerQuestion & AnsweredCa
   return await post(transport, { ...call, clientEndpoint: target }, signal, true)
 }
 
-function readOpener (body: unknown, call: AnsweredCall): Opener {
+function readOpener (body: unknown, call: AnsweredCall): PageUser {
   const batch = valueAt(body, 'result')
   const results = valueAt(batch, 'result')
   const profile = valueAt(results, 'profile')
@@ -71,5 +71,5 @@ function readOpener (body: unknown, call: AnsweredCall): Opener {
     return { isAdmin: profile['ADMIN'] === true, isInstalled: typeof installed === 'boolean' ? installed : undefined }
   }
   const refused = valueAt(valueAt(batch, 'result_error'), 'profile')
-  throw refused === undefined ? unavailableError('no profile') : errorOfItem(refused, call)
+  throw refused === undefined ? unavailableError('no profile') : itemError(refused, call)
 }

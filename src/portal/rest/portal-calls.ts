@@ -5,11 +5,11 @@ import type { PortalLimits } from '../../storage/limits.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 import { limitError } from './call-error.ts'
-import { classify, type PortalAnswer, type Recovery } from './classify-response.ts'
-import { followRedirect } from './redirects.ts'
+import { classify, type PortalResponse, type Recovery } from './classify-response.ts'
+import { resolveRedirect } from './redirects.ts'
 import { OperatingResets, PortalBlocks } from './observed-limits.ts'
 import { SMALL_BYTES } from './read-response.ts'
-import { type RestTransport, withinTime } from './rest-transport.ts'
+import { type RestTransport, withCallTimeout } from './rest-transport.ts'
 
 /** One call of a method, by whoever it is made. */
 export interface PortalCall {
@@ -27,7 +27,7 @@ export interface PortalCall {
   /** Largest answer in bytes, unpacked; 8 MB at most. @default 1048576, and 65536 for methods whose answers are short */
   maxBytes?: number | undefined
   /** Finds the error that a call failed with as a whole in an answer whose status is that of a success, as a batch's. */
-  errorOfAll?: ((body: unknown) => object | undefined) | undefined
+  batchError?: ((body: unknown) => object | undefined) | undefined
 }
 
 /** What a call needs before it is made, on its way from the store. */
@@ -52,7 +52,7 @@ export interface PortalCallsParts {
 }
 
 export interface Answered {
-  answer: PortalAnswer
+  answer: PortalResponse
   /** What the portal took. */
   access: PortalAccess
 }
@@ -103,7 +103,7 @@ export class PortalCalls {
     const { memberId, method, timeoutMs, signal } = call
     const start = this.#begin(memberId, method)
     try {
-      return await withinTime({ timeoutMs, signal }, async within => await this.#make({ ...call, signal: within }, start))
+      return await withCallTimeout({ timeoutMs, signal }, async within => await this.#make({ ...call, signal: within }, start))
     } catch (error) {
       signal?.throwIfAborted()
       throw coded(error)
@@ -131,7 +131,7 @@ export class PortalCalls {
     const state: CallState = { call, access, waitEnd: start.waitEnd, tried: [] }
     for (;;) {
       const answer = await this.#post(state)
-      const error = call.errorOfAll?.(answer.body)
+      const error = call.batchError?.(answer.body)
       const { access } = state
       const { memberId, domain, accessToken } = access
       const classified = classify(error === undefined ? answer : { ...answer, body: error }, { memberId, domain, accessToken, method, params: call.params })
@@ -141,7 +141,7 @@ export class PortalCalls {
     }
   }
 
-  async #post ({ call, access }: CallState): Promise<PortalAnswer> {
+  async #post ({ call, access }: CallState): Promise<PortalResponse> {
     const { memberId, method, path, params, signal, headers, maxBytes } = call
     return await this.#parts.transport.post({
       memberId,
@@ -155,9 +155,9 @@ export class PortalCalls {
     })
   }
 
-  #succeeded (answer: PortalAnswer, { access, call: { memberId, method } }: CallState): Answered {
+  #succeeded (answer: PortalResponse, { access, call: { memberId, method } }: CallState): Answered {
     // Nobody waits for it.
-    if (access.isOnTrial) this.#parts.tokens.resume(access)
+    if (access.isSuspended) this.#parts.tokens.resume(access)
     if (isObject(answer.body)) this.#resets.note(memberId, method, answer.body['time'])
     this.#blocks.clear(memberId, method)
     return { answer, access }
@@ -201,7 +201,7 @@ export class PortalCalls {
       }
       case 'redirect': {
         if (before >= MOST_REDIRECTS) throw recovery.error
-        state.access = await unlessAborted(followRedirect(tokens, recovery, access, state.call.path), signal)
+        state.access = await unlessAborted(resolveRedirect(tokens, recovery, access, state.call.path), signal)
         return
       }
       case 'unusable': {

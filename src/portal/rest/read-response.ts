@@ -5,7 +5,7 @@ import {
 } from 'node:zlib'
 import { FST_B24_ANSWER_TOO_LARGE } from '../../errors.ts'
 import { unavailableError } from './call-error.ts'
-import type { PortalAnswer } from './classify-response.ts'
+import type { PortalResponse } from './classify-response.ts'
 import type { ReadBudget, Release } from './read-budget.ts'
 
 /** Largest answer of a call that asks for no other, in bytes. */
@@ -17,7 +17,7 @@ export const SMALL_BYTES = 64 * 1024
 /** Longest that a large answer may take from its budget, ms: who sends slowly would keep others waiting. */
 const LARGE_MS = 15_000
 
-interface RawAnswer {
+interface RawResponse {
   statusCode: number
   headers: Record<string, string | string[] | undefined>
   body: Readable
@@ -36,7 +36,7 @@ interface ReadOptions {
  *
  * @throws FST_B24_ANSWER_TOO_LARGE, FST_B24_PORTAL_UNAVAILABLE, and as streams and zlib
  */
-export async function readAnswer ({ statusCode: status, headers, body }: RawAnswer, options: ReadOptions): Promise<PortalAnswer> {
+export async function readResponse ({ statusCode: status, headers, body }: RawResponse, options: ReadOptions): Promise<PortalResponse> {
   const { memberId, method, budget, signal } = options
   // Errors are short; a page of 8 MB is none.
   const maxBytes = Math.min(status >= 300 ? SMALL_BYTES : MOST_MAX_BYTES, options.maxBytes)

@@ -43,7 +43,7 @@ export type RedirectTokens = Pick<Tokens, 'renew' | 'locate' | 'move'>
  *
  * @throws the error of the redirect where it may not be followed, and as `Tokens.locate`
  */
-export async function followRedirect (tokens: RedirectTokens, { location, error }: Recovery & { type: 'redirect' }, access: PortalAccess, path: string): Promise<PortalAccess> {
+export async function resolveRedirect (tokens: RedirectTokens, { location, error }: Recovery & { type: 'redirect' }, access: PortalAccess, path: string): Promise<PortalAccess> {
   const { clientEndpoint } = access
   const target = redirectTarget({ clientEndpoint, path }, location)
   if (target?.startsWith('https:') === true && clientEndpoint.startsWith('http:')) return await tokens.move(access, target)

@@ -3,11 +3,11 @@ import { unlessAborted } from '../../async/abort.ts'
 import { withTimeout } from '../../async/with-timeout.ts'
 import { FST_B24_INSECURE_ADDRESS, FST_B24_INVALID_CALL, FST_B24_PRIVATE_ADDRESS } from '../../errors.ts'
 import type { HttpDispatcher } from '../../http-dispatcher.ts'
-import { AddressGuard, type AllowedNetworks, coveredLookup, INSECURE_ADDRESS, PRIVATE_ADDRESS, publicLookup, type Resolve } from './address-guard.ts'
+import { AddressGuard, type AllowedNetworks, privateLookup, INSECURE_ADDRESS, PRIVATE_ADDRESS, publicLookup, type Resolve } from './address-guard.ts'
 import { unavailableError } from './call-error.ts'
-import type { PortalAnswer } from './classify-response.ts'
+import type { PortalResponse } from './classify-response.ts'
 import { ReadBudget } from './read-budget.ts'
-import { MAX_BYTES, readAnswer } from './read-response.ts'
+import { MAX_BYTES, readResponse } from './read-response.ts'
 
 export interface TransportOptions {
   allowPrivateNetworks: AllowedNetworks
@@ -71,10 +71,10 @@ export class RestTransport {
    *
    * @throws FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS, FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_CALL
    */
-  async post (post: RestPost): Promise<PortalAnswer> {
+  async post (post: RestPost): Promise<PortalResponse> {
     const { url, memberId } = post
-    if (this.#guard.refusesUrl(url)) throw new FST_B24_PRIVATE_ADDRESS(memberId)
-    const isTrusted = url.startsWith('https:') || this.#guard.coversUrl(url)
+    if (this.#guard.blocksUrl(url)) throw new FST_B24_PRIVATE_ADDRESS(memberId)
+    const isTrusted = url.startsWith('https:') || this.#guard.allowsPlainHttp(url)
     if (isTrusted === true) return await this.#send(post, 'public', contentOf(post))
     // Who resolves names elsewhere cannot tell.
     if (isTrusted === undefined && this.#options.dispatcher === undefined) {
@@ -95,7 +95,7 @@ export class RestTransport {
     await Promise.all([...this.#agents.values()].map(async agent => await (await agent).destroy()))
   }
 
-  async #send (post: RestPost, reach: Reach, { body, headers }: Content): Promise<PortalAnswer> {
+  async #send (post: RestPost, reach: Reach, { body, headers }: Content): Promise<PortalResponse> {
     const { memberId, method, url, signal, maxBytes = MAX_BYTES } = post
     signal.throwIfAborted()
     const agent = await this.#agentFor(reach)
@@ -104,7 +104,7 @@ export class RestTransport {
       const request = agent.request({ origin, path: pathname + search, method: 'POST', headers, body, signal })
       // As long as undici connects, it obeys no signal.
       const answer = await unlessAborted(request, signal)
-      return await readAnswer(answer, { memberId, method, maxBytes, budget: this.#budget, signal })
+      return await readResponse(answer, { memberId, method, maxBytes, budget: this.#budget, signal })
     } catch (error) {
       signal.throwIfAborted()
       throw failureOf(error, memberId)
@@ -128,7 +128,7 @@ export class RestTransport {
       // One time bounds the whole: who sends a byte now and then would meet neither of these.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: { timeout: CONNECT_MS, lookup: (reach === 'public' ? publicLookup : coveredLookup)(this.#guard, resolve) }
+      connect: { timeout: CONNECT_MS, lookup: (reach === 'public' ? publicLookup : privateLookup)(this.#guard, resolve) }
     }) satisfies Agent
   }
 }
@@ -157,7 +157,7 @@ function failureOf (error: unknown, memberId: string): Error {
   return unavailableError(typeof code === 'string' ? code : 'no answer')
 }
 
-interface TimeLimits {
+interface CallTimeout {
   timeoutMs: number
   signal?: AbortSignal | undefined
 }
@@ -167,7 +167,7 @@ interface TimeLimits {
  *
  * @throws FST_B24_PORTAL_UNAVAILABLE when the time is over
  */
-export async function withinTime<T> ({ timeoutMs, signal }: TimeLimits, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withCallTimeout<T> ({ timeoutMs, signal }: CallTimeout, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   return await withTimeout({ timeoutMs, signal }, async (within) => {
     try {
       return await work(within)

@@ -1,6 +1,6 @@
 import { CALL_TIMEOUT_MS, checkCallOptions, checkMethod, type BatchOptions, type CallOptions, type ListOptions, type RequestOptions } from './call-options.ts'
 import {
-  type BatchCall, type BatchCalls, batchParams, batchParams3, BatchResult, commandsOf, countAt, errorOfAll, readBatch, readBatch3, valueAt
+  type BatchCall, type BatchCalls, batchParams, batchParams3, BatchResult, commandsOf, countAt, batchError, readBatch, readBatch3, valueAt
 } from './batch.ts'
 import { listPages } from './list-pages.ts'
 import type { PortalBlocks } from './observed-limits.ts'
@@ -97,7 +97,7 @@ export class PortalRest implements Rest {
       const { answer: { body } } = await this.#make({ ...call, params: batchParams3(commands, isList) }, options)
       return new BatchResult(readBatch3(body, commands), isList)
     }
-    const { answer: { body }, access } = await this.#make({ ...call, params: batchParams(commands, isList, halt), errorOfAll }, options)
+    const { answer: { body }, access } = await this.#make({ ...call, params: batchParams(commands, isList, halt), batchError }, options)
     return new BatchResult(readBatch(body, commands, access, halt), isList)
   }
 

@@ -1,6 +1,6 @@
 import type { CallOptions } from '../rest/call-options.ts'
 import type { Rest } from '../rest/rest.ts'
-import { isLeftAlone, type WantedEvent } from './wanted-events.ts'
+import { isBoundElsewhere, type WantedEvent } from './wanted-events.ts'
 import { scalarText } from '../../validation.ts'
 
 /** What a portal says is bound. */
@@ -53,7 +53,7 @@ export function readBindings (result: unknown): PortalBinding[] {
 }
 
 /** Tells whether the bindings are in another user's name than is wanted, which may be because the caller is no admin. */
-export function isForeignName (wanted: readonly WantedEvent[], bindings: readonly PortalBinding[], handlerUrl: string): boolean {
+export function isBoundAsUser (wanted: readonly WantedEvent[], bindings: readonly PortalBinding[], handlerUrl: string): boolean {
   return wanted.some(({ event, offline, authType }) => {
     if (offline === true || authType !== undefined) return false
     const own = bindings.filter(binding => binding.event === event && isOnlineAt(binding, handlerUrl))
@@ -66,7 +66,7 @@ export function diffBindings (wanted: readonly WantedEvent[], bindings: readonly
   const targets = wanted.map(({ event, offline = false, authType = boundUser, authConnector = '' }) => (
     offline ? { event, handler: '', userId: 0, offline, connector: authConnector } : { event, handler: handlerUrl, userId: authType, offline, connector: '' }
   ))
-  const own = bindings.filter(({ event, ...binding }) => !isLeftAlone(event) && (binding.offline ? binding.connector === connector : binding.handler === handlerUrl || formerUrls.includes(binding.handler)))
+  const own = bindings.filter(({ event, ...binding }) => !isBoundElsewhere(event) && (binding.offline ? binding.connector === connector : binding.handler === handlerUrl || formerUrls.includes(binding.handler)))
   const missing = targets.filter(target => !own.some(binding => isSame(binding, target)))
   const unwanted = own.filter(binding => !targets.some(target => isSame(binding, target)))
   return {

@@ -4,7 +4,7 @@ import limitConcurrency from 'p-limit'
 import { settlesWithin } from '../../async/with-timeout.ts'
 import { definitionOf } from '../../events/definitions.ts'
 import type { Install } from '../../installs/install.ts'
-import { holding } from '../with-lock.ts'
+import { holdLock } from '../with-lock.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import type { Lock, Locks } from '../../storage/locks.ts'
 import { pagesOf } from '../../storage/update-install.ts'
@@ -62,7 +62,7 @@ export class StartSync {
     const known = facts()
     const portals = isInSync === undefined || !known.isWorker ? undefined : await this.#count(isInSync).catch(() => undefined)
     if (this.#closing.signal.aborted) return
-    const { details, message, isWarning } = startLine({ ...known, hasPublicUrl: isInSync !== undefined, portals })
+    const { details, message, isWarning } = startupMessage({ ...known, hasPublicUrl: isInSync !== undefined, portals })
     log[isWarning ? 'warn' : 'info'](details, message)
     if (portals !== undefined && portals.outOfSync > 0) log.debug({ portals: portals.examples, outOfSync: portals.outOfSync }, 'portals that lack a subscription')
     if (known.syncsNow && known.isWorker && isInSync !== undefined) await this.#syncAll(isInSync)
@@ -85,7 +85,7 @@ export class StartSync {
       await this.#wait(waitMs)
       const lock = await this.#lock()
       if (lock === undefined) return
-      const failed = await holding(lock, this.#times.lockMs, async () => await this.#syncOnce(isInSync))
+      const failed = await holdLock(lock, this.#times.lockMs, async () => await this.#syncOnce(isInSync))
       if (failed === 0 || this.#closing.signal.aborted) return
     }
   }
@@ -157,7 +157,7 @@ export interface FleetCount {
 const MOST_NAMES = 10
 
 /** The line that the log has of a start. */
-export function startLine ({ routes, storage, codes, isWorker, hasPublicUrl, syncsNow, portals }: StartFacts): { details: object, message: string, isWarning: boolean } {
+export function startupMessage ({ routes, storage, codes, isWorker, hasPublicUrl, syncsNow, portals }: StartFacts): { details: object, message: string, isWarning: boolean } {
   const names = codes.map(code => definitionOf(code)?.name ?? code)
   const listed = names.length === 0 ? 'no events' : names.length <= MOST_NAMES ? names.join(', ') : `${names.slice(0, MOST_NAMES).join(', ')} and ${names.length - MOST_NAMES} more`
   const parts = [

@@ -5,7 +5,7 @@ import type { InstallState } from '../../installs/install.ts'
 import { type Reason, reasonOf } from '../rest/call-error.ts'
 import type { Rest } from '../rest/rest.ts'
 import {
-  type BindingChange, type ChangeOutcome, diffBindings, type Difference, isForeignName, makeChanges, type PortalBinding, readBindings, type RefusedEvent
+  type BindingChange, type ChangeOutcome, diffBindings, type Difference, isBoundAsUser, makeChanges, type PortalBinding, readBindings, type RefusedEvent
 } from './bindings.ts'
 import { digestOf, type WantedEvent, withSubscription, withUrl } from './wanted-events.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
@@ -111,7 +111,7 @@ export class Subscriptions {
 
   /** A user who is no admin binds in their own name, whatever they ask for. */
   async #boundUser (memberId: string, wanted: WantedEvent[], bindings: PortalBinding[], handlerUrl: string, signal: AbortSignal | undefined): Promise<number | undefined> {
-    if (!isForeignName(wanted, bindings, handlerUrl)) return undefined
+    if (!isBoundAsUser(wanted, bindings, handlerUrl)) return undefined
     const profile = await this.#parts.rest.call<{ ID?: unknown, ADMIN?: unknown } | undefined>(memberId, 'profile', {}, { signal })
     return profile?.ADMIN === true ? undefined : Number(scalarText(profile?.ID))
   }

@@ -56,7 +56,7 @@ export interface Listeners {
 }
 
 /** Says that a queue has something. Without it, only the poll would look. */
-export const BELL = 'ONOFFLINEEVENT'
+export const OFFLINE_NOTIFICATION = 'ONOFFLINEEVENT'
 /** Whatever the app listens to: the plugin needs them. */
 const ALWAYS = ['ONAPPUNINSTALL', 'ONAPPUPDATE']
 /** Bitrix24 binds these by itself. */
@@ -68,17 +68,17 @@ export function isFetched (code: string): boolean {
 }
 
 /** Tells whether bindings of an event are made by other means than `event.bind`: at the install, or where a bot is registered. */
-export function isLeftAlone (code: string): boolean {
+export function isBoundElsewhere (code: string): boolean {
   return AUTOMATIC.includes(code) || isFetched(code) || definitionOf(code)?.scope === 'imbot'
 }
 
 /** What a portal is to be subscribed to, for these handlers. */
 export function wantedEvents (listeners: Listeners, { offline = false, authType, authConnector }: SubscriptionOptions = {}): WantedEvent[] {
   const listed = typeof offline === 'boolean' ? [] : offline.map(name => name.toUpperCase())
-  const waits = (code: string) => code !== BELL && !ALWAYS.includes(code) && (offline === true || listed.includes(code))
-  const named = [...new Set([...ALWAYS, ...listeners.codes, ...listed])].filter(code => !isLeftAlone(code))
+  const waits = (code: string) => code !== OFFLINE_NOTIFICATION && !ALWAYS.includes(code) && (offline === true || listed.includes(code))
+  const named = [...new Set([...ALWAYS, ...listeners.codes, ...listed])].filter(code => !isBoundElsewhere(code))
   const online = named.filter(code => !waits(code))
-  if (named.some(waits) && !online.includes(BELL)) online.push(BELL)
+  if (named.some(waits) && !online.includes(OFFLINE_NOTIFICATION)) online.push(OFFLINE_NOTIFICATION)
   return [
     ...online.map(event => ({ event, ...narrowed(event, listeners), ...(authType !== undefined && { authType }) })),
     ...named.filter(waits).map(event => ({ event, offline: true, ...(authConnector !== undefined && { authConnector }) }))

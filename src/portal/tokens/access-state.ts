@@ -8,7 +8,7 @@ import type { InstallStore } from '../../storage/install-store.ts'
 import { storeUnavailable } from '../../storage/unavailable.ts'
 
 /** Takes what became of a portal while the app acted on it. Nobody waits for it, and it fails nobody: each method returns at once. */
-export interface PortalNews {
+export interface PortalListener {
   /** No token of the portal is good any more; told once. */
   reauthRequired (memberId: string): void
   renamed (memberId: string, from: string, to: string): void
@@ -65,7 +65,7 @@ export class AccessRecord {
 }
 
 /** The pair that an answer is about. */
-export type AskedPair = Pick<PortalAccess, 'memberId' | 'owner' | 'generation'>
+export type PairRef = Pick<PortalAccess, 'memberId' | 'owner' | 'generation'>
 
 /** Why the app cannot act on a portal for a while. */
 export interface Refusal {
@@ -76,9 +76,9 @@ export interface Refusal {
   error: string
 }
 
-export interface StandingParts {
+export interface AccessStateParts {
   record: AccessRecord
-  news: PortalNews
+  news: PortalListener
   log: Pick<FastifyBaseLogger, 'info' | 'warn'>
   now: () => number
   /** Breaks everything off. */
@@ -93,15 +93,15 @@ const RETRY_MS: Record<Suspension['reason'], number> = { payment_required: 5 * 6
  * Keeps whether the app may act on portals, as their OAuth servers and they themselves say, and tells when that changes: once,
  * over all processes. Each method rejects with FST_B24_STORE_UNAVAILABLE when it cannot be kept.
  */
-export class Standing {
-  readonly #parts: StandingParts
+export class AccessState {
+  readonly #parts: AccessStateParts
 
-  constructor (parts: StandingParts) {
+  constructor (parts: AccessStateParts) {
     this.#parts = parts
   }
 
   /** The app may not act on the portal for a while. */
-  async suspend ({ memberId, owner, generation }: AskedPair, { reason, by, error }: Refusal): Promise<void> {
+  async suspend ({ memberId, owner, generation }: PairRef, { reason, by, error }: Refusal): Promise<void> {
     const { record, news, log, now, signal } = this.#parts
     const suspension = { reason, retryAt: now() + RETRY_MS[reason], ...(by !== undefined && { by }) }
     const { outcome } = await record.write(memberId, { type: 'refused', owner, generation, suspension }, { patienceMs: PATIENCE_MS, signal })
@@ -111,7 +111,7 @@ export class Standing {
   }
 
   /** The pair of one user is no longer valid. */
-  async discard ({ memberId, owner, generation }: AskedPair, error: string): Promise<void> {
+  async discard ({ memberId, owner, generation }: PairRef, error: string): Promise<void> {
     const { record, news, log, signal } = this.#parts
     const { outcome } = await record.write(memberId, { type: 'revoked', owner, generation }, { patienceMs: PATIENCE_MS, signal })
     if (outcome === 'stale') return
@@ -120,7 +120,7 @@ export class Standing {
   }
 
   /** The portal took a token: it no longer refuses the app. */
-  async resume ({ memberId, owner, generation }: AskedPair): Promise<void> {
+  async resume ({ memberId, owner, generation }: PairRef): Promise<void> {
     const { record, log, signal } = this.#parts
     const { outcome } = await record.write(memberId, { type: 'answered', owner, generation }, { patienceMs: PATIENCE_MS, signal })
     if (outcome === 'resumed') log.info({ memberId }, 'a portal takes the app again')

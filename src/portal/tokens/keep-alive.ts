@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_APP_KEYS, FST_B24_CLOSING, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE } from '../../errors.ts'
 import type { Install, PairOwner } from '../../installs/install.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
-import { livePairs } from './portal-access.ts'
+import { validPairs } from './portal-access.ts'
 import { refreshedAt } from './token-refresh.ts'
 import type { Tokens } from './tokens.ts'
 import { pagesOf } from '../../storage/update-install.ts'
@@ -103,7 +103,7 @@ export class KeepAlive {
 
 function duePairs (install: Install, before: number): DuePair[] {
   if (install.state !== 'active') return []
-  return livePairs(install, 'installer').filter(pair => refreshedAt(pair) < before).map(({ owner }) => ({ memberId: install.memberId, owner }))
+  return validPairs(install, 'installer').filter(pair => refreshedAt(pair) < before).map(({ owner }) => ({ memberId: install.memberId, owner }))
 }
 
 function shuffle<T> (list: T[]): T[] {

@@ -20,18 +20,18 @@ export interface PortalAccess {
   /** Whose pair. */
   owner: PairOwner
   /** The portal refused the app when it was asked last: an answer to this token ends that. */
-  isOnTrial: boolean
+  isSuspended: boolean
 }
 
 /** The pair that stands for the app at a portal now. */
-export interface PairInUse {
+export interface SelectedPair {
   owner: PairOwner
   pair: SealedPair
   generation: number
 }
 
 /** The pairs of a portal that may be good, that of `first` first. */
-export function livePairs (install: Install, first: PairOwner): PairInUse[] {
+export function validPairs (install: Install, first: PairOwner): SelectedPair[] {
   return [first, otherOwner(first)].flatMap((owner) => {
     const pair = install[owner]
     return pair === undefined || pair.isDead === true ? [] : [{ owner, pair, generation: pair.generation ?? 0 }]
@@ -47,7 +47,7 @@ export function otherOwner (owner: PairOwner): PairOwner {
  *
  * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE where none is to be used now
  */
-export function pairInUse (memberId: string, install: Install | undefined, now: number, first: PairOwner): { install: Install, used: PairInUse } {
+export function selectPair (memberId: string, install: Install | undefined, now: number, first: PairOwner): { install: Install, used: SelectedPair } {
   if (install === undefined) {
     throw new FST_B24_REAUTH_REQUIRED(memberId, 'the app is not installed there, and an outgoing webhook brings none')
   }
@@ -56,7 +56,7 @@ export function pairInUse (memberId: string, install: Install | undefined, now: 
   if (suspension !== undefined && now < suspension.retryAt) {
     throw suspension.reason === 'uninstalled' ? new FST_B24_PORTAL_GONE() : new FST_B24_PORTAL_SUSPENDED(memberId)
   }
-  const [used] = livePairs(install, first)
+  const [used] = validPairs(install, first)
   if (install.state === 'reauth_required' || used === undefined) {
     throw new FST_B24_REAUTH_REQUIRED(memberId, 'a user of the portal must open or install the app again')
   }
@@ -64,7 +64,7 @@ export function pairInUse (memberId: string, install: Install | undefined, now: 
 }
 
 /** @throws FST_B24_DECRYPTION_FAILED */
-export function accessOf (install: Install, { owner, pair, generation }: PairInUse, encryptor: Encryptor): PortalAccess {
+export function toPortalAccess (install: Install, { owner, pair, generation }: SelectedPair, encryptor: Encryptor): PortalAccess {
   const { memberId, domain, clientEndpoint, oauthServer } = install
   const { accessToken, expiresAt } = encryptor.decrypt(pair.sealed, memberId)
   return {
@@ -77,6 +77,6 @@ export function accessOf (install: Install, { owner, pair, generation }: PairInU
     userId: pair.userId,
     generation,
     owner,
-    isOnTrial: install.state === 'suspended'
+    isSuspended: install.state === 'suspended'
   }
 }

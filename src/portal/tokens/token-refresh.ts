@@ -9,8 +9,8 @@ import type { Encryptor } from '../../oauth/encryption.ts'
 import { fetchAppInfo, type RefreshedPair, refreshGrant } from '../../oauth/oauth-server.ts'
 import { unavailable } from '../../oauth/request.ts'
 import type { OAuthErrorResponse } from '../../oauth/response.ts'
-import type { AccessRecord, PortalNews, Standing } from './access-state.ts'
-import { accessOf, livePairs, pairInUse, type PairInUse, type PortalAccess } from './portal-access.ts'
+import type { AccessRecord, PortalListener, AccessState } from './access-state.ts'
+import { toPortalAccess, validPairs, selectPair, type SelectedPair, type PortalAccess } from './portal-access.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 
 interface LocateParts {
@@ -58,11 +58,11 @@ export interface OAuthKeys {
 export interface RefreshParts {
   store: InstallStore
   record: AccessRecord
-  standing: Standing
+  standing: AccessState
   encryptor: Encryptor
   oauth: OAuthKeys
   keys: AppCredentials
-  news: Pick<PortalNews, 'renamed'>
+  news: Pick<PortalListener, 'renamed'>
   log: Pick<FastifyBaseLogger, 'warn'>
   /** Whose pair is used first. */
   actAs: PairOwner
@@ -105,7 +105,7 @@ export class TokenRefresh {
       const known = this.#goodOf(install, used, refused)
       if (known !== undefined) return known
       const next = await this.#trade(install, used)
-      if (next !== undefined) return accessOf(next, livePairs(next, owner)[0] as PairInUse, this.#parts.encryptor)
+      if (next !== undefined) return toPortalAccess(next, validPairs(next, owner)[0] as SelectedPair, this.#parts.encryptor)
     }
     throw unavailable('the pair changed all the time')
   }
@@ -113,24 +113,24 @@ export class TokenRefresh {
   /** Trades the pair of one user, unless that was done since `before`, ms since the epoch. @throws as `refresh` */
   async refreshIdle (memberId: string, owner: PairOwner, before: number): Promise<void> {
     const { install } = await this.#read(memberId)
-    const pair = livePairs(install, owner).find(pair => pair.owner === owner)
+    const pair = validPairs(install, owner).find(pair => pair.owner === owner)
     if (pair !== undefined && refreshedAt(pair) < before) await this.#trade(install, pair)
   }
 
-  async #read (memberId: string, owner = this.#parts.actAs): Promise<{ install: Install, used: PairInUse }> {
+  async #read (memberId: string, owner = this.#parts.actAs): Promise<{ install: Install, used: SelectedPair }> {
     const stored = await this.#parts.store.get(memberId)
-    return pairInUse(memberId, stored?.install, this.#parts.now(), owner)
+    return selectPair(memberId, stored?.install, this.#parts.now(), owner)
   }
 
-  #goodOf (install: Install, used: PairInUse, refused: number | undefined): PortalAccess | undefined {
+  #goodOf (install: Install, used: SelectedPair, refused: number | undefined): PortalAccess | undefined {
     const isFresh = used.pair.expiresAt - this.#parts.now() > MARGIN_MS
     // What a portal refuses by itself, no new token would change.
     const isUsable = install.state === 'active' || install.suspension?.by === 'portal'
-    return isFresh && used.generation !== refused && isUsable ? accessOf(install, used, this.#parts.encryptor) : undefined
+    return isFresh && used.generation !== refused && isUsable ? toPortalAccess(install, used, this.#parts.encryptor) : undefined
   }
 
   /** The record with the new pair; `undefined` when the record must be read again to know what to do. */
-  async #trade (install: Install, used: PairInUse): Promise<Install | undefined> {
+  async #trade (install: Install, used: SelectedPair): Promise<Install | undefined> {
     const { encryptor, oauth: { clientId, clientSecret, allowedServers, timeoutMs = 30_000 }, keys, now, signal } = this.#parts
     const { memberId, oauthServer } = install
     const origin = allowedServer(oauthServer, allowedServers)
@@ -146,7 +146,7 @@ export class TokenRefresh {
   }
 
   /** @throws FST_B24_APP_KEYS when it is about the app itself */
-  async #takeRefusal (origin: string, memberId: string, used: PairInUse, { errorClass, error }: OAuthErrorResponse): Promise<void> {
+  async #takeRefusal (origin: string, memberId: string, used: SelectedPair, { errorClass, error }: OAuthErrorResponse): Promise<void> {
     const { standing, keys } = this.#parts
     const asked = { memberId, owner: used.owner, generation: used.generation }
     if (errorClass === 'config' && !await keys.isAboutPortal(origin, error)) keys.reject(memberId, error)
@@ -155,7 +155,7 @@ export class TokenRefresh {
     else if (!await this.#isReplaced(memberId, used)) await standing.discard(asked, error)
   }
 
-  async #keep (install: Install, { owner, pair: known, generation }: PairInUse, answer: RefreshedPair): Promise<Install | undefined> {
+  async #keep (install: Install, { owner, pair: known, generation }: SelectedPair, answer: RefreshedPair): Promise<Install | undefined> {
     const { record, encryptor, news, log, signal } = this.#parts
     const { memberId } = install
     if (answer.memberId !== undefined && answer.memberId !== memberId) throw unavailable('a pair of another portal')
@@ -176,7 +176,7 @@ export class TokenRefresh {
   }
 
   /** A process that stood still, and lost its lock by that, may be the one that has the new pair. */
-  async #isReplaced (memberId: string, { owner, generation }: PairInUse): Promise<boolean> {
+  async #isReplaced (memberId: string, { owner, generation }: SelectedPair): Promise<boolean> {
     const { store, graceMs, signal } = this.#parts
     const end = performance.now() + graceMs
     for (;;) {
@@ -189,6 +189,6 @@ export class TokenRefresh {
 }
 
 /** When a pair was made, as far as it is known, ms since the epoch. */
-export function refreshedAt ({ pair: { refreshedAt, expiresAt } }: PairInUse): number {
+export function refreshedAt ({ pair: { refreshedAt, expiresAt } }: SelectedPair): number {
   return refreshedAt ?? expiresAt - 3_600_000
 }

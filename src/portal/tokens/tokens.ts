@@ -7,10 +7,10 @@ import { AppCredentials } from '../../oauth/app-credentials.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import { unavailable } from '../../oauth/request.ts'
 import { settlesWithin } from '../../async/with-timeout.ts'
-import { AccessRecord, type PortalNews, type Refusal, Standing } from './access-state.ts'
-import { underLock } from '../with-lock.ts'
+import { AccessRecord, type PortalListener, type Refusal, AccessState } from './access-state.ts'
+import { withLock } from '../with-lock.ts'
 import type { Locks } from '../../storage/locks.ts'
-import { livePairs, otherOwner, type PortalAccess } from './portal-access.ts'
+import { validPairs, otherOwner, type PortalAccess } from './portal-access.ts'
 import { locatePortal, type OAuthKeys, TokenRefresh } from './token-refresh.ts'
 
 export interface TokensParts {
@@ -18,7 +18,7 @@ export interface TokensParts {
   locks: Locks
   encryptor: Encryptor
   oauth: OAuthKeys
-  news: PortalNews
+  news: PortalListener
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
   /** @default one of its own */
   keys?: AppCredentials | undefined
@@ -47,7 +47,7 @@ export class Tokens {
   readonly #times: TokenTimes
   readonly #refresh: TokenRefresh
   readonly #record: AccessRecord
-  readonly #standing: Standing
+  readonly #standing: AccessState
   readonly #end = new AbortController()
   /** Refreshes and questions under way, by portal: who needs the same waits for them. */
   readonly #refreshes = new Map<string, Promise<PortalAccess>>()
@@ -66,7 +66,7 @@ export class Tokens {
     const { signal } = this.#end
     setMaxListeners(0, signal)
     const record = this.#record
-    const standing = this.#standing = new Standing({ record, news, log, now, signal })
+    const standing = this.#standing = new AccessState({ record, news, log, now, signal })
     const keys = parts.keys ?? new AppCredentials({ ...oauth, log, now, signal })
     this.#refresh = new TokenRefresh({ store, record, standing, encryptor, oauth, keys, news, log, actAs, now, graceMs, signal })
   }
@@ -96,7 +96,7 @@ export class Tokens {
   async other ({ memberId, owner }: PortalAccess): Promise<PortalAccess | undefined> {
     const wanted = otherOwner(owner)
     const install = (await this.#parts.store.get(memberId))?.install
-    if (install === undefined || !livePairs(install, wanted).some(pair => pair.owner === wanted)) return undefined
+    if (install === undefined || !validPairs(install, wanted).some(pair => pair.owner === wanted)) return undefined
     const access = await this.#find(memberId, undefined, wanted)
     return access.owner === wanted ? access : undefined
   }
@@ -193,7 +193,7 @@ export class Tokens {
 
   #locked<T> (memberId: string, work: () => Promise<T>, glance: () => Promise<T | undefined>): Promise<T> {
     const { lockMs, waitMs } = this.#times
-    return underLock(this.#parts.locks, { name: `refresh:${memberId}`, lockMs, waitMs, signal: this.#end.signal }, work, glance)
+    return withLock(this.#parts.locks, { name: `refresh:${memberId}`, lockMs, waitMs, signal: this.#end.signal }, work, glance)
   }
 
   /** What a portal says of the app is no secret to its next call: that it cannot be kept now fails nothing. */

@@ -22,7 +22,7 @@ export interface EventBusParts {
   send: (binding: Binding, event: RaisedEvent, userId: number | null) => Promise<Delivery>
 }
 
-const BELL = 'ONOFFLINEEVENT'
+const OFFLINE_NOTIFICATION = 'ONOFFLINEEVENT'
 /** Bitrix24 keeps `options[minTimeout]` of a binding, but does not heed it. */
 const BELL_PAUSE_MS = 1000
 
@@ -68,7 +68,7 @@ export class EventBus {
     const now = performance.now()
     if (now - this.#rungAt < BELL_PAUSE_MS) return []
     this.#rungAt = now
-    return this.#post({ code: BELL, data: undefined }, cause)
+    return this.#post({ code: OFFLINE_NOTIFICATION, data: undefined }, cause)
   }
 
   async #watch<T> (work: Promise<T>): Promise<T> {

@@ -85,7 +85,7 @@ t.test('a portal that refuses is not asked again for an hour, unless the app get
   portal.answer('im.v2.Event.subscribe', () => { throw new RestError(403, 'insufficient_scope', 'im') })
   const events = open()
   t.match(await events.drain(portal.memberId), { error: { code: 'insufficient_scope' } })
-  t.match(await events.drainQuickly(portal.memberId), { error: { code: 'insufficient_scope' } })
+  t.match(await events.drainNew(portal.memberId), { error: { code: 'insufficient_scope' } })
   const asked = () => portal.calls.filter(({ method }) => method.toLowerCase() === 'im.v2.event.subscribe').length
   t.equal(asked(), 1)
   clock.now += 3_600_001

@@ -5,7 +5,7 @@ import type { InstallStore } from '../../../src/storage/install-store.ts'
 import type { DrainReport } from '../../../src/portal/offline/offline-drain.ts'
 import type { DrainOptions } from '../../../src/portal/offline/offline-queue.ts'
 import type { Locks } from '../../../src/storage/locks.ts'
-import { OfflineWatch, type OfflineWatchParts, type WatchTimes } from '../../../src/portal/offline/offline-poller.ts'
+import { OfflinePoller, type OfflinePollerParts, type PollerTimes } from '../../../src/portal/offline/offline-poller.ts'
 import { storeUnavailable } from '../../../src/storage/unavailable.ts'
 import { sampleInstall } from '../../../src/testing/index.ts'
 import { until } from '../../helpers/until.ts'
@@ -24,7 +24,7 @@ function openLocks (): Locks {
   }
 }
 
-interface Setup extends Partial<OfflineWatchParts> {
+interface Setup extends Partial<OfflinePollerParts> {
   portals?: string[]
   /** What a drain does beside being noted; `q` before the portal where it is a quick one. */
   work?: (what: string, signal: AbortSignal) => Promise<Partial<DrainReport> | undefined>
@@ -51,16 +51,16 @@ function setup (t: Test, { portals = ['a', 'b'], work = async () => undefined, t
       return { installs: installs.slice(from, from + 2), ...(from + 2 < installs.length && { cursor: String(from + 2) }) }
     }
   }
-  const given: OfflineWatchParts = {
-    queue: { drain: async (memberId, options) => await drain(memberId, memberId, options), drainQuickly: async (memberId, options) => await drain(memberId, `q${memberId}`, options) },
+  const given: OfflinePollerParts = {
+    queue: { drain: async (memberId, options) => await drain(memberId, memberId, options), drainNew: async (memberId, options) => await drain(memberId, `q${memberId}`, options) },
     store,
     locks: openLocks(),
     wants: () => true,
     log: { info: (...line: unknown[]) => { logs.push(line) }, warn: (...line: unknown[]) => { logs.push(line) } },
     ...parts
   }
-  const open = (more: Partial<WatchTimes> = {}) => {
-    const watch = new OfflineWatch({ ...given, times: { pollMs: 60_000, echoMs: REST_MS, retryMs: 20, ...times, ...more } })
+  const open = (more: Partial<PollerTimes> = {}) => {
+    const watch = new OfflinePoller({ ...given, times: { pollMs: 60_000, debounceMs: REST_MS, retryMs: 20, ...times, ...more } })
     t.teardown(() => watch.close(0))
     return watch
   }

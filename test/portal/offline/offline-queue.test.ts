@@ -160,7 +160,7 @@ t.test('the answer to a reservation that is lost costs nothing', async t => {
   portal.fault('event.offline.get', { answerDelayMs: 2_000, times: 1 })
   t.match(await queue.drain(portal.memberId, { signal: AbortSignal.timeout(700) }).catch(error => ({ name: error.name })), { name: 'TimeoutError' })
   t.ok(portal.offlineEvents.rows.every(({ processId }) => processId !== ''), 'reserved, as nobody knows what')
-  t.match(await queue.drainQuickly(portal.memberId), { reserved: 2, stored: 2, cleared: 2 }, 'also quickly: the last one did not end well')
+  t.match(await queue.drainNew(portal.memberId), { reserved: 2, stored: 2, cleared: 2 }, 'also quickly: the last one did not end well')
   t.strictSame(items(), [1, 2])
   t.equal(left(), 0)
 })
@@ -193,11 +193,11 @@ t.test('what was put aside as an error swallows the next change: it is read too'
 
 t.test('a quick drain asks for less, once the queue was drained to the end', async t => {
   const { portal, queue, methods, sent, change } = await setup(t)
-  await queue.drainQuickly(portal.memberId)
+  await queue.drainNew(portal.memberId)
   t.strictSame(methods(), ['list'], 'not known yet')
   sent.length = 0
   await change(1)
-  await queue.drainQuickly(portal.memberId)
+  await queue.drainNew(portal.memberId)
   t.strictSame(methods(), ['get', 'clear'])
 })
 

@@ -17,11 +17,11 @@ t.test('no address of the special-purpose registries is reached, however it is w
     'ff02::1', '4000::1', 'no address', ''
   ]
   for (const address of special) {
-    t.equal(closed.refusesIp(address), true, address)
-    if (address.includes(':') && !address.includes('%')) t.equal(closed.refusesUrl(`https://[${address}]/rest/`), true, `[${address}]`)
+    t.equal(closed.blocksIp(address), true, address)
+    if (address.includes(':') && !address.includes('%')) t.equal(closed.blocksUrl(`https://[${address}]/rest/`), true, `[${address}]`)
   }
   for (const address of ['8.8.8.8', '172.32.0.1', '100.128.0.1', '192.0.1.1', '168.63.129.17', '2a00:1450::1', '2606:4700::1111', '::ffff:8.8.8.8', '64:ff9b::8.8.8.8']) {
-    t.equal(closed.refusesIp(address), false, address)
+    t.equal(closed.blocksIp(address), false, address)
   }
 })
 
@@ -31,20 +31,20 @@ t.test('link-local addresses and those that tell credentials are never allowed',
     '::ffff:169.254.169.254', '::ffff:a9fe:a9fe', '::169.254.169.254', '64:ff9b::169.254.169.254', '2002:a9fe:a9fe::1'
   ]
   for (const guard of [open, new AddressGuard(['0.0.0.0/0', '::/0'])]) {
-    for (const address of never) t.match([guard.refusesIp(address), guard.coversIp(address)], [true, false], address)
-    for (const name of ['metadata', 'metadata.google.internal', 'instance-data.ec2.internal']) t.ok(guard.refusesUrl(`http://${name}/rest/`), name)
+    for (const address of never) t.match([guard.blocksIp(address), guard.allowsPlainHttpTo(address)], [true, false], address)
+    for (const name of ['metadata', 'metadata.google.internal', 'instance-data.ec2.internal']) t.ok(guard.blocksUrl(`http://${name}/rest/`), name)
   }
-  for (const address of ['127.0.0.1', '10.0.0.1', '::1', 'fd12::1', '::ffff:127.0.0.1']) t.match([open.refusesIp(address), open.coversIp(address)], [false, true], address)
-  t.match([open.refusesIp('8.8.8.8'), open.coversIp('8.8.8.8')], [false, false], 'a public address is not one of the own networks')
+  for (const address of ['127.0.0.1', '10.0.0.1', '::1', 'fd12::1', '::ffff:127.0.0.1']) t.match([open.blocksIp(address), open.allowsPlainHttpTo(address)], [false, true], address)
+  t.match([open.blocksIp('8.8.8.8'), open.allowsPlainHttpTo('8.8.8.8')], [false, false], 'a public address is not one of the own networks')
 })
 
 t.test('a list allows what it names, and no more', async t => {
   const guard = new AddressGuard(['10.1.0.0/16', '192.168.1.7', 'fd12::/16'])
-  for (const address of ['10.1.2.3', '192.168.1.7', 'fd12::9', '::ffff:10.1.2.3']) t.match([guard.refusesIp(address), guard.coversIp(address)], [false, true], address)
-  for (const address of ['10.2.0.1', '192.168.1.8', '127.0.0.1', '::1', 'fd13::1']) t.match([guard.refusesIp(address), guard.coversIp(address)], [true, false], address)
-  t.equal(guard.refusesUrl('https://box.lan/rest/'), false, 'what a name of the own networks resolves to, tells')
-  t.equal(new AddressGuard([]).refusesUrl('https://box.lan/rest/'), true)
-  t.strictSame([closed.coversUrl('http://127.0.0.1/'), open.coversUrl('http://127.0.0.1/'), open.coversUrl('http://box.example.ru/')], [false, true, undefined])
+  for (const address of ['10.1.2.3', '192.168.1.7', 'fd12::9', '::ffff:10.1.2.3']) t.match([guard.blocksIp(address), guard.allowsPlainHttpTo(address)], [false, true], address)
+  for (const address of ['10.2.0.1', '192.168.1.8', '127.0.0.1', '::1', 'fd13::1']) t.match([guard.blocksIp(address), guard.allowsPlainHttpTo(address)], [true, false], address)
+  t.equal(guard.blocksUrl('https://box.lan/rest/'), false, 'what a name of the own networks resolves to, tells')
+  t.equal(new AddressGuard([]).blocksUrl('https://box.lan/rest/'), true)
+  t.strictSame([closed.allowsPlainHttp('http://127.0.0.1/'), open.allowsPlainHttp('http://127.0.0.1/'), open.allowsPlainHttp('http://box.example.ru/')], [false, true, undefined])
 })
 
 t.test('tells networks from what is none', async t => {
@@ -77,7 +77,7 @@ t.test('tells what a name resolved to', async t => {
     ['::ffff:8.8.8.8', false], ['64:ff9b::808:808', false], ['64:ff9b::a00:1', true], ['64:ff9b::7f00:1', true], ['64:ff9b::', true],
     ['64:ff9b::1', true], ['64:ff9b::a9fe:a9fe', true], ['no address', true]
   ]
-  for (const [address, isPrivate] of cases) t.equal(closed.refusesIp(address), isPrivate, address)
+  for (const [address, isPrivate] of cases) t.equal(closed.blocksIp(address), isPrivate, address)
 })
 
 t.test('finds only public addresses', async t => {

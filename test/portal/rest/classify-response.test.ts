@@ -1,16 +1,16 @@
 import t from 'tap'
-import { type AnsweredCall, classify, errorOf, errorOfItem, type PortalAnswer, type Recovery } from '../../../src/portal/rest/classify-response.ts'
+import { type AnsweredCall, classify, errorOf, itemError, type PortalResponse, type Recovery } from '../../../src/portal/rest/classify-response.ts'
 import { printed } from '../../helpers/leaks.ts'
 
 const CALL: AnsweredCall = { memberId: 'm', domain: 'acme.bitrix24.com', method: 'crm.item.get', accessToken: 'the-token' }
 const V3 = 'BITRIX_REST_V3_EXCEPTION_'
 const PAGE = { 'content-type': 'text/html' }
 
-type Row = [what: string, answer: PortalAnswer, type: string, code?: string, portalCode?: string, description?: string]
+type Row = [what: string, answer: PortalResponse, type: string, code?: string, portalCode?: string, description?: string]
 
-const json = (status: number, body: unknown, headers = {}): PortalAnswer => ({ status, headers, body })
-const classic = (status: number, error: unknown, description?: unknown): PortalAnswer => json(status, { error, error_description: description })
-const v3 = (status: number, code: string, more = {}): PortalAnswer => json(status, { error: { code: V3 + code, message: 'The message', ...more } })
+const json = (status: number, body: unknown, headers = {}): PortalResponse => ({ status, headers, body })
+const classic = (status: number, error: unknown, description?: unknown): PortalResponse => json(status, { error, error_description: description })
+const v3 = (status: number, code: string, more = {}): PortalResponse => json(status, { error: { code: V3 + code, message: 'The message', ...more } })
 
 const RESULTS: Row[] = [
   ['a result', json(200, { result: true, time: {} }), 'result'],
@@ -122,7 +122,7 @@ function summaryOf (classified: { type: 'result' } | Recovery): string {
   }
 }
 
-const failureOf = (answer: PortalAnswer, call = CALL) => (classify(answer, call) as unknown as { error: Error & Record<string, unknown> }).error
+const failureOf = (answer: PortalResponse, call = CALL) => (classify(answer, call) as unknown as { error: Error & Record<string, unknown> }).error
 
 t.test('a message has method, code and description, and the names of the parameters without their values', async t => {
   t.equal(failureOf(classic(400, 'NOT_FOUND', 'No such item')).message, 'crm.item.get: NOT_FOUND: No such item')
@@ -160,7 +160,7 @@ t.test('further keys of an error are kept, within a size and without the token',
 })
 
 t.test('a token that is refused once more has an end', async t => {
-  const last = (answer: PortalAnswer) => (classify(answer, CALL) as { last?: object }).last
+  const last = (answer: PortalResponse) => (classify(answer, CALL) as { last?: object }).last
   t.match(last(classic(401, 'NO_AUTH_FOUND')), { type: 'replace', error: { portalCode: 'NO_AUTH_FOUND' } })
   t.match(last(v3(401, 'ACCESSDENIEDEXCEPTION')), { type: 'error', error: { code: 'FST_B24_PORTAL_CALL' } }, 'the user may not')
   t.equal(last(classic(401, 'expired_token')), undefined, 'the clock of the portal may be wrong')
@@ -185,7 +185,7 @@ t.test('a method is closed until its time counts no more, by the clock of the po
 })
 
 t.test('each error of a batch is one, whatever stands for it', async t => {
-  const item = (value: unknown) => errorOfItem(value, CALL)
+  const item = (value: unknown) => itemError(value, CALL)
   t.match(item({ error: '', error_description: 'Access denied.' }), { code: 'FST_B24_PORTAL_CALL', portalCode: '', description: 'Access denied.' })
   t.match(item({ error: 'QUERY_LIMIT_EXCEEDED' }), { code: 'FST_B24_PORTAL_LIMIT', portalCode: 'QUERY_LIMIT_EXCEEDED' })
   t.match(item({ error: { code: 'X', message: 'Y' } }), { code: 'FST_B24_PORTAL_CALL', portalCode: 'X', description: 'Y' })

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { FST_B24_CLOSING } from '../../../src/errors.ts'
 import type { Resolve } from '../../../src/portal/rest/address-guard.ts'
-import { createAskOpener } from '../../../src/portal/rest/page-user.ts'
+import { createPageUserFetcher } from '../../../src/portal/rest/page-user.ts'
 import { createSimulator } from '../../../src/testing/index.ts'
 import { endSimulator } from '../../helpers/end-simulator.ts'
 import { secret } from '../../helpers/secrets.ts'
@@ -13,7 +13,7 @@ import { transportOf } from '../../helpers/transport.ts'
 const question = (clientEndpoint: string, accessToken = secret(), signal = new AbortController().signal) => ({
   memberId: 'a', domain: 'acme.bitrix24.com', clientEndpoint, accessToken, signal
 })
-const ask = createAskOpener({ transport: transportOf(t), timeoutMs: 2_000 })
+const ask = createPageUserFetcher({ transport: transportOf(t), timeoutMs: 2_000 })
 
 /** A portal that answers so. */
 async function portalThat (t: Test, answers: RequestListener): Promise<string> {
@@ -90,7 +90,7 @@ t.test('ends when it is told to', async t => {
 
 t.test('reaches no private address, whatever name it has', async t => {
   const resolve: Resolve = (_host, _options, done) => done(null, [{ address: '10.0.0.1', family: 4 }])
-  const ask = createAskOpener({ transport: transportOf(t, { allowPrivateNetworks: false, resolve }) })
+  const ask = createPageUserFetcher({ transport: transportOf(t, { allowPrivateNetworks: false, resolve }) })
   await t.rejects(ask(question('http://127.0.0.1/rest/')), { code: 'FST_B24_PRIVATE_ADDRESS' })
   await t.rejects(ask(question('https://acme.bitrix24.com/rest/')), { code: 'FST_B24_PRIVATE_ADDRESS' })
 })

@@ -66,11 +66,11 @@ async function openServer (t: Test) {
 }
 
 function tokensFor (origin: string): CallTokens {
-  const accessOf = (memberId: string): PortalAccess => ({
-    memberId, domain: '127.0.0.1', clientEndpoint: `${origin}/rest/`, oauthServer: origin, accessToken: TOKEN, expiresAt: Date.now() + 3_600_000, userId: 1, generation: 1, owner: 'installer', isOnTrial: false
+  const toPortalAccess = (memberId: string): PortalAccess => ({
+    memberId, domain: '127.0.0.1', clientEndpoint: `${origin}/rest/`, oauthServer: origin, accessToken: TOKEN, expiresAt: Date.now() + 3_600_000, userId: 1, generation: 1, owner: 'installer', isSuspended: false
   })
   return {
-    access: async memberId => accessOf(memberId),
+    access: async memberId => toPortalAccess(memberId),
     renew: async access => access,
     replace: async () => undefined,
     other: async () => undefined,

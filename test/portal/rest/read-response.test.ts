@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import t from 'tap'
-import { readAnswer } from '../../../src/portal/rest/read-response.ts'
+import { readResponse } from '../../../src/portal/rest/read-response.ts'
 import { ReadBudget } from '../../../src/portal/rest/read-budget.ts'
 
 const MB = 1024 * 1024
@@ -12,7 +12,7 @@ interface Given { body: Buffer | Buffer[], encoding?: string | string[], status?
 
 async function read ({ body, encoding, status = 200, maxBytes = MB, headers = {}, budget = new ReadBudget(), signal = new AbortController().signal }: Given) {
   const answer = { statusCode: status, headers: { ...headers, 'content-encoding': encoding }, body: Readable.from(Array.isArray(body) ? body : [body]) }
-  return await readAnswer(answer, { memberId: 'm', method: 'crm.item.list', maxBytes, budget, signal })
+  return await readResponse(answer, { memberId: 'm', method: 'crm.item.list', maxBytes, budget, signal })
 }
 
 t.test('reads what proxies make of an answer', async t => {

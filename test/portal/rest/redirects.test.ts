@@ -1,6 +1,6 @@
 import t from 'tap'
 import { unavailableError } from '../../../src/portal/rest/call-error.ts'
-import { followRedirect, redirectTarget, type RedirectTokens } from '../../../src/portal/rest/redirects.ts'
+import { resolveRedirect, redirectTarget, type RedirectTokens } from '../../../src/portal/rest/redirects.ts'
 import type { PortalAccess } from '../../../src/portal/tokens/portal-access.ts'
 
 const PATH = 'crm.item.get?bx24_request_id=1'
@@ -44,7 +44,7 @@ t.test('where a redirect may be followed, the address is kept; the word of the O
       renew: async known => known,
       move: async (known, clientEndpoint) => { kept.push(clientEndpoint); return { ...known, clientEndpoint } }
     }
-    const { clientEndpoint } = await followRedirect(tokens, { type: 'redirect', location, error }, access, 'profile')
+    const { clientEndpoint } = await resolveRedirect(tokens, { type: 'redirect', location, error }, access, 'profile')
     return [clientEndpoint, ...kept]
   }
   const below = 'https://box.example.ru/site/rest/'

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { Agent } from 'undici'
 import type { HttpDispatcher } from '../../../src/http-dispatcher.ts'
 import type { Resolve } from '../../../src/portal/rest/address-guard.ts'
-import { type RestPost, withinTime } from '../../../src/portal/rest/rest-transport.ts'
+import { type RestPost, withCallTimeout } from '../../../src/portal/rest/rest-transport.ts'
 import { openRestStage } from '../../helpers/rest-stage.ts'
 import { secret } from '../../helpers/secrets.ts'
 import { transportOf } from '../../helpers/transport.ts'
@@ -53,10 +53,10 @@ t.test('time and signal are obeyed while nothing takes the connection', async t 
   const url = 'https://portal.example.com/rest/profile'
   let isGivenUp = false
   transport.post(post(url)).catch(() => { isGivenUp = true })
-  await t.rejects(withinTime({ timeoutMs: 100 }, signal => transport.post(post(url, { signal }))), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /no answer within 100 ms/ })
+  await t.rejects(withCallTimeout({ timeoutMs: 100 }, signal => transport.post(post(url, { signal }))), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /no answer within 100 ms/ })
   const stop = new AbortController()
   const reason = new Error('enough')
-  const asked = withinTime({ timeoutMs: 60_000, signal: stop.signal }, signal => transport.post(post(url, { signal })))
+  const asked = withCallTimeout({ timeoutMs: 60_000, signal: stop.signal }, signal => transport.post(post(url, { signal })))
   setTimeout(() => stop.abort(reason), 50)
   await t.rejects(asked, reason)
   t.notOk(isGivenUp, 'sooner than the limit of the connection')

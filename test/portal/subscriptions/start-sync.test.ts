@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { isInSync } from '../../../src/portal/subscriptions/wanted-events.ts'
-import { type StartFacts, startLine, StartSync, type StartSyncParts } from '../../../src/portal/subscriptions/start-sync.ts'
+import { type StartFacts, startupMessage, StartSync, type StartSyncParts } from '../../../src/portal/subscriptions/start-sync.ts'
 import type { FastifyBitrix24Options } from '../../../src/index.ts'
 import { sampleInstall, untilIdle } from '../../../src/testing/index.ts'
 import { buildApp, buildWorld, temporaryFolder } from '../../helpers/app.ts'
@@ -70,9 +70,9 @@ function facts (more: Partial<StartFacts> = {}): StartFacts {
 
 t.test('the line', async t => {
   const codes = Array.from({ length: 12 }, (_, index) => `ONMINE${index}`)
-  t.match(startLine(facts({ codes })).message, /listen to ONMINE0, .*ONMINE9 and 2 more$/)
-  t.match(startLine(facts({ portals: { active: 0, outOfSync: 0, refusing: 0, examples: [] } })), { isWarning: false, message: /no events; no portal has installed the app yet$/ })
-  t.match(startLine(facts({ portals: { active: 9, outOfSync: 0, refusing: 2, examples: [] } })).message, /all 9; 2 portals refused some of it/)
+  t.match(startupMessage(facts({ codes })).message, /listen to ONMINE0, .*ONMINE9 and 2 more$/)
+  t.match(startupMessage(facts({ portals: { active: 0, outOfSync: 0, refusing: 0, examples: [] } })), { isWarning: false, message: /no events; no portal has installed the app yet$/ })
+  t.match(startupMessage(facts({ portals: { active: 9, outOfSync: 0, refusing: 2, examples: [] } })).message, /all 9; 2 portals refused some of it/)
 })
 
 function stage (t: Test, { portals = 250, ...more }: { portals?: number } & Partial<StartSyncParts> = {}) {
