@@ -8,6 +8,7 @@ import { makePrivateFile, OpenFiles } from './folder.ts'
 export type SqlValue = string | number | null
 
 interface Statement {
+  readonly reader: boolean
   raw (isRaw: boolean): this
   all (values: SqlValue[]): unknown[]
   get (values: SqlValue[]): unknown
@@ -42,7 +43,8 @@ export class SqliteDatabase {
   readonly path: string
   readonly #db: Libsql.Database
   readonly #statements = new Map<string, Statement>()
-  readonly #files: OpenFiles
+  /** Of those that are there once something was written. */
+  #files: OpenFiles | undefined
   #lookedAt = -Infinity
   #tasks: Task[] = []
   #flushing: Promise<void> | undefined
@@ -52,7 +54,6 @@ export class SqliteDatabase {
   private constructor (db: Libsql.Database, path: string) {
     this.path = path
     this.#db = db
-    this.#files = new OpenFiles([path, `${path}-wal`])
   }
 
   /**
@@ -68,11 +69,10 @@ export class SqliteDatabase {
     try {
       makePrivateFile(path)
       const opened = binding = new Database(path, { timeout: BLOCKING_MS })
-      const db = await untilFree(() => {
-        opened.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864')
-        return new SqliteDatabase(opened, path)
-      })
+      const db = new SqliteDatabase(opened, path)
+      await untilFree(() => opened.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864'))
       await untilFree(() => db.#transact([{ run: () => prepare(db), isDurable: true }]))
+      db.#files = new OpenFiles([path, `${path}-wal`])
       return db
     } catch (error) {
       binding?.close()
@@ -189,7 +189,7 @@ export class SqliteDatabase {
   }
 
   #assertThere (): void {
-    this.#files.assertThere()
+    this.#files?.assertThere()
     this.#lookedAt = performance.now()
   }
 
@@ -202,8 +202,9 @@ export class SqliteDatabase {
   #prepare (sql: string): Statement {
     let statement = this.#statements.get(sql)
     if (statement === undefined) {
-      // Without `raw` each row has a field more, and takes twice the time.
-      statement = (this.#db.prepare(sql) as unknown as Statement).raw(true)
+      statement = this.#db.prepare(sql) as unknown as Statement
+      // Else each row has a field more, and takes twice the time.
+      if (statement.reader) statement.raw(true)
       this.#statements.set(sql, statement)
     }
     return statement
