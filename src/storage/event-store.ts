@@ -83,7 +83,15 @@ export interface Turn {
   free: number
   /** Most events it runs at once. */
   concurrency: number
-  /** How many it runs now, by group, and how many that group may run while others are there (`hasRoom`); what `outcomes` end is not counted. */
+  /**
+   * `seq` of all that it runs after this, where no other turn of it is under way. What else is its own was begun by a turn whose answer was lost:
+   * that is given back, not counted as an attempt.
+   */
+  runs?: readonly string[]
+  /**
+   * How many it runs now, by group, and how many that group may run while others are there (`hasRoom`); what `outcomes` end is not counted.
+   * A group that is not named runs none, and may run one.
+   */
   running: Readonly<Record<string, { own: number, most: number }>>
   /** How many of them are of groups that were not known to respond when they were begun, and how many of groups that hung. */
   runningOf: { untested: number, hung: number }
@@ -154,8 +162,8 @@ export interface EventStoreSettings {
   /** Attempts before an event whose workers died is a dead letter. */
   attempts: number
   deadLetters: { maxAgeMs: number, maxCount: number, maxBytes: number }
-  /** Bytes that pending events of all portals may take. */
-  maxWaitingBytes: number
+  /** Bytes that pending events of all portals may take; `undefined`: what the driver finds fit for its storage. */
+  maxWaitingBytes: number | undefined
 }
 
 /** What every event costs beside its body, in bytes: so that a share of bytes bounds the number of events too. */

@@ -141,7 +141,10 @@ export class QueueWorker {
       const before = [...this.#runs]
       const result = await this.#store.turn(this.#turn(ended, free))
       this.#isBroken = false
-      if (result.isLeaseLost && this.#hasTurned) for (const run of before) run.abort.abort(givenAway())
+      if (result.isLeaseLost && this.#hasTurned) {
+        for (const run of before) run.abort.abort(givenAway())
+        this.#listens = undefined
+      }
       this.#hasTurned = true
       this.#report(result)
       for (const run of ended) this.#runs.delete(run)
@@ -196,6 +199,7 @@ export class QueueWorker {
       outcomes: ended.map(run => this.#storedOutcome(run, run.outcome as Outcome)),
       free,
       concurrency: this.#options.concurrency,
+      ...(this.#turns.size <= 1 && { runs: [...this.#runs].filter(run => !ended.includes(run)).map(({ seq }) => seq) }),
       running,
       runningOf,
       responsive: [...this.#responsive],
