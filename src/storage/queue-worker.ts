@@ -143,7 +143,7 @@ export class QueueWorker {
       this.#isBroken = false
       if (result.isLeaseLost && this.#hasTurned) {
         for (const run of before) run.abort.abort(givenAway())
-        this.#listens = undefined
+        this.#listensTo = null
       }
       this.#hasTurned = true
       this.#report(result)
@@ -183,8 +183,8 @@ export class QueueWorker {
     const runningOf = { untested: 0, hung: 0 }
     const now = performance.now()
     for (const run of this.#runs) {
-      if (run.outcome !== undefined) continue
       const places = running[run.group] ??= { own: 0, most: 1 + this.#wellEnded.of(run.group) }
+      if (run.outcome !== undefined) continue
       places.own++
       if (!run.isSlow && now - run.beganAt > HUNG_AFTER_MS) {
         run.isSlow = true
@@ -193,13 +193,14 @@ export class QueueWorker {
       if (run.groupState !== 'responsive') runningOf.untested++
       if (run.groupState === 'hung' || run.isSlow) runningOf.hung++
     }
+    const told = new Set(ended)
     const turn = {
       worker: this.#id,
       leaseMs: this.#settings.stalledAfterMs,
       outcomes: ended.map(run => this.#storedOutcome(run, run.outcome as Outcome)),
       free,
       concurrency: this.#options.concurrency,
-      ...(this.#turns.size <= 1 && { runs: [...this.#runs].filter(run => !ended.includes(run)).map(({ seq }) => seq) }),
+      ...(this.#turns.size <= 1 && { runs: [...this.#runs].filter(run => !told.has(run)).map(({ seq }) => seq) }),
       running,
       runningOf,
       responsive: [...this.#responsive],
