@@ -72,16 +72,16 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   if (embedded !== undefined) fastify.addHook('onClose', async () => await embedded.end())
   const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
   const buckets = client === undefined ? LocalLimits.of(resolve(settings.dataDir)) : new RedisLimits(client)
-  const acting = createPortalClient({ ...settings, prefix: fastify.prefix + settings.prefix }, {
-    app, store, locks, buckets, encryptor, hooks, news: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
+  const portalServices = createPortalClient({ ...settings, prefix: fastify.prefix + settings.prefix }, {
+    app, store, locks, buckets, encryptor, hooks, listener: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
   })
-  fastify.addHook('onClose', async () => await acting.close())
-  const { subscribe, subscriptions, syncFleet } = acting.subscribing
+  fastify.addHook('onClose', async () => await portalServices.close())
+  const { subscribe, subscriptions, syncFleet } = portalServices.subscriptionServices
   const { coalesce } = settings.delivery
-  const offline = openOffline({ ...acting, locks, store, queue: storage?.queue, encryptor, hooks, coalesce, options: settings.subscriptions, log })
-  const chatEvents = openChatEvents({ ...acting, locks, store, queue: storage?.queue, encryptor, hooks, fetchEveryMs: settings.subscriptions.fetchEveryMs, log })
-  const startSync = new StartSync({ store, locks, log, isInSync: acting.subscribing.isInSync, subscribe, facts: () => startFacts(settings, fastify.prefix, hooks.codes) })
-  const portals = new Portals({ rest: acting.rest, learn: acting.learn, subscriptions, offline: offline.queue })
+  const offline = openOffline({ ...portalServices, locks, store, queue: storage?.queue, encryptor, hooks, coalesce, options: settings.subscriptions, log })
+  const chatEvents = openChatEvents({ ...portalServices, locks, store, queue: storage?.queue, encryptor, hooks, fetchEveryMs: settings.subscriptions.fetchEveryMs, log })
+  const startSync = new StartSync({ store, locks, log, isInSync: portalServices.subscriptionServices.isInSync, subscribe, facts: () => startFacts(settings, fastify.prefix, hooks.codes) })
+  const portals = new Portals({ rest: portalServices.rest, updatePlan: portalServices.updatePlan, subscriptions, offline: offline.queue })
   fastify.addHook('preClose', async () => {
     closing.abort(new FST_B24_CLOSING())
     setTimeout(() => closed.abort(new FST_B24_CLOSING()), settings.delivery.closeTimeoutMs).unref()
@@ -108,9 +108,9 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
         signal: closing.signal,
         refreshSignal: closed.signal,
         dispatcher: settings.dispatcher,
-        keys: acting.keys
+        keys: portalServices.keys
       },
-      fetchPageUser: acting.fetchPageUser,
+      fetchPageUser: portalServices.fetchPageUser,
       allowPrivateNetworks: settings.allowPrivateNetworks
     }),
     page: settings.installPage !== false,
@@ -127,7 +127,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
       if (settings.redis === undefined) log.warn({ dataDir: settings.dataDir }, NO_WORKER)
       return
     }
-    acting.start()
+    portalServices.start()
     offline.start()
     chatEvents.start()
   })
@@ -140,7 +140,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     syncFleet,
     deadLetters: delivery.deadLetters,
     queueCounts: delivery.queueCounts,
-    count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits(), blocked: acting.blocks.list(), appKeys: acting.keys.state })
+    count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits(), blocked: portalServices.blocks.list(), appKeys: portalServices.keys.state })
   }))
   const afterInstall = subscribe && (async (memberId: string, signal: AbortSignal) => await subscriptions.sync(memberId, { signal }))
   await fastify.register(eventRoutes, {

@@ -129,7 +129,7 @@ async function restOn (store: InstallStore, locks: Locks, limits: PortalLimits):
     locks,
     encryptor,
     oauth: { ...keys, allowedServers: ['https://oauth.bitrix.info'] },
-    news: { reauthRequired: nobody, renamed: nobody, suspended: nobody },
+    listener: { reauthRequired: nobody, renamed: nobody, suspended: nobody },
     log: { info: nobody, warn: nobody, error: nobody }
   })
   return new PortalRest({ tokens, limits, transport: new RestTransport({ allowPrivateNetworks: true }) })

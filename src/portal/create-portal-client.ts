@@ -6,7 +6,7 @@ import type { Encryptor } from '../oauth/encryption.ts'
 import { PlanLimits, type PortalLimitSettings } from './plan-limits.ts'
 import type { PortalBuckets } from '../storage/limits.ts'
 import type { Locks } from '../storage/locks.ts'
-import { openSubscriptions, type OpenedSubscriptions } from './subscriptions/open-subscriptions.ts'
+import { openSubscriptions, type SubscriptionServices } from './subscriptions/open-subscriptions.ts'
 import { createPageUserFetcher, type FetchPageUser } from './rest/page-user.ts'
 import { PortalBlocks, type PortalBlock } from './rest/observed-limits.ts'
 import type { AllowedNetworks } from './rest/address-guard.ts'
@@ -42,7 +42,7 @@ export interface PortalClientParts {
   buckets: PortalBuckets
   encryptor: Encryptor
   hooks: Listeners
-  news: PortalListener & { blocked (block: PortalBlock): void }
+  listener: PortalListener & { blocked (block: PortalBlock): void }
   log: FastifyBaseLogger
   /** Ends the keep-alive. */
   signal: AbortSignal
@@ -54,36 +54,36 @@ export interface PortalServices {
   keys: AppCredentials
   rest: PortalRest
   /** Keeps what a portal says of its plan in `app.info`. */
-  learn: (memberId: string, appInfo: unknown) => Promise<void>
+  updatePlan: (memberId: string, appInfo: unknown) => Promise<void>
   blocks: PortalBlocks
   fetchPageUser: FetchPageUser
-  subscribing: OpenedSubscriptions
+  subscriptionServices: SubscriptionServices
   /** Begins to keep tokens alive, in a process that works. */
   start (): void
   close (): Promise<void>
 }
 
 /** Puts together what acts on portals: what all processes of the app have to agree on is in the storage. */
-export function createPortalClient (choice: PortalClientOptions, { app, store, locks, buckets, encryptor, hooks, news, log, signal }: PortalClientParts): PortalServices {
+export function createPortalClient (choice: PortalClientOptions, { app, store, locks, buckets, encryptor, hooks, listener, log, signal }: PortalClientParts): PortalServices {
   const { clientId, clientSecret, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits, actAs } = choice
   const limits = new PlanLimits({ buckets, store, app, settings: portalLimits })
   const keys = new AppCredentials({ clientId, clientSecret, log, signal, dispatcher })
   const oauth = { clientId, clientSecret, allowedServers: oauthServers, dispatcher }
-  const tokens = new Tokens({ store, locks, encryptor, oauth, news, log, keys, actAs: actAs === 'system' ? 'systemUser' : 'installer' })
+  const tokens = new Tokens({ store, locks, encryptor, oauth, listener, log, keys, actAs: actAs === 'system' ? 'systemUser' : 'installer' })
   const transport = new RestTransport({ allowPrivateNetworks, dispatcher })
-  const blocks = new PortalBlocks({ onBlocked: news.blocked })
+  const blocks = new PortalBlocks({ onBlocked: listener.blocked })
   const rest = new PortalRest({ tokens, limits, transport, mostWaitMs: portalLimits.waitMs, blocks })
   // Before it is known, the limits of the usual plans hold.
-  const learnPlan = async (memberId: string) => await rest.call(memberId, 'app.info').then(async appInfo => await limits.learn(memberId, appInfo)).catch(() => {})
+  const fetchPlan = async (memberId: string) => await rest.call(memberId, 'app.info').then(async appInfo => await limits.updatePlan(memberId, appInfo)).catch(() => {})
   const keepAlive = new KeepAlive({ store, tokens, log, signal })
   return {
     tokens,
     keys,
     rest,
-    learn: async (memberId, appInfo) => await limits.learn(memberId, appInfo),
+    updatePlan: async (memberId, appInfo) => await limits.updatePlan(memberId, appInfo),
     blocks,
     fetchPageUser: createPageUserFetcher({ transport }),
-    subscribing: openSubscriptions({ rest, learnPlan, store, hooks, publicUrl, prefix, options, log }),
+    subscriptionServices: openSubscriptions({ rest, fetchPlan, store, hooks, publicUrl, prefix, options, log }),
     start: () => keepAlive.start(),
     close: async () => {
       keepAlive.stop()

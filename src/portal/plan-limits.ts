@@ -103,7 +103,7 @@ export class PlanLimits implements PortalLimits {
    * Keeps the plan that a portal names in its `app.info`.
    * @throws FST_B24_STORE_UNAVAILABLE
    */
-  async learn (memberId: string, appInfo: unknown): Promise<void> {
+  async updatePlan (memberId: string, appInfo: unknown): Promise<void> {
     const licenseFamily = familyOf(appInfo)
     if (licenseFamily === undefined) return
     await editInstall(this.#parts.store, memberId, install => install.licenseFamily === licenseFamily ? install : { ...install, licenseFamily })

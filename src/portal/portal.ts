@@ -86,7 +86,7 @@ export interface Portal {
 export interface PortalOperations {
   rest: Rest
   /** Keeps what a portal says of its plan in `app.info`. */
-  learn?: (memberId: string, appInfo: unknown) => Promise<void>
+  updatePlan?: (memberId: string, appInfo: unknown) => Promise<void>
   subscriptions: Pick<Subscriptions, 'sync'>
   offline: Pick<OfflineQueue, 'drain'>
 }
@@ -180,7 +180,7 @@ class KnownPortal implements Portal {
   async installation (options?: CallOptions): Promise<Installation> {
     const appInfo = await this.call('app.info', {}, options)
     // The plan is kept if that can be; it is not what was asked for.
-    await this.#acts.learn?.(this.memberId, appInfo).catch(() => {})
+    await this.#acts.updatePlan?.(this.memberId, appInfo).catch(() => {})
     return readInstallation(appInfo)
   }
 

@@ -13,7 +13,7 @@ import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
 import { AppCredentials } from '../../src/oauth/app-credentials.ts'
 import { createEncryptor } from '../../src/oauth/encryption.ts'
 import { LocalLimits } from '../../src/storage/sqlite/limits.ts'
-import { type OpenedSubscriptions, openSubscriptions } from '../../src/portal/subscriptions/open-subscriptions.ts'
+import { type SubscriptionServices, openSubscriptions } from '../../src/portal/subscriptions/open-subscriptions.ts'
 import { createPageUserFetcher } from '../../src/portal/rest/page-user.ts'
 import { Portals } from '../../src/portal/portal.ts'
 import { PortalRest } from '../../src/portal/rest/rest.ts'
@@ -34,7 +34,7 @@ export interface OfflineAppSettings extends TokenSettings {
   offline?: OfflineParts['times']
 }
 
-export interface OfflineApp extends Pick<OpenedSubscriptions, 'syncFleet'> {
+export interface OfflineApp extends Pick<SubscriptionServices, 'syncFleet'> {
   /** As a process that ends in good order. */
   close (): Promise<void>
 }
@@ -51,8 +51,8 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], clientSecret, clientId)
   const oauth = { clientId, clientSecret, allowedServers: [oauthServer] }
-  const news = { reauthRequired: () => {}, renamed: () => {}, suspended: () => {} }
-  const tokens = new Tokens({ ...place, encryptor, oauth, news, log })
+  const listener = { reauthRequired: () => {}, renamed: () => {}, suspended: () => {} }
+  const tokens = new Tokens({ ...place, encryptor, oauth, listener, log })
   const transport = new RestTransport({ allowPrivateNetworks: true })
   const rest = new PortalRest({ tokens, limits: new LocalLimits(), transport })
   const options = { offline: ['onCrmDealUpdate'] }

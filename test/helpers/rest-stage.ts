@@ -62,7 +62,7 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
     locks: new RedisLocks(client, app),
     encryptor,
     oauth,
-    news: { reauthRequired: tell('reauth'), renamed: tell('renamed'), suspended: tell('suspended') },
+    listener: { reauthRequired: tell('reauth'), renamed: tell('renamed'), suspended: tell('suspended') },
     log
   })
   const another = (parts: Partial<RestParts> = {}) => {

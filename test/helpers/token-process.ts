@@ -27,7 +27,7 @@ const tokens = new Tokens({
   locks,
   encryptor: createEncryptor([], clientSecret, clientId),
   oauth: { clientId, clientSecret, allowedServers: [oauthServer] },
-  news: {
+  listener: {
     reauthRequired: memberId => say({ told: ['reauthRequired', memberId] }),
     renamed: (...names) => say({ told: ['renamed', ...names] }),
     suspended: memberId => say({ told: ['suspended', memberId] })

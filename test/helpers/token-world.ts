@@ -98,7 +98,7 @@ export class TokenWorld {
       ...this.place,
       encryptor: this.encryptor,
       oauth: { clientId, clientSecret, allowedServers: [oauthServer], ...oauth },
-      news: {
+      listener: {
         reauthRequired: memberId => { this.told.push(['reauthRequired', memberId]) },
         renamed: (...names) => { this.told.push(['renamed', ...names]) },
         suspended: memberId => { this.told.push(['suspended', memberId]) }

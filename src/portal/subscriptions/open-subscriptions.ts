@@ -11,7 +11,7 @@ import type { Rest } from '../rest/rest.ts'
 export interface SubscriptionParts {
   rest: Pick<Rest, 'call'>
   /** Asks a portal for its plan; never rejects. */
-  learnPlan?: ((memberId: string) => Promise<void>) | undefined
+  fetchPlan?: ((memberId: string) => Promise<void>) | undefined
   store: Pick<InstallStore, 'get' | 'swap' | 'scan'>
   hooks: Listeners
   /** Checked by `checkPublicUrl()`. */
@@ -22,7 +22,7 @@ export interface SubscriptionParts {
   log: Pick<FastifyBaseLogger, 'info' | 'warn'>
 }
 
-export interface OpenedSubscriptions {
+export interface SubscriptionServices {
   /** Without a `publicUrl` it rejects with FST_B24_NO_PUBLIC_URL, as `syncFleet` does. */
   subscriptions: Pick<Subscriptions, 'sync'>
   /** For `app.bitrix24.syncSubscriptions()`. */
@@ -40,7 +40,7 @@ export interface OpenedSubscriptions {
 const PASSING = [FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING]
 
 /** Puts the parts of the subscriptions together. */
-export function openSubscriptions ({ rest, learnPlan, store, hooks, publicUrl, prefix, options, log }: SubscriptionParts): OpenedSubscriptions {
+export function openSubscriptions ({ rest, fetchPlan, store, hooks, publicUrl, prefix, options, log }: SubscriptionParts): SubscriptionServices {
   if (publicUrl === undefined) {
     const refuse = async () => { throw new FST_B24_NO_PUBLIC_URL('portals have to know where to post events') }
     return { subscriptions: { sync: refuse }, syncFleet: refuse, subscribe: undefined, isInSync: undefined }
@@ -62,7 +62,7 @@ export function openSubscriptions ({ rest, learnPlan, store, hooks, publicUrl, p
     subscribe: async ({ portal }) => {
       const { report, failure } = await subscriptions.attempt(portal.memberId)
       tell(report, log)
-      if (failure === undefined) await learnPlan?.(portal.memberId)
+      if (failure === undefined) await fetchPlan?.(portal.memberId)
       if (PASSING.some(Passing => failure instanceof Passing)) throw failure
     }
   }

@@ -78,7 +78,7 @@ export interface Refusal {
 
 export interface AccessStateParts {
   record: AccessRecord
-  news: PortalListener
+  listener: PortalListener
   log: Pick<FastifyBaseLogger, 'info' | 'warn'>
   now: () => number
   /** Breaks everything off. */
@@ -102,21 +102,21 @@ export class AccessState {
 
   /** The app may not act on the portal for a while. */
   async suspend ({ memberId, owner, generation }: PairRef, { reason, by, error }: Refusal): Promise<void> {
-    const { record, news, log, now, signal } = this.#parts
+    const { record, listener, log, now, signal } = this.#parts
     const suspension = { reason, retryAt: now() + RETRY_MS[reason], ...(by !== undefined && { by }) }
     const { outcome } = await record.write(memberId, { type: 'refused', owner, generation, suspension }, { patienceMs: PATIENCE_MS, signal })
     if (outcome !== 'suspended') return
     log.warn({ memberId, reason, error }, by === 'portal' ? 'a portal refuses the app' : 'the OAuth server refuses to issue tokens for a portal')
-    news.suspended(memberId)
+    listener.suspended(memberId)
   }
 
   /** The pair of one user is no longer valid. */
   async discard ({ memberId, owner, generation }: PairRef, error: string): Promise<void> {
-    const { record, news, log, signal } = this.#parts
+    const { record, listener, log, signal } = this.#parts
     const { outcome } = await record.write(memberId, { type: 'revoked', owner, generation }, { patienceMs: PATIENCE_MS, signal })
     if (outcome === 'stale') return
     log.warn({ memberId, owner, error }, 'a token pair is no longer valid')
-    if (outcome === 'reauth-required') news.reauthRequired(memberId)
+    if (outcome === 'reauth-required') listener.reauthRequired(memberId)
   }
 
   /** The portal took a token: it no longer refuses the app. */

@@ -62,7 +62,7 @@ export interface RefreshParts {
   encryptor: Encryptor
   oauth: OAuthKeys
   keys: AppCredentials
-  news: Pick<PortalListener, 'renamed'>
+  listener: Pick<PortalListener, 'renamed'>
   log: Pick<FastifyBaseLogger, 'warn'>
   /** Whose pair is used first. */
   actAs: PairOwner
@@ -156,7 +156,7 @@ export class TokenRefresh {
   }
 
   async #keep (install: Install, { owner, pair: known, generation }: SelectedPair, answer: RefreshedPair): Promise<Install | undefined> {
-    const { record, encryptor, news, log, signal } = this.#parts
+    const { record, encryptor, listener, log, signal } = this.#parts
     const { memberId } = install
     if (answer.memberId !== undefined && answer.memberId !== memberId) throw unavailable('a pair of another portal')
     const { pair: { expiresAt, accessToken }, clientEndpoint, domain, scope, appStatus: status } = answer
@@ -171,7 +171,7 @@ export class TokenRefresh {
     if (clientEndpoint === undefined || clientEndpoint === install.clientEndpoint) return next
     // Where the server does not say the domain, the address does.
     const { install: located = next } = await locatePortal(next, accessToken, this.#parts).catch(() => ({ install: next }))
-    if (located.domain !== install.domain) news.renamed(memberId, install.domain, located.domain)
+    if (located.domain !== install.domain) listener.renamed(memberId, install.domain, located.domain)
     return located
   }
 

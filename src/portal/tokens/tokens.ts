@@ -18,7 +18,7 @@ export interface TokensParts {
   locks: Locks
   encryptor: Encryptor
   oauth: OAuthKeys
-  news: PortalListener
+  listener: PortalListener
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
   /** @default one of its own */
   keys?: AppCredentials | undefined
@@ -57,7 +57,7 @@ export class Tokens {
   #isClosed = false
 
   constructor (parts: TokensParts) {
-    const { store, encryptor, oauth, news, log, actAs = 'systemUser', now = Date.now, times } = parts
+    const { store, encryptor, oauth, listener, log, actAs = 'systemUser', now = Date.now, times } = parts
     this.#parts = parts
     this.#actAs = actAs
     this.#times = { ...TIMES, ...times }
@@ -66,9 +66,9 @@ export class Tokens {
     const { signal } = this.#end
     setMaxListeners(0, signal)
     const record = this.#record
-    const standing = this.#standing = new AccessState({ record, news, log, now, signal })
+    const standing = this.#standing = new AccessState({ record, listener, log, now, signal })
     const keys = parts.keys ?? new AppCredentials({ ...oauth, log, now, signal })
-    this.#refresh = new TokenRefresh({ store, record, standing, encryptor, oauth, keys, news, log, actAs, now, graceMs, signal })
+    this.#refresh = new TokenRefresh({ store, record, standing, encryptor, oauth, keys, listener, log, actAs, now, graceMs, signal })
   }
 
   /**
@@ -185,7 +185,7 @@ export class Tokens {
       const parts = { record: this.#record, oauth: this.#parts.oauth, signal: this.#end.signal }
       const { outcome, install: located = install } = await locatePortal(install, accessToken, parts)
       const isRenamed = outcome === 'located' && located.domain !== install.domain
-      if (isRenamed) this.#parts.news.renamed(memberId, install.domain, located.domain)
+      if (isRenamed) this.#parts.listener.renamed(memberId, install.domain, located.domain)
       return located
     }
     return this.#questions.get(memberId) ?? shared(this.#questions, memberId, this.#track(locate()), this.#times.waitMs)

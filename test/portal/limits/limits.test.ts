@@ -147,7 +147,7 @@ for (const [name, open] of ADAPTERS) {
     t.ok(rest >= 20 && rest <= 22, `what one app leaves: ${rest}`)
     const more = await fits(told, 300)
     t.ok(more >= 10 && more <= 13, `what is told counts whatever the plan: ${more}`)
-    await one.learn(memberId, { LICENSE: 'en_ent250', LICENSE_TYPE: 'ent250', LICENSE_FAMILY: 'ent' })
+    await one.updatePlan(memberId, { LICENSE: 'en_ent250', LICENSE_TYPE: 'ent250', LICENSE_FAMILY: 'ent' })
     t.equal(install.licenseFamily, 'ent')
     const enterprise = await fits(one, 300)
     t.ok(enterprise >= 189 && enterprise <= 200, `Enterprise: ${enterprise}`)
@@ -168,7 +168,7 @@ t.test('the plan in what portals say', async t => {
   for (const [appInfo, family] of cases) {
     let install = sampleInstall('m', { state: 'active' })
     const store = { get: async () => ({ version: 1, install }), swap: async (_memberId: string, _version: number, next: typeof install) => { install = next; return true } }
-    await new PlanLimits({ buckets: new LocalLimits(), store, app: 'a', settings: completePortalLimits({}) }).learn('m', appInfo)
+    await new PlanLimits({ buckets: new LocalLimits(), store, app: 'a', settings: completePortalLimits({}) }).updatePlan('m', appInfo)
     t.equal(install.licenseFamily, family, JSON.stringify(appInfo))
   }
   t.strictSame([BUCKET_RATES, ENTERPRISE_RATES], [{ drainPerSecond: 2, burst: 50 }, { drainPerSecond: 5, burst: 250 }])

@@ -88,7 +88,7 @@ t.test('what the OAuth server says of a portal counts while that is being rename
     ['wrong_client', 'FST_B24_APP_KEYS', []],
     ['a_word_of_tomorrow', 'FST_B24_OAUTH_UNAVAILABLE', []]
   ]
-  for (const [error, code, news] of table) {
+  for (const [error, code, listener] of table) {
     const { b24, rest, install, told } = await openRestStage(t)
     const portal = b24.portal(DOMAIN)
     await install(portal)
@@ -96,8 +96,8 @@ t.test('what the OAuth server says of a portal counts while that is being rename
     portal.rename(RENAMED)
     const lift = b24.fault('token', { status: 400, body: { error } })
     await t.rejects(rest.call(portal.memberId, 'profile'), { code }, error)
-    if (news.length > 0) await until(() => told.length > 0, 'it is told')
-    t.strictSame(told, news.map(what => `${what} ${portal.memberId}`), error)
+    if (listener.length > 0) await until(() => told.length > 0, 'it is told')
+    t.strictSame(told, listener.map(what => `${what} ${portal.memberId}`), error)
     lift()
     await install(portal)
     t.match(await rest.call(portal.memberId, 'profile'), { ID: '1' }, `${error}: and is over`)
