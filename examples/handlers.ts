@@ -12,8 +12,8 @@ export function addHandlers ({ bitrix24 }: FastifyInstance): void {
     console.log(`${portal.domain}  removed the app${clean ? ' and wants its data deleted' : ''}`)
   })
 
-  bitrix24.addHook('onDeadLetter', ({ letter }) => {
-    console.log(`${letter.memberId}  ${letter.name} failed ${letter.attempts} times: ${JSON.stringify(letter.error.message)}`)
+  bitrix24.addHook('onDeadLetter', ({ deadLetter }) => {
+    console.log(`${deadLetter.memberId}  ${deadLetter.name} failed ${deadLetter.attempts} times: ${JSON.stringify(deadLetter.error.message)}`)
   })
 
   bitrix24.on(['onCrmDynamicItemAdd', 'onCrmDynamicItemUpdate'], async (event, context) => {

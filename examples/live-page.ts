@@ -31,7 +31,7 @@ export async function livePage (app: FastifyInstance): Promise<void> {
   bitrix24.addHook('onInstall', ({ portal, reinstall }) => happened(portal.domain, reinstall ? 'installed again' : 'installed'))
   bitrix24.addHook('onUpdate', ({ portal, version }) => happened(portal.domain, 'updated', version))
   bitrix24.addHook('onUninstall', ({ portal }) => happened(portal.domain, 'removed the app'))
-  bitrix24.addHook('onDeadLetter', ({ letter }) => happened(letter.memberId, 'dead letter', `${letter.name}: ${letter.error.message}`))
+  bitrix24.addHook('onDeadLetter', ({ deadLetter }) => happened(deadLetter.memberId, 'dead letter', `${deadLetter.name}: ${deadLetter.error.message}`))
 
   const tick = async (): Promise<void> => {
     const { queue, events } = await bitrix24.health()

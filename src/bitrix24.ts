@@ -1,18 +1,18 @@
 import type { DeadLetters } from './delivery/dead-letters.ts'
 import type { EventCounts } from './delivery/receipt.ts'
 import type { HandlerContext } from './delivery/handlers/run-handler.ts'
-import type { LifecycleHookList, LifecycleHookName, LifecycleHooks } from './delivery/handlers/lifecycle-hooks.ts'
+import type { LifecycleHookRegistry, LifecycleHookName, LifecycleHooks } from './delivery/handlers/lifecycle-hooks.ts'
 import { FST_B24_STORE_UNAVAILABLE } from './errors.ts'
-import type { EventHooks } from './events/handlers.ts'
+import type { HandlerRegistry } from './events/handlers.ts'
 import type { EventHandler as HandlerOf } from './events/registration.ts'
-import { withoutToken } from './installs/application-token.ts'
+import { revokeToken } from './installs/application-token.ts'
 import type { InstallStore } from './storage/install-store.ts'
 import type { AppCredentialsState } from './oauth/app-credentials.ts'
 import type { FleetReport, FleetSyncOptions } from './portal/subscriptions/subscriptions.ts'
 import type { PortalBlock } from './portal/rest/observed-limits.ts'
 import type { Portal, Portals } from './portal/portal.ts'
 import type { QueueCounts } from './queue/queue.ts'
-import { pagesOf } from './storage/update-install.ts'
+import { scanInstalls } from './storage/update-install.ts'
 
 /** No portal has this `member_id`; asking for it shows that the store answers. */
 const NOBODY = '-'
@@ -29,7 +29,7 @@ export interface Health {
   /** What this process did since its start. */
   events: EventCounts
   /** Fields that did not fit their documented type, by event; they reached the handlers as they came. Counted where an event has handlers. */
-  misfits: Record<string, number>
+  schemaMismatches: Record<string, number>
   /** What portals do not take now until somebody there, or at Bitrix24, has acted; what this process knows of it. See `onBlocked`. */
   blocked: PortalBlock[]
   /** Whether an OAuth server accepted the app's keys, as far as this process knows; it is asked at the first install. */
@@ -37,14 +37,14 @@ export interface Health {
 }
 
 export interface Bitrix24Parts {
-  hooks: EventHooks<HandlerContext>
-  lifecycle: LifecycleHookList
+  hooks: HandlerRegistry<HandlerContext>
+  lifecycle: LifecycleHookRegistry
   store: InstallStore
   portals: Portals
   syncFleet: (options?: FleetSyncOptions) => Promise<FleetReport>
   deadLetters: DeadLetters
   queueCounts: () => Promise<QueueCounts>
-  count: () => Pick<Health, 'events' | 'misfits' | 'blocked' | 'appKeys'>
+  count: () => Pick<Health, 'events' | 'schemaMismatches' | 'blocked' | 'appKeys'>
 }
 
 /** Called with an event of this name or code, and with the portal it comes from. */
@@ -57,13 +57,13 @@ export class Bitrix24 {
    *
    * @throws FST_B24_INVALID_HANDLER
    */
-  readonly on: EventHooks<HandlerContext>['on']
+  readonly on: HandlerRegistry<HandlerContext>['on']
   /** Takes a handler off again. */
-  readonly off: EventHooks<HandlerContext>['off']
+  readonly off: HandlerRegistry<HandlerContext>['off']
   /** Registers a handler for every event, known or not. */
-  readonly onAny: EventHooks<HandlerContext>['onAny']
+  readonly onAny: HandlerRegistry<HandlerContext>['onAny']
   /** Takes a handler of `onAny` off again. */
-  readonly offAny: EventHooks<HandlerContext>['offAny']
+  readonly offAny: HandlerRegistry<HandlerContext>['offAny']
   /** Events that could not be handled. */
   readonly deadLetters: DeadLetters
   readonly #parts: Bitrix24Parts
@@ -102,7 +102,7 @@ export class Bitrix24 {
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   async * portals (): AsyncGenerator<Portal, void, undefined> {
-    for await (const installs of pagesOf(this.#parts.store)) yield * installs.map(install => this.#parts.portals.of(install))
+    for await (const installs of scanInstalls(this.#parts.store)) yield * installs.map(install => this.#parts.portals.of(install))
   }
 
   /**
@@ -117,7 +117,7 @@ export class Bitrix24 {
     for (let swaps = 0; swaps < MOST_SWAPS; swaps++) {
       const stored = await store.get(memberId)
       if (stored === undefined || stored.install.state === 'uninstalled') return false
-      if (await store.swap(memberId, stored.version, { ...withoutToken(stored.install), updatedAt: Date.now() })) return true
+      if (await store.swap(memberId, stored.version, { ...revokeToken(stored.install), updatedAt: Date.now() })) return true
     }
     throw new FST_B24_STORE_UNAVAILABLE({ cause: new Error(`${MOST_SWAPS} writes in a row came too late`) })
   }

@@ -27,7 +27,7 @@ declare module 'fastify' {
  *
  * @throws FST_B24_INVALID_OPTIONS
  */
-export function checkApart (fastify: FastifyInstance, { clientId, namespace }: Settings): void {
+export function checkConflicts (fastify: FastifyInstance, { clientId, namespace }: Settings): void {
   // They would have one queue and one store, and each would take events of the other.
   check(clientIds.get(fastify.server)?.has(clientId) !== true, `clientId '${clientId}' is registered already, and one server has an app once`)
   if (!fastify.hasDecorator('bitrix24')) return

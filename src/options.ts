@@ -3,7 +3,7 @@ import { checkDelivery, completeDelivery, type DeliveryOptions, type DeliverySet
 import type { InstallStore } from './storage/install-store.ts'
 import { GENUINE_OAUTH_SERVERS } from './oauth/oauth-server.ts'
 import type { HttpDispatcher } from './http-dispatcher.ts'
-import { check, checkNames, complete, isIntegerIn, isList, isObject, isText } from './validation.ts'
+import { check, checkOptionNames, withDefaults, isIntegerIn, isList, isObject, isText } from './validation.ts'
 import type { ActAs } from './portal/create-portal-client.ts'
 import { completePortalLimits, type PortalLimitOptions, type PortalLimitSettings } from './portal/plan-limits.ts'
 import { isNetwork } from './portal/rest/address-guard.ts'
@@ -139,7 +139,7 @@ const DEFAULTS: Required<Omit<FastifyBitrix24Options, 'prefix'>> & { prefix: str
 export function readOptions (given: FastifyBitrix24Options & RegisterOptions, scope = ''): Settings {
   // Fastify takes these for itself, and hands them on all the same.
   const { logLevel, logSerializers, ...own } = given
-  const options = complete('fastify-bitrix24', DEFAULTS, own)
+  const options = withDefaults('fastify-bitrix24', DEFAULTS, own)
   const { namespace, delivery, portalLimits } = options
   check(isText(options.clientId), 'clientId must be a string that is not empty')
   check(isText(options.clientSecret), 'clientSecret must be a string that is not empty')
@@ -154,7 +154,7 @@ export function readOptions (given: FastifyBitrix24Options & RegisterOptions, sc
     portalLimits: completePortalLimits(portalLimits)
   } as Settings
   checkSettings(settings)
-  checkReach(settings, scope + settings.prefix)
+  checkSubscriptionsReachable(settings, scope + settings.prefix)
   return settings
 }
 
@@ -173,7 +173,7 @@ function checkSettings (settings: Settings): void {
   check(settings.encryptionKeys.every(key => !isPattern(key)), 'encryptionKeys must be random: one of them repeats few characters')
   check(isList(settings.webhooks, isWebhook), 'webhooks must be a list of { memberId, applicationToken }')
   for (const [i, webhook] of settings.webhooks.entries()) {
-    checkNames(`webhooks[${i}]`, webhook, ['memberId', 'applicationToken'])
+    checkOptionNames(`webhooks[${i}]`, webhook, ['memberId', 'applicationToken'])
     check(!isGuessable(webhook.applicationToken), `webhooks[${i}].applicationToken can be guessed: copy it from Bitrix24`)
   }
   checkDelivery(settings.delivery)
@@ -185,12 +185,12 @@ function checkSettings (settings: Settings): void {
   check(dispatcher === undefined || typeof dispatcher?.dispatch === 'function', 'dispatcher must be a Dispatcher of undici')
   check(settings.actAs === 'system' || settings.actAs === 'installer', "actAs must be 'system' or 'installer'")
   check(settings.installPage === false || isInstallPage(settings.installPage), 'installPage must be false or { html: a function, bx24Url: an https URL }')
-  checkNames('installPage', settings.installPage || {}, ['html', 'bx24Url'] satisfies Array<keyof InstallPageOptions>)
+  checkOptionNames('installPage', settings.installPage || {}, ['html', 'bx24Url'] satisfies Array<keyof InstallPageOptions>)
   check(isIntegerIn(settings.bodyLimit, 1024, Number.MAX_SAFE_INTEGER), 'bodyLimit must be a number of bytes, 1024 or more')
 }
 
 /** Whether what is to be subscribed can reach this server. */
-function checkReach ({ publicUrl, subscriptions: { offline = false }, allowPrivateNetworks }: Settings, prefix: string): void {
+function checkSubscriptionsReachable ({ publicUrl, subscriptions: { offline = false }, allowPrivateNetworks }: Settings, prefix: string): void {
   if (publicUrl !== undefined) checkPublicUrl(publicUrl, prefix, allowPrivateNetworks)
   check(publicUrl !== undefined || offline === false, 'subscriptions.offline needs publicUrl: without it no portal is subscribed')
 }

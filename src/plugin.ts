@@ -2,9 +2,9 @@ import type { FastifyBaseLogger, FastifyInstance, RegisterOptions } from 'fastif
 import fp from 'fastify-plugin'
 import { resolve } from 'node:path'
 import { Bitrix24 } from './bitrix24.ts'
-import { checkApart, decorate } from './decorators.ts'
+import { checkConflicts, decorate } from './decorators.ts'
 import type { HandlerContext } from './delivery/handlers/run-handler.ts'
-import { HOOK_NAMES, LifecycleHookList, portalNews } from './delivery/handlers/lifecycle-hooks.ts'
+import { HOOK_NAMES, LifecycleHookRegistry, createPortalListener } from './delivery/handlers/lifecycle-hooks.ts'
 import { PairCheck } from './delivery/lifecycle/pair-check.ts'
 import { openDelivery } from './delivery/open-delivery.ts'
 import { LONGEST_TIMEOUT_MS } from './delivery/delivery-options.ts'
@@ -12,7 +12,7 @@ import { openEventStorage } from './delivery/event-storage.ts'
 import { openChatEvents } from './delivery/open-chat-events.ts'
 import { openOffline } from './delivery/open-offline.ts'
 import { FST_B24_CLOSING, FST_B24_INVALID_OPTIONS } from './errors.ts'
-import { EventHooks } from './events/handlers.ts'
+import { HandlerRegistry } from './events/handlers.ts'
 import { openInstallStore } from './installs/open-store.ts'
 import { WebhookTokens } from './installs/application-token.ts'
 import { createCheckQueue } from './delivery/lifecycle/check-queue.ts'
@@ -33,7 +33,7 @@ import { storageOf } from './storage/redis/connect-failure.ts'
 import { OutageLog } from './storage/redis/outage-log.ts'
 import { eventRoutes } from './routes/events.ts'
 import { openingStorage } from './storage/unavailable.ts'
-import { isSilent, unlogged } from './process-warnings.ts'
+import { isSilent, processWarnings } from './process-warnings.ts'
 
 /** Part of Fastify's `pluginTimeout` that is left to it, ms. */
 const HOOK_RESERVE_MS = 500
@@ -44,7 +44,7 @@ const NO_WORKER = 'delivery.worker is false, so that this process only stores ev
 
 async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix24Options): Promise<void> {
   const settings = readOptions(options, fastify.prefix)
-  checkApart(fastify, settings)
+  checkConflicts(fastify, settings)
   const logging = loggingOf(options)
   const log = childLog(fastify, logging)
   const told = new OutageLog(log)
@@ -58,11 +58,11 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const silent = isSilent(log)
   const warn = (message: string, details: object): void => {
     log.warn(details, message)
-    if (silent) unlogged.event(message)
+    if (silent) processWarnings.event(message)
   }
-  const hooks = new EventHooks<HandlerContext>({ warn, hookNames: HOOK_NAMES })
-  const lifecycleHooks = new LifecycleHookList()
-  if (silent) lifecycleHooks.add('onHandlerError', ({ error, event, hook }) => unlogged.handler(`${event?.name ?? hook}: ${error.message}`))
+  const hooks = new HandlerRegistry<HandlerContext>({ warn, hookNames: HOOK_NAMES })
+  const lifecycleHooks = new LifecycleHookRegistry()
+  if (silent) lifecycleHooks.add('onHandlerError', ({ error, event, hook }) => processWarnings.handler(`${event?.name ?? hook}: ${error.message}`))
   const encryptor = createEncryptor(settings.encryptionKeys, settings.clientSecret, settings.clientId)
   const checks = createCheckQueue()
   const closing = new LazyAbortController()
@@ -73,7 +73,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const locks = client === undefined ? embedded as Locks : new RedisLocks(client, app)
   const buckets = client === undefined ? LocalLimits.of(resolve(settings.dataDir)) : new RedisLimits(client)
   const portalServices = createPortalClient({ ...settings, prefix: fastify.prefix + settings.prefix }, {
-    app, store, locks, buckets, encryptor, hooks, listener: portalNews({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
+    app, store, locks, buckets, encryptor, hooks, listener: createPortalListener({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
   })
   fastify.addHook('onClose', async () => await portalServices.close())
   const { subscribe, subscriptions, syncFleet } = portalServices.subscriptionServices
@@ -140,7 +140,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     syncFleet,
     deadLetters: delivery.deadLetters,
     queueCounts: delivery.queueCounts,
-    count: () => ({ events: { ...delivery.counts }, misfits: delivery.misfits(), blocked: portalServices.blocks.list(), appKeys: portalServices.keys.state })
+    count: () => ({ events: { ...delivery.counts }, schemaMismatches: delivery.schemaMismatches(), blocked: portalServices.blocks.list(), appKeys: portalServices.keys.state })
   }))
   const afterInstall = subscribe && (async (memberId: string, signal: AbortSignal) => await subscriptions.sync(memberId, { signal }))
   await fastify.register(eventRoutes, {

@@ -6,7 +6,7 @@ const name = 'FastifyBitrix24Warning'
 const hint = 'this app has no logger, and the plugin warns once only: set `logger` of Fastify'
 
 /** What nobody would learn of in an app without a logger. Each kind is said once in a process. */
-export const unlogged = {
+export const processWarnings = {
   event: createWarning({ name, code: 'FST_B24_WRN_EVENT', message: `%s (${hint})` }),
   handler: createWarning({ name, code: 'FST_B24_WRN_HANDLER', message: `a handler failed: %s (${hint})` })
 }

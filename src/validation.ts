@@ -10,7 +10,7 @@ export function check (holds: boolean, message: string): asserts holds {
  *
  * @throws FST_B24_INVALID_OPTIONS
  */
-export function checkNames (owner: string, given: object, names: readonly string[]): void {
+export function checkOptionNames (owner: string, given: object, names: readonly string[]): void {
   for (const name of Object.keys(given)) check(names.includes(name), `${owner} has no option '${name}'${didYouMean(name, names)}`)
 }
 
@@ -19,9 +19,9 @@ export function checkNames (owner: string, given: object, names: readonly string
  *
  * @throws FST_B24_INVALID_OPTIONS for an option that there is not
  */
-export function complete<T extends object> (owner: string, defaults: T, given: { [K in keyof T]?: unknown }): T {
+export function withDefaults<T extends object> (owner: string, defaults: T, given: { [K in keyof T]?: unknown }): T {
   const names = Object.keys(defaults) as Array<keyof T & string>
-  checkNames(owner, given, names)
+  checkOptionNames(owner, given, names)
   const settings = { ...defaults }
   for (const name of names) if (given[name] !== undefined) settings[name] = given[name] as T[typeof name]
   return settings

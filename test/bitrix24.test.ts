@@ -27,7 +27,7 @@ t.test('health asks the store and the queue at the same time, and never rejects'
       hooks: { on: nothing, off: nothing, onAny: nothing, offAny: nothing },
       store: { get },
       queueCounts,
-      count: () => ({ events: newEventCounts(), misfits: {}, blocked: [] })
+      count: () => ({ events: newEventCounts(), schemaMismatches: {}, blocked: [] })
     } as unknown as Bitrix24Parts)
     const began = performance.now()
     t.match(await bitrix24.health(), expected)

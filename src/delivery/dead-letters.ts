@@ -8,8 +8,8 @@ import type { InstallStore } from '../storage/install-store.ts'
 import { redact } from '../wire/redact.ts'
 import { nameOfCode, payloadOf } from './queued-post.ts'
 
-/** Most letters of one page. */
-const MOST_LISTED = 100
+/** Most dead letters of one page. */
+const MAX_PAGE = 100
 
 /** An event that could not be handled. Holds no secret. */
 export interface DeadLetter {
@@ -35,31 +35,31 @@ export interface DeadLetterQuery extends DeadLetterFilter {
   /** That of the page before. */
   cursor?: string | undefined
   /**
-   * Most letters of the page, 1 to 100.
+   * Most dead letters of the page, 1 to 100.
    * @default 100
    */
   limit?: number | undefined
 }
 
 export interface DeadLetterList {
-  letters: DeadLetter[]
+  items: DeadLetter[]
   /** Pass it to the next call; `undefined` when there is no more. */
   cursor?: string
 }
 
-type Named = Pick<StoredLetter, 'id' | 'memberId' | 'code'>
+type DeadLetterReference = Pick<StoredLetter, 'id' | 'memberId' | 'code'>
 
 /** What could not be handled, to be looked at, tried again or thrown away. */
 export class DeadLetters {
-  readonly #box: DeadLetterBox
+  readonly #deadLetters: DeadLetterBox
   readonly #store: InstallStore
   readonly #webhooks: WebhookTokens
   readonly #isLifecycle: (code: string) => boolean
 
   /** `isLifecycle` tells by its code whether an event changes an install. */
-  constructor (box: DeadLetterBox, store: InstallStore, webhooks: WebhookTokens, isLifecycle: (code: string) => boolean) {
+  constructor (stored: DeadLetterBox, store: InstallStore, webhooks: WebhookTokens, isLifecycle: (code: string) => boolean) {
     this.#isLifecycle = isLifecycle
-    this.#box = box
+    this.#deadLetters = stored
     this.#store = store
     this.#webhooks = webhooks
   }
@@ -69,11 +69,11 @@ export class DeadLetters {
    *
    * @throws FST_B24_INVALID_FILTER, FST_B24_INVALID_CURSOR, FST_B24_STORE_UNAVAILABLE
    */
-  async list ({ cursor, limit = MOST_LISTED, ...filter }: DeadLetterQuery = {}): Promise<DeadLetterList> {
-    if (!isIntegerIn(limit, 1, MOST_LISTED)) throw new FST_B24_INVALID_FILTER(`limit must be a whole number from 1 to ${MOST_LISTED}`)
+  async list ({ cursor, limit = MAX_PAGE, ...filter }: DeadLetterQuery = {}): Promise<DeadLetterList> {
+    if (!isIntegerIn(limit, 1, MAX_PAGE)) throw new FST_B24_INVALID_FILTER(`limit must be a whole number from 1 to ${MAX_PAGE}`)
     if (cursor !== undefined && typeof cursor !== 'string') throw new FST_B24_INVALID_CURSOR()
-    const page = await this.#box.list(meets(checkLetterFilter(filter)), cursor, limit)
-    return { letters: page.letters.map(shown), ...(page.cursor !== undefined && { cursor: page.cursor }) }
+    const page = await this.#deadLetters.list(predicateOf(checkDeadLetterFilter(filter)), cursor, limit)
+    return { items: page.letters.map(toDeadLetter), ...(page.cursor !== undefined && { cursor: page.cursor }) }
   }
 
   /**
@@ -82,8 +82,8 @@ export class DeadLetters {
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   async get (id: string): Promise<DeadLetter | undefined> {
-    const letter = await this.#box.get(id)
-    return letter && shown(letter)
+    const dead = await this.#deadLetters.get(id)
+    return dead && toDeadLetter(dead)
   }
 
   /**
@@ -97,9 +97,9 @@ export class DeadLetters {
    */
   async replay (which: string | DeadLetterFilter): Promise<number> {
     if (typeof which !== 'string') return await this.#replayAll(which)
-    const letter = await this.#box.get(which)
-    if (letter !== undefined && !await this.#mayReplay(letter)) throw new FST_B24_PORTAL_GONE()
-    if (letter === undefined || !await this.#box.replay(which)) throw new FST_B24_NO_DEAD_LETTER(which)
+    const dead = await this.#deadLetters.get(which)
+    if (dead !== undefined && !await this.#mayReplay(dead)) throw new FST_B24_PORTAL_GONE()
+    if (dead === undefined || !await this.#deadLetters.replay(which)) throw new FST_B24_NO_DEAD_LETTER(which)
     return 1
   }
 
@@ -111,49 +111,49 @@ export class DeadLetters {
    * @throws FST_B24_INVALID_FILTER, FST_B24_STORE_UNAVAILABLE
    */
   async discard (which: string | DeadLetterFilter): Promise<number> {
-    if (typeof which !== 'string') return await this.#each(which, async ({ id }) => await this.#box.discard(id))
-    if (!await this.#box.discard(which)) throw new FST_B24_NO_DEAD_LETTER(which)
+    if (typeof which !== 'string') return await this.#each(which, async ({ id }) => await this.#deadLetters.discard(id))
+    if (!await this.#deadLetters.discard(which)) throw new FST_B24_NO_DEAD_LETTER(which)
     return 1
   }
 
   async #replayAll (filter: DeadLetterFilter): Promise<number> {
     const known = new Map<string, boolean>()
-    return await this.#each(filter, async (letter) => {
-      const { id, memberId } = letter
-      if (!this.#isLifecycle(letter.code)) known.set(memberId, known.get(memberId) ?? await this.#isThere(memberId))
-      return (this.#isLifecycle(letter.code) || known.get(memberId) === true) && await this.#box.replay(id)
+    return await this.#each(filter, async (dead) => {
+      const { id, memberId } = dead
+      if (!this.#isLifecycle(dead.code)) known.set(memberId, known.get(memberId) ?? await this.#isInstalled(memberId))
+      return (this.#isLifecycle(dead.code) || known.get(memberId) === true) && await this.#deadLetters.replay(id)
     })
   }
 
   /** Walks first and acts then: what is taken out, or fails again, would shift the pages. The bodies are not kept meanwhile. */
-  async #each (filter: DeadLetterFilter, act: (letter: Named) => Promise<boolean>): Promise<number> {
-    const meant = meets(checkLetterFilter(filter))
-    const found: Named[] = []
+  async #each (filter: DeadLetterFilter, act: (dead: DeadLetterReference) => Promise<boolean>): Promise<number> {
+    const meant = predicateOf(checkDeadLetterFilter(filter))
+    const found: DeadLetterReference[] = []
     let cursor: string | undefined
     do {
-      const page = await this.#box.list(meant, cursor)
+      const page = await this.#deadLetters.list(meant, cursor)
       for (const { id, memberId, code } of page.letters) found.push({ id, memberId, code })
       cursor = page.cursor
     } while (cursor !== undefined)
     let count = 0
-    for (const letter of found) count += Number(await act(letter))
+    for (const dead of found) count += Number(await act(dead))
     return count
   }
 
-  async #mayReplay (letter: StoredLetter): Promise<boolean> {
-    return this.#isLifecycle(letter.code) || await this.#isThere(letter.memberId)
+  async #mayReplay (dead: StoredLetter): Promise<boolean> {
+    return this.#isLifecycle(dead.code) || await this.#isInstalled(dead.memberId)
   }
 
-  async #isThere (memberId: string): Promise<boolean> {
+  async #isInstalled (memberId: string): Promise<boolean> {
     const stored = await this.#store.get(memberId)
-    return stored === undefined ? this.#webhooks.knows(memberId) : stored.install.state !== 'uninstalled'
+    return stored === undefined ? this.#webhooks.has(memberId) : stored.install.state !== 'uninstalled'
   }
 }
 
 /** A dead letter as the app sees it. */
-export function shown (letter: StoredLetter): DeadLetter {
-  const { event, ...facts } = letter
-  return { ...facts, name: nameOfCode(letter.code), raw: redact(payloadOf(event)?.envelope) }
+export function toDeadLetter (dead: StoredLetter): DeadLetter {
+  const { event, ...facts } = dead
+  return { ...facts, name: nameOfCode(dead.code), raw: redact(payloadOf(event)?.envelope) }
 }
 
 /** Which dead letters are meant; `{}`: all. */
@@ -170,7 +170,7 @@ const KEYS: readonly string[] = ['memberId', 'event'] satisfies Array<keyof Dead
  *
  * @throws FST_B24_INVALID_FILTER
  */
-export function checkLetterFilter (filter: unknown): DeadLetterFilter {
+export function checkDeadLetterFilter (filter: unknown): DeadLetterFilter {
   // A Map or a promise has no keys either, and does not mean all.
   if (Object.prototype.toString.call(filter) !== '[object Object]') throw new FST_B24_INVALID_FILTER('an id or an object is needed')
   for (const [key, value] of Object.entries(filter as object)) {
@@ -181,10 +181,10 @@ export function checkLetterFilter (filter: unknown): DeadLetterFilter {
 }
 
 /** What a filter asks of a letter; `undefined` for nothing. */
-export function meets ({ memberId, event }: DeadLetterFilter): LetterFilter | undefined {
+export function predicateOf ({ memberId, event }: DeadLetterFilter): LetterFilter | undefined {
   if (memberId === undefined && event === undefined) return undefined
   const wanted = event?.toUpperCase()
-  return letter => (memberId ?? letter.memberId) === letter.memberId && (wanted === undefined || [letter.code, baseCode(letter.code)].includes(wanted))
+  return dead => (memberId ?? dead.memberId) === dead.memberId && (wanted === undefined || [dead.code, baseCode(dead.code)].includes(wanted))
 }
 
 /** Least time between two looks, ms. */

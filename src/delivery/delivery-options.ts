@@ -1,4 +1,4 @@
-import { check, complete, isIntegerIn } from '../validation.ts'
+import { check, withDefaults, isIntegerIn } from '../validation.ts'
 
 export interface DeliveryOptions {
   /**
@@ -98,8 +98,8 @@ const DEFAULTS: DeliverySettings = {
  */
 export function completeDelivery ({ deadLetters = {}, ...given }: DeliveryOptions): DeliverySettings {
   return {
-    ...complete('delivery', DEFAULTS, given),
-    deadLetters: complete('delivery.deadLetters', DEFAULTS.deadLetters, deadLetters)
+    ...withDefaults('delivery', DEFAULTS, given),
+    deadLetters: withDefaults('delivery.deadLetters', DEFAULTS.deadLetters, deadLetters)
   }
 }
 

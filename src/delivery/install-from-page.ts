@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING, FST_B24_INSTALL_PENDING } from '../errors.ts'
-import { digestOfPosted } from '../installs/application-token.ts'
+import { digestOfSent } from '../installs/application-token.ts'
 import type { TokenDigest } from '../installs/install.ts'
 import { hasPair } from '../installs/token-pairs.ts'
 import type { InstallStore, StoredInstall } from '../storage/install-store.ts'
@@ -9,7 +9,7 @@ import { applyFact, type OpenedFact } from '../installs/install-transitions.ts'
 import type { Portal, Portals } from '../portal/portal.ts'
 import type { AbortState } from '../async/abort.ts'
 import type { Envelope } from '../wire/envelope.ts'
-import type { PagePost } from '../wire/non-events.ts'
+import type { PageRequest } from '../wire/non-events.ts'
 import { type EventCounts, rejected, type Rejection } from './receipt.ts'
 import { installOf, wasKnown } from './lifecycle/lifecycle-proof.ts'
 import type { PairCheck } from './lifecycle/pair-check.ts'
@@ -17,7 +17,7 @@ import type { Post } from './post.ts'
 import type { Intake } from './intake/receiver.ts'
 import type { Rejections } from './rejections.ts'
 
-export interface PageInstallParts {
+export interface InstallFromPageParts {
   store: InstallStore
   portals: Portals
   intake: Intake
@@ -43,10 +43,10 @@ const SHORTEST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 250
 
 /** Takes what a user's browser posts to the install page: believes it as little as an event, and asks beside whether the user is an admin. */
-export class PageInstall {
-  readonly #parts: PageInstallParts
+export class InstallFromPage {
+  readonly #parts: InstallFromPageParts
 
-  constructor (parts: PageInstallParts) {
+  constructor (parts: InstallFromPageParts) {
     this.#parts = parts
   }
 
@@ -56,14 +56,14 @@ export class PageInstall {
    * @throws FST_B24_INSTALL_PENDING when the install is stored, and no worker takes it
    * @throws FST_B24_HANDLER_FAILED where handlers run before the answer
    */
-  async take (page: PagePost, { ip, log }: { ip: string, log: FastifyBaseLogger }): Promise<PageOutcome> {
+  async take (page: PageRequest, { ip, log }: { ip: string, log: FastifyBaseLogger }): Promise<PageOutcome> {
     const { store, rejections, counts } = this.#parts
-    const post: Post = { envelope: envelopeOf(page), token: digestOfPosted(page.applicationToken), ip }
+    const post: Post = { envelope: envelopeOf(page), token: digestOfSent(page.applicationToken), ip }
     try {
       const outcome = await this.#judge(page, post, await store.get(page.memberId), log)
       const reason = outcome.status === 'rejected' ? outcome.reason : outcome.status
       if (reason === 'installed' || reason === 'open') counts.accepted++
-      else rejections.tell(reason, post.envelope, log)
+      else rejections.reject(reason, post.envelope, log)
       return outcome
     } catch (error) {
       counts.unavailable++
@@ -71,7 +71,7 @@ export class PageInstall {
     }
   }
 
-  async #judge (page: PagePost, post: Post, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<PageOutcome> {
+  async #judge (page: PageRequest, post: Post, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<PageOutcome> {
     const { pairs, portals } = this.#parts
     const { memberId } = page
     const source = { ip: post.ip, isProven: wasKnown(post, stored), mayRefresh: false }
@@ -130,6 +130,6 @@ function isActive (stored: StoredInstall | undefined): stored is StoredInstall {
 }
 
 /** What the queue, the log and `onReject` see of the post. */
-function envelopeOf ({ memberId }: PagePost): Envelope {
+function envelopeOf ({ memberId }: PageRequest): Envelope {
   return { event: 'ONAPPINSTALL', auth: { member_id: memberId } }
 }

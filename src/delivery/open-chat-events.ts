@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_INVALID_OPTIONS } from '../errors.ts'
 import { definitionOf } from '../events/definitions.ts'
-import type { EventHooks } from '../events/handlers.ts'
+import type { HandlerRegistry } from '../events/handlers.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
 import { ChatEvents } from '../portal/offline/chat-events.ts'
@@ -19,7 +19,7 @@ export interface ChatEventParts {
   store: InstallStore
   queue: Pick<EventQueue, 'add'> | undefined
   encryptor: Encryptor
-  hooks: EventHooks<HandlerContext>
+  hooks: HandlerRegistry<HandlerContext>
   fetchEveryMs: number | undefined
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
 }

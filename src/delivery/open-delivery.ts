@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { EventHooks } from '../events/handlers.ts'
+import type { HandlerRegistry } from '../events/handlers.ts'
 import type { PendingInstalls } from '../storage/pending-installs.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import type { WebhookTokens } from '../installs/application-token.ts'
@@ -7,7 +7,7 @@ import type { Encryptor } from '../oauth/encryption.ts'
 import type { Portals } from '../portal/portal.ts'
 import type { AbortState } from '../async/abort.ts'
 import type { DeadLetterBox, EventQueue, QueueCounts } from '../queue/queue.ts'
-import { DeadLetters, shown, warnWhenFull } from './dead-letters.ts'
+import { DeadLetters, toDeadLetter, warnWhenFull } from './dead-letters.ts'
 import type { DeliverySettings } from './delivery-options.ts'
 import { Dispatcher } from './handlers/dispatcher.ts'
 import { type EventCounts, newEventCounts } from './receipt.ts'
@@ -15,10 +15,10 @@ import { Gate } from './intake/gate.ts'
 import type { HandlerContext } from './handlers/run-handler.ts'
 import { InlineIntake } from './intake/inline-intake.ts'
 import { Lifecycle } from './lifecycle/lifecycle.ts'
-import type { LifecycleHookList } from './handlers/lifecycle-hooks.ts'
+import type { LifecycleHookRegistry } from './handlers/lifecycle-hooks.ts'
 import { LifecycleProof } from './lifecycle/lifecycle-proof.ts'
 import { LifecycleRun } from './lifecycle/lifecycle-run.ts'
-import { PageInstall } from './install-from-page.ts'
+import { InstallFromPage } from './install-from-page.ts'
 import type { PairCheck } from './lifecycle/pair-check.ts'
 import { Processor } from './processor.ts'
 import { QueueIntake } from './intake/queue-intake.ts'
@@ -30,8 +30,8 @@ export interface DeliveryParts {
   store: InstallStore
   webhooks: WebhookTokens
   portals: Portals
-  hooks: EventHooks<HandlerContext>
-  lifecycleHooks: LifecycleHookList
+  hooks: HandlerRegistry<HandlerContext>
+  lifecycleHooks: LifecycleHookRegistry
   encryptor: Encryptor
   pairs: PairCheck
   log: FastifyBaseLogger
@@ -47,10 +47,10 @@ export interface DeliveryParts {
 export interface Delivery {
   receiver: Receiver
   /** Takes the posts of the install page. */
-  pages: PageInstall | undefined
+  pages: InstallFromPage | undefined
   deadLetters: DeadLetters
   counts: EventCounts
-  misfits (): Record<string, number>
+  schemaMismatches (): Record<string, number>
   queueCounts (): Promise<QueueCounts>
   /** Begins to handle what is stored, in a process that works. */
   start (): void
@@ -82,10 +82,10 @@ export function openDelivery (parts: DeliveryParts): Delivery {
     : new QueueIntake({ ...common, ...storage, coalesce: settings.coalesce })
   return {
     receiver: new Receiver({ store, intake, rejections, counts }),
-    pages: parts.page === true ? new PageInstall({ ...common, intake }) : undefined,
+    pages: parts.page === true ? new InstallFromPage({ ...common, intake }) : undefined,
     deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks, code => proof.knows(code)),
     counts,
-    misfits: () => dispatcher.misfits,
+    schemaMismatches: () => dispatcher.schemaMismatches,
     queueCounts: async () => await storage?.queue.counts() ?? NO_EVENTS,
     start: () => { if (storage !== undefined && settings.worker) work(storage, common) }
   }
@@ -99,10 +99,10 @@ function work ({ queue, claims }: { queue: EventQueue, claims: PendingInstalls }
   queue.work(run => processor.process(run), {
     concurrency: settings.concurrency,
     onDead: (stored) => {
-      const letter = shown(stored)
+      const deadLetter = toDeadLetter(stored)
       counts.dead++
-      log.error({ event: letter.id, code: letter.code, memberId: letter.memberId, reason: letter.error.message }, 'event could not be handled')
-      lifecycleHooks.tell('onDeadLetter', { letter }, { log })
+      log.error({ event: deadLetter.id, code: deadLetter.code, memberId: deadLetter.memberId, reason: deadLetter.error.message }, 'event could not be handled')
+      lifecycleHooks.notify('onDeadLetter', { deadLetter }, { log })
       warnIfFull()
     }
   })

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_NO_QUEUE } from '../errors.ts'
-import type { EventHooks } from '../events/handlers.ts'
+import type { HandlerRegistry } from '../events/handlers.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
 import type { Locks } from '../storage/locks.ts'
@@ -20,7 +20,7 @@ export interface OfflineParts {
   /** Where events are kept until they are handled; without it, no portal is asked for any. */
   queue: Pick<EventQueue, 'add'> | undefined
   encryptor: Encryptor
-  hooks: EventHooks<HandlerContext>
+  hooks: HandlerRegistry<HandlerContext>
   /** As `delivery.coalesce`. */
   coalesce: boolean
   options: SubscriptionOptions

@@ -1,4 +1,4 @@
-import { digestOfPosted } from '../installs/application-token.ts'
+import { digestOfSent } from '../installs/application-token.ts'
 import type { PendingInstall } from '../storage/pending-installs.ts'
 import type { TokenDigest } from '../installs/install.ts'
 import type { InstallFact } from '../installs/install-transitions.ts'
@@ -14,7 +14,7 @@ export interface Post {
 }
 
 export function postOf (envelope: Envelope, ip: string): Post {
-  return { envelope, token: digestOfPosted(envelope.auth.application_token), ip }
+  return { envelope, token: digestOfSent(envelope.auth.application_token), ip }
 }
 
 /** What a post says of its portal, be it true or not. */

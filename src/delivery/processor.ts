@@ -7,7 +7,7 @@ import type { Portal } from '../portal/portal.ts'
 import { warnOncePerCause } from '../async/warn-once-per-cause.ts'
 import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
 import { bareError } from '../storage/unavailable.ts'
-import { type Dispatcher, passOf, setbackOf } from './handlers/dispatcher.ts'
+import { type Dispatcher, passOf, outcomeOfErrors } from './handlers/dispatcher.ts'
 import type { EventCounts, RejectReason } from './receipt.ts'
 import type { Gate } from './intake/gate.ts'
 import type { LifecycleProof } from './lifecycle/lifecycle-proof.ts'
@@ -114,7 +114,7 @@ export class Processor {
   async #dispatch (run: Run, event: QueuedEvent, { envelope }: Post, portal: Portal): Promise<Outcome> {
     const { dispatcher, log, counts } = this.#parts
     const errors = await dispatcher.dispatch(envelope, passOf(run, event, portal, log, progressOf(run)))
-    if (errors.length > 0) return setbackOf(errors, event.receivedAt)
+    if (errors.length > 0) return outcomeOfErrors(errors, event.receivedAt)
     counts.handled++
     return { status: 'done' }
   }

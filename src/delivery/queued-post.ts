@@ -4,7 +4,7 @@ import type { InstallFact } from '../installs/install-transitions.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
 import type { QueuedEvent } from '../queue/queue.ts'
 import type { Envelope } from '../wire/envelope.ts'
-import { putSecrets, type Secret, takeSecrets } from '../wire/redact.ts'
+import { restoreSecrets, type Secret, extractSecrets } from '../wire/redact.ts'
 import type { Post } from './post.ts'
 
 /** Changes when what is queued can no longer be read by an older version. */
@@ -42,7 +42,7 @@ export interface Keeping {
 /** Makes of a post what the queue keeps. */
 export function stow ({ envelope, token, ip, facts }: Post, encryptor: Encryptor, { id, receivedAt, turn, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
   const memberId = envelope.auth.member_id
-  const { rest, secrets } = takeSecrets(envelope)
+  const { rest, secrets } = extractSecrets(envelope)
   const kept = secrets.filter(([path]) => isWanted(path, lifecycle))
   const payload: QueuedPayload = {
     v: FORMAT,
@@ -78,7 +78,7 @@ export function unstow ({ memberId }: QueuedEvent, { envelope, sealed, token, ip
   if (sealed === undefined) return { envelope, ...known }
   // What was found is written back as it is when the event is put off: it must never hold what was sealed.
   const opened = structuredClone(envelope)
-  putSecrets(opened, JSON.parse(encryptor.decryptText(sealed, memberId)) as Secret[])
+  restoreSecrets(opened, JSON.parse(encryptor.decryptText(sealed, memberId)) as Secret[])
   return { envelope: opened, ...known }
 }
 

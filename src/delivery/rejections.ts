@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Envelope } from '../wire/envelope.ts'
 import type { EventCounts, RejectReason } from './receipt.ts'
-import type { LifecycleHookList } from './handlers/lifecycle-hooks.ts'
+import type { LifecycleHookRegistry } from './handlers/lifecycle-hooks.ts'
 
 /** Options that would have let a genuine install in. */
 const ADVICE: Partial<Record<RejectReason, string>> = {
@@ -11,16 +11,16 @@ const ADVICE: Partial<Record<RejectReason, string>> = {
 
 /** Counts the posts that proved nothing, and tells the log and `onReject` why. */
 export class Rejections {
-  readonly #hooks: LifecycleHookList
+  readonly #hooks: LifecycleHookRegistry
   readonly #counts: EventCounts
 
-  constructor (hooks: LifecycleHookList, counts: EventCounts) {
+  constructor (hooks: LifecycleHookRegistry, counts: EventCounts) {
     this.#hooks = hooks
     this.#counts = counts
   }
 
   /** Of a post that is refused at once: its sender reads the 403. Whoever knows the URL can send such, so it is no warning. */
-  tell (reason: RejectReason, envelope: Envelope, log: FastifyBaseLogger): void {
+  reject (reason: RejectReason, envelope: Envelope, log: FastifyBaseLogger): void {
     this.#tell(reason, envelope, log, 'info')
   }
 
@@ -35,7 +35,7 @@ export class Rejections {
     const advice = isInstall(envelope) ? ADVICE[reason] : undefined
     this.#counts.rejected++
     log[level](fact, `${level === 'warn' ? 'install refused' : 'sender not proved'}${advice === undefined ? '' : `: ${advice}`}`)
-    this.#hooks.tell('onReject', fact, { log })
+    this.#hooks.notify('onReject', fact, { log })
   }
 }
 

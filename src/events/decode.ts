@@ -5,21 +5,21 @@ import type { EventDefinition } from './catalogue/definition.ts'
 
 /**
  * Takes `data` from the wire, where all scalars may be strings, to its documented types. A value that does not fit stays
- * as it came; `misfits` says how many did. Without a definition everything stays. Where a map is documented and none came
+ * as it came; `mismatches` says how many did. Without a definition everything stays. Where a map is documented and none came
  * there is an empty one, so that a handler can take it apart.
  *
  * Secrets in the data (a bot's tokens) can be read by name, and are not enumerable.
  */
-export function decodeData (definition: EventDefinition | undefined, wire: unknown): { data: unknown, misfits: number } {
-  const tally = { misfits: 0 }
-  if (definition === undefined) return { data: copyTree(wire, tally), misfits: tally.misfits }
+export function decodeData (definition: EventDefinition | undefined, wire: unknown): { data: unknown, mismatches: number } {
+  const counter = { mismatches: 0 }
+  if (definition === undefined) return { data: copyTree(wire, counter), mismatches: counter.mismatches }
   const isMap = 'properties' in definition.data
-  const data = wire === undefined || wire === null ? undefined : decoderOf(definition.data)(wire, tally)
-  return { data: data === undefined && isMap ? {} : data, misfits: tally.misfits }
+  const data = wire === undefined || wire === null ? undefined : decoderOf(definition.data)(wire, counter)
+  return { data: data === undefined && isMap ? {} : data, mismatches: counter.mismatches }
 }
 
 /** Takes a value of the wire to its documented type. `undefined` says that nothing was sent. */
-export type Decode = (value: unknown, tally: Tally) => unknown
+export type Decode = (value: unknown, counter: MismatchCounter) => unknown
 
 /** The words of JSON Schema that the tables use. */
 interface Schema {
@@ -61,13 +61,13 @@ function compile (schema: Schema): Decode {
 }
 
 function unionOf (members: Decode[]): Decode {
-  return (value, tally) => {
+  return (value, counter) => {
     for (const member of members) {
-      const attempt = { misfits: 0 }
+      const attempt = { mismatches: 0 }
       const decoded = member(value, attempt)
-      if (attempt.misfits === 0) return decoded
+      if (attempt.mismatches === 0) return decoded
     }
-    return misfit(value, tally)
+    return keepMismatch(value, counter)
   }
 }
 
@@ -88,16 +88,16 @@ function fieldsOf ({ properties = {}, required = [] }: Schema): Map<string, Fiel
 /** Undocumented keys stay; an empty list is what PHP makes of an empty map. */
 function objectOf (schema: Schema): Decode {
   const fields = fieldsOf(schema)
-  return (value, tally) => {
-    if (!isObject(value)) return isEmptyList(value) ? undefined : misfit(value, tally)
+  return (value, counter) => {
+    if (!isObject(value)) return isEmptyList(value) ? undefined : keepMismatch(value, counter)
     const object: Tree = {}
     for (const key of Object.keys(value)) {
       const field = fields.get(key)
       const item = value[key]
-      if (field === undefined) put(object, key, copyTree(item, tally))
+      if (field === undefined) setProperty(object, key, copyTree(item, counter))
       else if (item !== null && item !== field.nothing) {
-        const decoded = field.decode(item, tally)
-        if (decoded !== undefined) put(object, key, decoded)
+        const decoded = field.decode(item, counter)
+        if (decoded !== undefined) setProperty(object, key, decoded)
       }
     }
     return object
@@ -108,11 +108,11 @@ function objectOf (schema: Schema): Decode {
 function mapOf ({ patternProperties = {} }: Schema): Decode {
   const [item = {}] = Object.values(patternProperties)
   const decode = decoderOf(item)
-  return (value, tally) => {
+  return (value, counter) => {
     if (isEmptyList(value)) return undefined
-    if (typeof value !== 'object' || value === null) return misfit(value, tally)
+    if (typeof value !== 'object' || value === null) return keepMismatch(value, counter)
     const map: Tree = {}
-    for (const key of Object.keys(value)) put(map, key, decode((value as Tree)[key], tally))
+    for (const key of Object.keys(value)) setProperty(map, key, decode((value as Tree)[key], counter))
     return map
   }
 }
@@ -122,17 +122,17 @@ const INDEX = /^(?:0|[1-9][0-9]*)$/
 /** A list with gaps came as a map. */
 function listOf ({ items = {}, loneItem }: Schema): Decode {
   const decode = decoderOf(items)
-  return (value, tally) => {
-    if (Array.isArray(value)) return value.map(item => decode(item, tally))
+  return (value, counter) => {
+    if (Array.isArray(value)) return value.map(item => decode(item, counter))
     if (isObject(value) && Object.keys(value).every(key => INDEX.test(key))) {
-      return Object.values(value).map(item => decode(item, tally))
+      return Object.values(value).map(item => decode(item, counter))
     }
-    return loneItem === true && value !== null ? [decode(value, tally)] : misfit(value, tally)
+    return loneItem === true && value !== null ? [decode(value, counter)] : keepMismatch(value, counter)
   }
 }
 
-function decodeNothing (value: unknown, tally: Tally): unknown {
-  return value === '' || isEmptyList(value) ? undefined : misfit(value, tally)
+function decodeNothing (value: unknown, counter: MismatchCounter): unknown {
+  return value === '' || isEmptyList(value) ? undefined : keepMismatch(value, counter)
 }
 
 function isEmptyList (value: unknown): boolean {
@@ -140,23 +140,23 @@ function isEmptyList (value: unknown): boolean {
 }
 
 /** JSON numbers become strings where a string is documented: a form would have sent one. */
-export function decodeString (value: unknown, tally: Tally): unknown {
+export function decodeString (value: unknown, counter: MismatchCounter): unknown {
   if (typeof value === 'string') return value
-  return typeof value === 'number' ? String(value) : misfit(value, tally)
+  return typeof value === 'number' ? String(value) : keepMismatch(value, counter)
 }
 
 /** Only the one way to write an integer: `007`, `1e3` and what is too large to be exact stay strings. */
-export function decodeInteger (value: unknown, tally: Tally): unknown {
+export function decodeInteger (value: unknown, counter: MismatchCounter): unknown {
   const number = typeof value === 'string' ? Number(value) : value
-  if (!Number.isSafeInteger(number)) return misfit(value, tally)
-  return typeof value !== 'string' || String(number) === value ? number : misfit(value, tally)
+  if (!Number.isSafeInteger(number)) return keepMismatch(value, counter)
+  return typeof value !== 'string' || String(number) === value ? number : keepMismatch(value, counter)
 }
 
 const DOUBLE = /^-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/
 
-export function decodeNumber (value: unknown, tally: Tally): unknown {
+export function decodeNumber (value: unknown, counter: MismatchCounter): unknown {
   if (typeof value === 'number') return value
-  return typeof value === 'string' && DOUBLE.test(value) ? Number(value) : misfit(value, tally)
+  return typeof value === 'string' && DOUBLE.test(value) ? Number(value) : keepMismatch(value, counter)
 }
 
 const BOOLEANS = new Map<unknown, boolean>([
@@ -164,16 +164,16 @@ const BOOLEANS = new Map<unknown, boolean>([
   [false, false], ['0', false], [0, false], ['false', false], ['N', false]
 ])
 
-export function decodeBoolean (value: unknown, tally: Tally): unknown {
-  return BOOLEANS.get(value) ?? misfit(value, tally)
+export function decodeBoolean (value: unknown, counter: MismatchCounter): unknown {
+  return BOOLEANS.get(value) ?? keepMismatch(value, counter)
 }
 
-export function decodeFalse (value: unknown, tally: Tally): unknown {
-  return BOOLEANS.get(value) === false ? false : misfit(value, tally)
+export function decodeFalse (value: unknown, counter: MismatchCounter): unknown {
+  return BOOLEANS.get(value) === false ? false : keepMismatch(value, counter)
 }
 
 /** Counts the values that do not fit their documented type. */
-export interface Tally { misfits: number }
+export interface MismatchCounter { mismatches: number }
 
 export type Tree = Record<string, unknown>
 
@@ -184,26 +184,26 @@ const MAX_DEPTH = 32
  * Sets a key. A secret, or a URL that carries one, can be read by its name but is not enumerable: loggers, `JSON.stringify` and spread do not see it.
  * The one key that would change the prototype is left out.
  */
-export function put (target: Tree, key: string, value: unknown): void {
+export function setProperty (target: Tree, key: string, value: unknown): void {
   if (isSecret(key, value) || hasSecretInText(value)) Object.defineProperty(target, key, { value, enumerable: false, writable: true, configurable: true })
   else if (key !== '__proto__') target[key] = value
 }
 
 /** Copies a value that has no documented type: as it came, in plain objects, with its secrets hidden. */
-export function copyTree (value: unknown, tally: Tally, depth = 0): unknown {
+export function copyTree (value: unknown, counter: MismatchCounter, depth = 0): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (depth === MAX_DEPTH) {
-    tally.misfits++
+    counter.mismatches++
     return undefined
   }
-  if (Array.isArray(value)) return value.map(item => copyTree(item, tally, depth + 1))
+  if (Array.isArray(value)) return value.map(item => copyTree(item, counter, depth + 1))
   const copy: Tree = {}
-  for (const key of Object.keys(value)) put(copy, key, copyTree((value as Tree)[key], tally, depth + 1))
+  for (const key of Object.keys(value)) setProperty(copy, key, copyTree((value as Tree)[key], counter, depth + 1))
   return copy
 }
 
 /** Takes a value that does not fit as it came, and counts it. */
-export function misfit (value: unknown, tally: Tally): unknown {
-  tally.misfits++
-  return copyTree(value, tally)
+export function keepMismatch (value: unknown, counter: MismatchCounter): unknown {
+  counter.mismatches++
+  return copyTree(value, counter)
 }

@@ -57,19 +57,19 @@ export interface Bitrix24Event<Name extends string = string> {
 }
 
 /** What the plugin knows of an event beside its body. */
-export interface EventFacts {
+export interface EventMetadata {
   id?: string
   receivedAt?: number
   attempt?: number
   coalesced?: number
 }
 
-/** Makes the event of a body. `misfits` counts the fields of `data` that do not fit their documented type. */
-export function createEvent (envelope: Envelope, facts: EventFacts = {}): { event: Bitrix24Event, misfits: number } {
+/** Makes the event of a body. `mismatches` counts the fields of `data` that do not fit their documented type. */
+export function createEvent (envelope: Envelope, facts: EventMetadata = {}): { event: Bitrix24Event, mismatches: number } {
   const definition = definitionOf(envelope.event)
-  const { data, misfits } = decodeData(definition, envelope.data)
+  const { data, mismatches } = decodeData(definition, envelope.data)
   const event = new ReceivedEvent(envelope, definition?.name, data, facts)
-  return { event, misfits }
+  return { event, mismatches }
 }
 
 class ReceivedEvent implements Bitrix24Event {
@@ -87,7 +87,7 @@ class ReceivedEvent implements Bitrix24Event {
   readonly #envelope: Envelope
   #raw: unknown
 
-  constructor (envelope: Envelope, name: string | undefined, data: unknown, facts: EventFacts) {
+  constructor (envelope: Envelope, name: string | undefined, data: unknown, facts: EventMetadata) {
     const ts = integerOf(envelope.ts)
     this.id = facts.id ?? randomUUID()
     this.code = envelope.event.toUpperCase()

@@ -4,18 +4,16 @@ import { catalogue } from './catalogue/index.ts'
 import { baseCode, definitionOf } from './definitions.ts'
 import type { EventCode, EventName, SuffixedCode } from './event-map.ts'
 import { checkFilter, type EventFilter, filterProblem, type OpenFilter } from './filter.ts'
-import { checkOptions, type EventHandler, HandlerIds, type HandlerOptions, type Hook, type Registration, registrationsOf } from './registration.ts'
+import { checkHandlerOptions, type EventHandler, HandlerIds, type HandlerOptions, type Registration, type RegisteredHandler, groupByHandler } from './registration.ts'
 
 /** Name or code of an event. Any string works; the documented ones are offered and typed. */
 export type AnyEvent = EventName | EventCode | SuffixedCode | (string & {})
-
-export type { Registration }
 
 type Warn = (message: string, details: object) => void
 type Index<Context> = Map<string, Entry<Context>>
 
 interface Entry<Context> {
-  registrations: ReadonlyArray<Registration<Context>>
+  registrations: ReadonlyArray<RegisteredHandler<Context>>
   coalesces: boolean
 }
 
@@ -23,11 +21,11 @@ interface Entry<Context> {
 const ANY = ''
 
 /** The app's event handlers. The lookup costs the same however many there are: lists are made when hooks change. */
-export class EventHooks<Context> {
+export class HandlerRegistry<Context> {
   readonly #warn: Warn
   readonly #hookNames: readonly string[]
   readonly #ids = new HandlerIds()
-  #hooks: ReadonlyArray<Hook<Context>> = []
+  #hooks: ReadonlyArray<Registration<Context>> = []
   #index: Index<Context> | undefined
 
   /** @param parts `hookNames`: what `addHook` of the app takes, and no event is */
@@ -54,7 +52,7 @@ export class EventHooks<Context> {
     if (filter !== undefined) this.#checkFilter([names].flat() as string[], filter)
     this.#add(codes, filter, handler, options)
     for (const name of [names].flat() as string[]) {
-      if (definitionOf(name) === undefined) this.#warn(unknownEvent(name, this.#hookNames), { event: name })
+      if (definitionOf(name) === undefined) this.#warn(unknownEventMessage(name, this.#hookNames), { event: name })
     }
   }
 
@@ -108,14 +106,14 @@ export class EventHooks<Context> {
    *
    * @param key of `data.FIELDS`
    */
-  filtered (code: string, key: string): readonly unknown[] | undefined {
+  filterValues (code: string, key: string): readonly unknown[] | undefined {
     const own = this.#hooks.filter(hook => hook.code === code)
     const values = own.map(({ filter }) => filter !== undefined && Object.hasOwn(filter, key) ? [filter[key]].flat() : undefined)
     return own.length === 0 || values.includes(undefined) ? undefined : [...new Set(values.flat())]
   }
 
   /** Handlers that may want an event of this code, in the order of registration. The list never changes. */
-  match (code: string): ReadonlyArray<Registration<Context>> {
+  match (code: string): ReadonlyArray<RegisteredHandler<Context>> {
     return this.#entry(code).registrations
   }
 
@@ -132,30 +130,30 @@ export class EventHooks<Context> {
 
   #add (codes: ReadonlyArray<string | undefined>, filter: OpenFilter | undefined, called: unknown, options: unknown): void {
     const handler = handlerOf<Context>(called)
-    const { coalesce = true, id } = checkOptions(options)
-    const rival = this.#hooks.find(hook => hook.named && hook.id === id && hook.handler !== handler && codes.some(code => meet(code, hook.code)))
+    const { coalesce = true, id } = checkHandlerOptions(options)
+    const rival = this.#hooks.find(hook => hook.named && hook.id === id && hook.handler !== handler && codes.some(code => canOverlap(code, hook.code)))
     if (rival !== undefined) throw new FST_B24_INVALID_HANDLER(`another handler of the same event has the id '${id}'`)
     const own = { filter, handler, coalesce, named: id !== undefined }
     this.#set([...this.#hooks, ...codes.map(code => ({ ...own, code, id: id ?? this.#ids.idOf(code, filter, handler) }))])
   }
 
-  #set (hooks: ReadonlyArray<Hook<Context>>): void {
+  #set (hooks: ReadonlyArray<Registration<Context>>): void {
     this.#hooks = hooks
     this.#index = undefined
   }
 }
 
-function indexOf<Context> (hooks: ReadonlyArray<Hook<Context>>): Index<Context> {
+function indexOf<Context> (hooks: ReadonlyArray<Registration<Context>>): Index<Context> {
   const codes = new Set([ANY, ...hooks.map(({ code = ANY }) => code)])
   return new Map(Array.from(codes, code => {
     const reach = [undefined, code, baseCode(code)]
     const own = hooks.filter(hook => reach.includes(hook.code))
-    return [code, { registrations: registrationsOf(own), coalesces: own.every(({ coalesce }) => coalesce) }]
+    return [code, { registrations: groupByHandler(own), coalesces: own.every(({ coalesce }) => coalesce) }]
   }))
 }
 
 /** Tells whether one event can reach the hooks of both codes. */
-function meet (a: string | undefined, b: string | undefined): boolean {
+function canOverlap (a: string | undefined, b: string | undefined): boolean {
   return a === undefined || b === undefined || a === b || baseCode(a) === b || a === baseCode(b)
 }
 
@@ -168,13 +166,13 @@ function codesOf (names: unknown): string[] {
   })
 }
 
-function handlerOf<Context> (handler: unknown): Registration<Context>['handler'] {
+function handlerOf<Context> (handler: unknown): RegisteredHandler<Context>['handler'] {
   if (typeof handler !== 'function') throw new FST_B24_INVALID_HANDLER('a handler must be a function')
-  return handler as Registration<Context>['handler']
+  return handler as RegisteredHandler<Context>['handler']
 }
 
 /** What is to be said of an event that no page documents, by the name that the app gave it; `hooks`: names that `addHook` takes instead. */
-export function unknownEvent (name: string, hooks: readonly string[]): string {
+export function unknownEventMessage (name: string, hooks: readonly string[]): string {
   if (hooks.includes(name)) return `no event is named '${name}', but a lifecycle hook is: use addHook('${name}', …)`
   return `no documented event is named '${name}', and its data stays as it comes${didYouMean(name, Object.keys(catalogue))}`
 }

@@ -30,7 +30,7 @@ export interface HandlerOptions {
 }
 
 /** A handler that is to see events of one code, and what it accepts of them. */
-export interface Registration<Context> {
+export interface RegisteredHandler<Context> {
   /** The same in all processes of one program; no other registration for the code has it. */
   readonly id: string
   readonly handler: (event: Bitrix24Event, context: Context) => unknown
@@ -38,10 +38,10 @@ export interface Registration<Context> {
 }
 
 /** One call of `on`, for one name; without a code for `onAny`. */
-export interface Hook<Context> {
+export interface Registration<Context> {
   readonly code: string | undefined
   readonly filter: OpenFilter | undefined
-  readonly handler: Registration<Context>['handler']
+  readonly handler: RegisteredHandler<Context>['handler']
   readonly coalesce: boolean
   /** Given by the app or made for it. */
   readonly id: string
@@ -49,12 +49,12 @@ export interface Hook<Context> {
 }
 
 /** One registration for each handler, however many of the hooks are its own: it accepts what any of them does. */
-export function registrationsOf<Context> (hooks: Iterable<Hook<Context>>): ReadonlyArray<Registration<Context>> {
-  const byHandler = new Map<Registration<Context>['handler'], Array<Hook<Context>>>()
+export function groupByHandler<Context> (hooks: Iterable<Registration<Context>>): ReadonlyArray<RegisteredHandler<Context>> {
+  const byHandler = new Map<RegisteredHandler<Context>['handler'], Array<Registration<Context>>>()
   for (const hook of hooks) byHandler.set(hook.handler, [...byHandler.get(hook.handler) ?? [], hook])
   return Array.from(byHandler, ([handler, own]) => ({
     // The first stays the first, whatever is registered after it.
-    id: (own.find(({ named }) => named) ?? own[0] as Hook<Context>).id,
+    id: (own.find(({ named }) => named) ?? own[0] as Registration<Context>).id,
     handler,
     accepts: ({ data }) => own.some(({ filter }) => filter === undefined || matchesFilter(filter, data))
   }))
@@ -68,7 +68,7 @@ const ID = /^[0-9A-Za-z_.:-]{1,64}$/
  *
  * @throws FST_B24_INVALID_HANDLER
  */
-export function checkOptions (options: unknown = {}): HandlerOptions {
+export function checkHandlerOptions (options: unknown = {}): HandlerOptions {
   if (!isObject(options)) throw new FST_B24_INVALID_HANDLER('the options of a handler must be an object')
   const { coalesce, id, ...others } = options
   const [unknown] = Object.keys(others)

@@ -1,15 +1,15 @@
 import { TOKEN_GRACE_MS } from './application-token.ts'
 import type { Install, PairOwner, SealedPair, Suspension, TokenDigest } from './install.ts'
-import { keepPair, reactivate, secondOf } from './token-pairs.ts'
+import { storePair, reactivate, secondOf } from './token-pairs.ts'
 
 /** The pair that the OAuth server was asked about, or the portal with. What is answered counts only while that pair is still kept. */
-interface Asked {
+interface PairReference {
   owner: PairOwner
   generation: number
 }
 
 /** A pair was traded for a new one. */
-export interface RefreshedFact extends Asked {
+export interface RefreshedFact extends PairReference {
   type: 'refreshed'
   pair: SealedPair
   /** Absent where the answer had none that can be used: the known one stays. */
@@ -21,18 +21,18 @@ export interface RefreshedFact extends Asked {
 }
 
 /** The refresh token of a pair is no good, or the portal refuses its user. */
-export interface RevokedFact extends Asked {
+export interface RevokedFact extends PairReference {
   type: 'revoked'
 }
 
 /** The OAuth server refuses to issue tokens for the portal, or the portal takes none. */
-export interface RefusedFact extends Asked {
+export interface RefusedFact extends PairReference {
   type: 'refused'
   suspension: Suspension
 }
 
 /** The portal took a token. */
-export interface AnsweredFact extends Asked {
+export interface AnsweredFact extends PairReference {
   type: 'answered'
 }
 
@@ -87,7 +87,7 @@ export function applyAccessFact (known: Install | undefined, fact: AccessFact, n
 /** A portal that refuses the app does so whatever tokens it is shown. */
 function applyRefreshed (known: Install, fact: RefreshedFact, now: number): Install {
   const { suspension } = known
-  const install = keepPair({ ...known, ...newsOf(known, fact) }, fact.owner, fact.pair, now)
+  const install = storePair({ ...known, ...newsOf(known, fact) }, fact.owner, fact.pair, now)
   return suspension?.by === 'portal' ? { ...install, state: 'suspended', suspension } : install
 }
 
@@ -139,7 +139,7 @@ function isOtherAddress ({ clientEndpoint: known }: Install, told: string): bool
 }
 
 /** What a verified event says of its portal beside its data. */
-export interface SeenEvent {
+export interface AuthFact {
   /** Portal's time, Unix seconds. An event without it changes nothing: it may be an old one. */
   ts: number | undefined
   /** The token that verified it, which may be the one before the current one. */
@@ -153,7 +153,7 @@ export interface SeenEvent {
 const TOKEN_PAUSE_MS = 60 * 60 * 1000
 
 /** The record after a verified event; `known` itself where the event says nothing new, or is not newer than what is known. No I/O, no clock. */
-export function applySeen (known: Install, event: SeenEvent, now: number): Install {
+export function applyAuthFact (known: Install, event: AuthFact, now: number): Install {
   if (event.ts === undefined || known.state === 'uninstalled') return known
   const ts = secondOf(event.ts, now)
   if (ts <= Math.max(known.ts, known.seenTs ?? 0)) return known
@@ -162,13 +162,13 @@ export function applySeen (known: Install, event: SeenEvent, now: number): Insta
   return isNew ? { ...next, seenTs: ts, updatedAt: now } : known
 }
 
-function toPortalAccess (known: Install, { scope, status }: SeenEvent): Partial<Install> {
+function toPortalAccess (known: Install, { scope, status }: AuthFact): Partial<Install> {
   const isOther = scope.length > 0 && [...scope].sort().join() !== [...known.scope].sort().join()
   return { ...(isOther && { scope }), ...(status !== undefined && { status }) }
 }
 
 /** A token before the current one that the portal still uses becomes the current one again: it must not lapse. */
-function tokensOf ({ token, previousToken }: Install, { tokenDigest }: SeenEvent, now: number): Partial<Install> {
+function tokensOf ({ token, previousToken }: Install, { tokenDigest }: AuthFact, now: number): Partial<Install> {
   if (previousToken === undefined || tokenDigest !== previousToken.digest || now >= previousToken.expiresAt) return {}
   if (previousToken.expiresAt - now > TOKEN_GRACE_MS - TOKEN_PAUSE_MS) return {}
   return { token: previousToken.digest, previousToken: { digest: token, expiresAt: now + TOKEN_GRACE_MS } }

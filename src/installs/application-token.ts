@@ -17,7 +17,7 @@ export function digestToken (token: string): TokenDigest {
 }
 
 /** Digest of the token that a post brings; `undefined` where it brings none. An empty one is none, even where a digest of it got stored. */
-export function digestOfPosted (token: string | undefined): TokenDigest | undefined {
+export function digestOfSent (token: string | undefined): TokenDigest | undefined {
   return token === undefined || token === '' ? undefined : digestToken(token)
 }
 
@@ -27,12 +27,12 @@ export function digestOfPosted (token: string | undefined): TokenDigest | undefi
  *
  * A portal that has uninstalled proves nothing; see `provesUninstall`.
  */
-export function provesToken (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {
+export function verifyToken (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {
   return matches(install?.state === 'uninstalled' ? undefined : install, token, now)
 }
 
 /** Tells the same of an ONAPPUNINSTALL, which may come again after the portal has uninstalled. */
-export function provesUninstall (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {
+export function verifyUninstallToken (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {
   return matches(install, token, now)
 }
 
@@ -51,7 +51,7 @@ export function rotateToken (install: Install, digest: TokenDigest, now: number)
 }
 
 /** The record without any token that proves something, until an install or a page brings one. */
-export function withoutToken ({ previousToken, ...install }: Install): Install {
+export function revokeToken ({ previousToken, ...install }: Install): Install {
   return { ...install, token: NOTHING_STORED }
 }
 
@@ -82,12 +82,12 @@ export class WebhookTokens {
   }
 
   /** Tells whether the portal has a webhook. */
-  knows (memberId: string): boolean {
+  has (memberId: string): boolean {
     return this.#digests.has(memberId)
   }
 
   /** Tells whether the token with this digest is one of this portal's webhooks. */
-  prove (memberId: string, token: TokenDigest | undefined): boolean {
+  verify (memberId: string, token: TokenDigest | undefined): boolean {
     const digest = Buffer.from(token ?? NOTHING_SENT)
     const digests = this.#digests.get(memberId) ?? NO_DIGESTS
     return digests.filter(known => timingSafeEqual(known, digest)).length > 0

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { rotateToken } from './application-token.ts'
 import type { Install, SealedPair, TokenDigest } from './install.ts'
-import { followsPage, hasPair, isAlive, isLater, isNewer, isOutdated, keepPair, mayReplaceInstaller, reactivate, secondOf } from './token-pairs.ts'
+import { followsPage, hasPair, isAlive, isLater, isNewer, isOutdated, storePair, mayReplaceInstaller, reactivate, secondOf } from './token-pairs.ts'
 
 /** What an OAuth server vouched for, beside the token that came with it. */
 export interface VerifiedInstall {
@@ -16,7 +16,7 @@ export interface VerifiedInstall {
   scope: string[]
   status?: string | undefined
   /** When it vouched, ms since the epoch; absent: now. A fact whose write failed is applied later. */
-  provedAt?: number | undefined
+  verifiedAt?: number | undefined
 }
 
 interface Timed {
@@ -119,7 +119,7 @@ function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, 
   const opened: Install = { ...rotateToken(known, fact.tokenDigest, now), ...addresses(fact), ...(isUpdate && { version: version as string, pageTs: ts }) }
   // Another admin who only opens the app leaves the pair of the one who installed it.
   const isTaken = !hasPair(known) || (!fact.isFinished && fact.isRefreshed === true && isNewer(fact.pair, known.installer))
-  const install = isTaken ? keepPair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
+  const install = isTaken ? storePair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
   return { outcome: isUpdate ? 'updated' : 'repeated', install }
 }
 
@@ -131,8 +131,8 @@ function applyReinstall (known: Install, fact: VerifiedInstall, version: string 
 }
 
 /** Whether the uninstall was heard of after the proof, and is the later one by the portal's time too: the one before may come late. */
-function wasRemovedSince ({ provedAt }: VerifiedInstall, known: Install, ts: number): boolean {
-  return provedAt !== undefined && provedAt < known.updatedAt && ts < known.ts
+function wasRemovedSince ({ verifiedAt }: VerifiedInstall, known: Install, ts: number): boolean {
+  return verifiedAt !== undefined && verifiedAt < known.updatedAt && ts < known.ts
 }
 
 function applyAfterPage (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Transition {
@@ -157,7 +157,7 @@ function applyUserReady (known: Install | undefined, fact: UserReadyFact, now: n
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'unknown', install: known }
   const isTaken = fact.isRefreshed === true || !isAlive(known.systemUser)
   if (!isTaken || !isNewer(fact.pair, known.systemUser)) return { outcome: 'repeated', install: known }
-  return { outcome: 'user-ready', install: keepPair(known, 'systemUser', fact.pair, now) }
+  return { outcome: 'user-ready', install: storePair(known, 'systemUser', fact.pair, now) }
 }
 
 function applyUninstall (known: Install | undefined, ts: number, now: number): Transition {
@@ -182,7 +182,7 @@ function newInstall (fact: VerifiedInstall, version: string | undefined, ts: num
     installedAt: now,
     updatedAt: now
   }
-  return keepPair(install, 'installer', fact.pair, now)
+  return storePair(install, 'installer', fact.pair, now)
 }
 
 function renew (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Install {
@@ -194,13 +194,13 @@ function renew (known: Install, fact: VerifiedInstall, version: string | undefin
     updatedAt: now
   }
   const isTaken = !hasPair(known) || (fact.isRefreshed === true && mayReplaceInstaller(known, fact.tokenDigest, fact.pair.userId))
-  return isTaken ? keepPair(renewed, 'installer', fact.pair, now) : reactivate(renewed)
+  return isTaken ? storePair(renewed, 'installer', fact.pair, now) : reactivate(renewed)
 }
 
 function repeatInstall (known: Install, fact: VerifiedInstall, now: number): Transition {
   const isTaken = fact.isRefreshed === true || !hasPair(known)
   if (!isTaken || !isNewer(fact.pair, known.installer)) return { outcome: 'repeated', install: known }
-  return { outcome: 'repeated', install: keepPair(known, 'installer', fact.pair, now) }
+  return { outcome: 'repeated', install: storePair(known, 'installer', fact.pair, now) }
 }
 
 function addresses (fact: VerifiedInstall): Pick<Install, 'domain' | 'clientEndpoint' | 'oauthServer' | 'scope' | 'status'> {

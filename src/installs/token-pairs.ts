@@ -1,7 +1,7 @@
 import type { Install, PairOwner, SealedPair, TokenDigest } from './install.ts'
 
 /** What an install says before anybody is asked about it. */
-export interface ClaimedInstall {
+export interface UnverifiedInstall {
   tokenDigest: TokenDigest
   version?: string | undefined
   /** Portal's time, Unix seconds; absent: now. */
@@ -12,19 +12,19 @@ export interface ClaimedInstall {
 const PAGE_WINDOW_S = 3600
 
 /** Returns whether an install or update that brings a pair is older than what is known, so that nothing needs to be asked about it. */
-export function isOutdated (known: Install | undefined, claimed: ClaimedInstall, now: number): boolean {
+export function isOutdated (known: Install | undefined, claimed: UnverifiedInstall, now: number): boolean {
   if (known === undefined || known.state === 'uninstalled') return false
   return secondOf(claimed.ts, now) < known.ts && !followsPage(known, claimed, now)
 }
 
 /** Returns whether an install would put its pair in the place of one that may be good: its refresh token must be verified first. */
-export function replacesPair (known: Install | undefined, claimed: ClaimedInstall, userId: number | undefined, now: number): boolean {
+export function replacesPair (known: Install | undefined, claimed: UnverifiedInstall, userId: number | undefined, now: number): boolean {
   if (known === undefined || known.state === 'uninstalled' || !hasPair(known)) return false
   return !followsPage(known, claimed, now) && mayReplaceInstaller(known, claimed.tokenDigest, userId)
 }
 
 /** ONAPPINSTALL of an install that its page has told already. Their clocks may differ, and users may take their time with the page. */
-export function followsPage (known: Install, { tokenDigest, version, ts }: ClaimedInstall, now: number): boolean {
+export function followsPage (known: Install, { tokenDigest, version, ts }: UnverifiedInstall, now: number): boolean {
   if (known.pageTs === undefined || tokenDigest !== known.token || isLater(version, known.version)) return false
   return Math.abs(secondOf(ts, now) - known.pageTs) <= PAGE_WINDOW_S
 }
@@ -55,7 +55,7 @@ export function secondOf (ts: number | undefined, now: number): number {
 }
 
 /** Keeps a pair that the OAuth server has just made or confirmed, under a number of its own; the app may act on the portal with it. */
-export function keepPair (known: Install, owner: PairOwner, { sealed, userId, expiresAt }: SealedPair, now: number): Install {
+export function storePair (known: Install, owner: PairOwner, { sealed, userId, expiresAt }: SealedPair, now: number): Install {
   const generation = (known.generation ?? 0) + 1
   const pair: SealedPair = { sealed, ...(userId !== undefined && { userId }), expiresAt, generation, refreshedAt: now }
   return { ...reactivate(known), [owner]: pair, generation, updatedAt: now }

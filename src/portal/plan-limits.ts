@@ -3,8 +3,8 @@ import type { InstallStore } from '../storage/install-store.ts'
 import {
   BUCKET_RATES, type BucketRates, ENTERPRISE_RATES, LONGEST_CLOSED_MS, type PortalBuckets, type PortalLimits, type Reservation
 } from '../storage/limits.ts'
-import { editInstall } from '../storage/update-install.ts'
-import { check, complete, isNumberIn } from '../validation.ts'
+import { updateInstall } from '../storage/update-install.ts'
+import { check, withDefaults, isNumberIn } from '../validation.ts'
 
 export interface PortalLimitOptions {
   /**
@@ -44,7 +44,7 @@ const RANGES: ReadonlyArray<[name: keyof PortalLimitSettings, least: number, mos
  * @throws FST_B24_INVALID_OPTIONS
  */
 export function completePortalLimits (options: PortalLimitOptions): PortalLimitSettings {
-  const settings = complete('portalLimits', DEFAULTS, options)
+  const settings = withDefaults('portalLimits', DEFAULTS, options)
   for (const [name, least, most] of RANGES) check(settings[name] === undefined || isNumberIn(settings[name], least, most), `portalLimits.${name} must be a number from ${least} to ${most}`)
   return settings
 }
@@ -106,7 +106,7 @@ export class PlanLimits implements PortalLimits {
   async updatePlan (memberId: string, appInfo: unknown): Promise<void> {
     const licenseFamily = familyOf(appInfo)
     if (licenseFamily === undefined) return
-    await editInstall(this.#parts.store, memberId, install => install.licenseFamily === licenseFamily ? install : { ...install, licenseFamily })
+    await updateInstall(this.#parts.store, memberId, install => install.licenseFamily === licenseFamily ? install : { ...install, licenseFamily })
     this.#plans.delete(memberId)
   }
 

@@ -3,16 +3,16 @@ import { Readable } from 'node:stream'
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { FST_B24_BODY_CONSUMED, FST_B24_ENVELOPE, FST_B24_NOT_AN_EVENT } from '../errors.ts'
-import { decodeForm, encodeTree } from '../wire/form.ts'
+import { decodeForm, encodeForm } from '../wire/form.ts'
 import { decodeJson } from '../wire/json.ts'
-import { nameOfCallback } from '../wire/non-events.ts'
+import { describeNonEvent } from '../wire/non-events.ts'
 
 /**
  * Reads forms as PHP writes them, and JSON of the same shape; nothing else. The host's parsers stay as they are.
  *
  * @param bodyLimit largest body, in bytes; a route must have no limit of its own, for that would be the one that counts
  */
-export async function useBodyParsers (scope: FastifyInstance, bodyLimit: number): Promise<void> {
+export async function addBodyParsers (scope: FastifyInstance, bodyLimit: number): Promise<void> {
   // Removed first: formbody throws where the host has it already, and the host's parser would read brackets flat.
   scope.removeAllContentTypeParsers()
   await scope.register(formbody, { parser: decodeForm, bodyLimit })
@@ -37,7 +37,7 @@ export function wasRead (raw: IncomingMessage): boolean {
  *
  * @throws FST_B24_BODY_CONSUMED where the request has neither the body nor what was made of it
  */
-export function streamOfParsed (raw: ParsedRequest): Readable {
+export function streamOfParsedBody (raw: ParsedRequest): Readable {
   const announced = Number(raw.headers['content-length'])
   // Fastify compares what it reads with the header, which is that of the bytes that were read before.
   return Object.assign(Readable.from([bytesOf(raw)]), Number.isSafeInteger(announced) && { receivedEncodedLength: announced })
@@ -62,7 +62,7 @@ function read (raw: ParsedRequest, key: 'body' | 'rawBody'): unknown {
 
 function textOf (tree: object, contentType: string): string {
   try {
-    return /\bjson\b/i.test(contentType) ? JSON.stringify(tree) : encodeTree(tree)
+    return /\bjson\b/i.test(contentType) ? JSON.stringify(tree) : encodeForm(tree)
   } catch {
     throw new FST_B24_BODY_CONSUMED()
   }
@@ -73,7 +73,7 @@ type EnvelopeCheck = typeof import('../wire/envelope-check.ts')
 let check: EnvelopeCheck | undefined
 
 /** Loads the check with the first post: at the start it would cost every app ten milliseconds. */
-export function loadCheck (_request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
+export function loadEnvelopeCheck (_request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
   if (check !== undefined) return done()
   import('../wire/envelope-check.ts').then((loaded) => {
     check = loaded
@@ -84,7 +84,7 @@ export function loadCheck (_request: FastifyRequest, _reply: FastifyReply, done:
 /** Validates the body of an event, once the check is loaded. */
 export function validateEnvelope (body: unknown): true | { error: Error } {
   const { checkEnvelope, envelopeProblem } = check as EnvelopeCheck
-  const callback = nameOfCallback(body)
+  const callback = describeNonEvent(body)
   if (callback === undefined && checkEnvelope(body)) return true
   return { error: callback === undefined ? new FST_B24_ENVELOPE(envelopeProblem(body)) : new FST_B24_NOT_AN_EVENT(callback) }
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { sourceOf } from '../delivery/lifecycle/source-of.ts'
 import { FST_B24_BODY_BUSY, FST_B24_BODY_TIMEOUT, FST_B24_CLOSING } from '../errors.ts'
-import { streamOfParsed, wasRead } from './body-parsers.ts'
+import { streamOfParsedBody, wasRead } from './body-parsers.ts'
 
 export interface BodyReadingOptions {
   /** Time from the headers of a request to the last byte of its body, in milliseconds. */
@@ -28,12 +28,12 @@ const LINGER_MS = 500
  *
  * @param bodyLimit largest body that is read, in bytes
  */
-export function boundBodies (scope: FastifyInstance, bodyLimit: number, { timeoutMs = TIMEOUT_MS, closeMs = CLOSE_MS, budget = new BodyBudget() }: BodyReadingOptions = {}): void {
+export function limitBodies (scope: FastifyInstance, bodyLimit: number, { timeoutMs = TIMEOUT_MS, closeMs = CLOSE_MS, budget = new BodyBudget() }: BodyReadingOptions = {}): void {
   const readings = new Map<FastifyRequest, Reading>()
 
   scope.addHook('onRequest', (request, reply, done) => {
     if (!wasRead(request.raw) && hasBody(request)) {
-      const end = (error: Error): void => endReading(request, reply, error)
+      const end = (error: Error): void => abortReading(request, reply, error)
       // The error is made only when it is needed: its stack costs more than all else here.
       readings.set(request, { end, timer: setTimeout(() => end(new FST_B24_BODY_TIMEOUT(timeoutMs)), timeoutMs) })
       onceClosed(reply, () => stop(request))
@@ -43,12 +43,12 @@ export function boundBodies (scope: FastifyInstance, bodyLimit: number, { timeou
   scope.addHook('preParsing', (request, reply, payload, done) => {
     if (request.method === 'POST' && payload === request.raw && wasRead(request.raw)) {
       try {
-        return done(null, streamOfParsed(request.raw))
+        return done(null, streamOfParsedBody(request.raw))
       } catch (error) {
         return done(error as Error)
       }
     }
-    const release = budget.take(sizeOf(request, bodyLimit), request.ip)
+    const release = budget.reserve(sizeOf(request, bodyLimit), request.ip)
     if (release === undefined) return done(new FST_B24_BODY_BUSY())
     onceClosed(reply, release)
     done(null, payload)
@@ -90,7 +90,7 @@ function sizeOf (request: FastifyRequest, bodyLimit: number): number {
 }
 
 /** Answers the error, and closes the connection: the rest of the body is not waited for. */
-function endReading ({ raw }: FastifyRequest, reply: FastifyReply, error: Error): void {
+function abortReading ({ raw }: FastifyRequest, reply: FastifyReply, error: Error): void {
   reply.header('connection', 'close')
   // Where nobody reads yet, or a stream stands between, nobody answers either.
   if (raw.listenerCount('error') > 0) raw.emit('error', error)
@@ -123,7 +123,7 @@ export class BodyBudget {
   }
 
   /** Reserves the bytes of a body. Returns what releases them, or `undefined` where there is no room. */
-  take (bytes: number, ip: string): (() => void) | undefined {
+  reserve (bytes: number, ip: string): (() => void) | undefined {
     if (bytes <= this.#free) return () => {}
     const source = sourceOf(ip)
     const own = (this.#bySource.get(source) ?? 0) + bytes

@@ -2,10 +2,10 @@ import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import type { Receiver } from '../delivery/intake/receiver.ts'
 import { FST_B24_FORBIDDEN } from '../errors.ts'
 import { EnvelopeSchema, type Envelope } from '../wire/envelope.ts'
-import { AcceptedSchema, answerError, closeAfterAnswers, ErrorSchema, ReadySchema, withoutQuery } from './responses.ts'
-import { loadCheck, useBodyParsers, validateEnvelope } from './body-parsers.ts'
-import { type BodyReadingOptions, boundBodies } from './body-reading.ts'
-import { installPage, type PageParts, type PostRoute } from './install-page/route.ts'
+import { AcceptedSchema, sendError, closeAfterResponses, ErrorSchema, ReadySchema, serializersWithoutQuery } from './responses.ts'
+import { loadEnvelopeCheck, addBodyParsers, validateEnvelope } from './body-parsers.ts'
+import { type BodyReadingOptions, limitBodies } from './body-reading.ts'
+import { installPageRoutes, type InstallPageParts, type RouteDefinition } from './install-page/route.ts'
 
 const ACCEPTED = { status: 'accepted' }
 const READY = { status: 'ready' }
@@ -28,7 +28,7 @@ export interface EventRoutesOptions {
   bodyLimit: number
   bodies?: BodyReadingOptions
   /** What makes the install page; without it, its post is answered 400 like that of any other page. */
-  page?: PageParts | undefined
+  page?: InstallPageParts | undefined
   /** Longest time that closing waits for answers that are under way, ms. */
   closeTimeoutMs: number
   /** Those of the host, as Fastify hands them on. */
@@ -44,16 +44,16 @@ export interface EventRoutesOptions {
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/events/test-handler.md
  */
 export async function eventRoutes (scope: FastifyInstance, { receiver, base = '', bodyLimit, bodies, page, closeTimeoutMs, logSerializers: own }: EventRoutesOptions): Promise<void> {
-  closeAfterAnswers(scope, closeTimeoutMs)
-  boundBodies(scope, bodyLimit, bodies)
-  await useBodyParsers(scope, bodyLimit)
-  scope.setErrorHandler(answerError)
+  closeAfterResponses(scope, closeTimeoutMs)
+  limitBodies(scope, bodyLimit, bodies)
+  await addBodyParsers(scope, bodyLimit)
+  scope.setErrorHandler(sendError)
   // The host's ajv may coerce, default and remove; a body from the wire must reach us as it came.
   // What the host adds for headers and the like is not ours to judge.
   scope.setValidatorCompiler(({ httpPart }) => httpPart === 'body' ? validateEnvelope : () => true)
   scope.setSerializerCompiler(() => JSON.stringify)
 
-  const logSerializers = withoutQuery(scope.log, own)
+  const logSerializers = serializersWithoutQuery(scope.log, own)
   const receive = async (request: FastifyRequest): Promise<object> => {
     const receipt = await receiver.receive(request.body as Envelope, request)
     if (receipt.status === 'rejected') throw new FST_B24_FORBIDDEN()
@@ -61,11 +61,11 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, base = ''
     return ACCEPTED
   }
   const [events, installs] = [spellingsOf(scope, base, '/events'), spellingsOf(scope, base, '/install')]
-  const postsAt = (spellings: Spelling[], schema: FastifySchema): PostRoute[] => (
-    spellings.map(({ url, hide }) => ({ url, schema: { ...schema, hide }, preValidation: loadCheck, logSerializers }))
+  const postsAt = (spellings: Spelling[], schema: FastifySchema): RouteDefinition[] => (
+    spellings.map(({ url, hide }) => ({ url, schema: { ...schema, hide }, preValidation: loadEnvelopeCheck, logSerializers }))
   )
   for (const { url, ...route } of postsAt(page === undefined ? [...events, ...installs] : events, eventSchema)) scope.post(url, route, receive)
-  if (page !== undefined) await scope.register(installPage, { page, routes: postsAt(installs, installSchema), receive })
+  if (page !== undefined) await scope.register(installPageRoutes, { page, routes: postsAt(installs, installSchema), receive })
   for (const { url, hide } of [...events, ...installs]) scope.get(url, { schema: { ...readySchema, hide }, logSerializers }, async () => READY)
 }
 

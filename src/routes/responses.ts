@@ -18,9 +18,9 @@ export const ErrorSchema = Type.Object({
 /** Already logged, with more detail, where they are thrown. */
 const LOGGED_ALREADY = new Set(['FST_B24_FORBIDDEN', 'FST_B24_HANDLER_FAILED'])
 
-type AnsweredError = FastifyError & { headers?: Record<string, string> }
+type RouteError = FastifyError & { headers?: Record<string, string> }
 
-export interface ToldError {
+export interface PublicError {
   statusCode: number
   code: string
   message: string
@@ -28,13 +28,13 @@ export interface ToldError {
 }
 
 /** Answers every error with its code; what has none of ours, and is not the sender's fault, is told to the log alone. */
-export function answerError (error: AnsweredError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { statusCode, code, message, headers } = tellError(error, request, reply)
+export function sendError (error: RouteError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { statusCode, code, message, headers } = logError(error, request, reply)
   return reply.code(statusCode).headers(headers).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
 }
 
 /** Writes an error to the log, and says what may be answered of it. */
-export function tellError (error: AnsweredError, { log, body }: FastifyRequest, reply: FastifyReply): ToldError {
+export function logError (error: RouteError, { log, body }: FastifyRequest, reply: FastifyReply): PublicError {
   const statusCode = error.statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
   const isTold = statusCode < 500 || String(error.code).startsWith('FST_')
   const { code, message } = isTold ? error : new FST_B24_INTERNAL()
@@ -73,7 +73,7 @@ const QUERY_FIELDS = ['query', 'querystring', 'search', 'searchParams']
  *
  * @param own serializers that the plugin was registered with
  */
-export function withoutQuery (log: FastifyBaseLogger, own: Record<string, Serializer> = {}): Record<'req', (request: FastifyRequest) => unknown> {
+export function serializersWithoutQuery (log: FastifyBaseLogger, own: Record<string, Serializer> = {}): Record<'req', (request: FastifyRequest) => unknown> {
   const { req } = { ...(log as { [SERIALIZERS]?: Record<string, Serializer> })[SERIALIZERS], ...own }
   return {
     req: (request) => {
@@ -99,7 +99,7 @@ function pathOf (url: string): string {
  *
  * @param mostMs longest wait, ms
  */
-export function closeAfterAnswers (scope: FastifyInstance, mostMs: number): void {
+export function closeAfterResponses (scope: FastifyInstance, mostMs: number): void {
   let underWay = 0
   let tellLast: (() => void) | undefined
   // Not before the body has come: a sender that trickles it would hold up the close.

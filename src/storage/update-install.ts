@@ -11,7 +11,7 @@ const MOST_SWAPS = 20
  * @param edit gives the very record that it was given where there is nothing to write
  * @throws FST_B24_STORE_UNAVAILABLE
  */
-export async function editInstall (store: Pick<InstallStore, 'get' | 'swap'>, memberId: string, edit: (install: Install) => Install): Promise<void> {
+export async function updateInstall (store: Pick<InstallStore, 'get' | 'swap'>, memberId: string, edit: (install: Install) => Install): Promise<void> {
   for (let swap = 0; swap < MOST_SWAPS; swap++) {
     const stored = await store.get(memberId)
     if (stored === undefined) return
@@ -23,7 +23,7 @@ export async function editInstall (store: Pick<InstallStore, 'get' | 'swap'>, me
 }
 
 /** Walks through all installs, page by page, in the order of their `memberId`. @throws FST_B24_STORE_UNAVAILABLE */
-export async function * pagesOf (store: Pick<InstallStore, 'scan'>): AsyncGenerator<Install[], void, undefined> {
+export async function * scanInstalls (store: Pick<InstallStore, 'scan'>): AsyncGenerator<Install[], void, undefined> {
   let cursor: string | undefined
   do {
     const page = await store.scan(cursor)

@@ -1,6 +1,6 @@
 import { FST_B24_FORM_KEY, FST_B24_FORM_LIMIT } from '../errors.ts'
 import { decodeText, escapeAt } from './percent.ts'
-import { Cursor, MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH, type WireMap } from './tree.ts'
+import { FormTree, MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH, type WireMap } from './tree.ts'
 
 const PERCENT = 0x25
 const AMPERSAND = 0x26
@@ -20,13 +20,13 @@ export function decodeForm (body: string): WireMap {
 
 class FormReader {
   readonly #body: string
-  readonly #cursor = new Cursor()
-  readonly #ampersand: Finder
-  readonly #equals: Finder
-  readonly #percent: Finder
-  readonly #plus: Finder
-  readonly #open: Finder
-  readonly #close: Finder
+  readonly #cursor = new FormTree()
+  readonly #ampersand: ForwardIndex
+  readonly #equals: ForwardIndex
+  readonly #percent: ForwardIndex
+  readonly #plus: ForwardIndex
+  readonly #open: ForwardIndex
+  readonly #close: ForwardIndex
   /** Where the part of a key that was read last ends, and where the next begins. */
   #end = 0
   #next = 0
@@ -37,12 +37,12 @@ class FormReader {
 
   constructor (body: string) {
     this.#body = body
-    this.#ampersand = new Finder(body, '&')
-    this.#equals = new Finder(body, '=')
-    this.#percent = new Finder(body, '%')
-    this.#plus = new Finder(body, '+')
-    this.#open = new Finder(body, '[')
-    this.#close = new Finder(body, ']')
+    this.#ampersand = new ForwardIndex(body, '&')
+    this.#equals = new ForwardIndex(body, '=')
+    this.#percent = new ForwardIndex(body, '%')
+    this.#plus = new ForwardIndex(body, '+')
+    this.#open = new ForwardIndex(body, '[')
+    this.#close = new ForwardIndex(body, ']')
   }
 
   read (): WireMap {
@@ -51,8 +51,8 @@ class FormReader {
     for (let at = 0; at < body.length; at++) {
       if (body.charCodeAt(at) === AMPERSAND) continue
       if (++fields > MAX_FIELDS) throw new FST_B24_FORM_LIMIT('fields')
-      const end = this.#ampersand.from(at)
-      const keyEnd = Math.min(this.#equals.from(at), end)
+      const end = this.#ampersand.indexFrom(at)
+      const keyEnd = Math.min(this.#equals.indexFrom(at), end)
       if (keyEnd - at > MAX_KEY_LENGTH) throw new FST_B24_FORM_LIMIT('key length')
       const key = this.#key(at, keyEnd)
       // As in PHP, a field without a name is none.
@@ -63,7 +63,7 @@ class FormReader {
   }
 
   #text (from: number, to: number): string {
-    return this.#percent.from(from) < to || this.#plus.from(from) < to
+    return this.#percent.indexFrom(from) < to || this.#plus.indexFrom(from) < to
       ? decodeText(this.#body, from, to)
       : this.#body.slice(from, to)
   }
@@ -108,14 +108,14 @@ class FormReader {
   }
 
   /** Looks for a bracket, plain or escaped. What precedes it, or the end of the key, is the part that was read. */
-  #scan (bracket: number, plain: Finder, from: number, end: number): boolean {
-    const found = Math.min(plain.from(from), end)
+  #scan (bracket: number, plain: ForwardIndex, from: number, end: number): boolean {
+    const found = Math.min(plain.indexFrom(from), end)
     this.#escaped = false
-    for (let at = this.#percent.from(from); at < found;) {
+    for (let at = this.#percent.indexFrom(from); at < found;) {
       const byte = escapeAt(this.#body, at)
       if (byte === bracket) return this.#found(at, 3)
       this.#escaped = true
-      at = this.#percent.from(at + (byte === -1 ? 1 : 3))
+      at = this.#percent.indexFrom(at + (byte === -1 ? 1 : 3))
     }
     this.#found(found, 1)
     return found < end
@@ -128,7 +128,7 @@ class FormReader {
   }
 
   #part (from: number): string {
-    return this.#escaped || this.#plus.from(from) < this.#end
+    return this.#escaped || this.#plus.indexFrom(from) < this.#end
       ? decodeText(this.#body, from, this.#end)
       : this.#body.slice(from, this.#end)
   }
@@ -158,7 +158,7 @@ class FormReader {
 /**
  * Finds one character in a text, going forward only: what lies between two finds is searched once, however often it is asked.
  */
-export class Finder {
+export class ForwardIndex {
   readonly #text: string
   readonly #character: string
   #next = -1
@@ -169,7 +169,7 @@ export class Finder {
   }
 
   /** The first place at or after `from`, the end of the text when there is none. `from` must not be less than before. */
-  from (from: number): number {
+  indexFrom (from: number): number {
     if (this.#next < from) {
       const at = this.#text.indexOf(this.#character, from)
       this.#next = at === -1 ? this.#text.length : at
@@ -184,7 +184,7 @@ export class Finder {
  *
  * @throws FST_B24_FORM_LIMIT for more than 16 levels
  */
-export function encodeTree (tree: object): string {
+export function encodeForm (tree: object): string {
   const pairs: string[] = []
   collect(tree, '', 1, pairs)
   return pairs.join('&')

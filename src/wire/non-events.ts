@@ -33,7 +33,7 @@ const CALLBACKS: readonly Callback[] = [
  * has no known shape. Of the posts that are no events only the settings form has `event`, with codes that no event has.
  * @see https://apidocs.bitrix24.com/settings/app-installation/mass-market-apps/rest-only-installation-master.html
  */
-export function nameOfCallback (body: unknown): string | undefined {
+export function describeNonEvent (body: unknown): string | undefined {
   if (typeof body !== 'object' || body === null) return undefined
   const event: unknown = 'event' in body ? body.event : undefined
   if (event === undefined) return CALLBACKS.find(({ keys }) => keys.every(key => Object.hasOwn(body, key)))?.name
@@ -46,7 +46,7 @@ export function nameOfCallback (body: unknown): string | undefined {
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/oauth/simple-way.md
  */
-export interface PagePost {
+export interface PageRequest {
   memberId: string
   /** Pair of the user who opened the page. Secrets, as is the application token. */
   accessToken: unknown
@@ -63,12 +63,12 @@ const LONGEST_TOKEN = 512
 const KEYS = ['AUTH_ID', 'REFRESH_ID', 'PLACEMENT', 'APPLICATION_TOKEN']
 
 /** Tells such a post from an event, by its shape. */
-export function isPagePost (body: unknown): body is Record<string, unknown> {
+export function isPageRequest (body: unknown): body is Record<string, unknown> {
   return typeof body === 'object' && body !== null && !Object.hasOwn(body, 'event') && KEYS.some(key => Object.hasOwn(body, key))
 }
 
 /** Reads the body of such a post; `undefined` where it names no portal. */
-export function readPagePost (body: Record<string, unknown>): PagePost | undefined {
+export function readPageRequest (body: Record<string, unknown>): PageRequest | undefined {
   const { member_id: memberId, AUTH_ID: accessToken, REFRESH_ID: refreshToken, SERVER_ENDPOINT: serverEndpoint, APPLICATION_TOKEN: token } = body
   if (typeof memberId !== 'string' || !MEMBER_ID.test(memberId)) return undefined
   const applicationToken = typeof token === 'string' && token !== '' && token.length <= LONGEST_TOKEN ? token : undefined

@@ -104,13 +104,13 @@ type Tree = Record<string, unknown>
  * Copies a decoded body, or a part of it, without its credentials at any depth, texts that carry one in a URL or in JSON among them, and lists
  * what was left out. The decoders let no prototype key in, so that the maps of the copy can be plain ones, which are quicker to make and to write.
  */
-export function takeSecrets<T> (tree: T): { rest: T, secrets: Secret[] } {
+export function extractSecrets<T> (tree: T): { rest: T, secrets: Secret[] } {
   const secrets: Secret[] = []
   return { rest: copyWithout(tree, [], secrets) as T, secrets }
 }
 
 /** Puts secrets back to where they stood. */
-export function putSecrets (tree: unknown, secrets: readonly Secret[]): void {
+export function restoreSecrets (tree: unknown, secrets: readonly Secret[]): void {
   for (const [path, value] of secrets) {
     const parent = path.slice(0, -1).reduce<unknown>((node, key) => (node as Tree)[key], tree)
     ;(parent as Tree)[path.at(-1) as string] = value

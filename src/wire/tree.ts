@@ -52,7 +52,7 @@ export function isPrototypeKey (key: string): boolean {
  * Builds the tree of a form: stands at one group of it, goes further in, and puts values there. A group starts as a list when
  * its first key is 0, and becomes a map with the first key that is not the next index.
  */
-export class Cursor {
+export class FormTree {
   readonly root = emptyMap()
   #group: WireMap | WireValue[] = this.root
   #holder: WireMap | WireValue[] = this.root

@@ -43,7 +43,7 @@ t.test('a filter that may not say what was meant is refused, and moves nothing',
     for (const verb of ['replay', 'discard'] as const) await t.rejects(deadLetters[verb](nothing as never), { code: 'FST_B24_INVALID_FILTER' }, `${verb} ${String(nothing)}`)
   }
   t.equal(await dead(), 2)
-  t.equal((await deadLetters.list()).letters.length, 2)
+  t.equal((await deadLetters.list()).items.length, 2)
   t.equal(await deadLetters.discard({}), 2, 'a literal {} means all')
 })
 
@@ -76,10 +76,10 @@ for (const { storage, options } of STORAGES) {
   t.test(`dead letters are found, ${storage}`, async t => {
     const codes = ['ONCRMDYNAMICITEMUPDATE_147', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMUPDATE_148', 'ONCRMDEALADD', 'ONMYOWN_5', 'ONMYOWN']
     const { deadLetters } = await worldOfDead(t, codes, options(t))
-    const found = async (event: string) => (await deadLetters.list({ event })).letters.map(({ code }) => code).sort()
+    const found = async (event: string) => (await deadLetters.list({ event })).items.map(({ code }) => code).sort()
 
     await t.test('by the name that they show, by their code and by its base', async t => {
-      for (const { name, code } of (await deadLetters.list()).letters) {
+      for (const { name, code } of (await deadLetters.list()).items) {
         t.ok((await found(name)).includes(code), `${code} by ${name}`)
         t.ok((await found(code.toLowerCase())).includes(code), `${code} by its code`)
       }
@@ -90,16 +90,16 @@ for (const { storage, options } of STORAGES) {
     })
 
     await t.test('one by its id', async t => {
-      const [letter] = (await deadLetters.list()).letters
+      const [letter] = (await deadLetters.list()).items
       t.strictSame(await deadLetters.get(letter!.id), letter)
       for (const id of ['nobody', '']) t.equal(await deadLetters.get(id), undefined)
     })
 
     await t.test('in pages of any length', async t => {
-      const all = (await deadLetters.list()).letters
+      const all = (await deadLetters.list()).items
       const first = await deadLetters.list({ limit: 4 })
-      t.strictSame(first.letters, all.slice(0, 4))
-      t.strictSame(await deadLetters.list({ cursor: first.cursor, limit: 4 }), { letters: all.slice(4) })
+      t.strictSame(first.items, all.slice(0, 4))
+      t.strictSame(await deadLetters.list({ cursor: first.cursor, limit: 4 }), { items: all.slice(4) })
       for (const limit of [0, 101, 1.5, -1, NaN, '5']) await t.rejects(deadLetters.list({ limit: limit as number }), { code: 'FST_B24_INVALID_FILTER', message: /limit/ }, String(limit))
       for (const cursor of ['no cursor', '', 7, {}]) await t.rejects(deadLetters.list({ cursor: cursor as string }), { code: 'FST_B24_INVALID_CURSOR', statusCode: 400 }, String(cursor))
     })

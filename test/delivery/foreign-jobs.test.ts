@@ -65,14 +65,14 @@ for (const [storage, make] of PLACES) {
     t.strictSame(heard, [])
     t.match(await bitrix24.health(), { queue: { waiting: 0, active: 0 }, events: { dead: 2, failedAttempts: 0 } })
 
-    const { letters } = await bitrix24.deadLetters.list()
-    const shownOf = (memberId: string) => letters.find(letter => letter.memberId === memberId)
+    const { items } = await bitrix24.deadLetters.list()
+    const shownOf = (memberId: string) => items.find(letter => letter.memberId === memberId)
     const [strange, older] = [shownOf(''), shownOf(portal.memberId)]
     const common = { attempts: 1, coalesced: 1, error: { code: 'FST_B24_FOREIGN_JOB' }, raw: undefined }
     t.match(strange, { ...common, code: '', name: '' })
     t.match(older, { ...common, code: 'ONCRMDEALUPDATE', name: 'onCrmDealUpdate' })
-    t.strictSame((await bitrix24.deadLetters.list({ memberId: portal.memberId })).letters, [older])
-    for (const letter of letters) t.strictSame(await bitrix24.deadLetters.get(letter.id), letter)
+    t.strictSame((await bitrix24.deadLetters.list({ memberId: portal.memberId })).items, [older])
+    for (const letter of items) t.strictSame(await bitrix24.deadLetters.get(letter.id), letter)
 
     t.equal((await portal.send('onCrmDealUpdate', { FIELDS: { ID: 8 } })).statusCode, 200)
     await untilIdle(bitrix24)
@@ -83,9 +83,9 @@ for (const [storage, make] of PLACES) {
 
     t.equal(await bitrix24.deadLetters.discard(strange!.id), 1)
     t.equal(await bitrix24.deadLetters.get(strange!.id), undefined)
-    t.strictSame((await bitrix24.deadLetters.list()).letters, [older])
+    t.strictSame((await bitrix24.deadLetters.list()).items, [older])
     t.equal(await bitrix24.deadLetters.discard({}), 1)
-    t.strictSame((await bitrix24.deadLetters.list()).letters, [])
+    t.strictSame((await bitrix24.deadLetters.list()).items, [])
     await until(async () => (await bitrix24.health()).queue?.dead === 0, 'none is left')
   })
 }

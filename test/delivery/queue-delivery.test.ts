@@ -100,13 +100,13 @@ for (const { storage, options } of STORAGES) {
       await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
       const [first, second] = began as [number, number]
       t.ok(second - first > 190, `${second - first} ms`)
-      t.match(await bitrix24.deadLetters.list(), { letters: [{ attempts: 2, error: { code: 'FST_B24_HANDLER_TIMEOUT' } }] })
+      t.match(await bitrix24.deadLetters.list(), { items: [{ attempts: 2, error: { code: 'FST_B24_HANDLER_TIMEOUT' } }] })
     })
 
     t.test('what cannot be handled is kept, shown, replayed and discarded', async t => {
       const { bitrix24, sendDeal, portal } = await installedWorld(t)
       const told: DeadLetter[] = []
-      bitrix24.addHook('onDeadLetter', ({ letter }) => { told.push(letter) })
+      bitrix24.addHook('onDeadLetter', ({ deadLetter }) => { told.push(deadLetter) })
       let fails = true
       const handled: unknown[] = []
       const handle = async (event: { attempt: number, data: unknown }) => {
@@ -120,10 +120,10 @@ for (const { storage, options } of STORAGES) {
       await until(async () => (await bitrix24.health()).queue?.dead === 2, '2 dead')
       await until(() => told.length === 2, 'both told')
 
-      const { letters, cursor } = await bitrix24.deadLetters.list({ event: 'onCrmDealUpdate', memberId: portal.memberId })
+      const { items, cursor } = await bitrix24.deadLetters.list({ event: 'onCrmDealUpdate', memberId: portal.memberId })
       t.equal(cursor, undefined)
-      t.strictSame(letters.map(({ id }) => id).sort(), told.map(({ id }) => id).sort())
-      t.match(letters[0], {
+      t.strictSame(items.map(({ id }) => id).sort(), told.map(({ id }) => id).sort())
+      t.match(items[0], {
         memberId: portal.memberId,
         name: 'onCrmDealUpdate',
         code: 'ONCRMDEALUPDATE',
@@ -132,11 +132,11 @@ for (const { storage, options } of STORAGES) {
         error: { message: '2 handlers failed: no disk; no luck' },
         raw: { event: 'ONCRMDEALUPDATE', data: { FIELDS: { ID: /[12]/ } }, auth: { member_id: portal.memberId } }
       })
-      t.notMatch(JSON.stringify(letters), portal.applicationToken)
-      t.strictSame((await bitrix24.deadLetters.list({ event: 'onCrmDealAdd' })).letters, [])
+      t.notMatch(JSON.stringify(items), portal.applicationToken)
+      t.strictSame((await bitrix24.deadLetters.list({ event: 'onCrmDealAdd' })).items, [])
 
       fails = false
-      const [first, second] = letters.map(({ id }) => id) as [string, string]
+      const [first, second] = items.map(({ id }) => id) as [string, string]
       t.equal(await bitrix24.deadLetters.replay(first), 1)
       await untilIdle(bitrix24)
       t.equal(handled.length, 1)
@@ -163,7 +163,7 @@ for (const { storage, options } of STORAGES) {
       await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
       t.equal((await portal.uninstall()).statusCode, 200)
       await untilIdle(bitrix24)
-      const [letter] = (await bitrix24.deadLetters.list()).letters
+      const [letter] = (await bitrix24.deadLetters.list()).items
       await t.rejects(bitrix24.deadLetters.replay(letter!.id), { code: 'FST_B24_PORTAL_GONE', statusCode: 502 })
       t.equal(await bitrix24.deadLetters.replay({}), 0)
       t.equal(await bitrix24.deadLetters.discard({}), 1)

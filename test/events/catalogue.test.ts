@@ -115,9 +115,9 @@ t.test('events that only the sources have are marked, and have no page', async t
     ['MAIN.ON.USER.TYPE.UPDATE', 'userfieldconfig', undefined],
     ['MAIN.ON.USER.TYPE.DELETE', 'userfieldconfig', undefined]
   ])
-  t.strictSame(decodeData(definitionOf('onCalendarRoomCreate'), { id: '7' }), { data: { id: 7 }, misfits: 0 })
-  t.strictSame(decodeData(definitionOf('MAIN.ON.USER.TYPE.ADD'), { FIELDS: { ID: '7' } }), { data: { FIELDS: { ID: 7 } }, misfits: 0 })
-  t.strictSame(decodeData(definitionOf('onSubscriptionRenew'), { ANY: '7' }), { data: { ANY: '7' }, misfits: 0 })
+  t.strictSame(decodeData(definitionOf('onCalendarRoomCreate'), { id: '7' }), { data: { id: 7 }, mismatches: 0 })
+  t.strictSame(decodeData(definitionOf('MAIN.ON.USER.TYPE.ADD'), { FIELDS: { ID: '7' } }), { data: { FIELDS: { ID: 7 } }, mismatches: 0 })
+  t.strictSame(decodeData(definitionOf('onSubscriptionRenew'), { ANY: '7' }), { data: { ANY: '7' }, mismatches: 0 })
 })
 
 t.test('only the events of a user\'s own chats cannot be bound: they are fetched', async t => {
@@ -180,12 +180,12 @@ function wire (value: unknown): unknown {
   return map
 }
 
-t.test('documented samples decode without a misfit, as a form and as JSON', async t => {
-  const misfits = samples.flatMap(([code, data]) => {
+t.test('documented samples decode without a mismatch, as a form and as JSON', async t => {
+  const mismatches = samples.flatMap(([code, data]) => {
     const definition = definitionOf(code)
-    return [decodeData(definition, wire(data)).misfits, decodeData(definition, data).misfits].map(count => `${code} ${count}`)
+    return [decodeData(definition, wire(data)).mismatches, decodeData(definition, data).mismatches].map(count => `${code} ${count}`)
   }).filter(line => !line.endsWith(' 0'))
-  t.strictSame(misfits, [])
+  t.strictSame(mismatches, [])
 })
 
 t.test('a form and JSON decode to the same, but for lists that are empty', async t => {

@@ -9,19 +9,19 @@ import { decodeData } from '../../src/events/decode.ts'
 import { definitionOf } from '../../src/events/definitions.ts'
 import { secret } from '../helpers/secrets.ts'
 
-type Row = [schema: TSchema, wire: unknown, decoded: unknown, misfits?: number]
+type Row = [schema: TSchema, wire: unknown, decoded: unknown, mismatches?: number]
 
 const define = (data: TSchema): EventDefinition => ({ name: 'onTest', code: 'ONTEST', scope: 'test', scopes: ['test'], doc: '', data })
 /** Decodes one field, so that "absent" can be told from "undefined". */
 const decodeField = (schema: TSchema, wire: unknown) => {
-  const { data, misfits } = decodeData(define(Type.Object({ field: schema })), { field: wire })
-  return { object: data, misfits }
+  const { data, mismatches } = decodeData(define(Type.Object({ field: schema })), { field: wire })
+  return { object: data, mismatches }
 }
 const ABSENT = Symbol('absent')
 
 function check (t: Test, rows: Row[]) {
-  for (const [schema, wire, decoded, misfits = 0] of rows) {
-    t.strictSame(decodeField(schema, wire), { object: decoded === ABSENT ? {} : { field: decoded }, misfits }, JSON.stringify(wire))
+  for (const [schema, wire, decoded, mismatches = 0] of rows) {
+    t.strictSame(decodeField(schema, wire), { object: decoded === ABSENT ? {} : { field: decoded }, mismatches }, JSON.stringify(wire))
   }
 }
 
@@ -77,14 +77,14 @@ t.test('nothing is absent, however it is written', async t => check(t, [
 
 t.test('data itself may be missing, or no map', async t => {
   const decode = (schema: TSchema, wire: unknown) => decodeData(define(schema), wire)
-  for (const none of [undefined, null, []]) t.strictSame(decode(object({ ID: int }), none), { data: {}, misfits: 0 })
-  for (const none of [undefined, null, [], '']) t.strictSame(decode(nothing, none), { data: undefined, misfits: 0 })
-  t.strictSame(decode(nothing, { a: '1' }), { data: { a: '1' }, misfits: 1 })
-  t.strictSame(decode(int, '107'), { data: 107, misfits: 0 })
-  t.strictSame(decode(int, undefined), { data: undefined, misfits: 0 })
-  t.strictSame(decode(object({ ID: int }), 'x'), { data: 'x', misfits: 1 })
-  t.strictSame(decodeData(undefined, { FIELDS: { ID: '1' } }), { data: { FIELDS: { ID: '1' } }, misfits: 0 })
-  t.strictSame(decodeData(undefined, undefined), { data: undefined, misfits: 0 })
+  for (const none of [undefined, null, []]) t.strictSame(decode(object({ ID: int }), none), { data: {}, mismatches: 0 })
+  for (const none of [undefined, null, [], '']) t.strictSame(decode(nothing, none), { data: undefined, mismatches: 0 })
+  t.strictSame(decode(nothing, { a: '1' }), { data: { a: '1' }, mismatches: 1 })
+  t.strictSame(decode(int, '107'), { data: 107, mismatches: 0 })
+  t.strictSame(decode(int, undefined), { data: undefined, mismatches: 0 })
+  t.strictSame(decode(object({ ID: int }), 'x'), { data: 'x', mismatches: 1 })
+  t.strictSame(decodeData(undefined, { FIELDS: { ID: '1' } }), { data: { FIELDS: { ID: '1' } }, mismatches: 0 })
+  t.strictSame(decodeData(undefined, undefined), { data: undefined, mismatches: 0 })
 })
 
 t.test('secrets can be read and do not show', async t => {
@@ -93,9 +93,9 @@ t.test('secrets can be read and do not show', async t => {
     BOT: { 7: { access_token: token, AUTH: { application_token: token }, BOT_ID: '7', extra: { refresh_token: token } } },
     APPLICATION_TOKEN: token
   }
-  const { data, misfits } = decodeData(catalogue.onImBotMessageAdd, wire)
+  const { data, mismatches } = decodeData(catalogue.onImBotMessageAdd, wire)
   const { BOT, APPLICATION_TOKEN } = data as typeof wire
-  t.equal(misfits, 0)
+  t.equal(mismatches, 0)
   t.strictSame([BOT[7].access_token, BOT[7].AUTH.application_token, BOT[7].extra.refresh_token, APPLICATION_TOKEN], Array(4).fill(token))
   t.strictSame({ ...data as object }, { BOT: { 7: { AUTH: {}, BOT_ID: 7, extra: {} } } })
   t.equal(JSON.stringify(data), '{"BOT":{"7":{"AUTH":{},"BOT_ID":7,"extra":{}}}}')
@@ -116,8 +116,8 @@ t.test('keys of the prototype mean nothing', async t => {
 
 t.test('what lies too deep for an event is left out', async t => {
   const deep = (levels: number): unknown => levels === 0 ? 'bottom' : { down: deep(levels - 1) }
-  t.equal(decodeData(undefined, deep(32)).misfits, 0)
-  t.equal(decodeData(undefined, deep(33)).misfits, 1)
+  t.equal(decodeData(undefined, deep(32)).mismatches, 0)
+  t.equal(decodeData(undefined, deep(33)).mismatches, 1)
   t.notMatch(JSON.stringify(decodeData(catalogue.onTaskAdd, deep(1000))), 'bottom')
 })
 
@@ -144,8 +144,8 @@ t.test('no tree makes it throw, or changes a prototype', async t => {
   const keys = Reflect.ownKeys(Object.prototype).length
   t.doesNotThrow(() => fc.assert(fc.property(tree, wire => {
     for (const definition of [...Object.values(catalogue), undefined]) {
-      const { data, misfits } = decodeData(definition, wire)
-      if (!kept(data) || misfits < 0) return false
+      const { data, mismatches } = decodeData(definition, wire)
+      if (!kept(data) || mismatches < 0) return false
     }
     return Reflect.ownKeys(Object.prototype).length === keys
   }), { numRuns: 200 }))
@@ -153,8 +153,8 @@ t.test('no tree makes it throw, or changes a prototype', async t => {
 
 t.test('the id of a message of an open channel stays one, or a list', async t => {
   const idOf = (id: unknown) => {
-    const { data, misfits } = decodeData(definitionOf('onOpenLineMessageDelete'), { DATA: [{ chat: { id: '5' }, message: { id } }] })
-    return [(data as { DATA: Array<{ message: { id: unknown } }> }).DATA[0]?.message.id, misfits]
+    const { data, mismatches } = decodeData(definitionOf('onOpenLineMessageDelete'), { DATA: [{ chat: { id: '5' }, message: { id } }] })
+    return [(data as { DATA: Array<{ message: { id: unknown } }> }).DATA[0]?.message.id, mismatches]
   }
   t.strictSame(idOf(2056), [2056, 0])
   t.strictSame(idOf('2056'), [2056, 0])

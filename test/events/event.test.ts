@@ -16,8 +16,8 @@ const body = (more: object = {}): Envelope => ({
 
 t.test('an event has what a handler needs', async t => {
   const before = Date.now()
-  const { event, misfits } = createEvent(body())
-  t.equal(misfits, 0)
+  const { event, mismatches } = createEvent(body())
+  t.equal(mismatches, 0)
   t.match(event.id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
   t.ok(event.receivedAt >= before && event.receivedAt <= Date.now())
   t.match({ ...event }, {
@@ -51,14 +51,14 @@ t.test('what is absent or no number is undefined', async t => {
 })
 
 t.test('an event that is not documented has its code for a name, and its data as it came', async t => {
-  const { event, misfits } = createEvent(body({ event: 'onSomethingNew' }))
-  t.equal(misfits, 0)
+  const { event, mismatches } = createEvent(body({ event: 'onSomethingNew' }))
+  t.equal(mismatches, 0)
   t.match({ ...event }, { name: 'ONSOMETHINGNEW', code: 'ONSOMETHINGNEW', data: { FIELDS: { ID: '24' } } })
 })
 
 t.test('fields that do not fit are counted', async t => {
-  const { event, misfits } = createEvent(body({ data: { FIELDS: { ID: 'x', ENTITY_TYPE_ID: '147' } } }))
-  t.equal(misfits, 1)
+  const { event, mismatches } = createEvent(body({ data: { FIELDS: { ID: 'x', ENTITY_TYPE_ID: '147' } } }))
+  t.equal(mismatches, 1)
   t.strictSame(event.data, { FIELDS: { ID: 'x', ENTITY_TYPE_ID: 147 } })
 })
 

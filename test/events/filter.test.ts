@@ -1,11 +1,11 @@
 import t from 'tap'
-import { EventHooks } from '../../src/events/handlers.ts'
+import { HandlerRegistry } from '../../src/events/handlers.ts'
 
 const nothing = (): void => {}
 
 function hooks () {
   const warnings: string[] = []
-  return { warnings, hooks: new EventHooks({ warn: message => warnings.push(message) }) }
+  return { warnings, hooks: new HandlerRegistry({ warn: message => warnings.push(message) }) }
 }
 
 t.test('a filter that can never match is refused at registration', async t => {

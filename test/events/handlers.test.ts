@@ -3,13 +3,13 @@ import { FST_B24_INVALID_HANDLER } from '../../src/errors.ts'
 import type { Bitrix24Event } from '../../src/events/event.ts'
 import { createEvent } from '../../src/events/event.ts'
 import { matchesFilter, type OpenFilter } from '../../src/events/filter.ts'
-import { EventHooks } from '../../src/events/handlers.ts'
+import { HandlerRegistry } from '../../src/events/handlers.ts'
 
 interface Context { log: string[] }
 
 function setup () {
   const warnings: object[] = []
-  const hooks = new EventHooks<Context>({ warn: (message, details) => warnings.push({ message, ...details }) })
+  const hooks = new HandlerRegistry<Context>({ warn: (message, details) => warnings.push({ message, ...details }) })
   const log: string[] = []
   const event = (code: string, data: unknown) => createEvent({ event: code, data, auth: { member_id: 'm' } }).event
   /** Hands an event out as a dispatcher does; says which handlers were called. */

@@ -1,21 +1,21 @@
 import t from 'tap'
 import { FST_B24_INVALID_HANDLER } from '../../src/errors.ts'
-import { EventHooks } from '../../src/events/handlers.ts'
+import { HandlerRegistry } from '../../src/events/handlers.ts'
 
 function setup () {
-  const hooks = new EventHooks<object>({ warn: () => {} })
+  const hooks = new HandlerRegistry<object>({ warn: () => {} })
   return { hooks, ids: (code = 'ONTASKADD') => hooks.match(code).map(({ id }) => id) }
 }
 
 /** Ids of the handlers of one event, in the order of registration. */
-const idsOf = (register: (hooks: EventHooks<object>) => void, code = 'ONTASKADD') => {
+const idsOf = (register: (hooks: HandlerRegistry<object>) => void, code = 'ONTASKADD') => {
   const { hooks, ids } = setup()
   register(hooks)
   return ids(code)
 }
 
 t.test('the same program has the same ids in every process', async t => {
-  const program = (hooks: EventHooks<object>) => {
+  const program = (hooks: HandlerRegistry<object>) => {
     hooks.on(['onTaskAdd', 'onTaskUpdate'], function one () {})
     hooks.on('onTaskAdd', () => 1)
     hooks.on('onTaskAdd', () => 2)
@@ -32,7 +32,7 @@ t.test('the same program has the same ids in every process', async t => {
 })
 
 t.test('a handler that is named or written otherwise has another id', async t => {
-  const id = (register: (hooks: EventHooks<object>) => void) => idsOf(register)[0]
+  const id = (register: (hooks: HandlerRegistry<object>) => void) => idsOf(register)[0]
   const ids = [
     id(hooks => hooks.on('onTaskAdd', () => 1)),
     id(hooks => hooks.on('onTaskAdd', () => 2)),

@@ -28,8 +28,8 @@ for (const { name, storage } of PLACES) {
     await until(async () => (await program.health()).queue?.dead === 2, '2 dead', 30_000)
     t.ok(Math.max(...others.map(({ n }) => runsOf(n)[0]!.endedAt!)) < runsOf(hanging.n).at(-1)!.beganAt, 'others go on meanwhile')
 
-    const { letters } = await program.deadLetters()
-    const letterOf = (n: number) => letters.find(({ id }) => id === runsOf(n)[0]?.event)
+    const { items } = await program.deadLetters()
+    const letterOf = (n: number) => items.find(({ id }) => id === runsOf(n)[0]?.event)
     t.match(letterOf(hanging.n), { name: 'onCrmDealUpdate', attempts: 3, error: { code: 'FST_B24_HANDLER_TIMEOUT' } })
     t.match(letterOf(throwing.n), { name: 'onCrmDealUpdate', attempts: 3, error: { message: /told to fail/ } })
     for (const { n } of [hanging, throwing]) t.strictSame(runsOf(n).map(({ attempt }) => attempt), [1, 2, 3])

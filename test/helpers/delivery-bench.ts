@@ -2,11 +2,11 @@ import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { openDelivery, type Delivery } from '../../src/delivery/open-delivery.ts'
 import { completeDelivery } from '../../src/delivery/delivery-options.ts'
-import { LifecycleHookList } from '../../src/delivery/handlers/lifecycle-hooks.ts'
+import { LifecycleHookRegistry } from '../../src/delivery/handlers/lifecycle-hooks.ts'
 import { PairCheck } from '../../src/delivery/lifecycle/pair-check.ts'
 import { postOf } from '../../src/delivery/post.ts'
 import type { Keeping } from '../../src/delivery/queued-post.ts'
-import { EventHooks } from '../../src/events/handlers.ts'
+import { HandlerRegistry } from '../../src/events/handlers.ts'
 import type { HandlerContext } from '../../src/index.ts'
 import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
 import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
@@ -29,7 +29,7 @@ import { secret } from './secrets.ts'
 export interface Bench {
   process: Process
   delivery: Delivery
-  hooks: EventHooks<HandlerContext>
+  hooks: HandlerRegistry<HandlerContext>
   store: InstallStore
   claims: EmbeddedClaims
   b24: Simulator
@@ -56,11 +56,11 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     await claims.end()
     await endSimulator(b24)
   })
-  const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
-  const lifecycleHooks = new LifecycleHookList()
+  const hooks = new HandlerRegistry<HandlerContext>({ warn: () => {} })
+  const lifecycleHooks = new LifecycleHookRegistry()
   const encryptor = createEncryptor([], clientSecret, clientId)
   const dead: unknown[] = []
-  lifecycleHooks.add('onDeadLetter', ({ letter }) => { dead.push(letter) })
+  lifecycleHooks.add('onDeadLetter', ({ deadLetter }) => { dead.push(deadLetter) })
   const held: { process?: Process, onDead?: (letter: StoredLetter) => void } = {}
   const added: QueuedEvent[] = []
   const queue: EventQueue = {

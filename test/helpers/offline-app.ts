@@ -3,11 +3,11 @@ import Fastify from 'fastify'
 import { completeDelivery } from '../../src/delivery/delivery-options.ts'
 import { openEventStorage } from '../../src/delivery/event-storage.ts'
 import type { HandlerContext } from '../../src/delivery/handlers/run-handler.ts'
-import { LifecycleHookList } from '../../src/delivery/handlers/lifecycle-hooks.ts'
+import { LifecycleHookRegistry } from '../../src/delivery/handlers/lifecycle-hooks.ts'
 import { openDelivery } from '../../src/delivery/open-delivery.ts'
 import { openOffline, type OfflineParts } from '../../src/delivery/open-offline.ts'
 import { PairCheck } from '../../src/delivery/lifecycle/pair-check.ts'
-import { EventHooks } from '../../src/events/handlers.ts'
+import { HandlerRegistry } from '../../src/events/handlers.ts'
 import { WebhookTokens } from '../../src/installs/application-token.ts'
 import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
 import { AppCredentials } from '../../src/oauth/app-credentials.ts'
@@ -48,7 +48,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   keepAnswers(app)
   const delivery = completeDelivery({ stalledAfterMs: 3_000 })
   const events = await openEventStorage({ clientId, dataDir: '', ...storage, delivery }, connection?.client, log)
-  const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
+  const hooks = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], clientSecret, clientId)
   const oauth = { clientId, clientSecret, allowedServers: [oauthServer] }
   const listener = { reauthRequired: () => {}, renamed: () => {}, suspended: () => {} }
@@ -63,7 +63,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
     store: place.store,
     storage: events,
     hooks,
-    lifecycleHooks: new LifecycleHookList(),
+    lifecycleHooks: new LifecycleHookRegistry(),
     encryptor,
     webhooks: new WebhookTokens([]),
     portals: new Portals({ rest, subscriptions: subscriptions.subscriptions, offline: offline.queue }),

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type AccessFact, type AccessOutcome, applyAccessFact, applySeen, type SeenEvent } from '../../src/installs/access-transitions.ts'
+import { type AccessFact, type AccessOutcome, applyAccessFact, applyAuthFact, type AuthFact } from '../../src/installs/access-transitions.ts'
 import { TOKEN_GRACE_MS } from '../../src/installs/application-token.ts'
 import type { Install, SealedPair, Suspension } from '../../src/installs/install.ts'
 import { buildWorld } from '../helpers/app.ts'
@@ -130,11 +130,11 @@ const known: Install = {
   installedAt: 1,
   updatedAt: 1
 }
-const event: SeenEvent = { ts: 200, tokenDigest: 'T2', scope: ['task', 'crm'], status: 'L' }
+const event: AuthFact = { ts: 200, tokenDigest: 'T2', scope: ['task', 'crm'], status: 'L' }
 
 t.test('what a verified event changes in the record of its portal', async t => {
   const { previousToken: _, ...one } = known
-  const table: Array<[what: string, install: Install, event: SeenEvent, changes: Partial<Install> | 'nothing']> = [
+  const table: Array<[what: string, install: Install, event: AuthFact, changes: Partial<Install> | 'nothing']> = [
     ['nothing new', known, event, 'nothing'],
     ['no scope and no status', known, { ...event, scope: [], status: undefined }, 'nothing'],
     ['another scope', known, { ...event, scope: ['crm'] }, { scope: ['crm'], seenTs: 200 }],
@@ -151,7 +151,7 @@ t.test('what a verified event changes in the record of its portal', async t => {
     ['where there is one token', one, event, 'nothing']
   ]
   for (const [what, install, seen, changes] of table) {
-    const next = applySeen(install, seen, NOW)
+    const next = applyAuthFact(install, seen, NOW)
     if (changes === 'nothing') t.equal(next, install, what)
     else t.strictSame(next, { ...install, ...changes, updatedAt: NOW }, what)
   }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { digestOfPosted, digestToken, provesToken, provesUninstall, rotateToken, TOKEN_GRACE_MS } from '../../src/installs/application-token.ts'
+import { digestOfSent, digestToken, verifyToken, verifyUninstallToken, rotateToken, TOKEN_GRACE_MS } from '../../src/installs/application-token.ts'
 import type { Install } from '../../src/installs/install.ts'
 import { sampleInstall } from '../../src/testing/install-store-contract.ts'
 import { secret } from '../helpers/secrets.ts'
@@ -36,8 +36,8 @@ t.test('proves a portal by its token, or by the one before until that lapses', a
     ['another token for a portal that has uninstalled', gone, other, NOW, false, false]
   ]
   for (const [name, install, token, now, proves, uninstall] of table) {
-    t.equal(provesToken(install, digestOfPosted(token), now), proves, name)
-    t.equal(provesUninstall(install, digestOfPosted(token), now), uninstall, `${name}, for an uninstall`)
+    t.equal(verifyToken(install, digestOfSent(token), now), proves, name)
+    t.equal(verifyUninstallToken(install, digestOfSent(token), now), uninstall, `${name}, for an uninstall`)
   }
 })
 

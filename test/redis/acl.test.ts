@@ -35,8 +35,8 @@ t.test('a Redis user with the commands that README names is enough', async t => 
     await portal.send('onCrmDealUpdate', { FIELDS: { ID: 7 } })
     await until(async () => (await app.bitrix24.health()).queue?.dead === 1, 'a dead letter')
     fails = false
-    const { letters } = await app.bitrix24.deadLetters.list()
-    await app.bitrix24.deadLetters.replay(letters[0]!.id)
+    const { items } = await app.bitrix24.deadLetters.list()
+    await app.bitrix24.deadLetters.replay(items[0]!.id)
     await untilIdle(app.bitrix24)
     t.equal(heard.at(-1), 7)
     await portal.uninstall()

@@ -68,13 +68,13 @@ t.test('the plugin as a whole on a Cluster of three nodes', { timeout: 120_000 }
     fails = true
     t.equal(await sendDeal(5), 200)
     await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
-    const { letters } = await another.app.bitrix24.deadLetters.list()
-    t.match(letters, [{ memberId: acme.memberId, name: 'onCrmDealUpdate', attempts: 2, error: { message: 'no disk' } }])
+    const { items } = await another.app.bitrix24.deadLetters.list()
+    t.match(items, [{ memberId: acme.memberId, name: 'onCrmDealUpdate', attempts: 2, error: { message: 'no disk' } }])
     fails = false
-    t.equal(await another.app.bitrix24.deadLetters.replay(letters[0]!.id), 1)
+    t.equal(await another.app.bitrix24.deadLetters.replay(items[0]!.id), 1)
     await untilIdle(bitrix24)
     t.equal(heard.at(-1), 5)
-    t.strictSame(await bitrix24.deadLetters.list(), { letters: [] })
+    t.strictSame(await bitrix24.deadLetters.list(), { items: [] })
   })
 
   await t.test('all keys of the app are in one slot, and no node complained', async t => {

@@ -4,8 +4,8 @@ import { connect } from 'node:net'
 import { PassThrough } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { BodyBudget, type BodyReadingOptions, boundBodies } from '../../src/routes/body-reading.ts'
-import { useBodyParsers } from '../../src/routes/body-parsers.ts'
+import { BodyBudget, type BodyReadingOptions, limitBodies } from '../../src/routes/body-reading.ts'
+import { addBodyParsers } from '../../src/routes/body-parsers.ts'
 
 t.setTimeout(60_000)
 
@@ -16,8 +16,8 @@ async function echoApp (t: Test, options: BodyReadingOptions = {}): Promise<Fast
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(async scope => {
-    boundBodies(scope, LIMIT, options)
-    await useBodyParsers(scope, LIMIT)
+    limitBodies(scope, LIMIT, options)
+    await addBodyParsers(scope, LIMIT)
     scope.post('/', async request => request.body)
     scope.get('/', async () => 'ready')
   })
@@ -117,8 +117,8 @@ t.test('a body that came in time is answered as ever, however long the handler t
   t.teardown(() => app.close())
   let late: (() => void) | undefined
   await app.register(async scope => {
-    boundBodies(scope, LIMIT, { timeoutMs: 20 })
-    await useBodyParsers(scope, LIMIT)
+    limitBodies(scope, LIMIT, { timeoutMs: 20 })
+    await addBodyParsers(scope, LIMIT)
     scope.post('/', async () => {
       await new Promise<void>(resolve => { late = resolve })
       return 'done'
@@ -131,18 +131,18 @@ t.test('a body that came in time is answered as ever, however long the handler t
 
 t.test('large bodies are read within a budget, small ones always', async t => {
   const budget = new BodyBudget({ most: 1000, free: 100 })
-  const first = budget.take(250, '192.0.2.1')
+  const first = budget.reserve(250, '192.0.2.1')
   t.ok(first)
-  t.equal(budget.take(101, '192.0.2.1'), undefined, 'a quarter for one sender')
-  t.ok(budget.take(100, '192.0.2.1'), 'small')
-  for (const ip of ['192.0.2.2', '192.0.2.3', '192.0.2.4']) t.ok(budget.take(250, ip))
-  t.equal(budget.take(101, '192.0.2.5'), undefined, 'all of it is taken')
+  t.equal(budget.reserve(101, '192.0.2.1'), undefined, 'a quarter for one sender')
+  t.ok(budget.reserve(100, '192.0.2.1'), 'small')
+  for (const ip of ['192.0.2.2', '192.0.2.3', '192.0.2.4']) t.ok(budget.reserve(250, ip))
+  t.equal(budget.reserve(101, '192.0.2.5'), undefined, 'all of it is taken')
   first?.()
-  t.ok(budget.take(250, '192.0.2.1'))
+  t.ok(budget.reserve(250, '192.0.2.1'))
 
   const crowded = new BodyBudget({ most: 1000, free: 10 })
-  for (const ip of ['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4']) while (crowded.take(50, ip) !== undefined) ;
-  for (const ip of ['192.0.2.5', '192.0.2.6', '192.0.2.7']) t.ok(crowded.take(50, ip), 'a few senders leave room for the first body of others')
+  for (const ip of ['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4']) while (crowded.reserve(50, ip) !== undefined) ;
+  for (const ip of ['192.0.2.5', '192.0.2.6', '192.0.2.7']) t.ok(crowded.reserve(50, ip), 'a few senders leave room for the first body of others')
 
   const held = new BodyBudget({ most: 400_000, free: 1000 })
   const slow = Fastify()
@@ -154,8 +154,8 @@ t.test('large bodies are read within a budget, small ones always', async t => {
     return payload.pipe(new PassThrough())
   })
   await slow.register(async scope => {
-    boundBodies(scope, LIMIT, { budget: held, timeoutMs: 50 })
-    await useBodyParsers(scope, LIMIT)
+    limitBodies(scope, LIMIT, { budget: held, timeoutMs: 50 })
+    await addBodyParsers(scope, LIMIT)
     scope.post('/', async request => request.body)
   })
   const { port } = new URL(await slow.listen({ port: 0, host: '127.0.0.1' }))
@@ -167,7 +167,7 @@ t.test('large bodies are read within a budget, small ones always', async t => {
   await new Promise(resolve => { accepted.once('close', resolve) })
   for (const go of waiting) go()
   await new Promise(resolve => { setImmediate(resolve) })
-  const places = ['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4'].map(ip => held.take(100_000, ip))
+  const places = ['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4'].map(ip => held.reserve(100_000, ip))
   t.notOk(places.includes(undefined), 'what a sender reserved who hung up before that is given back')
 
   const app = await echoApp(t, { budget: new BodyBudget({ most: 300_000, free: 1000 }) })

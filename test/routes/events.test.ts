@@ -204,7 +204,7 @@ t.test('takes odd values in data as they come', async t => {
     t.equal((await post(encodeForm(envelope({ data })))).statusCode, 200)
     t.strictSame(JSON.parse(JSON.stringify((heard.at(-1) as { FIELDS: { ID: unknown } }).FIELDS.ID)), arrives)
   }
-  t.strictSame((await app.bitrix24.health()).misfits, { onCrmDynamicItemUpdate: 3 }, 'misfits are counted')
+  t.strictSame((await app.bitrix24.health()).schemaMismatches, { onCrmDynamicItemUpdate: 3 }, 'mismatches are counted')
 })
 
 t.test('survives any body', async t => {

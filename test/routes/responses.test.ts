@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import Fastify, { type FastifyServerOptions } from 'fastify'
 import t from 'tap'
-import { closeAfterAnswers, withoutQuery } from '../../src/routes/responses.ts'
+import { closeAfterResponses, serializersWithoutQuery } from '../../src/routes/responses.ts'
 import { deliver } from '../../src/testing/portal/deliver.ts'
 
 t.setTimeout(30_000)
@@ -15,7 +15,7 @@ async function appThatAnswersAtClose (mostMs: number, posts = 1) {
   let asks = 0
   app.addHook('preClose', async () => { stage.emit('closing') })
   await app.register(async scope => {
-    closeAfterAnswers(scope, mostMs)
+    closeAfterResponses(scope, mostMs)
     scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async () => ({}))
     scope.post('/late', async () => {
       if (++asks === posts) stage.emit('asked')
@@ -75,7 +75,7 @@ t.test('who hung up before the answer was begun does not hold up the close', asy
     if (request.url === '/late') await once(stage, 'gone')
   })
   await app.register(async scope => {
-    closeAfterAnswers(scope, 1_000_000)
+    closeAfterResponses(scope, 1_000_000)
     scope.addHook('preHandler', async () => { begun = true })
     scope.get('/late', async () => await new Promise(() => {}))
   })
@@ -101,7 +101,7 @@ for (const [what, serializers, expected] of cases) {
     const stream = { write: (line: string) => { lines.push(line) } }
     const app = Fastify({ logger: { stream, ...(serializers !== undefined && { serializers }) } } as FastifyServerOptions)
     t.teardown(() => app.close())
-    app.get('/install', { logSerializers: withoutQuery(app.log) }, async () => 'ok')
+    app.get('/install', { logSerializers: serializersWithoutQuery(app.log) }, async () => 'ok')
     await app.inject('/install?APP_SID=1')
     t.match(JSON.parse(lines[0] as string).req, expected)
     t.notMatch(lines.join(''), 'APP_SID')
@@ -109,6 +109,6 @@ for (const [what, serializers, expected] of cases) {
 }
 
 t.test('a host without a logger', async t => {
-  const { req } = withoutQuery(Fastify().log)
+  const { req } = serializersWithoutQuery(Fastify().log)
   t.strictSame(req({ method: 'POST', url: '/install?APP_SID=1' } as never), { method: 'POST', url: '/install' })
 })

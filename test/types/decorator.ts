@@ -25,7 +25,7 @@ bitrix24.addHook('onReject', (fact, context) => {
   expect<Equal<typeof fact, { reason: RejectReason, memberId: string, event: string }>>()
   expect<Equal<typeof context, LifecycleContext>>()
 })
-bitrix24.addHook('onDeadLetter', ({ letter }, { log }) => { expect<Equal<[typeof letter, typeof log], [DeadLetter, FastifyBaseLogger]>>() })
+bitrix24.addHook('onDeadLetter', ({ deadLetter }, { log }) => { expect<Equal<[typeof deadLetter, typeof log], [DeadLetter, FastifyBaseLogger]>>() })
 bitrix24.addHook('onHandlerError', ({ error, portal, event, hook }) => {
   expect<Equal<[typeof error, typeof portal], [Error, Portal]>>()
   if (event !== undefined) expect<Equal<[typeof event, typeof hook], [Bitrix24Event, undefined]>>()

@@ -2,7 +2,7 @@
 import type { Bitrix24Event } from '../../src/events/event.ts'
 import { EntityType, type EventCode, type EventData, type EventName } from '../../src/events/event-map.ts'
 import type { EventFilter } from '../../src/events/filter.ts'
-import type { EventHooks } from '../../src/events/handlers.ts'
+import type { HandlerRegistry } from '../../src/events/handlers.ts'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
 function expect<T extends true> (): T | undefined { return undefined }
@@ -14,7 +14,7 @@ declare module 'fastify-bitrix24' {
 }
 
 interface Context { portal: { domain: string } }
-declare const bitrix24: { on: EventHooks<Context>['on'], off: EventHooks<Context>['off'], onAny: EventHooks<Context>['onAny'] }
+declare const bitrix24: { on: HandlerRegistry<Context>['on'], off: HandlerRegistry<Context>['off'], onAny: HandlerRegistry<Context>['onAny'] }
 
 // Data by name, by code, by a code with a suffix.
 interface Item { FIELDS: { ID: number, ENTITY_TYPE_ID: number } }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { catalogue } from '../../src/events/catalogue/index.ts'
-import { nameOfCallback } from '../../src/wire/non-events.ts'
+import { describeNonEvent } from '../../src/wire/non-events.ts'
 import { EnvelopeSchema } from '../../src/wire/envelope.ts'
 import { checkEnvelope, envelopeProblem } from '../../src/wire/envelope-check.ts'
 import { decodeForm } from '../../src/wire/form.ts'
@@ -22,7 +22,7 @@ t.test('takes the documented events for events, and for none of the other posts'
   for (const [event, data] of samples) {
     const body = decodeForm(encodeForm({ event, event_handler_id: 5, data, ts: 1723538517, auth }))
     t.equal(envelopeProblem(body), undefined, event)
-    t.equal(nameOfCallback(body), undefined, event)
+    t.equal(describeNonEvent(body), undefined, event)
   }
   t.end()
 })
@@ -127,8 +127,8 @@ t.test('names the posts that are not events', t => {
     [undefined, { event: ['OnAppSettingsInstall'] }], [undefined, { auth }], [undefined, {}], [undefined, { prompt: 'p' }],
     [undefined, undefined], [undefined, null], [undefined, 'saveform']
   ]
-  for (const [name, body] of posts) t.equal(nameOfCallback(body), name, JSON.stringify(body)?.slice(0, 60))
-  t.equal(nameOfCallback(decodeForm(encodeForm(page))), 'a placement or an application page', 'as decoded')
+  for (const [name, body] of posts) t.equal(describeNonEvent(body), name, JSON.stringify(body)?.slice(0, 60))
+  t.equal(describeNonEvent(decodeForm(encodeForm(page))), 'a placement or an application page', 'as decoded')
   t.end()
 })
 

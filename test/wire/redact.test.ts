@@ -1,5 +1,5 @@
 import t from 'tap'
-import { putSecrets, takeSecrets } from '../../src/wire/redact.ts'
+import { restoreSecrets, extractSecrets } from '../../src/wire/redact.ts'
 
 t.test('secrets are taken out at any depth, and go back to where they stood', async t => {
   const tree = {
@@ -8,12 +8,12 @@ t.test('secrets are taken out at any depth, and go back to where they stood', as
     ts: null
   }
   const before = JSON.parse(JSON.stringify(tree)) as typeof tree
-  const { rest, secrets } = takeSecrets(tree)
+  const { rest, secrets } = extractSecrets(tree)
   t.strictSame(JSON.parse(JSON.stringify(rest)), {
     data: { BOT: { 39: { AUTH: [{ user: '1' }] } }, TEXT: 'token', files: ['plain', null] }, auth: { domain: 'acme.bitrix24.com' }, ts: null
   })
   t.strictSame(tree, before, 'the tree that was given is as it was')
   const stored = JSON.parse(JSON.stringify({ rest, secrets })) as { rest: unknown, secrets: typeof secrets }
-  putSecrets(stored.rest, stored.secrets)
+  restoreSecrets(stored.rest, stored.secrets)
   t.strictSame(stored.rest, before)
 })

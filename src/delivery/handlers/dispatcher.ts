@@ -1,7 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_ANSWER_TOO_LARGE, FST_B24_CLOSING, FST_B24_GIVE_UP, FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT } from '../../errors.ts'
-import { type Bitrix24Event, createEvent, type EventFacts } from '../../events/event.ts'
-import type { EventHooks, Registration } from '../../events/handlers.ts'
+import { type Bitrix24Event, createEvent, type EventMetadata } from '../../events/event.ts'
+import type { HandlerRegistry } from '../../events/handlers.ts'
+import type { RegisteredHandler } from '../../events/registration.ts'
 import type { Portal } from '../../portal/portal.ts'
 import type { PortalLimitError } from '../../portal/rest/call-error.ts'
 import type { Outcome, QueuedEvent, Run } from '../../queue/queue.ts'
@@ -10,11 +11,11 @@ import type { AbortState } from '../../async/abort.ts'
 import type { Envelope } from '../../wire/envelope.ts'
 import type { DeliverySettings } from '../delivery-options.ts'
 import { type HandlerContext, HandlerRunContext, runHandler, type RunLimits } from './run-handler.ts'
-import type { Announcement, LifecycleHookList } from './lifecycle-hooks.ts'
+import type { HookCall, LifecycleHookRegistry } from './lifecycle-hooks.ts'
 
 export interface DispatcherParts {
-  hooks: EventHooks<HandlerContext>
-  lifecycle: LifecycleHookList
+  hooks: HandlerRegistry<HandlerContext>
+  lifecycle: LifecycleHookRegistry
   limits: RunLimits
   /** How what failed is tried again; `undefined` where it is not. */
   retries?: RetryPlan | undefined
@@ -26,11 +27,11 @@ export type RetryPlan = Pick<DeliverySettings, 'attempts' | 'backoffMs'>
 export interface Pass {
   portal: Portal
   log: FastifyBaseLogger
-  facts?: EventFacts
+  facts?: EventMetadata
   /** Ids of handlers that have succeeded already, and are not to run again. */
   done?: Iterable<string>
   /** Told of each handler that succeeds while another is still to come, or has failed; awaited. */
-  succeeded?: (id: string) => Promise<void>
+  onSucceeded?: (id: string) => Promise<void>
   /** Something of this event has failed before. */
   hasFailed?: boolean
   /** Ends the pass: what runs has its signal aborted, the rest is not run. */
@@ -46,7 +47,7 @@ export function passOf (run: Run, { id, receivedAt }: QueuedEvent, portal: Porta
     done,
     facts: { id, receivedAt, attempt: run.attempt, coalesced: run.coalesced },
     run,
-    succeeded: async (handler) => {
+    onSucceeded: async (handler) => {
       done.push(handler)
       await run.save({ ...progress, done })
     }
@@ -56,15 +57,15 @@ export function passOf (run: Run, { id, receivedAt }: QueuedEvent, portal: Porta
 /** Runs handlers and hooks, one after another; one that fails does not keep the others from theirs. */
 export class Dispatcher {
   readonly #parts: DispatcherParts
-  readonly #misfits = new Map<string, number>()
+  readonly #schemaMismatches = new Map<string, number>()
 
   constructor (parts: DispatcherParts) {
     this.#parts = parts
   }
 
   /** How many fields did not fit their documented type, by event; counted where an event has handlers. */
-  get misfits (): Record<string, number> {
-    return Object.fromEntries(this.#misfits)
+  get schemaMismatches (): Record<string, number> {
+    return Object.fromEntries(this.#schemaMismatches)
   }
 
   /** Hands an event to its handlers; resolves with the errors of those that failed, or were not run because of the signal. */
@@ -72,22 +73,22 @@ export class Dispatcher {
     const errors: Error[] = []
     const registrations = this.#parts.hooks.match(envelope.event)
     if (registrations.length === 0) return errors
-    const { event, misfits } = createEvent(envelope, pass.facts)
-    if (misfits > 0) this.#misfits.set(event.name, (this.#misfits.get(event.name) ?? 0) + misfits)
+    const { event, mismatches } = createEvent(envelope, pass.facts)
+    if (mismatches > 0) this.#schemaMismatches.set(event.name, (this.#schemaMismatches.get(event.name) ?? 0) + mismatches)
     const done = new Set(pass.done)
     const due = registrations.filter(registration => !done.has(registration.id) && registration.accepts(event))
     for (const [index, registration] of due.entries()) {
       if (isOver(pass)) return [...errors, new FST_B24_CLOSING()]
       const error = await this.#handle(registration, event, pass)
       if (error !== undefined) errors.push(error)
-      else if (index < due.length - 1 || errors.length > 0 || pass.hasFailed === true) await pass.succeeded?.(registration.id)
+      else if (index < due.length - 1 || errors.length > 0 || pass.hasFailed === true) await pass.onSucceeded?.(registration.id)
     }
     return errors
   }
 
   /** Runs the lifecycle hooks of one name; resolves with the errors of those that failed, or were not run. */
-  async announce ({ hook: name, fact }: Announcement, pass: Pass): Promise<Error[]> {
-    const { portal, log, done, succeeded, run } = pass
+  async runHooks ({ hook: name, fact }: HookCall, pass: Pass): Promise<Error[]> {
+    const { portal, log, done, onSucceeded, run } = pass
     const errors: Error[] = []
     const isDone = new Set(done)
     for (const { id, hook } of this.#parts.lifecycle.get(name)) {
@@ -96,23 +97,23 @@ export class Dispatcher {
       const context = new HandlerRunContext(portal, log, { hook: name, portal: portal.domain }, run)
       const error = await this.#run(() => hook({ portal, ...fact } as never, context), context)
       if (error === undefined) {
-        await succeeded?.(id)
+        await onSucceeded?.(id)
         continue
       }
       errors.push(error)
       context.log.error({ err: error, ...this.#outlook(pass, error) }, 'lifecycle hook failed')
-      this.#parts.lifecycle.tell('onHandlerError', { error, portal, hook: name }, { log: context.log })
+      this.#parts.lifecycle.notify('onHandlerError', { error, portal, hook: name }, { log: context.log })
     }
     return errors
   }
 
-  async #handle (registration: Registration<HandlerContext>, event: Bitrix24Event, pass: Pass): Promise<Error | undefined> {
+  async #handle (registration: RegisteredHandler<HandlerContext>, event: Bitrix24Event, pass: Pass): Promise<Error | undefined> {
     const { portal, log, run } = pass
     const context = new HandlerRunContext(portal, log, { event: event.id, code: event.code, portal: portal.domain }, run)
     const error = await this.#run(() => registration.handler(event, context), context)
     if (error !== undefined) {
       context.log.error({ err: error, ...this.#outlook(pass, error) }, 'handler failed')
-      this.#parts.lifecycle.tell('onHandlerError', { error, event, portal }, { log: context.log })
+      this.#parts.lifecycle.notify('onHandlerError', { error, event, portal }, { log: context.log })
     }
     return error
   }
@@ -146,7 +147,7 @@ const SHORTEST_LIMIT_MS = 1_000
 const NEVER: readonly string[] = ['error_method_not_found', 'insufficient_scope', 'bitrix_rest_v3_exception_methodnotfoundexception']
 
 /** One error for all that failed: the only one, or an `AggregateError` whose message names each. */
-export function failureOf (errors: readonly Error[]): Error {
+export function combineErrors (errors: readonly Error[]): Error {
   const [first] = errors
   if (errors.length === 1) return first as Error
   return new AggregateError(errors, `${errors.length} handlers failed: ${errors.map(({ message }) => message).join('; ')}`)
@@ -157,16 +158,16 @@ export function failureOf (errors: readonly Error[]): Error {
  * another attempt is waited for, and those that gave up run again beside it. Where all others wait for a portal that takes no more calls
  * now, the event waits for as long as the portal says, and that is no attempt; for a day at most, then it counts like any other failure.
  */
-export function setbackOf (errors: readonly Error[], receivedAt: number): Outcome {
+export function outcomeOfErrors (errors: readonly Error[], receivedAt: number): Outcome {
   const passing = errors.filter(error => !isPermanent(error))
-  if (passing.length === 0) return { status: 'dead', error: failureOf(errors) }
+  if (passing.length === 0) return { status: 'dead', error: combineErrors(errors) }
   const patienceMs = receivedAt + LIMIT_PATIENCE_MS - Date.now()
   if (passing.every(isLimit) && patienceMs > 0) {
     const delayMs = Math.max(...passing.map(({ retryAfterMs }) => retryAfterMs), SHORTEST_LIMIT_MS)
     // Not all of them at once: it would be full again.
     return { status: 'later', delayMs: Math.round(Math.min(delayMs * (1 + Math.random()), patienceMs)) }
   }
-  return { status: 'failed', error: failureOf(errors) }
+  return { status: 'failed', error: combineErrors(errors) }
 }
 
 /** Returns whether no other attempt can end differently: the handler says so, or the portal does. */

@@ -38,26 +38,26 @@ export interface LifecycleHooks {
   /** The portal has another address; its `memberId` stays. */
   onPortalRenamed: LifecycleHook<{ portal: Portal, from: string, to: string }>
   /** An event could not be handled, and is kept as a dead letter. Told in the process whose attempt was the last. */
-  onDeadLetter: LifecycleHook<{ letter: DeadLetter }>
+  onDeadLetter: LifecycleHook<{ deadLetter: DeadLetter }>
 }
 
 /** What failed: a handler of `event`, or the lifecycle hook of the name `hook`. */
 export type HandlerFailure = { error: Error, portal: Portal } & (
-  { event: Bitrix24Event, hook?: never } | { hook: Exclude<LifecycleHookName, ToldHookName>, event?: never }
+  { event: Bitrix24Event, hook?: never } | { hook: Exclude<LifecycleHookName, NotificationHookName>, event?: never }
 )
 
 export type LifecycleHook<Fact, Context = LifecycleContext> = (fact: Fact, context: Context) => unknown
 export type LifecycleHookName = keyof LifecycleHooks
 /** Hooks that hear of what is decided already. */
-type ToldHookName = 'onReject' | 'onHandlerError' | 'onReauthRequired' | 'onSuspended' | 'onBlocked' | 'onPortalRenamed' | 'onDeadLetter'
+type NotificationHookName = 'onReject' | 'onHandlerError' | 'onReauthRequired' | 'onSuspended' | 'onBlocked' | 'onPortalRenamed' | 'onDeadLetter'
 export type LifecycleFact<N extends LifecycleHookName> = Parameters<LifecycleHooks[N]>[0]
 
 /** A lifecycle hook to run, and what to tell it beside the portal. Plain JSON. */
-export type Announcement = {
-  [N in AnnouncedHook]: { hook: N, fact: Omit<LifecycleFact<N>, 'portal'> }
-}[AnnouncedHook]
+export type HookCall = {
+  [N in AwaitedHookName]: { hook: N, fact: Omit<LifecycleFact<N>, 'portal'> }
+}[AwaitedHookName]
 
-type AnnouncedHook = 'onInstall' | 'onUpdate' | 'onUninstall' | 'onUserReady'
+type AwaitedHookName = 'onInstall' | 'onUpdate' | 'onUninstall' | 'onUserReady'
 
 export interface LifecycleContext {
   log: FastifyBaseLogger
@@ -69,14 +69,14 @@ export const HOOK_NAMES: readonly string[] = [
 ] satisfies LifecycleHookName[]
 
 /** A hook as it was registered. */
-export interface NamedHook<N extends LifecycleHookName> {
+export interface RegisteredHook<N extends LifecycleHookName> {
   /** The same in all processes of one program, whatever hooks come before it; no other of this name has it. */
   readonly id: string
   readonly hook: LifecycleHook<LifecycleFact<N>, Parameters<LifecycleHooks[N]>[1]>
 }
 
 /** The functions registered by `addHook`, in the order of registration. */
-export class LifecycleHookList {
+export class LifecycleHookRegistry {
   readonly #ids = new HandlerIds()
   readonly #hooks = new Map<string, Array<{ id: string, hook: LifecycleHook<never, never> }>>()
 
@@ -93,12 +93,12 @@ export class LifecycleHookList {
     this.#hooks.set(name, [...others, { id: id ?? `${this.#ids.idOf(name, undefined, hook)}${twins === 0 ? '' : ` ${twins}`}`, hook }])
   }
 
-  get<N extends LifecycleHookName> (name: N): ReadonlyArray<NamedHook<N>> {
-    return (this.#hooks.get(name) ?? []) as Array<NamedHook<N>>
+  get<N extends LifecycleHookName> (name: N): ReadonlyArray<RegisteredHook<N>> {
+    return (this.#hooks.get(name) ?? []) as Array<RegisteredHook<N>>
   }
 
   /** Runs the hooks of something that is decided already: a failing one is logged. Never rejects, so that nobody need wait. */
-  async tell<N extends ToldHookName> (name: N, fact: LifecycleFact<N>, context: LifecycleContext): Promise<void> {
+  async notify<N extends NotificationHookName> (name: N, fact: LifecycleFact<N>, context: LifecycleContext): Promise<void> {
     for (const { hook } of this.get(name)) {
       try {
         await hook(fact, context)
@@ -114,16 +114,16 @@ function hint (name: unknown): string {
   return definitionOf(name) === undefined ? didYouMean(name, HOOK_NAMES) : `; for events there is on('${name}', …)`
 }
 
-export interface PortalNewsParts {
+export interface PortalListenerParts {
   store: Pick<InstallStore, 'get'>
-  lifecycleHooks: LifecycleHookList
+  lifecycleHooks: LifecycleHookRegistry
   /** Asked when there is news: who makes portals needs what tells of them. */
   portals: () => Portals
   log: FastifyBaseLogger
 }
 
 /** Tells the lifecycle hooks what became of a portal while the app acted on it. */
-export function portalNews ({ store, lifecycleHooks, portals, log }: PortalNewsParts): PortalListener & { blocked (block: PortalBlock): void } {
+export function createPortalListener ({ store, lifecycleHooks, portals, log }: PortalListenerParts): PortalListener & { blocked (block: PortalBlock): void } {
   const tell = (memberId: string, hook: (portal: Portal) => Promise<void>): void => {
     store.get(memberId)
       .then(async stored => { if (stored !== undefined) await hook(portals().of(stored.install)) })
@@ -132,10 +132,10 @@ export function portalNews ({ store, lifecycleHooks, portals, log }: PortalNewsP
   return {
     blocked: ({ memberId, ...block }) => {
       log.warn({ memberId, ...block }, 'portal takes no calls until somebody acts')
-      tell(memberId, async portal => await lifecycleHooks.tell('onBlocked', { portal, ...block }, { log }))
+      tell(memberId, async portal => await lifecycleHooks.notify('onBlocked', { portal, ...block }, { log }))
     },
-    reauthRequired: memberId => tell(memberId, async portal => await lifecycleHooks.tell('onReauthRequired', { portal }, { log })),
-    suspended: memberId => tell(memberId, async portal => await lifecycleHooks.tell('onSuspended', { portal }, { log })),
-    renamed: (memberId, from, to) => tell(memberId, async portal => await lifecycleHooks.tell('onPortalRenamed', { portal, from, to }, { log }))
+    reauthRequired: memberId => tell(memberId, async portal => await lifecycleHooks.notify('onReauthRequired', { portal }, { log })),
+    suspended: memberId => tell(memberId, async portal => await lifecycleHooks.notify('onSuspended', { portal }, { log })),
+    renamed: (memberId, from, to) => tell(memberId, async portal => await lifecycleHooks.notify('onPortalRenamed', { portal, from, to }, { log }))
   }
 }

@@ -19,9 +19,9 @@ export class Gate {
     const { envelope, token } = post
     const { member_id: memberId, domain } = envelope.auth
     if (isProven(post, stored)) return { status: 'proved', portal: this.#portals.of(stored!.install) }
-    if (this.#webhooks.prove(memberId, token)) return { status: 'proved', portal: this.#portals.ofWebhook(memberId, String(domain ?? '')) }
+    if (this.#webhooks.verify(memberId, token)) return { status: 'proved', portal: this.#portals.ofWebhook(memberId, String(domain ?? '')) }
     if (stored !== undefined && envelope.event.toUpperCase() === 'ONAPPUNINSTALL' && wasKnown(post, stored)) return { status: 'proved', portal: this.#portals.of(stored.install) }
-    if (stored === undefined) return rejected(this.#webhooks.knows(memberId) ? 'wrong_token' : 'unknown_portal')
+    if (stored === undefined) return rejected(this.#webhooks.has(memberId) ? 'wrong_token' : 'unknown_portal')
     return rejected(stored.install.state === 'uninstalled' ? 'uninstalled' : 'wrong_token')
   }
 
@@ -29,6 +29,6 @@ export class Gate {
   portalOf ({ envelope }: Post, stored: StoredInstall | undefined): Portal | undefined {
     const { member_id: memberId, domain } = envelope.auth
     if (stored !== undefined) return this.#portals.of(stored.install)
-    return this.#webhooks.knows(memberId) ? this.#portals.ofWebhook(memberId, String(domain ?? '')) : undefined
+    return this.#webhooks.has(memberId) ? this.#portals.ofWebhook(memberId, String(domain ?? '')) : undefined
   }
 }

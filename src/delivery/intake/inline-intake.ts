@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_CLOSING, FST_B24_HANDLER_FAILED } from '../../errors.ts'
 import type { StoredInstall } from '../../storage/install-store.ts'
 import type { AbortState } from '../../async/abort.ts'
-import { type Dispatcher, failureOf } from '../handlers/dispatcher.ts'
+import { type Dispatcher, combineErrors } from '../handlers/dispatcher.ts'
 import type { EventCounts, Receipt } from '../receipt.ts'
 import type { Gate } from './gate.ts'
 import type { Lifecycle } from '../lifecycle/lifecycle.ts'
@@ -40,11 +40,11 @@ export class InlineIntake implements Intake {
     if (judged.status === 'rejected' || judged.status === 'stale') return judged
     const pass = { portal: judged.portal, log, run: closing }
     const errors: Error[] = []
-    for (const announcement of judged.status === 'accepted' ? judged.announcements : []) errors.push(...await dispatcher.announce(announcement, pass))
+    for (const announcement of judged.status === 'accepted' ? judged.announcements : []) errors.push(...await dispatcher.runHooks(announcement, pass))
     if (post.facts === undefined) errors.push(...await dispatcher.dispatch(post.envelope, pass))
     const interrupted = errors.find(error => error instanceof FST_B24_CLOSING)
     if (interrupted !== undefined) throw interrupted
-    if (errors.length > 0) throw new FST_B24_HANDLER_FAILED({ cause: failureOf(errors) })
+    if (errors.length > 0) throw new FST_B24_HANDLER_FAILED({ cause: combineErrors(errors) })
     counts.handled++
     return { status: 'accepted', portal: judged.portal }
   }

@@ -1,5 +1,5 @@
 import { definitionOf, itemOf } from '../../events/definitions.ts'
-import type { EventHooks } from '../../events/handlers.ts'
+import type { HandlerRegistry } from '../../events/handlers.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import type { OfflineEvent } from '../../portal/offline/offline-event.ts'
 import type { EventQueue } from '../../queue/queue.ts'
@@ -10,7 +10,7 @@ import { stow } from '../queued-post.ts'
 export interface OfflineIntakeParts {
   queue: Pick<EventQueue, 'add'>
   encryptor: Encryptor
-  hooks: Pick<EventHooks<HandlerContext>, 'coalesces'>
+  hooks: Pick<HandlerRegistry<HandlerContext>, 'coalesces'>
   coalesce: boolean
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_INSTALL_BUSY } from '../../errors.ts'
 import { definitionOf, itemOf } from '../../events/definitions.ts'
-import type { EventHooks } from '../../events/handlers.ts'
+import type { HandlerRegistry } from '../../events/handlers.ts'
 import type { PendingInstalls } from '../../storage/pending-installs.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
@@ -24,7 +24,7 @@ export interface QueueIntakeParts {
   gate: Gate
   proof: LifecycleProof
   encryptor: Encryptor
-  hooks: EventHooks<HandlerContext>
+  hooks: HandlerRegistry<HandlerContext>
   coalesce: boolean
 }
 

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import { applySeen, type SeenEvent } from '../../installs/access-transitions.ts'
+import { applyAuthFact, type AuthFact } from '../../installs/access-transitions.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import { parseScope } from '../../oauth/response.ts'
 import { integerOf, type Envelope } from '../../wire/envelope.ts'
@@ -47,7 +47,7 @@ export class Receiver {
     try {
       const post = postOf(envelope, ip)
       const receipt = await intake.take(post, await this.#follow(post, await store.get(envelope.auth.member_id), log), log)
-      if (receipt.status === 'rejected') rejections.tell(receipt.reason, envelope, log)
+      if (receipt.status === 'rejected') rejections.reject(receipt.reason, envelope, log)
       else counts[receipt.status]++
       return receipt
     } catch (error) {
@@ -59,7 +59,7 @@ export class Receiver {
   /** Keeps what a verified event says of its portal. Where that cannot be kept, the event is taken anyway: the next one says it again. */
   async #follow (post: Post, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<StoredInstall | undefined> {
     if (stored === undefined || LIFECYCLE.test(post.envelope.event) || !isProven(post, stored)) return stored
-    const install = applySeen(stored.install, seenIn(post), Date.now())
+    const install = applyAuthFact(stored.install, seenIn(post), Date.now())
     if (install === stored.install) return stored
     try {
       const isWritten = await this.#parts.store.swap(install.memberId, stored.version, install)
@@ -71,7 +71,7 @@ export class Receiver {
   }
 }
 
-function seenIn ({ envelope: { auth, ts }, token }: Post): SeenEvent {
+function seenIn ({ envelope: { auth, ts }, token }: Post): AuthFact {
   const { scope, status } = auth
   return {
     ts: integerOf(ts),

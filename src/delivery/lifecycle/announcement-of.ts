@@ -1,10 +1,10 @@
 import type { Install } from '../../installs/install.ts'
 import type { FactOutcome } from '../../installs/install-transitions.ts'
 import type { LifecycleData } from './lifecycle-data.ts'
-import type { Announcement } from '../handlers/lifecycle-hooks.ts'
+import type { HookCall } from '../handlers/lifecycle-hooks.ts'
 
 /** Which lifecycle hook is to hear of an outcome, and what; `undefined` where nothing changed. */
-export function announcementOf (outcome: FactOutcome, install: Install, known: Install | undefined, data: LifecycleData): Announcement | undefined {
+export function announcementOf (outcome: FactOutcome, install: Install, known: Install | undefined, data: LifecycleData): HookCall | undefined {
   switch (outcome) {
     case 'installed': return { hook: 'onInstall', fact: { reinstall: false } }
     case 'reinstalled': return { hook: 'onInstall', fact: { reinstall: true } }

@@ -1,4 +1,4 @@
-import { provesToken, provesUninstall } from '../../installs/application-token.ts'
+import { verifyToken, verifyUninstallToken } from '../../installs/application-token.ts'
 import type { Install, PairOwner, TokenDigest } from '../../installs/install.ts'
 import { isAlive, isOutdated, replacesPair } from '../../installs/token-pairs.ts'
 import type { StoredInstall } from '../../storage/install-store.ts'
@@ -163,11 +163,11 @@ function pairsOf (post: Post, stored: StoredInstall | undefined): unknown[] {
 
 /** Whether the sender has the token of the portal, be it uninstalled: reason enough not to make it wait behind strangers. */
 export function wasKnown ({ token }: Post, stored: StoredInstall | undefined): boolean {
-  return provesUninstall(stored?.install, token, Date.now())
+  return verifyUninstallToken(stored?.install, token, Date.now())
 }
 
 export function isProven ({ token }: Post, stored: StoredInstall | undefined): boolean {
-  return provesToken(stored?.install, token, Date.now())
+  return verifyToken(stored?.install, token, Date.now())
 }
 
 function proved (...facts: InstallFact[]): Proof & { status: 'proved' } {
@@ -176,5 +176,5 @@ function proved (...facts: InstallFact[]): Proof & { status: 'proved' } {
 
 export function installOf (memberId: string, tokenDigest: TokenDigest, { grant, pair }: VerifiedPair): VerifiedInstall {
   const { domain, clientEndpoint, oauthServer, scope, status } = grant
-  return { memberId, domain, clientEndpoint, oauthServer, scope, status, pair, isRefreshed: grant.isRefreshed, tokenDigest, provedAt: Date.now() }
+  return { memberId, domain, clientEndpoint, oauthServer, scope, status, pair, isRefreshed: grant.isRefreshed, tokenDigest, verifiedAt: Date.now() }
 }

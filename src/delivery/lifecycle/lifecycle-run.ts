@@ -5,7 +5,7 @@ import { sourceOf } from './source-of.ts'
 import { warnOncePerCause } from '../../async/warn-once-per-cause.ts'
 import type { Outcome, QueuedEvent, Run } from '../../queue/queue.ts'
 import { bareError } from '../../storage/unavailable.ts'
-import { type Dispatcher, passOf, setbackOf } from '../handlers/dispatcher.ts'
+import { type Dispatcher, passOf, outcomeOfErrors } from '../handlers/dispatcher.ts'
 import type { EventCounts } from '../receipt.ts'
 import type { Lifecycle, LifecycleProgress, Settled } from './lifecycle.ts'
 import { wasKnown } from './lifecycle-proof.ts'
@@ -98,9 +98,9 @@ export class LifecycleRun {
     const { dispatcher, log, counts } = this.#parts
     const pass = passOf(run, event, portal, log, progress)
     const errors: Error[] = []
-    for (const announcement of announcements) errors.push(...await dispatcher.announce(announcement, pass))
+    for (const announcement of announcements) errors.push(...await dispatcher.runHooks(announcement, pass))
     if (facts === undefined) errors.push(...await dispatcher.dispatch(envelope, { ...pass, hasFailed: errors.length > 0 }))
-    if (errors.length > 0) return setbackOf(errors, event.receivedAt)
+    if (errors.length > 0) return outcomeOfErrors(errors, event.receivedAt)
     counts.handled++
     return { status: 'done' }
   }

@@ -1,6 +1,6 @@
 import { FST_B24_INSTALL_LOST, FST_B24_STORE_UNAVAILABLE } from '../../errors.ts'
 import type { Install } from '../../installs/install.ts'
-import { keepPair } from '../../installs/token-pairs.ts'
+import { storePair } from '../../installs/token-pairs.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import { applyFact, type FactOutcome, type InstallFact, type VerifiedInstall } from '../../installs/install-transitions.ts'
 import type { Portal, Portals } from '../../portal/portal.ts'
@@ -8,7 +8,7 @@ import { announcementOf } from './announcement-of.ts'
 import { readLifecycleData } from './lifecycle-data.ts'
 import type { LifecycleProof, PairPlace } from './lifecycle-proof.ts'
 import type { Post } from '../post.ts'
-import type { Announcement } from '../handlers/lifecycle-hooks.ts'
+import type { HookCall } from '../handlers/lifecycle-hooks.ts'
 import { rejected, type Rejection } from '../receipt.ts'
 
 /** How far a lifecycle event got; plain JSON, kept with the event so that an attempt goes on where the last one ended. */
@@ -20,7 +20,7 @@ export interface LifecycleProgress {
   /** What was proved. */
   facts?: InstallFact[]
   /** What is to be told of each fact, kept before it is applied: afterwards it is no news any more. */
-  announcements?: Array<Announcement | null>
+  announcements?: Array<HookCall | null>
   /** How many of the facts are applied: an old one must not be applied again to what has changed since. */
   applied?: number
 }
@@ -33,7 +33,7 @@ interface Stale {
   portal: Portal
 }
 
-export type Settled = { status: 'accepted', portal: Portal, announcements: readonly Announcement[] } | Stale | Rejection
+export type Settled = { status: 'accepted', portal: Portal, announcements: readonly HookCall[] } | Stale | Rejection
 
 type Applied = Exclude<Settled, { status: 'accepted' }> | { status: 'accepted', portal: Portal }
 
@@ -130,7 +130,7 @@ export class Lifecycle {
     const { isRefreshed, pair } = fact.type === 'updated' ? fact.verified ?? {} : fact.type === 'uninstalled' ? {} as Partial<VerifiedInstall> : fact
     if (install === undefined || pair === undefined || isRefreshed !== true) return install
     const owner = this.#proof.ownerOf(install, post, fact.type === 'userReady' ? 'data' : 'auth')
-    return owner === undefined ? install : keepPair(install, owner, pair, Date.now())
+    return owner === undefined ? install : storePair(install, owner, pair, Date.now())
   }
 }
 

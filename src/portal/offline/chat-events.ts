@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_PORTAL_CALL } from '../../errors.ts'
-import { editInstall } from '../../storage/update-install.ts'
+import { updateInstall } from '../../storage/update-install.ts'
 import type { Install } from '../../installs/install.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import { holdLock } from '../with-lock.ts'
@@ -95,7 +95,7 @@ export class ChatEvents {
       if (nextOffset === undefined) return
       await this.#keep(memberId, userId, events, report)
       offset = nextOffset
-      await editInstall(this.#parts.store, memberId, known => ({ ...known, chatEvents: { userId, offset: nextOffset } }))
+      await updateInstall(this.#parts.store, memberId, known => ({ ...known, chatEvents: { userId, offset: nextOffset } }))
       if (!hasMore) return
     }
   }

@@ -9,7 +9,7 @@ import type { DrainReport } from './offline-drain.ts'
 import type { Locks } from '../../storage/locks.ts'
 import type { OfflineQueue } from './offline-queue.ts'
 import { reasonOf } from '../rest/call-error.ts'
-import { pagesOf } from '../../storage/update-install.ts'
+import { scanInstalls } from '../../storage/update-install.ts'
 
 export interface OfflinePollerParts {
   queue: Pick<OfflineQueue, 'drain' | 'drainNew'>
@@ -95,7 +95,7 @@ export class OfflinePoller {
   async #round (isFirst: boolean): Promise<void> {
     const { store, wants } = this.#parts
     if (!wants()) return
-    for await (const installs of pagesOf(store)) {
+    for await (const installs of scanInstalls(store)) {
       if (this.#closing.signal.aborted) return
       await this.#polled.map(installs.filter(({ state }) => state === 'active'), async ({ memberId }) => {
         if (this.#closing.signal.aborted || !await this.#isDue(memberId, isFirst)) return

@@ -7,7 +7,7 @@ import type { Install } from '../../installs/install.ts'
 import { holdLock } from '../with-lock.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import type { Lock, Locks } from '../../storage/locks.ts'
-import { pagesOf } from '../../storage/update-install.ts'
+import { scanInstalls } from '../../storage/update-install.ts'
 
 export interface StartSyncParts {
   store: Pick<InstallStore, 'scan'>
@@ -108,7 +108,7 @@ export class StartSync {
 
   /** Page by page. */
   async * #active (): AsyncGenerator<Install[], void, undefined> {
-    for await (const installs of pagesOf(this.#parts.store)) {
+    for await (const installs of scanInstalls(this.#parts.store)) {
       if (this.#closing.signal.aborted) return
       yield installs.filter(({ state }) => state === 'active')
     }

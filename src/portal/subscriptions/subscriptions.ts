@@ -9,7 +9,7 @@ import {
 } from './bindings.ts'
 import { digestOf, type WantedEvent, withSubscription, withUrl } from './wanted-events.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
-import { editInstall, pagesOf } from '../../storage/update-install.ts'
+import { updateInstall, scanInstalls } from '../../storage/update-install.ts'
 import { scalarText } from '../../validation.ts'
 
 export interface SubscriptionsParts {
@@ -70,7 +70,7 @@ export class Subscriptions {
       report.domain = install?.domain ?? ''
       const events = wanted()
       const formerUrls = install?.subscribed?.urls.filter(url => url !== handlerUrl) ?? []
-      if (!dryRun) await editInstall(store, memberId, known => withUrl(known, handlerUrl))
+      if (!dryRun) await updateInstall(store, memberId, known => withUrl(known, handlerUrl))
       const look: Look = { memberId, events, formerUrls, signal, isPlan: dryRun }
       const difference = await this.#compare(report, look)
       report.unchanged = difference.unchanged
@@ -128,7 +128,7 @@ export class Subscriptions {
     const kept = await make(withoutRefused({ binds, unbinds, unchanged }, refused).unbinds, report.unbound)
     const urls = [handlerUrl, ...new Set(kept.map(({ change }) => change.handler).filter(handler => handler !== '' && handler !== handlerUrl))]
     const codes = report.refused.map(({ event }) => event)
-    await editInstall(store, memberId, known => withSubscription(known, { urls, wanted: digestOf(events), ...(codes.length > 0 && { refused: codes }) }))
+    await updateInstall(store, memberId, known => withSubscription(known, { urls, wanted: digestOf(events), ...(codes.length > 0 && { refused: codes }) }))
   }
 }
 
@@ -203,7 +203,7 @@ export async function syncFleet (subscriptions: Pick<Subscriptions, 'sync'>, sto
   const fleet: FleetReport = { reports: [], skipped: [], totals: { portals: 0, inOrder: 0, failed: 0, skipped: 0, bound: 0, unbound: 0, refused: 0 } }
   const limit = limitConcurrency(concurrency)
   options.signal?.throwIfAborted()
-  for await (const installs of pagesOf(store)) {
+  for await (const installs of scanInstalls(store)) {
     options.signal?.throwIfAborted()
     fleet.totals.portals += installs.length
     await limit.map(installs, async ({ memberId, domain, state }) => {

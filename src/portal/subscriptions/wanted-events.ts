@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { definitionOf } from '../../events/definitions.ts'
 import type { Install, KnownSubscription } from '../../installs/install.ts'
 import { type AllowedNetworks, isPrivateAddress } from '../rest/address-guard.ts'
-import { check, checkNames, isIntegerIn, isList, isObject, isText } from '../../validation.ts'
+import { check, checkOptionNames, isIntegerIn, isList, isObject, isText } from '../../validation.ts'
 
 export interface SubscriptionOptions {
   /**
@@ -52,7 +52,7 @@ export interface Listeners {
   /** Codes that handlers name, in capitals. */
   readonly codes: readonly string[]
   /** The values that the filters of all handlers of a code wait for. */
-  filtered? (code: string, key: string): readonly unknown[] | undefined
+  filterValues? (code: string, key: string): readonly unknown[] | undefined
 }
 
 /** Says that a queue has something. Without it, only the poll would look. */
@@ -92,14 +92,14 @@ export function wantedEvents (listeners: Listeners, { offline = false, authType,
 function narrowed (event: string, listeners: Listeners): Pick<WantedEvent, 'narrowed'> {
   const definition = definitionOf(event)
   if (definition?.suffixed !== true || definition.code !== event) return {}
-  const types = listeners.filtered?.(event, 'ENTITY_TYPE_ID')
+  const types = listeners.filterValues?.(event, 'ENTITY_TYPE_ID')
   return types?.every(Number.isSafeInteger) === true ? { narrowed: types.map(type => `${event}_${String(type)}`) } : {}
 }
 
 /** @throws FST_B24_INVALID_OPTIONS */
 export function checkSubscriptions (options: SubscriptionOptions): void {
   check(isObject(options), 'subscriptions must be an object')
-  checkNames('subscriptions', options, ['offline', 'authType', 'authConnector', 'sync', 'fetchEveryMs'] satisfies Array<keyof SubscriptionOptions>)
+  checkOptionNames('subscriptions', options, ['offline', 'authType', 'authConnector', 'sync', 'fetchEveryMs'] satisfies Array<keyof SubscriptionOptions>)
   const { offline, authType, authConnector, sync, fetchEveryMs } = options
   check(offline === undefined || typeof offline === 'boolean' || isList(offline, isText),
     'subscriptions.offline must be true, false or a list of events')

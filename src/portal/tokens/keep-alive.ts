@@ -6,7 +6,7 @@ import type { InstallStore } from '../../storage/install-store.ts'
 import { validPairs } from './portal-access.ts'
 import { refreshedAt } from './token-refresh.ts'
 import type { Tokens } from './tokens.ts'
-import { pagesOf } from '../../storage/update-install.ts'
+import { scanInstalls } from '../../storage/update-install.ts'
 
 export interface KeepAliveParts {
   store: Pick<InstallStore, 'scan'>
@@ -96,7 +96,7 @@ export class KeepAlive {
   /** Pairs of active portals that were made before a time, some of them: which, chance says, so that processes that look at once do not all ask for the same. */
   async #findDue (before: number): Promise<DuePair[]> {
     const due: DuePair[] = []
-    for await (const installs of pagesOf(this.#parts.store)) due.push(...installs.flatMap(install => duePairs(install, before)))
+    for await (const installs of scanInstalls(this.#parts.store)) due.push(...installs.flatMap(install => duePairs(install, before)))
     return shuffle(due).slice(0, Math.max(LEAST, Math.ceil(due.length * SHARE)))
   }
 }

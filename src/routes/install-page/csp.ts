@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 
-export interface PageFrame {
+export interface PageHeaderOptions {
   nonce: string
   /** Origin of the page that may have this one in a frame; `undefined`: none. */
   ancestor: string | undefined
@@ -12,7 +12,7 @@ export interface PageFrame {
 const ORIGIN = /^https?:\/\/([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?$/
 
 /** Sets the headers of a page that a portal has in a frame, in place of what the host sets for its own pages. */
-export function setPageHeaders (reply: FastifyReply, { nonce, ancestor, isOwn }: PageFrame): void {
+export function setPageHeaders (reply: FastifyReply, { nonce, ancestor, isOwn }: PageHeaderOptions): void {
   const source = `'nonce-${nonce}'`
   const own = `script-src 'self' ${source}; style-src 'self' ${source}; img-src 'self' data:; font-src 'self'; connect-src 'self' ${ancestor ?? ''}; form-action 'self'`
   const ours = `script-src ${source}; style-src ${source}; form-action 'none'`

@@ -60,7 +60,7 @@ const ICONS = {
 }
 
 /** Writes the plugin's own install page. */
-export function installPageHtml (facts: InstallPageFacts, details: PageDetails): string {
+export function renderInstallPage (facts: InstallPageFacts, details: PageDetails): string {
   const { code, texts } = textsOf(facts.lang)
   const { status, nonce, bx24Url } = facts
   const title = status === 'error' ? errorText(texts, facts).title : texts[status]
@@ -72,13 +72,13 @@ export function installPageHtml (facts: InstallPageFacts, details: PageDetails):
 <title>${escapeHtml(title)}</title>
 <style nonce="${nonce}">${STYLE}</style>
 <main data-state="${status}">
-${contentOf(facts, details, texts)}
+${renderContent(facts, details, texts)}
 </main>
 ${scripts}</html>
 `
 }
 
-function contentOf (facts: InstallPageFacts, details: PageDetails, texts: PageTexts): string {
+function renderContent (facts: InstallPageFacts, details: PageDetails, texts: PageTexts): string {
   switch (facts.status) {
     case 'installing': return progress(facts, details, texts)
     case 'installed': return `${heading('done', texts.installed)}\n<p>${escapeHtml(texts.close)}</p>`

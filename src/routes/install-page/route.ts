@@ -1,35 +1,35 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
-import type { PageInstall } from '../../delivery/install-from-page.ts'
+import type { InstallFromPage } from '../../delivery/install-from-page.ts'
 import type { Rejection } from '../../delivery/receipt.ts'
 import { FST_B24_ENVELOPE, FST_B24_FORBIDDEN, FST_B24_FORM_LIMIT, FST_B24_NOT_ADMIN, FST_B24_PORTAL_SUSPENDED } from '../../errors.ts'
 import type { Portal } from '../../portal/portal.ts'
-import { isPagePost, MAX_PAGE_BYTES, readPagePost } from '../../wire/non-events.ts'
+import { isPageRequest, MAX_PAGE_BYTES, readPageRequest } from '../../wire/non-events.ts'
 import { validateEnvelope } from '../body-parsers.ts'
-import { answerError, tellError } from '../responses.ts'
+import { sendError, logError } from '../responses.ts'
 import { originOf, setPageHeaders } from './csp.ts'
 import { BX24_URL, type InstallPageFacts, type InstallPageOptions } from './options.ts'
-import { installPageHtml, NO_DETAILS, type PageDetails } from './render.ts'
+import { renderInstallPage, NO_DETAILS, type PageDetails } from './render.ts'
 
 /** What subscribing a portal came to, as far as its user is told. */
-export interface InstallReport {
+export interface SubscribeReport {
   refused: ReadonlyArray<{ event: string }>
   error?: { code: string } | undefined
 }
 
-export interface PageParts {
-  pages: Pick<PageInstall, 'take'>
+export interface InstallPageParts {
+  pages: Pick<InstallFromPage, 'take'>
   options: InstallPageOptions
   /** Subscribes the portal to what the app listens to, or tells why not; `undefined` where the app subscribes to nothing. */
-  afterInstall?: ((memberId: string, signal: AbortSignal) => Promise<InstallReport | undefined>) | undefined
+  afterInstall?: ((memberId: string, signal: AbortSignal) => Promise<SubscribeReport | undefined>) | undefined
 }
 
-export type PostRoute = RouteShorthandOptions & { url: string }
+export type RouteDefinition = RouteShorthandOptions & { url: string }
 
 export interface InstallPageRoutes {
-  page: PageParts
+  page: InstallPageParts
   /** The routes of events at the same path, one for each of its spellings. */
-  routes: PostRoute[]
+  routes: RouteDefinition[]
   receive: (request: FastifyRequest) => Promise<object>
 }
 
@@ -38,48 +38,48 @@ const NOT_SUBSCRIBED = 'a portal is not subscribed'
 const SUBSCRIBE_MS = 45_000
 
 /** `POST /install`: events as before, and what a user's browser posts into the frame of the app. */
-export async function installPage (scope: FastifyInstance, { page, routes, receive }: InstallPageRoutes): Promise<void> {
-  const frame = new FramePage(page.options)
+export async function installPageRoutes (scope: FastifyInstance, { page, routes, receive }: InstallPageRoutes): Promise<void> {
+  const frame = new PageRenderer(page.options)
   scope.addContentTypeParser('multipart/form-data', { parseAs: 'buffer', bodyLimit: MAX_PAGE_BYTES }, async (request: FastifyRequest, body: Buffer) => {
     const { decodeMultipart } = await import('../../wire/multipart.ts')
     return await decodeMultipart(request.headers['content-type'] as string, body)
   })
-  scope.setValidatorCompiler(({ httpPart }) => httpPart === 'body' ? body => isPagePost(body) || validateEnvelope(body) : () => true)
+  scope.setValidatorCompiler(({ httpPart }) => httpPart === 'body' ? body => isPageRequest(body) || validateEnvelope(body) : () => true)
   scope.setErrorHandler(async (error: FastifyError, request, reply) => {
-    return isFromBrowser(request) ? await frame.show(tell(error, request, reply), request, reply) : answerError(error, request, reply)
+    return isFromBrowser(request) ? await frame.send(errorContent(error, request, reply), request, reply) : sendError(error, request, reply)
   })
   const show = async (request: FastifyRequest, reply: FastifyReply): Promise<object> => {
-    if (!isPagePost(request.body)) return await receive(request)
-    return await frame.show(await contentOf(request.body, page, request, reply), request, reply)
+    if (!isPageRequest(request.body)) return await receive(request)
+    return await frame.send(await handlePageRequest(request.body, page, request, reply), request, reply)
   }
   for (const { url, ...route } of routes) scope.post(url, route, show)
 }
 
-async function contentOf (body: Record<string, unknown>, { pages, afterInstall }: PageParts, request: FastifyRequest, reply: FastifyReply): Promise<PageContent> {
+async function handlePageRequest (body: Record<string, unknown>, { pages, afterInstall }: InstallPageParts, request: FastifyRequest, reply: FastifyReply): Promise<PageContent> {
   if (Number(request.headers['content-length'] ?? JSON.stringify(body).length) > MAX_PAGE_BYTES) throw new FST_B24_FORM_LIMIT('bytes of a page')
-  const post = readPagePost(body)
+  const post = readPageRequest(body)
   if (post === undefined) throw new FST_B24_ENVELOPE('member_id is missing')
   const outcome = await pages.take(post, request)
-  if (outcome.status === 'rejected') return tell(errorOf(outcome, post.memberId), request, reply)
+  if (outcome.status === 'rejected') return errorContent(errorOf(outcome, post.memberId), request, reply)
   const { clientEndpoint } = outcome
-  if (outcome.status === 'not_admin') return { ...tell(new FST_B24_NOT_ADMIN(), request, reply), clientEndpoint }
+  if (outcome.status === 'not_admin') return { ...errorContent(new FST_B24_NOT_ADMIN(), request, reply), clientEndpoint }
   const { portal } = outcome
   request.portal = portal
   if (outcome.status === 'open') return { status: 'installed', portal, clientEndpoint }
   const report = await subscribe(portal, afterInstall, request)
   if (report?.error !== undefined) {
-    return { status: 'error', error: { code: plainCode(report.error.code), statusCode: 503 }, portal, clientEndpoint }
+    return { status: 'error', error: { code: safeCode(report.error.code), statusCode: 503 }, portal, clientEndpoint }
   }
   const details = { isSubscribed: report !== undefined, refused: report?.refused.map(({ event }) => event) ?? [] }
   return { status: outcome.isFinished ? 'installed' : 'installing', portal, clientEndpoint, details }
 }
 
 /** A code of the portal may be shown, but not any text that it calls so: a page of one's own may forget to escape it. */
-function plainCode (code: string): string {
+function safeCode (code: string): string {
   return /^\w{1,64}$/.test(code) ? code : 'FST_B24_PORTAL_CALL'
 }
 
-async function subscribe (portal: Portal, afterInstall: PageParts['afterInstall'], { log }: FastifyRequest): Promise<InstallReport | undefined> {
+async function subscribe (portal: Portal, afterInstall: InstallPageParts['afterInstall'], { log }: FastifyRequest): Promise<SubscribeReport | undefined> {
   try {
     const report = await afterInstall?.(portal.memberId, AbortSignal.timeout(SUBSCRIBE_MS))
     if (report?.error !== undefined) log.error({ portal, reason: report.error }, NOT_SUBSCRIBED)
@@ -96,8 +96,8 @@ function errorOf ({ reason }: Rejection, memberId: string): FastifyError {
   return reason === 'payment_required' ? new FST_B24_PORTAL_SUSPENDED(memberId) : new FST_B24_FORBIDDEN()
 }
 
-function tell (error: FastifyError, request: FastifyRequest, reply: FastifyReply): PageContent {
-  const { code, statusCode } = tellError(error, request, reply)
+function errorContent (error: FastifyError, request: FastifyRequest, reply: FastifyReply): PageContent {
+  const { code, statusCode } = logError(error, request, reply)
   return { status: 'error', error: { code, statusCode } }
 }
 
@@ -110,21 +110,21 @@ export type PageContent = Pick<InstallPageFacts, 'status' | 'error'> & {
 }
 
 /** Shows pages in the frame that a portal has of the app: the plugin's own, or those of the option `installPage.html`. */
-export class FramePage {
+export class PageRenderer {
   readonly #options: InstallPageOptions
 
   constructor (options: InstallPageOptions) {
     this.#options = options
   }
 
-  async show (content: PageContent, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async send (content: PageContent, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { status, portal, error, clientEndpoint, details = NO_DETAILS } = content
     const { bx24Url = BX24_URL } = this.#options
     const nonce = randomBytes(16).toString('base64url')
     const facts: InstallPageFacts = { status, portal, lang: langOf(request), nonce, bx24Url, ...(error !== undefined && { error }) }
     const own = await this.#own(facts, request)
     setPageHeaders(reply, { nonce, isOwn: own !== undefined, ancestor: clientEndpoint === undefined ? claimedOrigin(request) : originOf(clientEndpoint) })
-    return reply.code(error?.statusCode ?? 200).send(own ?? installPageHtml(facts, details))
+    return reply.code(error?.statusCode ?? 200).send(own ?? renderInstallPage(facts, details))
   }
 
   async #own (facts: InstallPageFacts, { log }: FastifyRequest): Promise<string | undefined> {

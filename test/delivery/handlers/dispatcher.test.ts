@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { isPermanent, setbackOf } from '../../../src/delivery/handlers/dispatcher.ts'
+import { isPermanent, outcomeOfErrors } from '../../../src/delivery/handlers/dispatcher.ts'
 import * as errors from '../../../src/errors.ts'
 import type { HandlerContext } from '../../../src/index.ts'
 import { callError, limitError } from '../../../src/portal/rest/call-error.ts'
@@ -155,8 +155,8 @@ t.test('what can never succeed is a dead letter at once, unless another handler 
     ['an item that is gone', [stated('')], 'failed'],
     ['any other error', [passing], 'failed']
   ]
-  for (const [what, failures, status] of cases) t.match(setbackOf(failures, Date.now()), { status }, what)
-  t.match(setbackOf([gaveUp], Date.now()), { error: { code: 'FST_B24_GIVE_UP', message: 'this app knows no such deal' } })
-  t.match(setbackOf([limit], Date.now() - 25 * 60 * 60 * 1000), { status: 'failed' }, 'nothing waits for more than a day')
+  for (const [what, failures, status] of cases) t.match(outcomeOfErrors(failures, Date.now()), { status }, what)
+  t.match(outcomeOfErrors([gaveUp], Date.now()), { error: { code: 'FST_B24_GIVE_UP', message: 'this app knows no such deal' } })
+  t.match(outcomeOfErrors([limit], Date.now() - 25 * 60 * 60 * 1000), { status: 'failed' }, 'nothing waits for more than a day')
   t.notOk(isPermanent(limit))
 })

@@ -1,9 +1,9 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import { Dispatcher } from '../../../src/delivery/handlers/dispatcher.ts'
-import { LifecycleHookList, portalNews, type PortalNewsParts } from '../../../src/delivery/handlers/lifecycle-hooks.ts'
+import { LifecycleHookRegistry, createPortalListener, type PortalListenerParts } from '../../../src/delivery/handlers/lifecycle-hooks.ts'
 import type { HandlerContext } from '../../../src/delivery/handlers/run-handler.ts'
-import { EventHooks } from '../../../src/events/handlers.ts'
+import { HandlerRegistry } from '../../../src/events/handlers.ts'
 import type { Portal, Portals } from '../../../src/portal/portal.ts'
 import { storeUnavailable } from '../../../src/storage/unavailable.ts'
 import { logTo } from '../../helpers/token-world.ts'
@@ -13,8 +13,8 @@ const portal = { memberId: 'acme', domain: 'acme.bitrix24.com' } as Portal
 const { log } = Fastify()
 
 /** Runs the hooks of an install once, in a program that registers them so; resolves with what ran, and with the ids of all that succeeded yet. */
-async function attempt (register: (list: LifecycleHookList, hookOf: (word: string, fails?: boolean) => () => void) => void, before: readonly string[] = []) {
-  const lifecycle = new LifecycleHookList()
+async function attempt (register: (list: LifecycleHookRegistry, hookOf: (word: string, fails?: boolean) => () => void) => void, before: readonly string[] = []) {
+  const lifecycle = new LifecycleHookRegistry()
   const ran: string[] = []
   register(lifecycle, (word, fails = false) => {
     const hook = () => {
@@ -24,8 +24,8 @@ async function attempt (register: (list: LifecycleHookList, hookOf: (word: strin
     return Object.defineProperty(hook, 'name', { value: word })
   })
   const done = [...before]
-  const dispatcher = new Dispatcher({ hooks: new EventHooks<HandlerContext>({ warn: () => {} }), lifecycle, limits: { handlerTimeoutMs: 1_000, graceMs: 0 } })
-  const errors = await dispatcher.announce({ hook: 'onInstall', fact: { reinstall: false } }, { portal, log, done, succeeded: async id => { done.push(id) } })
+  const dispatcher = new Dispatcher({ hooks: new HandlerRegistry<HandlerContext>({ warn: () => {} }), lifecycle, limits: { handlerTimeoutMs: 1_000, graceMs: 0 } })
+  const errors = await dispatcher.runHooks({ hook: 'onInstall', fact: { reinstall: false } }, { portal, log, done, onSucceeded: async id => { done.push(id) } })
   return { ran, done, failed: errors.map(({ message }) => message) }
 }
 
@@ -49,7 +49,7 @@ t.test('a hook that is given an id is known by it, whatever it became', async t 
 })
 
 t.test('hooks that are alike, or one that is registered twice, have an id each, and so has one of another name', async t => {
-  const list = new LifecycleHookList()
+  const list = new LifecycleHookRegistry()
   const same = () => {}
   for (const hook of [same, same, ...[1, 2].map(() => () => {})]) list.add('onInstall', hook)
   list.add('onUpdate', same)
@@ -61,13 +61,13 @@ const portals = () => ({ of: (install: object) => install }) as unknown as Porta
 
 t.test('news of a portal reach the hooks', async t => {
   const seen: unknown[] = []
-  const lifecycleHooks = new LifecycleHookList()
+  const lifecycleHooks = new LifecycleHookRegistry()
   lifecycleHooks.add('onReauthRequired', ({ portal }) => { seen.push(['reauth', portal]) })
   lifecycleHooks.add('onSuspended', ({ portal }) => { seen.push(['suspended', portal]) })
   lifecycleHooks.add('onPortalRenamed', ({ portal, from, to }) => { seen.push(['renamed', portal, from, to]) })
   lifecycleHooks.add('onBlocked', ({ portal, reason, method, retryAfterMs }) => { seen.push(['blocked', portal, reason, method, retryAfterMs]) })
-  const store = { get: async (memberId: string) => memberId === 'unknown' ? undefined : { version: 1, install: { memberId } } } as unknown as PortalNewsParts['store']
-  const news = portalNews({ store, lifecycleHooks, portals, log: logTo([]) as PortalNewsParts['log'] })
+  const store = { get: async (memberId: string) => memberId === 'unknown' ? undefined : { version: 1, install: { memberId } } } as unknown as PortalListenerParts['store']
+  const news = createPortalListener({ store, lifecycleHooks, portals, log: logTo([]) as PortalListenerParts['log'] })
   news.suspended('unknown')
   news.reauthRequired('a')
   news.suspended('b')
@@ -79,14 +79,14 @@ t.test('news of a portal reach the hooks', async t => {
 
 t.test('news fail nobody: a hook that throws, and a store that is away, are logged', async t => {
   const logs: unknown[] = []
-  const lifecycleHooks = new LifecycleHookList()
+  const lifecycleHooks = new LifecycleHookRegistry()
   lifecycleHooks.add('onSuspended', () => { throw new Error('a bad hook') })
   let isAway = false
   const get = async (memberId: string) => {
     if (isAway) throw storeUnavailable(new Error('away'))
     return { version: 1, install: { memberId } }
   }
-  const news = portalNews({ store: { get } as unknown as PortalNewsParts['store'], lifecycleHooks, portals, log: logTo(logs) as PortalNewsParts['log'] })
+  const news = createPortalListener({ store: { get } as unknown as PortalListenerParts['store'], lifecycleHooks, portals, log: logTo(logs) as PortalListenerParts['log'] })
   news.suspended('a')
   await until(() => logs.length === 1, 'the hook is logged')
   isAway = true

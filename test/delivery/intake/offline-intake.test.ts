@@ -4,7 +4,7 @@ import { openOffline } from '../../../src/delivery/open-offline.ts'
 import type { HandlerContext } from '../../../src/delivery/handlers/run-handler.ts'
 import { payloadOf, unstow } from '../../../src/delivery/queued-post.ts'
 import { createEvent } from '../../../src/events/event.ts'
-import { EventHooks } from '../../../src/events/handlers.ts'
+import { HandlerRegistry } from '../../../src/events/handlers.ts'
 import { createEncryptor } from '../../../src/oauth/encryption.ts'
 import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
 import type { SubscriptionOptions } from '../../../src/portal/subscriptions/wanted-events.ts'
@@ -18,7 +18,7 @@ const EVENT: OfflineEvent = {
 
 function setup (coalesce = true) {
   const queued: QueuedEvent[] = []
-  const hooks = new EventHooks<HandlerContext>({ warn: () => {} })
+  const hooks = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], secret(), 'local.x')
   const queue = { add: async (event: QueuedEvent) => { queued.push(event) } }
   return { queued, hooks, encryptor, queue, intake: new OfflineIntake({ queue, encryptor, hooks, coalesce }) }

@@ -86,8 +86,8 @@ for (const { storage, options } of STORAGES) {
       await until(() => b24.requests.some(({ grantType }) => grantType !== undefined), 'the refresh is asked for')
       b24.fault('app.info', { status: 400, body: { error: 'invalid_client' } })
       await until(async () => (await bitrix24.health()).queue?.dead === 2, '2 dead', 30_000)
-      const { letters } = await bitrix24.deadLetters.list()
-      t.strictSame(letters.map(({ name, error }) => [name, error.code]).sort(), [['onAppInstall', 'FST_B24_INSTALL_LOST'], ['onCrmDealAdd', 'FST_B24_INSTALL_LOST']])
+      const { items } = await bitrix24.deadLetters.list()
+      t.strictSame(items.map(({ name, error }) => [name, error.code]).sort(), [['onAppInstall', 'FST_B24_INSTALL_LOST'], ['onCrmDealAdd', 'FST_B24_INSTALL_LOST']])
       t.strictSame([calls, heard], [[], []])
       b24.clearFaults()
       t.equal((await portal.reinstall()).statusCode, 200)
@@ -194,7 +194,7 @@ for (const { storage, options } of STORAGES) {
       t.equal((await portal.uninstall()).statusCode, 200)
       await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
       fails = false
-      const [letter] = (await bitrix24.deadLetters.list()).letters
+      const [letter] = (await bitrix24.deadLetters.list()).items
       t.equal(await bitrix24.deadLetters.replay(letter!.id), 1)
       await untilIdle(bitrix24)
       t.strictSame(ran, ['onInstall active', 'onUninstall uninstalled'])

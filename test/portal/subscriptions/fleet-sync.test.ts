@@ -1,5 +1,5 @@
 import t from 'tap'
-import { EventHooks } from '../../../src/events/handlers.ts'
+import { HandlerRegistry } from '../../../src/events/handlers.ts'
 import { openSubscriptions } from '../../../src/portal/subscriptions/open-subscriptions.ts'
 import { BUCKET_RATES } from '../../../src/storage/limits.ts'
 import type { SimulatedPortal } from '../../../src/testing/index.ts'
@@ -12,7 +12,7 @@ const EVENTS = ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALADD', 'ONCRMDEALUPDAT
 t.test('a fleet of 500 portals, 30 % of them out of order: one sync makes all right, the next writes nothing', async t => {
   const { world, rest, install } = await openPortalWorld(t, { rates: BUCKET_RATES })
   const { clientId } = world.settings
-  const hooks = new EventHooks<object>({ warn: () => {} })
+  const hooks = new HandlerRegistry<object>({ warn: () => {} })
   hooks.on(EVENTS.slice(2), () => {})
   const log = { info: () => {}, warn: () => {} }
   const { syncFleet } = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: 'https://app.example.com', prefix: '/bitrix24', options: {}, log })
@@ -55,7 +55,7 @@ t.test('a fleet of 500 portals, 30 % of them out of order: one sync makes all ri
 
 t.test('syncs of one portal at once wait for each other rather than be refused', async t => {
   const { world, rest, install } = await openPortalWorld(t, { rates: { burst: 2, drainPerSecond: 20 } })
-  const hooks = new EventHooks<object>({ warn: () => {} })
+  const hooks = new HandlerRegistry<object>({ warn: () => {} })
   const log = { info: () => {}, warn: () => {} }
   const { syncFleet } = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: 'https://app.example.com', prefix: '/bitrix24', options: {}, log })
   const [portal] = await install()

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
-import { setbackOf } from '../../../src/delivery/handlers/dispatcher.ts'
+import { outcomeOfErrors } from '../../../src/delivery/handlers/dispatcher.ts'
 import { FST_B24_INVALID_OPTIONS } from '../../../src/errors.ts'
-import { EventHooks } from '../../../src/events/handlers.ts'
+import { HandlerRegistry } from '../../../src/events/handlers.ts'
 import type { Binding } from '../../../src/testing/portal/bindings.ts'
 import { openSubscriptions } from '../../../src/portal/subscriptions/open-subscriptions.ts'
 import { Subscriptions, type SubscriptionsParts } from '../../../src/portal/subscriptions/subscriptions.ts'
@@ -17,7 +17,7 @@ const WRITES = ['event.bind', 'event.unbind']
 
 async function setup (t: Test, { options = {}, listen = ['onCrmDealUpdate', 'onTaskAdd'], publicUrl = 'https://app.example.com' }: { options?: SubscriptionOptions, listen?: string[], publicUrl?: string | undefined } = {}) {
   const { world, rest, install } = await openPortalWorld(t)
-  const hooks = new EventHooks<object>({ warn: () => {} })
+  const hooks = new HandlerRegistry<object>({ warn: () => {} })
   for (const name of listen) hooks.on(name, () => {})
   const logs: unknown[][] = []
   const log = { info: (...line: unknown[]) => logs.push(line), warn: (...line: unknown[]) => logs.push(line) }
@@ -366,7 +366,7 @@ t.test('an install waits for a portal that takes no calls, and that is no attemp
   portal.fault('event.get', { status: 429, body: { error: 'OPERATION_TIME_LIMIT', time: { finish: 1_000, operating_reset_at: 1_090 } }, times: 1 })
   const error = await subscribe({ portal }).catch((error: unknown) => error)
   t.match(error, { code: 'FST_B24_PORTAL_LIMIT', retryAfterMs: Number })
-  t.match(setbackOf([error as Error], Date.now()), { status: 'later', delayMs: Number })
+  t.match(outcomeOfErrors([error as Error], Date.now()), { status: 'later', delayMs: Number })
 })
 
 t.test('an install without refusals is told as one', async t => {

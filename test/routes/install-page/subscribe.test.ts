@@ -5,14 +5,14 @@ import type { Receiver } from '../../../src/delivery/intake/receiver.ts'
 import { FST_B24_NO_PUBLIC_URL } from '../../../src/errors.ts'
 import { Portals } from '../../../src/portal/portal.ts'
 import { eventRoutes } from '../../../src/routes/events.ts'
-import type { PageParts } from '../../../src/routes/install-page/route.ts'
+import type { InstallPageParts } from '../../../src/routes/install-page/route.ts'
 import { sampleInstall } from '../../../src/testing/index.ts'
 
 const install = sampleInstall('a'.repeat(32), { domain: 'acme.bitrix24.com', clientEndpoint: 'https://acme.bitrix24.com/rest/' })
 const { clientEndpoint } = install
 
 /** Posts the form of a page, of which `outcome` came, to an app that subscribes portals so. */
-async function post (t: Test, afterInstall: PageParts['afterInstall'], outcome: Partial<PageOutcome> = {}) {
+async function post (t: Test, afterInstall: InstallPageParts['afterInstall'], outcome: Partial<PageOutcome> = {}) {
   const taken = { status: 'installed', portal: new Portals({} as never).of(install), clientEndpoint, isFinished: false, ...outcome } as PageOutcome
   const app = Fastify()
   t.teardown(() => app.close())
@@ -42,7 +42,7 @@ t.test('events outside of the permissions of the app are named, and do not keep 
 })
 
 t.test('a portal that cannot be subscribed is not finished: the page can be opened again', async t => {
-  const failures: Array<[afterInstall: PageParts['afterInstall'], code: string]> = [
+  const failures: Array<[afterInstall: InstallPageParts['afterInstall'], code: string]> = [
     [async () => ({ refused: [], error: { code: 'OPERATION_TIME_LIMIT' } }), 'OPERATION_TIME_LIMIT'],
     [async () => ({ refused: [], error: { code: '<meta http-equiv=refresh>' } }), 'FST_B24_PORTAL_CALL'],
     [async () => { throw new FST_B24_NO_PUBLIC_URL('x') }, 'FST_B24_NO_PUBLIC_URL'],
