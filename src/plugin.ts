@@ -15,7 +15,7 @@ import { FST_B24_CLOSING, FST_B24_INVALID_OPTIONS } from './errors.ts'
 import { HandlerRegistry } from './events/handlers.ts'
 import { openInstallStore } from './installs/open-store.ts'
 import { WebhookTokens } from './installs/application-token.ts'
-import { createCheckQueue } from './delivery/lifecycle/check-queue.ts'
+import { UnverifiedLimiter } from './delivery/unverified-limiter.ts'
 import { createEncryptor } from './oauth/encryption.ts'
 import { readOptions, type FastifyBitrix24Options, type Settings } from './options.ts'
 import { createPortalClient } from './portal/create-portal-client.ts'
@@ -64,7 +64,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const lifecycleHooks = new LifecycleHookRegistry()
   if (silent) lifecycleHooks.add('onHandlerError', ({ error, event, hook }) => processWarnings.handler(`${event?.name ?? hook}: ${error.message}`))
   const encryptor = createEncryptor(settings.encryptionKeys, settings.clientSecret, settings.clientId)
-  const checks = createCheckQueue()
+  const limiter = new UnverifiedLimiter()
   const closing = new LazyAbortController()
   const closed = new AbortController()
   const app = appId(settings.clientId)
@@ -99,7 +99,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
     encryptor,
     webhooks: new WebhookTokens(settings.webhooks),
     pairs: new PairCheck({
-      queue: checks,
+      limiter,
       encryptor,
       oauth: {
         allowedServers: settings.oauthServers,
@@ -113,6 +113,7 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
       fetchPageUser: portalServices.fetchPageUser,
       allowPrivateNetworks: settings.allowPrivateNetworks
     }),
+    limiter,
     page: settings.installPage !== false,
     log,
     closing

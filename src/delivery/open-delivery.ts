@@ -24,6 +24,7 @@ import { Processor } from './processor.ts'
 import { QueueIntake } from './intake/queue-intake.ts'
 import { Receiver, type Intake } from './intake/receiver.ts'
 import { Rejections } from './rejections.ts'
+import type { UnverifiedLimiter } from './unverified-limiter.ts'
 
 export interface DeliveryParts {
   settings: DeliverySettings
@@ -34,6 +35,7 @@ export interface DeliveryParts {
   lifecycleHooks: LifecycleHookRegistry
   encryptor: Encryptor
   pairs: PairCheck
+  limiter: UnverifiedLimiter
   log: FastifyBaseLogger
   /** Aborts when the app begins to close. */
   closing: AbortState
@@ -93,7 +95,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
 
 function work ({ queue, claims }: { queue: EventQueue, claims: PendingInstalls }, common: DeliveryParts & WorkParts): void {
   const { settings, lifecycleHooks, counts, log } = common
-  const lifecycle = new LifecycleRun({ ...common, claims, mostStrangers: Math.max(1, Math.floor(settings.concurrency / 4)) })
+  const lifecycle = new LifecycleRun({ ...common, claims })
   const processor = new Processor({ ...common, claims, lifecycle })
   const warnIfFull = warnWhenFull(async () => (await queue.counts()).dead, settings.deadLetters.maxCount, log)
   queue.work(run => processor.process(run), {

@@ -106,7 +106,7 @@ export class Processor {
     if (progressOf(run)?.proved === true) return reason === 'wrong_token' || this.#parts.proof.knows(code) ? undefined : { status: 'dead', error: new FST_B24_PORTAL_GONE() }
     if (claim === 'open') return { status: 'later', delayMs: waitByAge(receivedAt, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
     // Of a claim that is forgotten nobody knows whether it was refused.
-    if (claim === 'lost' || Date.now() - receivedAt >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
+    if (claim === 'abandoned' || Date.now() - receivedAt >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
     this.#parts.rejections.drop(reason, post.envelope, this.#parts.log)
     return { status: 'done' }
   }

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { sourceOf } from '../delivery/lifecycle/source-of.ts'
+import { ipPrefix } from '../delivery/client-ip.ts'
 import { FST_B24_BODY_BUSY, FST_B24_BODY_TIMEOUT, FST_B24_CLOSING } from '../errors.ts'
 import { streamOfParsedBody, wasRead } from './body-parsers.ts'
 
@@ -125,7 +125,7 @@ export class BodyBudget {
   /** Reserves the bytes of a body. Returns what releases them, or `undefined` where there is no room. */
   reserve (bytes: number, ip: string): (() => void) | undefined {
     if (bytes <= this.#free) return () => {}
-    const source = sourceOf(ip)
+    const source = ipPrefix(ip)
     const own = (this.#bySource.get(source) ?? 0) + bytes
     const room = this.#most * (this.#bySource.has(source) ? 1 - SHARE : 1)
     if (this.#taken + bytes > room || own > this.#most * SHARE) return undefined

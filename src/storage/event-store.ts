@@ -56,7 +56,7 @@ export interface EventStore {
 export interface NewEvent {
   /** Unique; the same at every attempt. */
   id: string
-  /** Who takes turns for it, and whose share it counts to: a `member_id`, or a source such as `? 192.0.2.1` while nothing verifies it. */
+  /** Who takes turns for it, and whose share it counts to: a `member_id`, or a source such as `? https://oauth.bitrix.info 192.0.2.0/24` while nothing verifies it. */
   group: string
   /** Code on the wire, in capitals. */
   code: string

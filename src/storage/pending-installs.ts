@@ -1,4 +1,5 @@
 import type { TokenDigest } from '../installs/install.ts'
+import { hasPlace, type Source } from './source-share.ts'
 
 /** What a posted install says before anybody has confirmed it: this portal has this token. */
 export interface PendingInstall {
@@ -8,66 +9,88 @@ export interface PendingInstall {
 }
 
 /**
- * `open`: an event that makes it is still to be judged. `lost`: the last of them was given up, and nobody knows whether it was
- * genuine. `closed`: they were judged, or there never were any.
+ * `open`: an event that makes it is still to be verified. `abandoned`: the last of them was given up, and nobody knows whether it was
+ * genuine. `closed`: they were verified or refused, or there never were any.
  */
-export type PendingState = 'open' | 'lost' | 'closed'
+export type PendingState = 'open' | 'abandoned' | 'closed'
 
 /**
  * The installs that are being verified, as all processes of the app see them, so that events which follow at once are kept
- * and not refused. Bounded, so that forged ones can neither fill the store nor push out genuine ones.
+ * and not refused. Bounded, so that forged ones can neither fill the storage nor push out genuine ones.
  *
- * Every verb rejects with `FST_B24_STORE_UNAVAILABLE` when the store cannot answer within a second.
+ * Each event that makes one has a place, counted for the OAuth server that it names and for the networks of its sender. So installs whose
+ * server does not answer keep no place from those whose server does, and none is ever ended for another: what was answered 200 stays until
+ * its server answers, or becomes a dead letter after `INSTALL_PATIENCE_MS`.
+ *
+ * Every verb rejects with `FST_B24_STORE_UNAVAILABLE` when the storage cannot answer within a second.
  */
 export interface PendingInstalls {
   /**
-   * Opens a claim, durably, for an event that makes it, until that is settled by `close` or `lose`, or for two days. One that
+   * Opens a pending install, durably, for an event that makes it, until that is settled by `close` or `abandon`, or for two days. One that
    * is open counts the event beside those it has.
-   * @param source who posted it: an address, or the portal itself when its token proved it
-   * @returns `false` when no place is left for it (see `mostOfSource`), or as many events as may be wait already that make this
-   *   claim (8), or the claims of its source (64)
+   * @returns `false` when its source has no place left (see `hasPlace`), or as many events as may be (8) wait already that make this install
    */
-  open (claim: PendingInstall, source: string, eventId: string): Promise<boolean>
-  stateOf (claim: PendingInstall): Promise<PendingState>
+  open (pending: PendingInstall, source: Source, eventId: string): Promise<boolean>
+  stateOf (pending: PendingInstall): Promise<PendingState>
   /**
-   * Counts one event to be kept for an open claim.
-   * @returns `false` when the claim is not open, or as many as may be (500) were counted for it already
+   * Counts one event to be kept until an open install is verified.
+   * @returns `false` when it is not open, or as many as may be (500) were counted for it already
    */
-  hold (claim: PendingInstall): Promise<boolean>
-  /** An event that made the claim was judged. With the last of them the claim ends, and what was counted for it. */
-  close (claim: PendingInstall, eventId: string): Promise<void>
-  /** Such an event was given up. The claim ends as `lost`, and for two days whoever was kept for it can learn that. */
-  lose (claim: PendingInstall, eventId: string): Promise<void>
+  admitEvent (pending: PendingInstall): Promise<boolean>
+  /** An event that made the install was verified or refused. With the last of them it ends, and what was counted for it. */
+  close (pending: PendingInstall, eventId: string): Promise<void>
+  /** Such an event was given up. Where events were kept for the install, it ends as `abandoned`, and they can learn that for two days. */
+  abandon (pending: PendingInstall, eventId: string): Promise<void>
 }
 
 /**
- * Time after which a claim that nobody ended is forgotten, ms. Twice that of `INSTALL_PATIENCE_MS`: what was kept for it must
+ * Time after which a pending install that nobody ended is forgotten, ms. Twice that of `INSTALL_PATIENCE_MS`: what was kept for it must
  * learn what became of it.
  */
-export const CLAIM_LIFE_MS = 2 * 24 * 60 * 60 * 1000
-/** Time for which an install that cannot be checked is tried again, ms. */
+export const PENDING_INSTALL_LIFE_MS = 2 * 24 * 60 * 60 * 1000
+/** Time for which an install that cannot be verified is tried again, ms. */
 export const INSTALL_PATIENCE_MS = 24 * 60 * 60 * 1000
-/** Places for claims, of all sources together. */
-export const MOST_CLAIMS = 256
-/** Part of all places that one source may have while nobody else has any. */
-export const SOURCE_SHARE = 0.25
-/** Events that make one claim, and are not settled: a genuine install comes once, with an update or a system user beside it. */
-export const MOST_OF_CLAIM = 8
-/** The same of all claims of one source: each costs a question to the OAuth server. */
-export const MOST_OF_SOURCE = 64
-/** Events that are kept for one claim. With those of 16 KB at most that nothing proves, this bounds what forged installs can fill. */
-export const MOST_HELD = 500
+/** Events that make one pending install and are not settled: a genuine install comes once, with an update or a system user beside it. */
+export const MAX_EVENTS_PER_PENDING_INSTALL = 8
+/** Events that are kept for one pending install. */
+export const MAX_ADMITTED_EVENTS = 500
+
+/** What a driver keeps of a pending install. */
+export interface PendingRecord {
+  /** ms since the epoch. */
+  endsAt: number
+  admitted: number
+  isAbandoned: boolean
+  /** Path of the source of each event that makes it and is not settled, by the id of the event. */
+  events: Record<string, readonly string[]>
+}
+
+export function isOpen (record: PendingRecord | undefined): record is PendingRecord {
+  return record !== undefined && Object.keys(record.events).length > 0
+}
 
 /**
- * Says how many claims one source may have beside those of the others: 64 while these have none, and the fewer the fuller it
- * is (31 beside 75 of others, 16 beside 128, 4 beside 192), but one as long as any place is free.
- *
- * The share falls with the square of what is free. So a system that posts for many portals from one address gets all of them
- * through when nobody floods, one address alone cannot keep more than a quarter from the others, and a place is left until
- * some sixty addresses have taken what they may; with a plain quarter of what is free it would be eighteen. No claim is ever
- * ended for another: events that were kept for it would be lost.
+ * Returns a record with one event more; `undefined` where none may be added.
+ * @param all every record that has not ended
  */
-export function mostOfSource (others: number): number {
-  const free = MOST_CLAIMS - others
-  return Math.min(free, Math.max(1, Math.floor(SOURCE_SHARE * free * free / MOST_CLAIMS)))
+export function withEvent (record: PendingRecord | undefined, all: readonly PendingRecord[], source: Source, eventId: string, endsAt: number): PendingRecord | undefined {
+  const open = isOpen(record) ? record : { endsAt, admitted: 0, isAbandoned: false, events: {} }
+  if (Object.hasOwn(open.events, eventId)) return open
+  if (Object.keys(open.events).length >= MAX_EVENTS_PER_PENDING_INSTALL) return undefined
+  const taken = source.path.map(() => 0)
+  for (const path of all.flatMap(({ events }) => Object.values(events))) {
+    for (let level = 0; level < taken.length && path[level] === source.path[level]; level++) taken[level]!++
+  }
+  return hasPlace(source, taken) ? { ...open, endsAt, events: { ...open.events, [eventId]: source.path } } : undefined
+}
+
+/**
+ * Returns a record without an event; `undefined` where nothing is left to keep.
+ * @param abandonedUntil end of the record, ms since the epoch, where the event was given up
+ */
+export function withoutEvent (record: PendingRecord, eventId: string, abandonedUntil?: number): PendingRecord | undefined {
+  const { [eventId]: _, ...events } = record.events
+  const rest = { ...record, events }
+  if (abandonedUntil !== undefined && (record.admitted > 0 || isOpen(rest))) return { ...rest, isAbandoned: true, endsAt: abandonedUntil }
+  return isOpen(rest) || record.isAbandoned ? rest : undefined
 }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { postOf } from '../../src/delivery/post.ts'
 import { stow } from '../../src/delivery/queued-post.ts'
+import { sourceOf } from '../../src/delivery/unverified-limiter.ts'
 import { FST_B24_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import { digestToken } from '../../src/installs/application-token.ts'
 import { INSTALL_PATIENCE_MS } from '../../src/storage/pending-installs.ts'
@@ -107,7 +108,7 @@ t.test('an install that nobody could confirm for a day is dead, and its claim is
   b24.fault('app.info', { status: 500, body: '{}' })
   const [post, portal] = await installOf(b24)
   const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
-  await claims.open(claim, 'test', 'event-1')
+  await claims.open(claim, sourceOf('server', '192.0.2.1'), 'event-1')
   const young = stow(post, encryptor, keeping({ lifecycle: true, receivedAt: Date.now() - 5_000 }))
   const outcome = await process(runOf(young))
   t.equal(outcome.status, 'later')
@@ -117,7 +118,7 @@ t.test('an install that nobody could confirm for a day is dead, and its claim is
   t.match(await process(runOf(young)), { status: 'later' })
   const old = stow(post, encryptor, keeping({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
   t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])
-  t.equal(await claims.stateOf(claim), 'lost')
+  t.equal(await claims.stateOf(claim), 'closed')
   t.equal(warnings.length, 1, 'told once for the whole outage')
 })
 
@@ -126,7 +127,8 @@ t.test('an install whose refresh got no answer is dead once its pair is refused,
   const [post, portal] = await installOf(b24)
   portal.expireTokens()
   const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
-  await claims.open(claim, 'test', 'event-1')
+  await claims.open(claim, sourceOf('server', '192.0.2.1'), 'event-1')
+  await claims.admitEvent(claim)
   const event = stow(post, encryptor, keeping({ lifecycle: true }))
   const held = stow(postOf(dealOf(portal.memberId, portal.applicationToken), ''), encryptor, keeping({ id: 'event-2', held: true }))
   b24.fault('token', { status: 502, body: '{}', times: 1 })

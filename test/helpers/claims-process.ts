@@ -7,7 +7,7 @@ const claims = await EmbeddedClaims.open(dataDir, app)
 
 say('ready')
 await once(process.stdin, 'data')
-const held = await Promise.all(Array.from({ length: Number(events) }, () => claims.hold({ memberId, token })))
+const held = await Promise.all(Array.from({ length: Number(events) }, () => claims.admitEvent({ memberId, token })))
 say(held.filter(Boolean).length)
 await claims.end()
 process.exit()

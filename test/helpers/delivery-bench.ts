@@ -12,7 +12,7 @@ import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
 import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import type { InstallStore } from '../../src/storage/install-store.ts'
 import { WebhookTokens } from '../../src/installs/application-token.ts'
-import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
+import { UnverifiedLimiter } from '../../src/delivery/unverified-limiter.ts'
 import { AppCredentials } from '../../src/oauth/app-credentials.ts'
 import { createEncryptor } from '../../src/oauth/encryption.ts'
 import { createPageUserFetcher } from '../../src/portal/rest/page-user.ts'
@@ -74,7 +74,9 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
   const store = own ?? embedded
   const transport = new RestTransport({ allowPrivateNetworks: true })
   t.teardown(() => transport.close())
+  const limiter = new UnverifiedLimiter()
   const delivery = openDelivery({
+    limiter,
     settings: completeDelivery({ concurrency: 4 }),
     store,
     webhooks: new WebhookTokens(webhooks),
@@ -83,7 +85,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     lifecycleHooks,
     encryptor,
     pairs: new PairCheck({
-      queue: createCheckQueue(),
+      limiter,
       encryptor,
       oauth: { allowedServers: [b24.oauthServer], clientId, clientSecret, keys: new AppCredentials({ clientId, clientSecret, log: app.log }) },
       fetchPageUser: createPageUserFetcher({ transport }),

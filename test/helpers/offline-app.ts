@@ -9,7 +9,7 @@ import { openOffline, type OfflineParts } from '../../src/delivery/open-offline.
 import { PairCheck } from '../../src/delivery/lifecycle/pair-check.ts'
 import { HandlerRegistry } from '../../src/events/handlers.ts'
 import { WebhookTokens } from '../../src/installs/application-token.ts'
-import { createCheckQueue } from '../../src/delivery/lifecycle/check-queue.ts'
+import { UnverifiedLimiter } from '../../src/delivery/unverified-limiter.ts'
 import { AppCredentials } from '../../src/oauth/app-credentials.ts'
 import { createEncryptor } from '../../src/oauth/encryption.ts'
 import { LocalLimits } from '../../src/storage/sqlite/limits.ts'
@@ -58,7 +58,9 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   const options = { offline: ['onCrmDealUpdate'] }
   const subscriptions = openSubscriptions({ rest, store: place.store, hooks, publicUrl: `http://127.0.0.1:${port}`, prefix: '/bitrix24', options, log })
   const offline = openOffline({ rest, locks: place.locks, store: place.store, queue: events.queue, encryptor, hooks, coalesce: true, options, log, times })
+  const limiter = new UnverifiedLimiter()
   const opened = openDelivery({
+    limiter,
     settings: delivery,
     store: place.store,
     storage: events,
@@ -68,7 +70,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
     webhooks: new WebhookTokens([]),
     portals: new Portals({ rest, subscriptions: subscriptions.subscriptions, offline: offline.queue }),
     pairs: new PairCheck({
-      queue: createCheckQueue(),
+      limiter,
       encryptor,
       oauth: { ...oauth, keys: new AppCredentials({ clientId, clientSecret, log }) },
       fetchPageUser: createPageUserFetcher({ transport }),

@@ -35,7 +35,7 @@ t.test('the plugin as a whole on a Cluster of three nodes', { timeout: 120_000 }
     t.equal(await sendDeal(2, { auth: { application_token: secret() } }), 403, 'the claim is of one token')
     await until(() => b24.requests.length >= 2, 'asked again')
     t.equal(await bitrix24.portal(acme.memberId), undefined)
-    t.equal(await cluster.hlen(keys.claims), 1)
+    t.equal(await cluster.hlen(keys.pendingInstalls), 1)
     t.strictSame(heard, [])
     b24.clearFaults()
     t.equal((await beta.install(eventsUrl)).statusCode, 200)

@@ -6,21 +6,22 @@ import type { HandlerRegistry } from '../../events/handlers.ts'
 import type { PendingInstalls } from '../../storage/pending-installs.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
-import { sourceOf } from '../lifecycle/source-of.ts'
 import type { EventQueue } from '../../queue/queue.ts'
-import { ExpressLane } from './express-lane.ts'
 import type { Gate } from './gate.ts'
 import type { HandlerContext } from '../handlers/run-handler.ts'
 import { wasKnown, type LifecycleProof } from '../lifecycle/lifecycle-proof.ts'
 import { pendingInstallOf, type Post } from '../post.ts'
 import { stow, type Keeping } from '../queued-post.ts'
 import { type Receipt, rejected } from '../receipt.ts'
+import { networksOf } from '../client-ip.ts'
+import { sourceOf, type UnverifiedLimiter } from '../unverified-limiter.ts'
 import type { Intake } from './receiver.ts'
 
 export interface QueueIntakeParts {
   store: InstallStore
   claims: PendingInstalls
   queue: EventQueue
+  limiter: UnverifiedLimiter
   gate: Gate
   proof: LifecycleProof
   encryptor: Encryptor
@@ -34,7 +35,6 @@ const MAX_UNVERIFIED_BYTES = 64 * 1024
 /** Stores what was posted before it is answered; the handlers run afterwards, here or in another process. */
 export class QueueIntake implements Intake {
   readonly #parts: QueueIntakeParts
-  readonly #lane = new ExpressLane()
 
   constructor (parts: QueueIntakeParts) {
     this.#parts = parts
@@ -55,16 +55,18 @@ export class QueueIntake implements Intake {
 
   /** An install that nobody has confirmed yet. */
   async #claim (post: Post, stored: StoredInstall | undefined): Promise<Receipt> {
-    const { claims } = this.#parts
+    const { claims, proof } = this.#parts
     if (isLarge(post)) return rejected('too_large')
     const [claim, id] = [pendingInstallOf(post), randomUUID()]
-    const turn = turnOf(post, stored)
-    if (!await claims.open(claim, turn ?? claim.memberId, id)) throw new FST_B24_INSTALL_BUSY()
+    const isKnown = wasKnown(post, stored)
+    const source = sourceOf(proof.serversOf(post, stored), post.ip, isKnown ? claim.memberId : undefined)
+    if (!await claims.open(claim, source, id)) throw new FST_B24_INSTALL_BUSY()
     try {
-      return await this.#keep(post, { id, turn, lifecycle: true }, { status: 'accepted' })
+      // What waits for a server that does not answer must not keep what waits for another one from its turn.
+      return await this.#keep(post, { id, turn: isKnown ? undefined : `? ${source.path.slice(0, 2).join(' ')}`, lifecycle: true }, { status: 'accepted' })
     } catch (error) {
       // The place would be taken until the claim is forgotten.
-      await claims.lose(claim, id).catch(() => {})
+      await claims.abandon(claim, id).catch(() => {})
       throw error
     }
   }
@@ -72,8 +74,8 @@ export class QueueIntake implements Intake {
   /** An event that nothing proves: kept only while its install is being verified. */
   async #hold (post: Post, stored: StoredInstall | undefined, lifecycle: boolean): Promise<Receipt> {
     const { claims, gate, store } = this.#parts
-    if (!isLarge(post) && await claims.hold(pendingInstallOf(post))) {
-      return await this.#keep(post, { lifecycle, turn: turnOf(post, stored), held: true }, { status: 'accepted' })
+    if (!isLarge(post) && await claims.admitEvent(pendingInstallOf(post))) {
+      return await this.#keep(post, { lifecycle, turn: wasKnown(post, stored) ? undefined : `? ${networksOf(post.ip)[0]}`, held: true }, { status: 'accepted' })
     }
     // The install may have been confirmed since it was read.
     const proved = gate.prove(post, await store.get(post.envelope.auth.member_id))
@@ -81,7 +83,7 @@ export class QueueIntake implements Intake {
   }
 
   async #keep (post: Post, keeping: Partial<Keeping>, receipt: Receipt): Promise<Receipt> {
-    const { queue, encryptor, hooks, coalesce } = this.#parts
+    const { queue, limiter, encryptor, hooks, coalesce } = this.#parts
     const { event, data, auth } = post.envelope
     const definition = keeping.lifecycle ? undefined : definitionOf(event)
     const item = definition === undefined ? undefined : itemOf(definition, data)
@@ -89,17 +91,12 @@ export class QueueIntake implements Intake {
       id: randomUUID(),
       ...keeping,
       receivedAt: Date.now(),
-      first: keeping.lifecycle === true && this.#lane.admits(keeping.turn ?? auth.member_id),
+      first: keeping.lifecycle === true && limiter.isPriority(keeping.turn ?? auth.member_id),
       item,
       coalesce: coalesce && definition?.content !== true && keeping.held !== true && hooks.coalesces(event)
     }))
     return receipt
   }
-}
-
-/** Who answers for a post that nothing proves yet: a member id is easy to claim. `undefined` for the portal, where its token says so. */
-function turnOf (post: Post, stored: StoredInstall | undefined): string | undefined {
-  return wasKnown(post, stored) ? undefined : `? ${sourceOf(post.ip)}`
 }
 
 function isLarge ({ envelope }: Post): boolean {

@@ -56,10 +56,15 @@ export class LifecycleProof {
   /** Why a post proves nothing, whatever an OAuth server would say; `undefined` when one has to be asked, or need not be. */
   refuse (post: Post, stored: StoredInstall | undefined): Rejection | undefined {
     for (const tokens of pairsOf(post, stored)) {
-      const problem = post.token === undefined ? 'no_tokens' : this.#pairs.problemOf(tokens)
+      const problem = post.token === undefined ? 'no_tokens' : this.#pairs.problemOf(post.envelope.auth.member_id, tokens)
       if (problem !== undefined) return rejected(problem)
     }
     return undefined
+  }
+
+  /** OAuth servers that have to be asked before the post is believed; two of them are one name of their own. */
+  serversOf (post: Post, stored: StoredInstall | undefined): string {
+    return [...new Set(pairsOf(post, stored).map(tokens => this.#pairs.serverOf(tokens)))].join(' and ')
   }
 
   /** Whose pair of the record it is that a post brings, in its `auth` or `data`. */

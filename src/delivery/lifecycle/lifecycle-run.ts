@@ -1,17 +1,14 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { INSTALL_PATIENCE_MS, type PendingInstalls } from '../../storage/pending-installs.ts'
 import type { StoredInstall } from '../../storage/install-store.ts'
-import { sourceOf } from './source-of.ts'
 import { warnOncePerCause } from '../../async/warn-once-per-cause.ts'
 import type { Outcome, QueuedEvent, Run } from '../../queue/queue.ts'
 import { bareError } from '../../storage/unavailable.ts'
 import { type Dispatcher, passOf, outcomeOfErrors } from '../handlers/dispatcher.ts'
 import type { EventCounts } from '../receipt.ts'
 import type { Lifecycle, LifecycleProgress, Settled } from './lifecycle.ts'
-import { wasKnown } from './lifecycle-proof.ts'
 import { pendingInstallOf, type Post } from '../post.ts'
 import type { Rejections } from '../rejections.ts'
-import { StrangerTurns } from './stranger-turns.ts'
 import { waitByAge } from '../wait-by-age.ts'
 
 export interface LifecycleRunParts {
@@ -21,8 +18,6 @@ export interface LifecycleRunParts {
   rejections: Rejections
   counts: EventCounts
   log: FastifyBaseLogger
-  /** Most checks of strangers at once: forged installs must not take every place of the worker. */
-  mostStrangers: number
 }
 
 interface Progress extends LifecycleProgress {
@@ -39,26 +34,20 @@ const PASSING = new Set([
 ])
 /** What ends an install as a dead letter, to be replayed when its cause is mended: Bitrix24 sends it only once. */
 const LOST = /^FST_B24_(INSTALL_LOST|REAUTH_REQUIRED|PRIVATE_ADDRESS|PORTAL_\w+)$/
-/** Until a stranger's turn may have come, ms. */
-const TURN_MS = 500
 
 /** Takes one attempt at a lifecycle event: prove it, apply it, tell the hooks, then the handlers. */
 export class LifecycleRun {
   readonly #parts: LifecycleRunParts
-  readonly #turns: StrangerTurns
   readonly #warnUnavailable = warnOncePerCause(error => this.#parts.log.warn({ err: error }, 'install cannot be verified now, will be retried'), 2 * LONGEST_WAIT_MS)
 
   constructor (parts: LifecycleRunParts) {
     this.#parts = parts
-    this.#turns = new StrangerTurns(parts.mostStrangers)
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
   async run (run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined): Promise<Outcome> {
     const progress: Progress = { ...run.progress as Progress | undefined }
-    const stranger = (progress.facts ?? post.facts) === undefined && !wasKnown(post, stored) ? sourceOf(post.ip) : undefined
-    if (stranger !== undefined && !this.#turns.enter(stranger)) return { status: 'later', delayMs: TURN_MS * (1 + Math.random()) }
-    const settled = await this.#settle(stranger, run, event, post, stored, progress)
+    const settled = await this.#settle(run, event, post, stored, progress)
     if ('delayMs' in settled || 'error' in settled) return settled
     await this.#parts.claims.close(pendingInstallOf(post), event.id)
     if (settled.status === 'rejected') this.#parts.rejections.drop(settled.reason, post.envelope, this.#parts.log)
@@ -67,7 +56,7 @@ export class LifecycleRun {
   }
 
   async #settle (
-    stranger: string | undefined, run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined, progress: Progress
+    run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined, progress: Progress
   ): Promise<Settled | Outcome & { status: 'later' | 'dead' }> {
     try {
       return await this.#parts.lifecycle.settle(post, stored, progress, async (kept) => {
@@ -76,8 +65,6 @@ export class LifecycleRun {
       })
     } catch (error) {
       return await this.#later(error as Error & { code?: string }, event, post)
-    } finally {
-      if (stranger !== undefined) this.#turns.leave(stranger)
     }
   }
 
@@ -88,7 +75,7 @@ export class LifecycleRun {
     if (code !== 'FST_B24_INSTALL_BUSY') this.#warnUnavailable(Object.assign(bareError(error), { portal: event.memberId }))
     const isPatient = isPassing && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
     if (isPatient) return { status: 'later', delayMs: waitByAge(event.receivedAt, SHORTEST_WAIT_MS, LONGEST_WAIT_MS) }
-    await this.#parts.claims.lose(pendingInstallOf(post), event.id)
+    await this.#parts.claims.abandon(pendingInstallOf(post), event.id)
     return { status: 'dead', error }
   }
 

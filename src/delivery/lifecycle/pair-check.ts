@@ -1,5 +1,4 @@
 import type { Install, PairOwner, SealedPair } from '../../installs/install.ts'
-import type { CheckQueue } from './check-queue.ts'
 import type { AppCredentials } from '../../oauth/app-credentials.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import type { TokenPair } from '../../oauth/oauth-server.ts'
@@ -7,10 +6,12 @@ import { refreshPair, verifyPair, type Grant, type PairClaim, type VerifyOptions
 import type { FetchPageUser, PageUser } from '../../portal/rest/page-user.ts'
 import { AddressGuard, type AllowedNetworks } from '../../portal/rest/address-guard.ts'
 import { chooseServer } from '../../oauth/oauth-server.ts'
+import type { Source } from '../../storage/source-share.ts'
 import { rejected, type Rejection, type RejectReason } from '../receipt.ts'
+import { sourceOf, type UnverifiedLimiter } from '../unverified-limiter.ts'
 
 export interface PairCheckParts {
-  queue: CheckQueue
+  limiter: UnverifiedLimiter
   encryptor: Encryptor
   oauth: VerifyOptions & { keys: Pick<AppCredentials, 'probeOnce'> }
   /** Asks a portal who its user is. */
@@ -55,10 +56,16 @@ export class PairCheck {
     this.#guard = new AddressGuard(parts.allowPrivateNetworks)
   }
 
-  /** What is wrong with a pair before any server is asked. */
-  problemOf (tokens: unknown): RejectReason | undefined {
+  /** What is wrong with a pair before any server is asked, or was when it was asked in the last minute. */
+  problemOf (memberId: string, tokens: unknown): RejectReason | undefined {
     if (!hasPair(tokens)) return 'no_tokens'
-    return chooseServer(this.#parts.oauth.allowedServers, tokens.server_endpoint) === undefined ? 'server_not_allowed' : undefined
+    if (this.serverOf(tokens) === undefined) return 'server_not_allowed'
+    return this.#parts.limiter.refusalOf([pairClaimOf(memberId, tokens, undefined), true])
+  }
+
+  /** Origin of the OAuth server that is asked about a pair; `undefined` when it names one that is not allowed. */
+  serverOf (tokens: unknown): string | undefined {
+    return chooseServer(this.#parts.oauth.allowedServers, (tokens as Partial<PostedPair> | undefined)?.server_endpoint)
   }
 
   /**
@@ -67,12 +74,21 @@ export class PairCheck {
    * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS, FST_B24_INSTALL_BUSY
    */
   async check (memberId: string, tokens: unknown, source: CheckSource): Promise<VerifiedPair | Rejection> {
-    const { oauth } = this.#parts
+    const { oauth, limiter } = this.#parts
     if (!hasPair(tokens)) return rejected('no_tokens')
+    const server = this.serverOf(tokens)
+    if (server === undefined) return rejected('server_not_allowed')
     const traded = this.#tradedFor(memberId, source)
-    const claim = pendingInstallOf(memberId, tokens, traded)
-    const verification = await this.#inTurn(memberId, source, async () => await verifyPair(claim, this.#options(memberId, source)))
-    if (verification.status === 'rejected') return rejected(verification.reason)
+    const claim = pairClaimOf(memberId, tokens, traded)
+    const question = [claim, source.mayRefresh !== false]
+    const refusal = limiter.refusalOf(question)
+    if (refusal !== undefined) return rejected(refusal)
+    limiter.countQuestion(placesOf(server, memberId, source))
+    const verification = await limiter.run(placesOf(server, memberId, source), async () => await verifyPair(claim, this.#options(memberId, source)))
+    if (verification.status === 'rejected') {
+      limiter.remember(question, verification.reason)
+      return rejected(verification.reason)
+    }
     const { grant } = verification
     if (this.#guard.blocksUrl(grant.clientEndpoint)) return rejected('private_address')
     oauth.keys.probeOnce(grant.oauthServer)
@@ -88,7 +104,8 @@ export class PairCheck {
     if (grant.isRefreshed) return this.#verified(memberId, grant)
     const { accessToken, refreshToken } = grant.pair
     const claim = { memberId, accessToken, refreshToken }
-    const fresh = await this.#inTurn(memberId, source, async () => await refreshPair(grant.oauthServer, claim, this.#options(memberId, source)))
+    const places = placesOf(grant.oauthServer, memberId, source)
+    const fresh = await this.#parts.limiter.run(places, async () => await refreshPair(grant.oauthServer, claim, this.#options(memberId, source)))
     if (fresh.status === 'rejected') return rejected(fresh.reason)
     if (fresh.memberId !== undefined && fresh.memberId !== memberId) return rejected('other_portal')
     if (fresh.userId !== undefined && grant.userId !== undefined && fresh.userId !== grant.userId) return rejected('other_user')
@@ -101,9 +118,9 @@ export class PairCheck {
    * @throws FST_B24_PORTAL_UNAVAILABLE and the like when the portal does not say
    */
   async ask (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<PageUser> {
-    const { fetchPageUser, oauth: { signal = NEVER } } = this.#parts
-    const { domain, clientEndpoint, pair: { accessToken } } = grant
-    return await this.#inTurn(memberId, source, async () => await fetchPageUser({ memberId, domain, clientEndpoint, accessToken, signal }))
+    const { fetchPageUser, limiter, oauth: { signal = NEVER } } = this.#parts
+    const { domain, clientEndpoint, oauthServer, pair: { accessToken } } = grant
+    return await limiter.run(placesOf(oauthServer, memberId, source), async () => await fetchPageUser({ memberId, domain, clientEndpoint, accessToken, signal }))
   }
 
   /** Whose pair of the record it is that a post brings; `undefined` when it is another. */
@@ -131,10 +148,6 @@ export class PairCheck {
     return { ...oauth, mayRefresh, beforeRefresh: async () => await trades.before(), afterRefresh: async pair => await trades.after(encryptor.encrypt(pair, memberId)) }
   }
 
-  async #inTurn<T> (memberId: string, { ip, isProven }: CheckSource, work: () => Promise<T>): Promise<T> {
-    return await this.#parts.queue.run(ip, isProven ? memberId : undefined, work)
-  }
-
   #verified (memberId: string, grant: Grant): VerifiedPair {
     const { pair, userId } = grant
     const sealed = this.#parts.encryptor.encrypt(pair, memberId)
@@ -142,7 +155,11 @@ export class PairCheck {
   }
 }
 
-function pendingInstallOf (memberId: string, tokens: PostedPair, traded: TokenPair | undefined): PairClaim {
+function placesOf (server: string, memberId: string, { ip, isProven }: CheckSource): Source {
+  return sourceOf(server, ip, isProven ? memberId : undefined)
+}
+
+function pairClaimOf (memberId: string, tokens: PostedPair, traded: TokenPair | undefined): PairClaim {
   const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = tokens
   return { memberId, serverEndpoint, userId, ...(traded ?? { accessToken, refreshToken }) }
 }

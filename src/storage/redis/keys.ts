@@ -13,7 +13,7 @@ export interface AppKeys {
   /** Hash: who handles an item, whether others wait for it, and how many repeats a job took in. */
   items: string
   /** Hash of the installs that are being verified. */
-  claims: string
+  pendingInstalls: string
   /** Who holds a lock. */
   lock (name: string): string
 }
@@ -32,7 +32,7 @@ export function appKeys (app: string): AppKeys {
     turn: `${tag}:turn`,
     late: `${tag}:late`,
     items: `${tag}:items`,
-    claims: `${tag}:claims`,
+    pendingInstalls: `${tag}:pending-installs`,
     lock: (name) => `${tag}:lock:${name}`
   }
 }
