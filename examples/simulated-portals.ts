@@ -1,7 +1,7 @@
 // Stands in for Bitrix24 where there is none: an OAuth server and three portals whose users work.
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Bitrix24, EntityType } from 'fastify-bitrix24'
-import { createSimulator, type Delivery, outcome, type SimulatedPortal, untilIdle } from 'fastify-bitrix24/testing'
+import { createSimulator, type Delivery, outcome, type SimulatedPortal, waitForIdle } from 'fastify-bitrix24/testing'
 import { simulatedKeys, simulatorPort, stopIfTaken } from './settings.ts'
 
 const DOMAINS = ['acme.bitrix24.com', 'globex.bitrix24.eu', 'initech.bitrix24.de']
@@ -60,7 +60,7 @@ export async function simulateBitrix24 (): Promise<Simulation> {
       stopped.abort()
       await working
       console.log(`${stored} events were answered 200`)
-      await untilIdle(bitrix24, 5_000).catch(() => console.log('Not all of them are handled'))
+      await waitForIdle(bitrix24, 5_000).catch(() => console.log('Not all of them are handled'))
     },
     close: () => b24.close()
   }
@@ -71,11 +71,11 @@ function isSubscribed ({ bindings }: SimulatedPortal): boolean {
 }
 
 async function add (portal: SimulatedPortal, entityTypeId: number, id: number, fields: object): Promise<Delivery[]> {
-  portal.items.put(entityTypeId, id, { ...fields })
-  return await portal.tell(entityTypeId, id, 'ADD')
+  portal.items.set(entityTypeId, id, { ...fields })
+  return await portal.emitChange(entityTypeId, id, 'ADD')
 }
 
 async function remove (portal: SimulatedPortal, entityTypeId: number, id: number): Promise<Delivery[]> {
   portal.items.delete(entityTypeId, id)
-  return await portal.tell(entityTypeId, id, 'DELETE')
+  return await portal.emitChange(entityTypeId, id, 'DELETE')
 }

@@ -4,7 +4,7 @@ import t from 'tap'
 import { Bitrix24, type Bitrix24Parts } from '../src/bitrix24.ts'
 import { newEventCounts } from '../src/delivery/receipt.ts'
 import { FST_B24_STORE_UNAVAILABLE } from '../src/errors.ts'
-import { untilIdle } from '../src/testing/index.ts'
+import { waitForIdle } from '../src/testing/index.ts'
 import { buildApp, buildWorld, temporaryFolder } from './helpers/app.ts'
 import { secret } from './helpers/secrets.ts'
 
@@ -38,7 +38,7 @@ t.test('health asks the store and the queue at the same time, and never rejects'
 t.test('where handlers run before the answer, nothing ever waits', async t => {
   const { app } = await buildApp(t, { clientId: 'local.inline', clientSecret: secret(), delivery: { mode: 'inline' } })
   const began = performance.now()
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   t.ok(performance.now() - began < 3_000)
   t.match(await app.bitrix24.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 } })
 })
@@ -48,7 +48,7 @@ t.test('health sees that the folder of the embedded store is gone, as events do,
   const { app, b24, eventsUrl, logs } = await buildWorld(t, { dataDir: `${dataDir}/data` })
   const portal = b24.portal('acme.bitrix24.com')
   await portal.install(eventsUrl)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   t.match(await app.bitrix24.health(), { store: 'ok' })
   renameSync(`${dataDir}/data`, `${dataDir}/away`)
   t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 7 } })).statusCode, 503)
@@ -60,8 +60,8 @@ t.test('health sees that the folder of the embedded store is gone, as events do,
   t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 7 } })).statusCode, 200)
 })
 
-t.test('untilIdle says what keeps it waiting', async t => {
-  const of = (queue: { waiting: number, active: number } | undefined) => untilIdle({ health: async () => ({ queue }) }, 30)
+t.test('waitForIdle says what keeps it waiting', async t => {
+  const of = (queue: { waiting: number, active: number } | undefined) => waitForIdle({ health: async () => ({ queue }) }, 30)
   await t.rejects(of({ waiting: 1, active: 0 }), { message: /"waiting":1.*another attempt: see the log, or set delivery\.attempts to 1 in tests$/ })
   await t.rejects(of({ waiting: 0, active: 1 }), { message: /"active":1\}$/ })
   await t.rejects(of(undefined), { message: /the queue does not answer$/ })

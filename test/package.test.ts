@@ -100,7 +100,7 @@ t.test('without the SDK everything works but the official client, which says wha
   writeFileSync(join(folder, 'app.js'), `
     import Fastify from 'fastify'
     import fastifyBitrix24 from 'fastify-bitrix24'
-    import { createSimulator, untilIdle } from 'fastify-bitrix24/testing'
+    import { createSimulator, waitForIdle } from 'fastify-bitrix24/testing'
     const keys = { clientId: 'local.consumer', clientSecret: 'made up for this test' }
     const b24 = await createSimulator(keys)
     const app = Fastify()
@@ -108,7 +108,7 @@ t.test('without the SDK everything works but the official client, which says wha
     const origin = await app.listen({ port: 0, host: '127.0.0.1' })
     const simulated = b24.portal('acme.bitrix24.com')
     await simulated.install(origin + '/bitrix24/events')
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     const portal = await app.bitrix24.portal(simulated.memberId)
     const { ID } = await portal.call('profile')
     console.log('called', ID)

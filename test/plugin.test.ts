@@ -11,7 +11,7 @@ import fp from 'fastify-plugin'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import fastifyBitrix24, { type Bitrix24, type FastifyBitrix24Options } from '../src/index.ts'
-import { createSimulator, untilIdle } from '../src/testing/index.ts'
+import { createSimulator, waitForIdle } from '../src/testing/index.ts'
 import { buildApp, buildWorld, temporaryFolder } from './helpers/app.ts'
 import { endSimulator } from './helpers/end-simulator.ts'
 import { freePort, startRedis } from './helpers/redis-server.ts'
@@ -130,7 +130,7 @@ t.test('keeps installs in Redis where it is given a URL or a client', async t =>
     const { app, b24, eventsUrl } = await buildWorld(t, { redis })
     const portal = b24.portal('acme.bitrix24.com')
     t.equal((await portal.install(eventsUrl)).statusCode, 200)
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     t.match(await app.bitrix24.health(), { store: 'ok' })
     const found = []
     for await (const { memberId } of app.bitrix24.portals()) found.push(memberId)
@@ -269,7 +269,7 @@ t.test('several apps live in one server', async t => {
     const url = `${app.listeningOrigin}/bitrix24/${namespace}/events`
     t.equal((await portal.install(url)).statusCode, 200)
     t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } })).statusCode, 200)
-    await untilIdle(apps[namespace]!)
+    await waitForIdle(apps[namespace]!)
   }
   t.strictSame(heard, worlds.map(({ namespace, portal }) => `${namespace} ${portal.memberId}`))
   const [sales, support] = worlds
@@ -341,10 +341,10 @@ t.test('lives beside a host that parses forms, coerces and removes', async t => 
 
   const portal = b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(`${app.listeningOrigin}/b24/events`)).statusCode, 200)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   heard.length = 0
   t.equal((await portal.send('onMyOwnEvent', { deep: { er: ['1', '2'] } })).statusCode, 200)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   t.strictSame(JSON.parse(JSON.stringify(heard)), ['ONMYOWNEVENT', { deep: { er: ['1', '2'] } }])
 
   const own1 = await app.inject({ method: 'POST', url: '/own', payload: 'a[b]=1', headers: { 'content-type': 'application/x-www-form-urlencoded' } })

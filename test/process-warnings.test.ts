@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import fastifyBitrix24 from '../src/index.ts'
-import { createSimulator, untilIdle } from '../src/testing/index.ts'
+import { createSimulator, waitForIdle } from '../src/testing/index.ts'
 import { temporaryFolder } from './helpers/app.ts'
 import { endSimulator } from './helpers/end-simulator.ts'
 import { secret } from './helpers/secrets.ts'
@@ -26,9 +26,9 @@ t.test('without a logger, each kind of trouble is one process warning', async t 
   await app.listen({ port: 0, host: '127.0.0.1' })
   const portal = b24.portal('acme.bitrix24.com')
   await portal.install(`${app.listeningOrigin}/bitrix24/events`)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   for (let i = 0; i < 2; i++) await portal.send('onTaskAdd', { FIELDS_AFTER: { ID: i + 1 } })
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   await until(() => warnings.length >= 2, 'two warnings')
   t.equal(warnings.length, 2)
   t.match(warnings[0], /^FST_B24_WRN_EVENT no documented event is named 'onTaskAdded'/)

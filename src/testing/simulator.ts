@@ -1,11 +1,11 @@
 import Fastify from 'fastify'
-import type { BucketOptions } from './portal/bucket.ts'
-import { FaultList, type Fault, type FaultPoint } from './faults.ts'
-import { addFrameRoutes } from './frame/frame-server.ts'
+import type { BucketOptions } from './portal/limits.ts'
+import { type Fault, FaultList, type FaultPoint } from './faults.ts'
+import { addFrameRoutes } from './frame-server.ts'
 import { addOAuthRoutes, originOf, type OAuthRequest } from './oauth/oauth-server.ts'
 import { SimulatedPortal } from './portal/portal.ts'
 import { addRestRoutes, addRestV3Routes } from './rest/rest-server.ts'
-import { TokenBook } from './tokens.ts'
+import { TokenRegistry } from './tokens.ts'
 
 export interface SimulatorOptions {
   clientId: string
@@ -45,23 +45,23 @@ export interface Simulator {
 
 /** Starts a simulator. */
 export async function createSimulator ({ clientId, clientSecret, port = 0, limits }: SimulatorOptions): Promise<Simulator> {
-  const book = new TokenBook()
+  const tokens = new TokenRegistry()
   const faults = new FaultList()
   const requests: OAuthRequest[] = []
   const portals = new Set<SimulatedPortal>()
   const server = Fastify({ forceCloseConnections: true })
-  addOAuthRoutes(server, { book, faults, requests })
+  addOAuthRoutes(server, { tokens, faults, requests })
   const find = (domain: string) => [...portals].find(portal => portal.domain === domain)
   const findRenamed = (domain: string) => [...portals].find(({ formerDomains }) => formerDomains.has(domain))
-  const restParts = { book, find: (domain: string) => find(domain) ?? findRenamed(domain) }
+  const restParts = { tokens, find: (domain: string) => find(domain) ?? findRenamed(domain) }
   await server.register(async scope => await addRestRoutes(scope, restParts))
   await server.register(async scope => await addRestV3Routes(scope, restParts))
   await addFrameRoutes(server, { find })
-  book.addApp(clientId, clientSecret)
+  tokens.addApp(clientId, clientSecret)
   await server.listen({ port, host: '127.0.0.1' })
   const origin = originOf(server)
   const add = (domain: string) => {
-    const portal = new SimulatedPortal(domain, { book, clientId, origin, limits })
+    const portal = new SimulatedPortal(domain, { tokens, clientId, origin, limits })
     portals.add(portal)
     return portal
   }
@@ -70,8 +70,8 @@ export async function createSimulator ({ clientId, clientSecret, port = 0, limit
     requests,
     portal: domain => find(domain) ?? add(domain),
     portals: () => [...portals],
-    app: keys => book.addApp(keys.clientId, keys.clientSecret),
-    secrets: () => book.secrets(),
+    app: keys => tokens.addApp(keys.clientId, keys.clientSecret),
+    secrets: () => tokens.secrets(),
     fault: (point, fault) => faults.add(point, fault),
     clearFaults: () => faults.clear(),
     close: async () => await server.close(),

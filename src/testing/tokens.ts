@@ -34,14 +34,14 @@ export interface SimulatedPair {
 const LIFETIME_MS = 3_600_000
 
 /** Every app and every token pair of one simulator. */
-export class TokenBook {
+export class TokenRegistry {
   readonly apps = new Map<string, string>()
   readonly #byAccess = new Map<string, SimulatedPair>()
   readonly #byRefresh = new Map<string, SimulatedPair>()
   readonly #secrets = new Set<string>()
 
   /** Remembers a value that must never be logged. */
-  keepSecret (value: string): string {
+  rememberSecret (value: string): string {
     this.#secrets.add(value)
     return value
   }
@@ -51,7 +51,7 @@ export class TokenBook {
   }
 
   addApp (clientId: string, clientSecret: string): void {
-    this.apps.set(clientId, this.keepSecret(clientSecret))
+    this.apps.set(clientId, this.rememberSecret(clientSecret))
   }
 
   issue (portal: PortalState, clientId: string, userId: number): SimulatedPair {
@@ -90,6 +90,6 @@ export class TokenBook {
   }
 
   #newToken (): string {
-    return this.keepSecret(randomBytes(35).toString('hex'))
+    return this.rememberSecret(randomBytes(35).toString('hex'))
   }
 }

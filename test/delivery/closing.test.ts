@@ -3,7 +3,7 @@ import type { FastifyServerOptions } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { DeliveryOptions } from '../../src/index.ts'
-import { untilIdle } from '../../src/testing/index.ts'
+import { waitForIdle } from '../../src/testing/index.ts'
 import { buildApp } from '../helpers/app.ts'
 import { forgetApp } from '../helpers/redis-keys.ts'
 import { secret } from '../helpers/secrets.ts'
@@ -61,7 +61,7 @@ for (const { storage, options } of STORAGES) {
       const heard: number[] = []
       next.app.bitrix24.on('onCrmDealAdd', event => { heard.push(event.data.FIELDS.ID) })
       await next.app.ready()
-      await untilIdle(next.app.bitrix24)
+      await waitForIdle(next.app.bitrix24)
       t.strictSame(heard, [1], 'by the next process')
     })
 

@@ -3,7 +3,7 @@ import { DeadLetters } from '../../src/delivery/dead-letters.ts'
 import type { FastifyBitrix24Options, InstallStore } from '../../src/index.ts'
 import { WebhookTokens } from '../../src/installs/application-token.ts'
 import type { DeadLetterBox, StoredLetter } from '../../src/queue/queue.ts'
-import { sampleInstall, untilIdle } from '../../src/testing/index.ts'
+import { sampleInstall, waitForIdle } from '../../src/testing/index.ts'
 import { buildWorld } from '../helpers/app.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
@@ -13,7 +13,7 @@ async function worldOfDead (t: Test, codes: string[], options: Partial<FastifyBi
   const { app: { bitrix24 }, b24, eventsUrl, logs } = await buildWorld(t, { delivery: { attempts: 1 }, ...options })
   const portal = b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(eventsUrl)).statusCode, 200)
-  await untilIdle(bitrix24)
+  await waitForIdle(bitrix24)
   bitrix24.onAny(async () => { throw new Error('no luck') })
   for (const [i, code] of codes.entries()) t.equal((await portal.send(code, { FIELDS: { ID: i + 1, ENTITY_TYPE_ID: 1220 } })).statusCode, 200)
   await until(async () => (await bitrix24.health()).queue?.dead === codes.length, 'all are dead')

@@ -4,7 +4,7 @@ import { bullQueueOf } from '../../src/index.ts'
 import { EmbeddedFolder } from '../../src/queue/embedded/embedded-folder.ts'
 import { lineOf } from '../../src/queue/embedded/embedded-lines.ts'
 import { appId } from '../../src/storage/redis/keys.ts'
-import { untilIdle } from '../../src/testing/index.ts'
+import { waitForIdle } from '../../src/testing/index.ts'
 import { buildWorld, temporaryFolder } from '../helpers/app.ts'
 import { secret } from '../helpers/secrets.ts'
 import { until } from '../helpers/until.ts'
@@ -49,7 +49,7 @@ for (const [storage, make] of PLACES) {
     const heard: unknown[] = []
     bitrix24.on('onCrmDealUpdate', ({ data, attempt }) => { heard.push([data.FIELDS.ID, attempt]) })
     t.equal((await portal.install(eventsUrl)).statusCode, 200)
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
 
     const put = await open(clientId)
     const eventOf = (id: string, v: number) => ({
@@ -75,7 +75,7 @@ for (const [storage, make] of PLACES) {
     for (const letter of items) t.strictSame(await bitrix24.deadLetters.get(letter.id), letter)
 
     t.equal((await portal.send('onCrmDealUpdate', { FIELDS: { ID: 8 } })).statusCode, 200)
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.strictSame(heard, [[8, 1]], 'the next event is handled')
     await put(eventOf('of-this-version', 1))
     await until(() => heard.length === 2, 'so is one that differs in its version alone')

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { DeadLetter, DeliveryOptions } from '../../src/index.ts'
-import { untilIdle } from '../../src/testing/index.ts'
+import { waitForIdle } from '../../src/testing/index.ts'
 import { buildApp, buildWorld } from '../helpers/app.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
@@ -22,7 +22,7 @@ for (const { storage, options } of STORAGES) {
       const world = await buildWorld(t, { ...options(t), delivery: { ...QUICK, ...delivery } })
       const portal = world.b24.portal('acme.bitrix24.com')
       t.equal((await portal.install(world.eventsUrl)).statusCode, 200)
-      await untilIdle(world.app.bitrix24)
+      await waitForIdle(world.app.bitrix24)
       const sendDeal = async (ID = 7) => (await portal.send('onCrmDealUpdate', { FIELDS: { ID } })).statusCode
       return { ...world, portal, sendDeal, bitrix24: world.app.bitrix24 }
     }
@@ -39,7 +39,7 @@ for (const { storage, options } of STORAGES) {
       t.strictSame(seen, [])
       await until(async () => (await bitrix24.health()).queue?.active === 1, '1 active')
       gate.open()
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.strictSame(seen, [{ deal: 7, portal: portal.memberId, attempt: 1, coalesced: 1 }])
       t.match(await bitrix24.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 }, events: { accepted: 2, handled: 2, unavailable: 0 } })
     })
@@ -48,7 +48,7 @@ for (const { storage, options } of STORAGES) {
       const { bitrix24, sendDeal, logs } = await installedWorld(t)
       bitrix24.on('onCrmDealUpdate', async () => { throw new Error('never') })
       t.equal(await sendDeal(), 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       const told = logs.filter(line => line.includes('handler failed')).map(line => JSON.parse(line)).map(({ attempt, attempts, retryWithinMs }) => ({ attempt, attempts, retryWithinMs }))
       t.strictSame(told, [
         { attempt: 1, attempts: 3, retryWithinMs: 5 },
@@ -69,7 +69,7 @@ for (const { storage, options } of STORAGES) {
       })
       bitrix24.on('onCrmDealUpdate', async () => { ran.push('third') })
       t.equal(await sendDeal(), 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.strictSame(ran, ['first', 'second, attempt 1', 'third', 'second, attempt 2', 'second, attempt 3'])
       t.equal(ids.size, 1, 'the same event')
       t.match(await bitrix24.health(), { events: { handled: 2, failedAttempts: 2, dead: 0 } })
@@ -84,7 +84,7 @@ for (const { storage, options } of STORAGES) {
         went.push(`${attempt} ends, ${signal.aborted ? 'aborted' : 'in time'}`)
       })
       t.equal(await sendDeal(), 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.strictSame(went, ['1 begins', '1 ends, aborted', '2 begins', '2 ends, in time'])
       t.match(await bitrix24.health(), { events: { failedAttempts: 1, dead: 0 } }, 'it counts as failed all the same')
     })
@@ -138,7 +138,7 @@ for (const { storage, options } of STORAGES) {
       fails = false
       const [first, second] = items.map(({ id }) => id) as [string, string]
       t.equal(await bitrix24.deadLetters.replay(first), 1)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal(handled.length, 1)
       t.equal((handled[0] as unknown[])[0], 1, 'its attempts are counted anew')
       await t.rejects(bitrix24.deadLetters.replay(first), { code: 'FST_B24_NO_DEAD_LETTER', statusCode: 404 })
@@ -151,7 +151,7 @@ for (const { storage, options } of STORAGES) {
       fails = false
       t.equal(await bitrix24.deadLetters.replay({ memberId: 'another' }), 0)
       t.equal(await bitrix24.deadLetters.replay({ event: 'ONCRMDEALUPDATE' }), 3)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal(handled.length, 4)
       t.equal(await bitrix24.deadLetters.discard({}), 0)
     })
@@ -162,7 +162,7 @@ for (const { storage, options } of STORAGES) {
       await sendDeal()
       await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
       t.equal((await portal.uninstall()).statusCode, 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       const [letter] = (await bitrix24.deadLetters.list()).items
       await t.rejects(bitrix24.deadLetters.replay(letter!.id), { code: 'FST_B24_PORTAL_GONE', statusCode: 502 })
       t.equal(await bitrix24.deadLetters.replay({}), 0)
@@ -183,7 +183,7 @@ for (const { storage, options } of STORAGES) {
         for (let count = 0; count < 5; count++) t.equal((await portal.send(event, { FIELDS: { ID: 1 } })).statusCode, 200)
       }
       gate.open()
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal(runs.filter(([name]) => name === 'onCrmLeadUpdate').length, 5)
       const deals = runs.filter(([name]) => name === 'onCrmDealUpdate')
       t.ok(deals.length <= 2, `${deals.length} runs`)
@@ -201,7 +201,7 @@ for (const { storage, options } of STORAGES) {
         const { statusCode } = await portal.send('onCrmDealUpdate', { FIELDS: { ID } }, { url: `${receiver.app.listeningOrigin}/bitrix24/events` })
         t.equal(statusCode, 200)
       }
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.strictSame(heard.sort(), [1, 2, 3])
     })
 
@@ -222,7 +222,7 @@ for (const { storage, options } of STORAGES) {
       const heard: unknown[] = []
       next.app.bitrix24.on('onCrmDealUpdate', event => { heard.push(event.attempt) })
       await next.app.ready()
-      await untilIdle(next.app.bitrix24)
+      await waitForIdle(next.app.bitrix24)
       t.strictSame(heard, [1], 'which was no attempt')
     })
   })

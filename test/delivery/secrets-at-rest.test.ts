@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { untilIdle } from '../../src/testing/index.ts'
+import { waitForIdle } from '../../src/testing/index.ts'
 import { appId } from '../../src/storage/redis/keys.ts'
 import { buildWorld, temporaryFolder, type World } from '../helpers/app.ts'
 import { until } from '../helpers/until.ts'
@@ -48,10 +48,10 @@ for (const { name, open } of PLACES) {
     t.equal(await findSecrets(), 0, 'put off until the OAuth server answers')
     b24.clearFaults()
     await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.equal(await findSecrets(), 0, 'a dead letter')
     t.equal((await portal.userReady()).statusCode, 200)
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.equal(await findSecrets(), 0, 'another lifecycle event')
   })
 }

@@ -22,7 +22,7 @@ for (const { name, storage } of PLACES) {
     await run.kill(receiver)
 
     const worker = await run.start()
-    await run.untilIdle(worker, 30_000 + EVENTS * 10)
+    await run.waitForIdle(worker, 30_000 + EVENTS * 10)
     const runs = run.runs()
     const firstMs = Math.min(...runs.map(({ endedAt }) => endedAt as number)) - worker.startedAt
     const lastMs = Math.max(...runs.map(({ endedAt }) => endedAt as number)) - worker.startedAt

@@ -19,7 +19,7 @@ for (const { name, storage } of PLACES) {
     await load.stop()
     t.ok(before.queue!.waiting > 0)
     t.strictSame(run.posts.filter(({ statusCode }) => statusCode !== 200), [], 'every post is answered 200')
-    await run.untilIdle(program, 30_000)
+    await run.waitForIdle(program, 30_000)
 
     const runs = run.runs()
     const failed = runs.filter(({ how }) => how === 'failed')

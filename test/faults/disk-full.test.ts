@@ -23,7 +23,7 @@ t.test('the disk of the embedded store is full', async t => {
 
   limitFiles(program.pid, 'unlimited:')
   await run.untilTaken(program)
-  await run.untilIdle(program)
+  await run.waitForIdle(program)
   t.comment(`disk full: ${refused()} answers 503`)
   run.judge('disk full')
   t.match(await program.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 } })

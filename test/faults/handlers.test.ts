@@ -33,7 +33,7 @@ for (const { name, storage } of PLACES) {
     t.match(letterOf(hanging.n), { name: 'onCrmDealUpdate', attempts: 3, error: { code: 'FST_B24_HANDLER_TIMEOUT' } })
     t.match(letterOf(throwing.n), { name: 'onCrmDealUpdate', attempts: 3, error: { message: /told to fail/ } })
     for (const { n } of [hanging, throwing]) t.strictSame(runsOf(n).map(({ attempt }) => attempt), [1, 2, 3])
-    await run.untilIdle(program)
+    await run.waitForIdle(program)
     await run.kill(program)
   })
 

@@ -55,7 +55,7 @@ for (const { name, storage } of PLACES) {
       await killAndRestart(round)
       await sleep(200)
       await Promise.all(loads.map(load => load.stop()))
-      await run.untilIdle(programs[0])
+      await run.waitForIdle(programs[0])
       const counts = run.judge(`kill -9, ${name}, round ${round}${coalesces ? ', coalescing' : ''}`, first)
       t.ok(counts.answered < counts.sent, 'some posts did not meet the app')
       const ran = run.runs().length - runs

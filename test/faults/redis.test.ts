@@ -55,7 +55,7 @@ for (const { appendfsync, parent, fills } of SERVERS) {
       await run.untilTaken(program)
       await sleep(300)
       await load.stop()
-      await run.untilIdle(program)
+      await run.waitForIdle(program)
 
       const posts = run.posts.slice(first)
       const meanwhile = posts.filter(({ beganAt, endedAt }) => beganAt > awayAt + 100 && endedAt < backAt)

@@ -13,7 +13,7 @@ for (const { name, storage } of PLACES) {
     const run = await FaultRun.open(t, storage(), { concurrency: 4, stalledAfterMs: 2_000 })
     const receiver = await run.startInstalled({ delivery: { worker: false } })
     const workers = await Promise.all([run.start({ port: await freePort() }), run.start({ port: await freePort() })])
-    await run.untilIdle(receiver)
+    await run.waitForIdle(receiver)
 
     const posts = await run.postAll(receiver, EVENTS, { MS: '800' })
     t.ok(posts.every(({ statusCode }) => statusCode === 200), 'all are stored')
@@ -25,7 +25,7 @@ for (const { name, storage } of PLACES) {
     const killed = workers.find(isAtWork)!
     await run.kill(killed)
     const torn = tornOf(killed.pid)
-    await run.untilIdle(receiver)
+    await run.waitForIdle(receiver)
 
     const runs = run.runs()
     const [other] = workers.filter(worker => worker !== killed)

@@ -99,7 +99,7 @@ export class FaultRun {
       const { statusCode, body } = await outcome(portal.install(program.eventsUrl))
       if (statusCode !== 200) throw new Error(`not installed: ${statusCode} ${body}, ${program.log()}`)
     }
-    if (options?.delivery?.worker !== false) await this.untilIdle(program)
+    if (options?.delivery?.worker !== false) await this.waitForIdle(program)
     return program
   }
 
@@ -130,7 +130,7 @@ export class FaultRun {
   }
 
   /** Waits until nothing waits and nothing runs. */
-  async untilIdle (program: AppProgram, ms = 60_000): Promise<void> {
+  async waitForIdle (program: AppProgram, ms = 60_000): Promise<void> {
     let last: unknown
     await until(async () => {
       const health = await program.health().catch((error: Error) => ({ queue: undefined, error: error.message }))

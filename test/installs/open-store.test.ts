@@ -4,7 +4,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import type { InstallStore, StoredInstall } from '../../src/index.ts'
 import { appId, appKeys } from '../../src/storage/redis/keys.ts'
-import { untilIdle } from '../../src/testing/index.ts'
+import { waitForIdle } from '../../src/testing/index.ts'
 import { buildApp, buildWorld, temporaryFolder } from '../helpers/app.ts'
 import { freePort } from '../helpers/redis-server.ts'
 import { secret } from '../helpers/secrets.ts'
@@ -32,11 +32,11 @@ for (const { storage, options } of STORAGES) {
     const { app, b24, eventsUrl, clientId } = await buildWorld(t, { store, ...given, dataDir })
     const portal = b24.portal('acme.bitrix24.com')
     t.equal((await portal.install(eventsUrl)).statusCode, 200)
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     const heard: number[] = []
     app.bitrix24.on('onCrmDealAdd', event => { heard.push(event.data.FIELDS.ID) })
     t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 5 } })).statusCode, 200)
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     t.strictSame(heard, [5])
     t.strictSame([...store.installs.keys()], [portal.memberId])
     if (given.redis === undefined) {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { FastifyBitrix24Options } from '../../src/index.ts'
 import { KeepAlive } from '../../src/portal/tokens/keep-alive.ts'
-import { outcome, untilIdle } from '../../src/testing/index.ts'
+import { outcome, waitForIdle } from '../../src/testing/index.ts'
 import { buildApp, buildWorld, temporaryFolder } from '../helpers/app.ts'
 import { freePort } from '../helpers/redis-server.ts'
 import { STORAGES } from '../helpers/storages.ts'
@@ -17,7 +17,7 @@ async function installed (t: Test, options: Partial<FastifyBitrix24Options>) {
   const { app: { bitrix24 }, b24, clientId, eventsUrl, logs } = await buildWorld(t, options)
   const portal = b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(eventsUrl)).statusCode, 200)
-  await untilIdle(bitrix24)
+  await waitForIdle(bitrix24)
   return { bitrix24, b24, clientId, portal, logs, known: async () => (await bitrix24.portal(portal.memberId))! }
 }
 
@@ -32,7 +32,7 @@ for (const { storage, options } of STORAGES) {
     })
     portal.expireTokens()
     await portal.send('onCrmDynamicItemUpdate', { FIELDS: { ID: id, ENTITY_TYPE_ID: 1220 } })
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.strictSame(seen, ['first'])
 
     const mine = await known()
@@ -52,7 +52,7 @@ for (const { storage, options } of STORAGES) {
     bitrix24.on('onCrmDealUpdate', async () => {})
     const portal = b24.portal('acme.bitrix24.com')
     await portal.install(eventsUrl)
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     const bound = portal.bindings.find({ handler: `${PUBLIC}/bitrix24/events` }).map(({ event }) => event).sort()
     t.strictSame(bound, ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE'])
     t.match(await bitrix24.syncSubscriptions(), { totals: { portals: 1, inOrder: 1, bound: 0, unbound: 0 } })
@@ -103,7 +103,7 @@ for (const { storage, options } of STORAGES) {
     t.equal((await known()).state, 'suspended')
     portal.paid = true
     await portal.reinstall({ ts: Math.floor(Date.now() / 1000) + 1 })
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.equal((await known()).state, 'active')
     portal.user(1).active = false
     for (let i = 0; i < 3; i++) await t.rejects((await known()).call('profile'), { code: 'FST_B24_REAUTH_REQUIRED' })
@@ -123,7 +123,7 @@ for (const { storage, options } of STORAGES) {
     await until(() => told.length === 1, 'it is told')
     t.strictSame(told, ['reauth_required'])
     await portal.reinstall()
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.match(await (await known()).call('profile'), { ADMIN: true })
   })
 
@@ -132,7 +132,7 @@ for (const { storage, options } of STORAGES) {
     const { app: first, b24, eventsUrl, options: given } = await buildWorld(t, { ...options(t), publicUrl: `http://127.0.0.1:${port}`, subscriptions: { offline: ['onCrmDealUpdate'] } })
     const portal = b24.portal('acme.bitrix24.com')
     await portal.install(eventsUrl)
-    await untilIdle(first.bitrix24)
+    await waitForIdle(first.bitrix24)
     await first.close()
     for (const id of [5, 6, 7]) await outcome(portal.change(DEAL, id))
     t.equal(portal.offlineEvents.rows.length, 3)
@@ -157,10 +157,10 @@ for (const { storage, options } of STORAGES) {
     const portal = b24.portal('acme.bitrix24.com')
     // Portals tell the time in seconds: an update within that of the install would be a repeat of it.
     await portal.install(eventsUrl, { ts: Math.floor(Date.now() / 1000) - 20 })
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.equal(portal.bindings.remove({ event: 'ONCRMDEALUPDATE' }), 1)
     t.equal((await portal.update()).statusCode, 200)
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.match(portal.bindings.find({ event: 'ONCRMDEALUPDATE' }), [{ handler: `${PUBLIC}/bitrix24/events` }])
   })
 
@@ -169,7 +169,7 @@ for (const { storage, options } of STORAGES) {
     bitrix24.on('onCrmDealUpdate', async () => {})
     const portals = ['acme.bitrix24.com', 'other.bitrix24.com'].map(domain => b24.portal(domain))
     for (const portal of portals) await portal.install(eventsUrl)
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     const [acme, other] = portals as [typeof portals[0], typeof portals[0]]
     acme.bindings.remove({ event: 'ONCRMDEALUPDATE' })
     acme.bindings.add({ clientId, event: 'ONCRMLEADADD', handler: `${PUBLIC}/bitrix24/events`, userId: 0, offline: false, connector: '' })
@@ -200,7 +200,7 @@ for (const { storage, options } of STORAGES) {
       titles.push(item.title)
     })
     await portal.send('onCrmDynamicItemUpdate', { FIELDS: { ID: 7, ENTITY_TYPE_ID: 1220 } })
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.strictSame(titles, ['first'])
     t.strictSame(runs.map(({ attempt }) => attempt), [1, 1])
     t.ok(runs[1]!.at - runs[0]!.at > 900, 'not before the portal takes calls again')
@@ -215,7 +215,7 @@ t.test('a portal that does not answer holds up no close: what is fetched and wha
   first.bitrix24.on('onCrmDealUpdate', () => {})
   const portal = b24.portal('acme.bitrix24.com')
   await portal.install(eventsUrl)
-  await untilIdle(first.bitrix24)
+  await waitForIdle(first.bitrix24)
   await first.close()
   await outcome(portal.change(DEAL, 7))
   portal.fault('event.offline.clear', { hang: true })

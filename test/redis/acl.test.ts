@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { untilIdle } from '../../src/testing/index.ts'
+import { waitForIdle } from '../../src/testing/index.ts'
 import { buildWorld } from '../helpers/app.ts'
 import { startRedis } from '../helpers/redis-server.ts'
 import { secret } from '../helpers/secrets.ts'
@@ -30,17 +30,17 @@ t.test('a Redis user with the commands that README names is enough', async t => 
     })
     const portal = b24.portal('acme.bitrix24.com')
     await portal.install(eventsUrl)
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     for (let i = 0; i < 20; i++) await portal.send('onCrmDealUpdate', { FIELDS: { ID: i % 4 } })
     await portal.send('onCrmDealUpdate', { FIELDS: { ID: 7 } })
     await until(async () => (await app.bitrix24.health()).queue?.dead === 1, 'a dead letter')
     fails = false
     const { items } = await app.bitrix24.deadLetters.list()
     await app.bitrix24.deadLetters.replay(items[0]!.id)
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     t.equal(heard.at(-1), 7)
     await portal.uninstall()
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     await app.close()
     const denied = (await admin.call('ACL', 'LOG') as unknown[][]).map(entry => String(entry[7] ?? '')).filter(command => !/^config/.test(command))
     t.strictSame(denied, [], 'no other was asked for')

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { bucketOf } from '../../src/portal/plan-limits.ts'
 import { appId, appKeys, bucketKey } from '../../src/storage/redis/keys.ts'
-import { untilIdle } from '../../src/testing/index.ts'
+import { waitForIdle } from '../../src/testing/index.ts'
 import { buildApp, buildWorld } from '../helpers/app.ts'
 import { startRedisCluster } from '../helpers/redis-cluster.ts'
 import { secret } from '../helpers/secrets.ts'
@@ -39,7 +39,7 @@ t.test('the plugin as a whole on a Cluster of three nodes', { timeout: 120_000 }
     t.strictSame(heard, [])
     b24.clearFaults()
     t.equal((await beta.install(eventsUrl)).statusCode, 200)
-    await untilIdle(bitrix24, 30_000)
+    await waitForIdle(bitrix24, 30_000)
     const states = await Promise.all([acme, beta].map(async ({ memberId }) => (await another.app.bitrix24.portal(memberId))?.state))
     t.strictSame(states, ['active', 'active'], 'read at once, by another process')
     t.strictSame(heard, [1])
@@ -49,7 +49,7 @@ t.test('the plugin as a whole on a Cluster of three nodes', { timeout: 120_000 }
   await t.test('ordinary events are handled, repeats of one item too', async t => {
     const statusCodes = await Promise.all([3, 3, 3, 4].map(async ID => await sendDeal(ID)))
     t.strictSame(statusCodes, [200, 200, 200, 200])
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.strictSame(new Set(heard), new Set([1, 3, 4]))
     t.equal(deliveries, 5, 'none is missing, none came twice')
   })
@@ -72,7 +72,7 @@ t.test('the plugin as a whole on a Cluster of three nodes', { timeout: 120_000 }
     t.match(items, [{ memberId: acme.memberId, name: 'onCrmDealUpdate', attempts: 2, error: { message: 'no disk' } }])
     fails = false
     t.equal(await another.app.bitrix24.deadLetters.replay(items[0]!.id), 1)
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     t.equal(heard.at(-1), 5)
     t.strictSame(await bitrix24.deadLetters.list(), { items: [] })
   })

@@ -1,7 +1,7 @@
 import type { FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import fc from 'fast-check'
-import { encodeForm, untilIdle } from '../../src/testing/index.ts'
+import { encodeForm, waitForIdle } from '../../src/testing/index.ts'
 import { buildWorld, type World } from '../helpers/app.ts'
 import { secret } from '../helpers/secrets.ts'
 
@@ -14,7 +14,7 @@ async function installedWorld (t: Test, options: Parameters<typeof buildWorld>[1
   const world = await buildWorld(t, options)
   const portal = world.b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(world.eventsUrl)).statusCode, 200)
-  await untilIdle(world.app.bitrix24)
+  await waitForIdle(world.app.bitrix24)
   const heard: unknown[] = []
   world.app.bitrix24.on('onCrmDynamicItemUpdate', event => { heard.push(event.data) })
   const envelope = (change: object = {}) => ({
@@ -30,7 +30,7 @@ async function installedWorld (t: Test, options: Parameters<typeof buildWorld>[1
 
 async function post ({ app }: World, payload: string | Buffer, type: string | null) {
   const answer = await app.inject({ method: 'POST', url: '/bitrix24/events', payload, headers: type === null ? {} : { 'content-type': type } })
-  if (answer.statusCode === 200) await untilIdle(app.bitrix24)
+  if (answer.statusCode === 200) await waitForIdle(app.bitrix24)
   return { statusCode: answer.statusCode, ...answer.json<{ status?: string, code?: string, message?: string }>() }
 }
 
@@ -162,7 +162,7 @@ t.test('takes events at a path with a slash too many, whatever the host makes of
     const { app, b24, eventsUrl } = await buildWorld(t, {}, host)
     const portal = b24.portal('acme.bitrix24.com')
     t.equal((await portal.install(eventsUrl.replace('/events', '/install/'))).statusCode, 200)
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     const payload = encodeForm({ event: 'ONTASKADD', auth: { member_id: portal.memberId, application_token: portal.applicationToken } })
     for (const url of ['/events', '/events/', '/install', '/install/'].flatMap(path => [`/bitrix24${path}`, `/bitrix24/${path}`, `//bitrix24${path}`, `/bitrix24${path}?x=1`])) {
       t.equal((await app.inject({ method: 'POST', url, payload, headers: { 'content-type': FORM } })).statusCode, 200, `${url} ${JSON.stringify(host)}`)
@@ -239,7 +239,7 @@ t.test('takes an ONAPPINSTALL at the install URL', async t => {
   const { app, b24, eventsUrl } = await buildWorld(t)
   const portal = b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(eventsUrl.replace('/events', '/install'))).statusCode, 200)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   t.match(await app.bitrix24.portal(portal.memberId), { state: 'active' })
 })
 
@@ -250,7 +250,7 @@ t.test('has the portal on the request of an accepted event, and only there', asy
   })
   const portal = b24.portal('acme.bitrix24.com')
   await portal.install(eventsUrl)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   await portal.send('onTaskAdd', {})
   await portal.send('onTaskAdd', {}, { auth: { application_token: secret() } })
   await app.inject('/bitrix24/events')

@@ -44,10 +44,10 @@ t.test('halts as PHP takes a condition', async t => {
 t.test('a command has what those before it gave', async t => {
   const world = await buildRest(t)
   const { portal } = world
-  portal.items.put(2, 5, { title: 'Five', companyId: 7, contactIds: [3, 4] })
-  for (const id of [6, 7]) portal.items.put(2, id)
+  portal.items.set(2, 5, { title: 'Five', companyId: 7, contactIds: [3, 4] })
+  for (const id of [6, 7]) portal.items.set(2, id)
   const asked: unknown[] = []
-  portal.answer('my.echo', params => { asked.push(params); return params })
+  portal.stub('my.echo', params => { asked.push(params); return params })
   const deal = 'crm.item.get?entityTypeId=2&id=5'
   const list = 'crm.item.list?entityTypeId=2'
   const cases: Array<[query: string, params: unknown]> = [
@@ -84,7 +84,7 @@ t.test('an unknown reference is no value', async t => {
 
 t.test('an error without a code is one in a batch too', async t => {
   const world = await buildRest(t)
-  world.portal.answer('crm.deal.get', () => { throw new RestError(400, '', 'Not found', { note: 1 }) })
+  world.portal.stub('crm.deal.get', () => { throw new RestError(400, '', 'Not found', { note: 1 }) })
   t.match(await world.call('crm.deal.get', { id: 5 }), { status: 400, body: { error: '', error_description: 'Not found', note: 1 } })
   const { result, result_error: errors } = await batchOf(world, { a: 'crm.deal.get?id=5', b: 'user.admin' })
   t.strictSame([result, errors], [{ b: true }, { a: { error: '', error_description: 'Not found', note: 1 } }])

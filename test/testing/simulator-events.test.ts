@@ -151,7 +151,7 @@ t.test('changes items by REST, and tells of it', async t => {
 
 t.test('lists items by pages, filtered and ordered', async t => {
   const { portal, call } = await buildRest(t)
-  for (let id = 1; id <= 120; id++) portal.items.put(2, id, { stage: id % 2 === 0 ? 'WON' : 'NEW', sum: id * 10, title: undefined })
+  for (let id = 1; id <= 120; id++) portal.items.set(2, id, { stage: id % 2 === 0 ? 'WON' : 'NEW', sum: id * 10, title: undefined })
   const list = async (params: object) => {
     const { body } = await call<{ items: Array<{ id: number }> }>('crm.item.list', { entityTypeId: 2, ...params })
     return { ...body, items: body.result?.items ?? [] }
@@ -230,20 +230,20 @@ t.test('nothing happens when nothing changes', async t => {
   const { portal, call, url, posts } = await buildRest(t)
   await call('event.bind', { event: 'onCrmDealUpdate', handler: url })
   const old = '2026-01-01T00:00:00+00:00'
-  portal.items.put(2, 5, { title: 'same', opportunity: 100, isManualOpportunity: 'Y', contactIds: [1, 2], comments: null, updatedTime: old })
+  portal.items.set(2, 5, { title: 'same', opportunity: 100, isManualOpportunity: 'Y', contactIds: [1, 2], comments: null, updatedTime: old })
   const same = { title: 'same', opportunity: '100', isManualOpportunity: true, contactIds: ['1', '2'], comments: '' }
   t.strictSame(await portal.change(2, 5, same), [])
   t.match(await call('crm.item.update', { entityTypeId: 2, id: 5, fields: { ...same, id: 9, updatedTime: 'x' } }), { status: 200, body: { result: { item: { id: 5 } } } })
   t.match(await call('crm.item.update', { entityTypeId: 2, id: 5, fields: { ...same, isManualOpportunity: 'Y' } }, { as: 'form' }), { status: 200 })
   t.match(await call('crm.item.update', { entityTypeId: 2, id: 5 }), { status: 200 })
-  portal.items.put(2, 5, same)
+  portal.items.set(2, 5, same)
   await portal.settled()
   t.equal(posts.length, 0)
   t.match(portal.items.get(2, 5), { updatedTime: old, opportunity: 100 })
 
   for (const fields of [{ title: 'other' }, { contactIds: [1] }, { comments: 'x' }, {}]) {
     posts.length = 0
-    portal.items.put(2, 5, { updatedTime: old })
+    portal.items.set(2, 5, { updatedTime: old })
     t.equal((await portal.change(2, 5, fields)).length, 1, JSON.stringify(fields))
     t.not(portal.items.get(2, 5)?.['updatedTime'], old)
   }
@@ -274,17 +274,17 @@ t.test('events of chats are fetched', async t => {
   posts.length = 0
   const get = async (params: object = {}, user = 1) => (await call<{ events: Array<{ eventId: number }>, nextOffset: number, hasMore: boolean }>('im.v2.Event.get', params, { user })).body.result!
   const message = { code: 'onImV2MessageAdd', data: { message: { id: 1 }, chat: { id: 2 } } }
-  await portal.raise(message)
+  await portal.emit(message)
   t.strictSame(await get(), { events: [], nextOffset: 0, hasMore: false })
   t.match(await call('im.v2.Event.subscribe'), { status: 200, body: { result: true } })
-  t.strictSame(await portal.raise(message), [])
+  t.strictSame(await portal.emit(message), [])
   const { events, nextOffset } = await get({ limit: 10 })
   t.match(events, [{ eventId: Number, type: 'ONIMV2MESSAGEADD', date: /^\d{4}-.*\+00:00$/, data: message.data }])
   t.equal(nextOffset, events[0]!.eventId + 1)
   t.strictSame(await get({}, 2), { events: [], nextOffset: 0, hasMore: false }, 'of another user')
   t.strictSame((await get({ offset: nextOffset })).events, [])
   t.match(await call('im.v2.Event.unsubscribe'), { status: 200, body: { result: true } })
-  await portal.raise(message)
+  await portal.emit(message)
   t.strictSame((await get()).events, [])
   t.equal(posts.length, 0, 'and never posted')
   portal.scope = ['crm']

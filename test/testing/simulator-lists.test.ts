@@ -10,8 +10,8 @@ async function rowsOf ({ call }: RestWorld, method: string, params: object = {})
 
 t.test('crm.item.list filters as documented, and refuses fields that items do not have', async t => {
   const { portal, call } = await buildRest(t)
-  portal.items.put(2, 1, { title: 'Coffee', updatedTime: '2026-01-01T00:00:00+00:00', ufCrm_1: 'a', mine: 1 })
-  portal.items.put(2, 2, { title: 'Tea', updatedTime: '2026-01-01T01:00:00+00:00' })
+  portal.items.set(2, 1, { title: 'Coffee', updatedTime: '2026-01-01T00:00:00+00:00', ufCrm_1: 'a', mine: 1 })
+  portal.items.set(2, 2, { title: 'Tea', updatedTime: '2026-01-01T01:00:00+00:00' })
   const ids = async (filter: object, as: 'json' | 'form' = 'json') => {
     const { body } = await call<{ items: Row[] }>('crm.item.list', { entityTypeId: 2, filter }, { as })
     return body.error ?? body.result?.items.map(({ id }) => id)
@@ -45,7 +45,7 @@ t.test('crm.item.list filters as documented, and refuses fields that items do no
 t.test('start -1 leaves the counting out: total is 0', async t => {
   const world = await buildRest(t)
   for (let id = 1; id <= 60; id++) {
-    world.portal.items.put(2, id)
+    world.portal.items.set(2, id)
     world.portal.user(id)
   }
   t.match(await world.call('crm.item.list', { entityTypeId: 2, start: -1 }), { body: { total: 0, next: undefined } })
@@ -97,11 +97,11 @@ t.test('a test plays any other list', async t => {
   const world = await buildRest(t)
   const { portal, call } = world
   const rows = Array.from({ length: 60 }, (_, index) => ({ id: String(index + 1), title: `Task ${index + 1}` }))
-  const end = portal.answerList('tasks.task.list', rows, { key: 'tasks' })
+  const end = portal.stubList('tasks.task.list', rows, { key: 'tasks' })
   const { body } = await call<{ tasks: Row[] }>('tasks.task.list', { filter: { '>id': 5 }, order: { id: 'desc' }, select: ['id'] })
   t.match(body, { total: 55, next: 50, result: { tasks: [{ id: '60' }] } })
   t.strictSame(body.result?.tasks[0], { id: '60' })
-  const endInner = portal.answerList('tasks.task.list', rows, { paged: false })
+  const endInner = portal.stubList('tasks.task.list', rows, { paged: false })
   t.match(await rowsOf(world, 'tasks.task.list'), { total: 60, next: undefined, rows: { length: 60 } })
   endInner()
   t.match((await call('tasks.task.list')).body, { next: 50 })

@@ -159,7 +159,7 @@ t.test('own calls do not come back, by their connector', async t => {
   await bind('erp')
   b24.app({ clientId: 'local.theirs', clientSecret: secret() })
   const theirs = portal.issue({ clientId: 'local.theirs' }).accessToken
-  for (const id of [1, 2, 3]) portal.items.put(2, id)
+  for (const id of [1, 2, 3]) portal.items.set(2, id)
   await call('crm.item.update', { entityTypeId: 2, id: 1, fields: { title: 'New' } })
   await call('crm.item.update', { entityTypeId: 2, id: 2, fields: { title: 'New' }, auth_connector: 'erp' })
   await call('crm.item.update', { entityTypeId: 2, id: 3, fields: { title: 'New' } }, { token: theirs })
@@ -182,7 +182,7 @@ t.test('rings once a second, at the first change', async t => {
 
 t.test('lists by pages', async t => {
   const { portal, call } = await buildOffline(t)
-  for (let id = 1; id <= 60; id++) portal.offlineEvents.put({ clientId: 'local.ours', connector: '' }, 'ONCRMDEALUPDATE', undefined, 1)
+  for (let id = 1; id <= 60; id++) portal.offlineEvents.add({ clientId: 'local.ours', connector: '' }, 'ONCRMDEALUPDATE', undefined, 1)
   for (let id = 1; id <= 60; id++) await portal.change(2, id)
   t.match(await call('event.offline.list'), { body: { total: 61, next: 50, result: [{ EVENT_DATA: false }] } })
   t.equal((await call<unknown[]>('event.offline.list', { start: 50, order: { ID: 'DESC' } })).body.result?.length, 11)

@@ -153,7 +153,7 @@ t.test('runs a batch, the whole of which fails with its first error', async t =>
 
 t.test('answers a method as a test has it, and misbehaves', async t => {
   const { portal, v3, call } = await buildV3(t)
-  const end = portal.answer('Main.eventlog.list', (params, user) => {
+  const end = portal.stub('Main.eventlog.list', (params, user) => {
     if (params['id'] === 7) throw new RestError(400, `${CODE}MINE`, 'Mine', { validation: [{ field: 'id', message: 'seven' }] })
     return { items: [params, user.id] }
   }, { version: 3 })

@@ -113,7 +113,7 @@ t.test('says who calls, what the portal is and what the app may do', async t => 
 
 t.test('runs a batch', async t => {
   const { portal, call } = await buildRest(t)
-  for (let id = 1; id <= 60; id++) portal.items.put(2, id)
+  for (let id = 1; id <= 60; id++) portal.items.set(2, id)
   const cmd = { one: 'crm.item.get?entityTypeId=2&id=1', all: 'crm.item.list?entityTypeId=2&select[]=id', none: 'crm.item.get?entityTypeId=2&id=99', nested: 'batch?cmd[a]=profile', last: 'user.admin' }
   const { status, body } = await call<BatchResult>('batch', { halt: 0, cmd })
   t.equal(status, 200)
@@ -213,7 +213,7 @@ t.test('answers a method as a test has it, in batches too', async t => {
   const { portal, call } = await buildRest(t)
   t.match((await call('im.notify.system.add', { USER_ID: 1 })).body, { error: 'ERROR_METHOD_NOT_FOUND' })
   const asked: unknown[] = []
-  portal.answer('im.notify.system.add', (params, user) => {
+  portal.stub('im.notify.system.add', (params, user) => {
     asked.push([params, user.id])
     if (params['USER_ID'] === undefined) throw new RestError(400, 'USER_ID_EMPTY', 'User ID is empty')
     return 42
@@ -223,6 +223,6 @@ t.test('answers a method as a test has it, in batches too', async t => {
   const { body } = await call<BatchResult>('batch', { cmd: { one: 'im.notify.system.add?USER_ID=7' } })
   t.match(body.result, { result: { one: 42 } })
   t.strictSame(asked, [[{ USER_ID: 1 }, 1], [{}, 1], [{ USER_ID: '7' }, 1]])
-  portal.answer('profile', async () => ({ ID: '9' }))
+  portal.stub('profile', async () => ({ ID: '9' }))
   t.strictSame((await call('profile')).body.result, { ID: '9' })
 })

@@ -1,4 +1,4 @@
-import type { PortalState, SimulatedPair, TokenBook } from '../tokens.ts'
+import type { PortalState, SimulatedPair, TokenRegistry } from '../tokens.ts'
 
 /** HTTP status, body, and headers of its own. */
 export type Answer = [status: number, body: unknown, headers?: Record<string, string>]
@@ -6,10 +6,10 @@ export type Answer = [status: number, body: unknown, headers?: Record<string, st
 const TOKEN_FORM = /^[0-9a-f]{70}$/
 
 /** Answers the OAuth server's own `app.info`. */
-export function answerAppInfo (book: TokenBook, fields: Record<string, string>): Answer {
+export function answerAppInfo (tokens: TokenRegistry, fields: Record<string, string>): Answer {
   const token = fields['auth'] ?? ''
   if (!TOKEN_FORM.test(token)) return refuse(401, 'NO_AUTH_FOUND', 'Wrong authorization data')
-  const pair = book.byAccess(token)
+  const pair = tokens.byAccess(token)
   const gone = pair && refusePortal(pair)
   if (gone !== undefined) return gone
   if (pair?.alive !== true) return refuse(400, 'invalid_client', 'Invalid client')
@@ -18,19 +18,19 @@ export function answerAppInfo (book: TokenBook, fields: Record<string, string>):
 }
 
 /** Answers the token endpoint, grant `refresh_token`. The keys of the app are looked at before the grant. */
-export function answerToken (book: TokenBook, fields: Record<string, string>, origin: string): Answer {
-  const secret = book.apps.get(fields['client_id'] ?? '')
+export function answerToken (tokens: TokenRegistry, fields: Record<string, string>, origin: string): Answer {
+  const secret = tokens.apps.get(fields['client_id'] ?? '')
   if (secret === undefined) return refuse(200, 'wrong_client', 'Wrong client')
   if (secret !== fields['client_secret']) return refuse(400, 'invalid_client', 'Invalid client')
   if (fields['grant_type'] !== 'refresh_token') return refuse(400, 'invalid_request', 'Unsupported grant type')
   const token = fields['refresh_token'] ?? ''
   if (token === '') return refuse(400, 'invalid_request', 'No "refresh_token" parameter found')
-  const pair = book.byRefresh(token)
+  const pair = tokens.byRefresh(token)
   if (pair === undefined || pair.clientId !== fields['client_id']) return refuse(400, 'invalid_grant', 'Invalid grant')
   const gone = refusePortal(pair)
   if (gone !== undefined) return gone
   if (!pair.alive) return refuse(400, 'invalid_grant', 'Invalid grant')
-  return [200, describePair(book.rotate(pair), origin)]
+  return [200, describePair(tokens.rotate(pair), origin)]
 }
 
 /** What a portal and the OAuth server both say of a pair, in Bitrix24's words. */

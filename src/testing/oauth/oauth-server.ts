@@ -1,8 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Answer, answerAppInfo, answerToken } from './oauth-answers.ts'
-import { answerWith } from '../faulty-answer.ts'
-import type { FaultList, FaultPoint } from '../faults.ts'
-import type { PortalState, TokenBook } from '../tokens.ts'
+import { answerWith, type FaultList, type FaultPoint } from '../faults.ts'
+import type { PortalState, TokenRegistry } from '../tokens.ts'
 
 /** What the OAuth server was asked: names of parameters only, so it can be printed. */
 export interface OAuthRequest {
@@ -20,7 +19,7 @@ export interface OAuthRequest {
 }
 
 export interface OAuthServerParts {
-  book: TokenBook
+  tokens: TokenRegistry
   faults: FaultList
   requests: OAuthRequest[]
 }
@@ -28,12 +27,12 @@ export interface OAuthServerParts {
 type Fields = Record<string, string>
 
 /** Adds the routes of Bitrix24's OAuth server: `app.info` and the token endpoint, by POST and by GET. */
-export function addOAuthRoutes (server: FastifyInstance, { book, faults, requests }: OAuthServerParts): void {
+export function addOAuthRoutes (server: FastifyInstance, { tokens, faults, requests }: OAuthServerParts): void {
   server.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, text, done) => {
     done(null, Object.fromEntries(new URLSearchParams(text as string)))
   })
   const portalOf = (fields: Fields): PortalState | undefined => {
-    return (book.byRefresh(fields['refresh_token'] ?? '') ?? book.byAccess(fields['auth'] ?? ''))?.portal
+    return (tokens.byRefresh(fields['refresh_token'] ?? '') ?? tokens.byAccess(fields['auth'] ?? ''))?.portal
   }
   const add = (paths: string[], point: FaultPoint, answer: (fields: Fields) => Answer) => {
     for (const url of paths) {
@@ -49,8 +48,8 @@ export function addOAuthRoutes (server: FastifyInstance, { book, faults, request
       })
     }
   }
-  add(['/rest/app.info/', '/rest/app.info'], 'app.info', fields => answerAppInfo(book, fields))
-  add(['/oauth/token/', '/oauth/token'], 'token', fields => answerToken(book, fields, originOf(server)))
+  add(['/rest/app.info/', '/rest/app.info'], 'app.info', fields => answerAppInfo(tokens, fields))
+  add(['/oauth/token/', '/oauth/token'], 'token', fields => answerToken(tokens, fields, originOf(server)))
 }
 
 /** Where the simulator listens, such as `http://127.0.0.1:40123`. */

@@ -1,7 +1,8 @@
-import { request, type IncomingHttpHeaders } from 'node:http'
+import { type IncomingHttpHeaders, request } from 'node:http'
 import { pipeline } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { createGunzip } from 'node:zlib'
+import pLimit from 'p-limit'
 
 /** One POST to the app and what it answered. */
 export interface Delivery {
@@ -62,7 +63,7 @@ export function answered<T extends Delivery | Delivery[]> (what: string, deliver
   throw new UnansweredError(`${what}: no answer from ${first.url.replace(/\?.*$/s, '')} (${first.error}). A test of that wraps the call in outcome()`, delivered)
 }
 
-export interface Parcel {
+export interface OutgoingRequest {
   url: string
   body: string | Buffer
   headers?: Record<string, string>
@@ -71,21 +72,21 @@ export interface Parcel {
 const LONGEST_WAIT_MS = 30_000
 
 /** Posts as Bitrix24's queue does: one connection for each delivery, no redirect followed, never a second try. It is no error that nobody answers. */
-export async function deliver (parcel: Parcel): Promise<Delivery> {
+export async function deliver (request: OutgoingRequest): Promise<Delivery> {
   try {
-    const response = await post(parcel)
-    return delivered(parcel, response.statusCode, response.headers, response.body)
+    const response = await post(request)
+    return delivered(request, response.statusCode, response.headers, response.body)
   } catch (error) {
-    return { ...delivered(parcel, 0, {}, ''), error: String((error as NodeJS.ErrnoException).code) }
+    return { ...delivered(request, 0, {}, ''), error: String((error as NodeJS.ErrnoException).code) }
   }
 }
 
-function delivered (parcel: Parcel, statusCode: number, headers: IncomingHttpHeaders, body: string): Delivery {
-  const repeat = async (): Promise<Delivery> => answered('repeat()', await deliver(parcel))
-  return { url: parcel.url, statusCode, headers, body, json: () => JSON.parse(body), repeat }
+function delivered (request: OutgoingRequest, statusCode: number, headers: IncomingHttpHeaders, body: string): Delivery {
+  const repeat = async (): Promise<Delivery> => answered('repeat()', await deliver(request))
+  return { url: request.url, statusCode, headers, body, json: () => JSON.parse(body), repeat }
 }
 
-async function post ({ url, body, headers: extra }: Parcel): Promise<{ statusCode: number, headers: IncomingHttpHeaders, body: string }> {
+async function post ({ url, body, headers: extra }: OutgoingRequest): Promise<{ statusCode: number, headers: IncomingHttpHeaders, body: string }> {
   return await new Promise((resolve, reject) => {
     const outgoing = request(url, {
       method: 'POST',
@@ -106,4 +107,51 @@ async function post ({ url, body, headers: extra }: Parcel): Promise<{ statusCod
     })
     outgoing.on('error', reject).end(body)
   })
+}
+
+export interface BurstOptions {
+  /**
+   * Deliveries under way at once.
+   * @default 16
+   */
+  concurrency?: number
+  /**
+   * Changes the order.
+   * @default false
+   */
+  shuffle?: boolean
+  /** Start of the random order, so that a failure can be run again. @default 1 */
+  seed?: number
+  /**
+   * Copies of each, byte for byte.
+   * @default 1
+   */
+  copies?: number
+}
+
+/**
+ * Runs `send` for each item, many at once, with copies and out of order on request.
+ *
+ * @returns the results in the order of sending
+ */
+export async function burst<T, R> (items: Iterable<T>, send: (item: T, index: number) => Promise<R>, options: BurstOptions = {}): Promise<R[]> {
+  const { concurrency = 16, shuffle = false, seed = 1, copies = 1 } = options
+  const list = [...items].flatMap(item => Array<T>(copies).fill(item))
+  return await pLimit(concurrency).map(shuffle ? shuffled(list, seed) : list, send)
+}
+
+function shuffled<T> (list: T[], seed: number): T[] {
+  const random = randomFrom(seed)
+  return list.map(item => ({ item, place: random() })).sort((a, b) => a.place - b.place).map(({ item }) => item)
+}
+
+/** Mulberry32: a few lines, and the same order on every machine. */
+function randomFrom (seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6D2B79F5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
 }

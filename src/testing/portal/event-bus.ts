@@ -1,7 +1,7 @@
-import type { Binding, Bindings } from './bindings.ts'
+import { inspect } from 'node:util'
 import type { Delivery } from './deliver.ts'
-import type { RaisedEvent } from './items.ts'
-import type { OfflineEvents } from './offline-queue.ts'
+import type { OfflineEvents } from './event-queues.ts'
+import type { EmittedEvent } from './items.ts'
 
 /** Who caused an event. */
 export interface Cause {
@@ -19,28 +19,28 @@ export interface EventBusParts {
   queue: OfflineEvents
   /** `false`: the portal sends nothing and queues nothing. */
   delivers: () => boolean
-  send: (binding: Binding, event: RaisedEvent, userId: number | null) => Promise<Delivery>
+  send: (binding: Binding, event: EmittedEvent, userId: number | null) => Promise<Delivery>
 }
 
 const OFFLINE_NOTIFICATION = 'ONOFFLINEEVENT'
 /** Bitrix24 keeps `options[minTimeout]` of a binding, but does not heed it. */
-const BELL_PAUSE_MS = 1000
+const NOTIFICATION_PAUSE_MS = 1000
 
 /** Takes what happens on a portal to the bindings of the app: by post, or into the offline queue. */
 export class EventBus {
   readonly #parts: EventBusParts
   readonly #underway = new Set<Promise<unknown>>()
-  #rungAt = -Infinity
+  #notifiedAt = -Infinity
 
   constructor (parts: EventBusParts) {
     this.#parts = parts
   }
 
   /** Resolves when every binding's handler has answered, or not. */
-  async raise (event: RaisedEvent, cause: Cause): Promise<Delivery[]> {
+  async emit (event: EmittedEvent, cause: Cause): Promise<Delivery[]> {
     if (!this.#parts.delivers()) return []
     const queued = this.#queue(event, cause)
-    return await this.#watch(Promise.all([...this.#post(event, cause), ...queued ? this.#ring(cause) : []]))
+    return await this.#watch(Promise.all([...this.#post(event, cause), ...queued ? this.#notifyApp(cause) : []]))
   }
 
   /** Resolves when nothing is on its way. */
@@ -48,26 +48,26 @@ export class EventBus {
     while (this.#underway.size > 0) await Promise.all(this.#underway)
   }
 
-  #post (event: RaisedEvent, { userId }: Cause): Array<Promise<Delivery>> {
+  #post (event: EmittedEvent, { userId }: Cause): Array<Promise<Delivery>> {
     const { bindings, clientId, send } = this.#parts
     return bindings.find({ clientId, event: event.code, offline: false })
       .map(async binding => await send(binding, event, binding.userId === 0 ? userId : binding.userId))
   }
 
   /** The app's own calls do not come back to it, by the connector that they name. */
-  #queue ({ code, data }: RaisedEvent, cause: Cause): boolean {
+  #queue ({ code, data }: EmittedEvent, cause: Cause): boolean {
     const { bindings, clientId, queue } = this.#parts
     const isOwn = (connector: string) => cause.clientId === clientId && (cause.connector ?? '') === connector
     const rows = bindings.find({ clientId, event: code, offline: true }).filter(({ connector }) => !isOwn(connector))
-    for (const { connector } of rows) queue.put({ clientId, connector }, code, data, cause.userId ?? 0)
+    for (const { connector } of rows) queue.add({ clientId, connector }, code, data, cause.userId ?? 0)
     return rows.length > 0
   }
 
-  /** On the leading edge only: what comes within the second raises no later bell. */
-  #ring (cause: Cause): Array<Promise<Delivery>> {
+  /** On the leading edge only: what comes within the second raises no later notification. */
+  #notifyApp (cause: Cause): Array<Promise<Delivery>> {
     const now = performance.now()
-    if (now - this.#rungAt < BELL_PAUSE_MS) return []
-    this.#rungAt = now
+    if (now - this.#notifiedAt < NOTIFICATION_PAUSE_MS) return []
+    this.#notifiedAt = now
     return this.#post({ code: OFFLINE_NOTIFICATION, data: undefined }, cause)
   }
 
@@ -79,4 +79,58 @@ export class EventBus {
       this.#underway.delete(work)
     }
   }
+}
+
+/** One row of a portal's event table. */
+export interface Binding {
+  clientId: string
+  /** Name in capitals. */
+  event: string
+  /** Empty for an offline binding. */
+  handler: string
+  /** Whose tokens go with the event; 0 for those of the user who acts. */
+  userId: number
+  offline: boolean
+  /** Queue of an offline binding; empty for the app's one without a name. */
+  connector: string
+}
+
+/** What the apps of one portal have bound with `event.bind`. */
+export class Bindings {
+  #rows: Binding[] = []
+
+  /** @returns `false` when this very row is there already */
+  add (row: Binding): boolean {
+    if (this.#rows.some(known => matches(known, row))) return false
+    this.#rows.push(row)
+    return true
+  }
+
+  /** @returns how many rows there were */
+  remove (gone: Partial<Binding>): number {
+    const before = this.#rows.length
+    this.#rows = this.#rows.filter(row => !matches(row, gone))
+    return before - this.#rows.length
+  }
+
+  find (wanted: Partial<Binding>): Binding[] {
+    return this.#rows.filter(row => matches(row, wanted))
+  }
+
+  [Symbol.iterator] (): Iterator<Binding> {
+    return this.#rows.values()
+  }
+
+  toJSON (): Binding[] {
+    return this.#rows
+  }
+
+  /** What `console.log` prints of it: the rows. */
+  [inspect.custom] (): Binding[] {
+    return this.#rows
+  }
+}
+
+function matches (row: Binding, wanted: Partial<Binding>): boolean {
+  return Object.entries(wanted).every(([name, value]) => row[name as keyof Binding] === value)
 }

@@ -4,7 +4,7 @@ import type { Row } from './row-query.ts'
 export type Change = 'ADD' | 'UPDATE' | 'DELETE'
 
 /** An event as the portal makes it. */
-export interface RaisedEvent {
+export interface EmittedEvent {
   code: string
   data: unknown
 }
@@ -45,7 +45,7 @@ export class Items {
     return [SMART_INVOICE, ...this.#types.keys()]
   }
 
-  knows (entityTypeId: number): boolean {
+  hasType (entityTypeId: number): boolean {
     return NAMES.has(entityTypeId) || entityTypeId === SMART_INVOICE || this.#types.has(entityTypeId)
   }
 
@@ -56,7 +56,7 @@ export class Items {
 
   /** Adds a smart process, unless it is there. */
   addType (entityTypeId: number, title = `Process ${entityTypeId}`): void {
-    if (!this.knows(entityTypeId)) this.#types.set(entityTypeId, { id: this.#types.size + 1, entityTypeId, title })
+    if (!this.hasType(entityTypeId)) this.#types.set(entityTypeId, { id: this.#types.size + 1, entityTypeId, title })
   }
 
   get (entityTypeId: number, id: number): Row | undefined {
@@ -68,7 +68,7 @@ export class Items {
   }
 
   /** Puts fields over those of an item, which is made when there is none. `updatedTime` moves when a field changes, or is the given one. */
-  put (entityTypeId: number, id: number, fields: Row = {}): Row {
+  set (entityTypeId: number, id: number, fields: Row = {}): Row {
     const known = this.get(entityTypeId, id)
     if (known !== undefined) this.update(entityTypeId, id, fields)
     else this.#keep(entityTypeId, { ...newItem(entityTypeId, id), ...fields, id, entityTypeId })
@@ -111,7 +111,7 @@ export class Items {
 }
 
 /** The events that a change raises: deals and their like have their own; smart processes a common one, and one of their type. */
-export function eventsOf (entityTypeId: number, id: number, change: Change): RaisedEvent[] {
+export function eventsOf (entityTypeId: number, id: number, change: Change): EmittedEvent[] {
   const name = NAMES.get(entityTypeId)
   if (name !== undefined) return [{ code: `ONCRM${name}${change}`, data: { FIELDS: { ID: id } } }]
   const code = `ONCRMDYNAMICITEM${change}`
@@ -142,4 +142,38 @@ function textOf (value: unknown): string {
   if (typeof value === 'boolean') return value ? 'Y' : 'N'
   if (!isMap(value)) return String(value ?? '')
   return Object.keys(value).length === 0 ? '' : JSON.stringify(value)
+}
+
+/** Of a new portal, so many that they would fill more than one page. */
+const ENTITIES: Record<string, string> = {
+  STATUS: 'NEW IN_PROCESS PROCESSED JUNK CONVERTED',
+  SOURCE: 'CALL EMAIL WEB ADVERTISING PARTNER RECOMMENDATION TRADE_SHOW WEBFORM CALLBACK RC_GENERATOR STORE BOOKING OTHER',
+  CONTACT_TYPE: 'CLIENT SUPPLIER PARTNER OTHER',
+  COMPANY_TYPE: 'CUSTOMER SUPPLIER COMPETITOR PARTNER OTHER',
+  EMPLOYEES: 'EMPLOYEES_1 EMPLOYEES_2 EMPLOYEES_3 EMPLOYEES_4',
+  INDUSTRY: 'IT TELECOM MANUFACTURING BANKING CONSULTING FINANCE GOVERNMENT DELIVERY ENTERTAINMENT NOTPROFIT OTHER',
+  DEAL_TYPE: 'SALE COMPLEX GOODS SERVICES SERVICE',
+  DEAL_STAGE: 'NEW PREPARATION PREPAYMENT_INVOICE EXECUTING FINAL_INVOICE WON LOSE APOLOGY',
+  QUOTE_STATUS: 'DRAFT SENT UNDECIDED APPROVED DECLAINED APOLOGY',
+  HONORIFIC: 'HNR_EN_1 HNR_EN_2 HNR_EN_3 HNR_EN_4',
+  CALL_LIST: 'IN_WORK SUCCESS WRONG_NUMBER STOP_CALLING'
+}
+
+/**
+ * Rows of `crm.status.list`.
+ *
+ * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/crm/status/crm-status-list.md
+ */
+export function newStatuses (): Row[] {
+  const rows = Object.entries(ENTITIES).flatMap(([entity, statuses]) => statuses.split(' ').map((status, place) => ({ entity, status, place })))
+  return rows.map(({ entity, status, place }, index) => ({
+    ID: String(101 + 2 * index),
+    ENTITY_ID: entity,
+    STATUS_ID: status,
+    NAME: status,
+    NAME_INIT: '',
+    SORT: String(10 * (place + 1)),
+    SYSTEM: place === 0 ? 'Y' : 'N',
+    CATEGORY_ID: null
+  }))
 }

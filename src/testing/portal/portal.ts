@@ -1,11 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { burst, type BurstOptions } from './burst.ts'
-import { answered, deliver, type Delivery } from './deliver.ts'
-import type { SendOverrides } from './envelope.ts'
+import { answered, burst, type BurstOptions, deliver, type Delivery } from './deliver.ts'
+import type { Identity, SendOverrides } from './sender.ts'
 import { frameForm, type FrameForm, type OpenOptions } from './frame.ts'
 import { describePair } from '../oauth/oauth-answers.ts'
 import { RestPortal } from './rest-portal.ts'
-import type { Identity } from './sender.ts'
 import type { SimulatedPair } from '../tokens.ts'
 import { ADMIN, type SimulatedUser, SYSTEM_USER } from './users.ts'
 
@@ -16,7 +14,7 @@ export interface EventToSend {
   overrides?: SendOverrides
 }
 
-/** An outgoing webhook: the portal's owner made it by hand, it has a token of its own and brings no OAuth tokens. */
+/** An outgoing webhook: the portal's owner made it by hand, it has a token of its own and sendsTokens no OAuth tokens. */
 export interface SimulatedWebhook {
   readonly applicationToken: string
   send (name: string, data?: unknown, overrides?: SendOverrides): Promise<Delivery>
@@ -46,7 +44,7 @@ export class SimulatedPortal extends RestPortal {
   async install (eventsUrl: string, overrides: SendOverrides = {}): Promise<Delivery> {
     this.eventsUrl = eventsUrl
     this.installed = true
-    const { clientId } = this.around
+    const { clientId } = this.environment
     this.removedApps.delete(clientId)
     this.bindings.add({ clientId, event: 'ONAPPINSTALL', handler: eventsUrl, userId: 0, offline: false, connector: '' })
     const data = { VERSION: String(this.version), ACTIVE: 'Y', INSTALLED: 'Y', LANGUAGE_ID: 'en' }
@@ -62,7 +60,7 @@ export class SimulatedPortal extends RestPortal {
   beginInstall (pages: AppPages): void {
     this.#pages = pages
     this.installed = false
-    this.removedApps.delete(this.around.clientId)
+    this.removedApps.delete(this.environment.clientId)
   }
 
   /** Does what `BX24.installFinish()` does: from now on events come, and first ONAPPINSTALL to who has bound it. */
@@ -70,7 +68,7 @@ export class SimulatedPortal extends RestPortal {
     if (this.installed) return []
     this.installed = true
     const data = { VERSION: String(this.version), ACTIVE: 'Y', INSTALLED: 'Y', LANGUAGE_ID: 'en' }
-    return await this.raise({ code: 'ONAPPINSTALL', data }, { userId: user })
+    return await this.emit({ code: 'ONAPPINSTALL', data }, { userId: user })
   }
 
   /** Page of the app that a user sees now: the one for the install until that is finished. */
@@ -104,7 +102,7 @@ export class SimulatedPortal extends RestPortal {
     if (!this.installed && this.user(user).admin) this.installer = pair
     const appSid = randomBytes(16).toString('hex')
     this.#frames.set(appSid, user)
-    return frameForm(url, { pair, applicationToken: this.applicationToken, origin: this.around.origin, appSid }, options)
+    return frameForm(url, { pair, applicationToken: this.applicationToken, origin: this.environment.origin, appSid }, options)
   }
 
   /** The user who opened a frame. */
@@ -122,7 +120,7 @@ export class SimulatedPortal extends RestPortal {
 
   /** Makes the app's system user and sends ONAPPUSERREADY: its pair is in `data`, the installer's in `auth`. */
   async userReady (overrides: SendOverrides = {}): Promise<Delivery> {
-    const { origin, clientId } = this.around
+    const { origin, clientId } = this.environment
     this.systemUser = this.sender.issueAged(SYSTEM_USER, overrides)
     const { expires: _, ...pair } = describePair(this.systemUser, origin)
     // As documented, `domain` of both is the OAuth server.
@@ -132,12 +130,12 @@ export class SimulatedPortal extends RestPortal {
 
   /** Uninstalls the app, so that all its tokens, bindings and waiting changes of this portal go, and sends ONAPPUNINSTALL. */
   async uninstall ({ clean = false, ...overrides }: SendOverrides & { clean?: boolean } = {}): Promise<Delivery> {
-    const { book, clientId } = this.around
+    const { tokens, clientId } = this.environment
     this.removedApps.add(clientId)
-    for (const pair of book.pairsOf(this, clientId)) pair.alive = false
+    for (const pair of tokens.pairsOf(this, clientId)) pair.alive = false
     this.bindings.remove({ clientId })
-    this.offlineEvents.forget(clientId)
-    return await this.#send('ONAPPUNINSTALL', { LANGUAGE_ID: 'en', CLEAN: clean ? 1 : 0 }, overrides, this.app({ brings: false }))
+    this.offlineEvents.removeApp(clientId)
+    return await this.#send('ONAPPUNINSTALL', { LANGUAGE_ID: 'en', CLEAN: clean ? 1 : 0 }, overrides, this.app({ sendsTokens: false }))
   }
 
   /** Sends an event to the app, bound or not, named in any case. What `data` holds goes out as PHP writes it. */
@@ -148,13 +146,13 @@ export class SimulatedPortal extends RestPortal {
   /** Sends many events at once; with copies and out of order on request. */
   async sendMany (events: Iterable<EventToSend>, options?: BurstOptions): Promise<Delivery[]> {
     const identity = this.app()
-    const parcels = Array.from(events, ({ name, data, overrides = {} }) => this.sender.pack({ name, data, overrides: this.#addressed(overrides), identity }))
-    return answered('sendMany()', await burst(parcels, deliver, options))
+    const requests = Array.from(events, ({ name, data, overrides = {} }) => this.sender.requestFor({ name, data, overrides: this.#addressed(overrides), identity }))
+    return answered('sendMany()', await burst(requests, deliver, options))
   }
 
   /** Adds an outgoing webhook. */
   webhook (url: string, applicationToken = randomWebhookToken()): SimulatedWebhook {
-    const identity = { token: this.around.book.keepSecret(applicationToken), brings: false, binding: url }
+    const identity = { token: this.environment.tokens.rememberSecret(applicationToken), sendsTokens: false, binding: url }
     return {
       applicationToken,
       send: async (name, data, overrides = {}) => await this.#send(name, data, { url, ...overrides }, identity)

@@ -1,21 +1,14 @@
 import { hash, randomBytes } from 'node:crypto'
-import { Bindings } from './bindings.ts'
-import { type BucketOptions, LeakyBucket } from './bucket.ts'
+import { Bindings, type Cause, EventBus } from './event-bus.ts'
+import { type BucketOptions, LeakyBucket, limitsOf, OperatingTime } from './limits.ts'
 import { answered, type Delivery } from './deliver.ts'
-import { type Cause, EventBus } from './event-bus.ts'
 import { definitionOf } from '../../events/definitions.ts'
 import { type Fault, FaultList } from '../faults.ts'
-import { IdempotentAnswers } from './idempotent-answers.ts'
-import { ImEvents } from './im-events.ts'
-import { type Change, eventsOf, Items, type RaisedEvent } from './items.ts'
-import { limitsOf } from './license.ts'
-import { OfflineEvents } from './offline-queue.ts'
-import { OperatingTime } from './operating-time.ts'
-import { type AnswerOptions, type ListedRows, type ListOptions, type MethodAnswer, OwnAnswers } from './own-answers.ts'
-import type { RestRecord } from './rest-record.ts'
+import { IdempotentAnswers, type ListedRows, type ListOptions, type MethodStub, MethodStubs, type RestRecord, type StubOptions } from './method-stubs.ts'
+import { ImEvents, OfflineEvents } from './event-queues.ts'
+import { type Change, type EmittedEvent, eventsOf, Items, newStatuses } from './items.ts'
 import type { Row } from './row-query.ts'
-import { type Identity, type PortalSurroundings, Sender } from './sender.ts'
-import { newStatuses } from './statuses.ts'
+import { type Identity, type PortalEnvironment, Sender } from './sender.ts'
 import type { PortalState, SimulatedPair } from '../tokens.ts'
 import { ADMIN, type SimulatedUser, Users } from './users.ts'
 
@@ -53,24 +46,24 @@ export class RestPortal implements PortalState {
   bucket: LeakyBucket
   readonly faults = new FaultList<string>()
   /** Methods that a test answers itself. */
-  readonly answers = new OwnAnswers<MethodAnswer | ListedRows>()
+  readonly stubs = new MethodStubs<MethodStub | ListedRows>()
   /** Those of REST 3. */
-  readonly answersV3 = new OwnAnswers<MethodAnswer>()
+  readonly stubsV3 = new MethodStubs<MethodStub>()
   readonly idempotentAnswers = new IdempotentAnswers()
   /** Domains before the renames. */
   readonly formerDomains = new Set<string>()
-  protected readonly around: PortalSurroundings
+  protected readonly environment: PortalEnvironment
   protected readonly sender: Sender
   #applicationToken: string
   #license = 'pro100'
   readonly #users = new Users()
   readonly #bus: EventBus
 
-  constructor (domain: string, around: PortalSurroundings) {
+  constructor (domain: string, around: PortalEnvironment) {
     this.domain = domain
     this.memberId = hash('md5', domain)
-    this.around = around
-    this.#applicationToken = around.book.keepSecret(randomBytes(16).toString('hex'))
+    this.environment = around
+    this.#applicationToken = around.tokens.rememberSecret(randomBytes(16).toString('hex'))
     this.bucket = new LeakyBucket(around.limits)
     this.sender = new Sender(this, around)
     this.#bus = new EventBus({
@@ -90,7 +83,7 @@ export class RestPortal implements PortalState {
   }
 
   set applicationToken (token: string) {
-    this.#applicationToken = this.around.book.keepSecret(token)
+    this.#applicationToken = this.environment.tokens.rememberSecret(token)
   }
 
   /** Plan of the portal, as `app.info` tells it: `pro100`, `ent250`. Set another, and REST bears as many calls as that plan: 250 and 5 a second for `ent…`. */
@@ -105,7 +98,7 @@ export class RestPortal implements PortalState {
 
   /** REST base of the portal, at the simulator: an app that calls it must allow private networks. */
   get clientEndpoint (): string {
-    return `${this.around.origin}/portals/${this.domain}/rest/`
+    return `${this.environment.origin}/portals/${this.domain}/rest/`
   }
 
   /**
@@ -117,35 +110,35 @@ export class RestPortal implements PortalState {
    */
   async change (entityTypeId: number, id: number, fields: Row = {}, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
     const isNew = this.items.get(entityTypeId, id) === undefined
-    if (isNew) this.items.put(entityTypeId, id)
+    if (isNew) this.items.set(entityTypeId, id)
     const isElse = Object.keys(fields).length === 0
     if (isElse) this.items.touch(entityTypeId, id)
     const isChanged = isElse || this.items.update(entityTypeId, id, fields)
     const added = isNew ? eventsOf(entityTypeId, id, 'ADD') : []
-    return await this.#raiseAll([...added, ...isChanged ? eventsOf(entityTypeId, id, 'UPDATE') : []], cause)
+    return await this.#emitAll([...added, ...isChanged ? eventsOf(entityTypeId, id, 'UPDATE') : []], cause)
   }
 
   /**
    * Takes the events of a change to whatever is bound.
    * @throws UnansweredError
    */
-  async tell (entityTypeId: number, id: number, change: Change, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
-    return await this.#raiseAll(eventsOf(entityTypeId, id, change), cause)
+  async emitChange (entityTypeId: number, id: number, change: Change, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
+    return await this.#emitAll(eventsOf(entityTypeId, id, change), cause)
   }
 
   /**
    * Takes an event to whatever is bound. Events of chats (`onImV2…`) are never posted: they wait for `im.v2.Event.get`.
    * @throws UnansweredError
    */
-  async raise (event: RaisedEvent, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
-    return await this.#raiseAll([event], cause)
+  async emit (event: EmittedEvent, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
+    return await this.#emitAll([event], cause)
   }
 
   /** As `raise`, for what nobody waits for: it is no error that a delivery has no answer. */
-  async spread ({ code, data }: RaisedEvent, cause: Cause): Promise<Delivery[]> {
+  async emitUnchecked ({ code, data }: EmittedEvent, cause: Cause): Promise<Delivery[]> {
     const event = { code: code.toUpperCase(), data }
-    if (definitionOf(event.code)?.delivery !== 'fetch') return await this.#bus.raise(event, cause)
-    this.imEvents.put(event)
+    if (definitionOf(event.code)?.delivery !== 'fetch') return await this.#bus.emit(event, cause)
+    this.imEvents.add(event)
     return []
   }
 
@@ -176,8 +169,8 @@ export class RestPortal implements PortalState {
    *
    * @returns a function that ends it
    */
-  answer (method: string, answer: MethodAnswer, { version = 2 }: AnswerOptions = {}): () => void {
-    return version === 3 ? this.answersV3.set(method, answer) : this.answers.set(method, answer)
+  stub (method: string, answer: MethodStub, { version = 2 }: StubOptions = {}): () => void {
+    return version === 3 ? this.stubsV3.set(method, answer) : this.stubs.set(method, answer)
   }
 
   /**
@@ -185,8 +178,8 @@ export class RestPortal implements PortalState {
    *
    * @returns a function that ends it
    */
-  answerList (method: string, rows: readonly Row[], options: ListOptions = {}): () => void {
-    return this.answers.set(method, { ...options, rows })
+  stubList (method: string, rows: readonly Row[], options: ListOptions = {}): () => void {
+    return this.stubs.set(method, { ...options, rows })
   }
 
   /**
@@ -205,26 +198,26 @@ export class RestPortal implements PortalState {
 
   /** Books operating time of a method of the app: over 480 seconds it is refused, until `resetMs` have passed. */
   spend (method: string, seconds: number, resetMs?: number): void {
-    this.operating.spend(this.around.clientId, method.toLowerCase(), seconds, resetMs)
+    this.operating.spend(this.environment.clientId, method.toLowerCase(), seconds, resetMs)
   }
 
   /** Makes a token pair at the OAuth server, such as one of another app or user. */
-  issue ({ clientId = this.around.clientId, userId = ADMIN }: { clientId?: string, userId?: number } = {}): SimulatedPair {
-    return this.around.book.issue(this, clientId, userId)
+  issue ({ clientId = this.environment.clientId, userId = ADMIN }: { clientId?: string, userId?: number } = {}): SimulatedPair {
+    return this.environment.tokens.issue(this, clientId, userId)
   }
 
   /** Ends the hour of all access tokens of this portal. Refresh tokens stay good. */
   expireTokens (): void {
-    for (const pair of this.around.book.pairsOf(this)) pair.expiresAt = Date.now() - 1
+    for (const pair of this.environment.tokens.pairsOf(this)) pair.expiresAt = Date.now() - 1
   }
 
-  async #raiseAll (events: RaisedEvent[], cause: Cause): Promise<Delivery[]> {
-    const deliveries = await Promise.all(events.map(async event => await this.spread(event, cause)))
+  async #emitAll (events: EmittedEvent[], cause: Cause): Promise<Delivery[]> {
+    const deliveries = await Promise.all(events.map(async event => await this.emitUnchecked(event, cause)))
     return answered(events[0]?.code ?? 'change()', deliveries.flat())
   }
 
   /** As whom the app's own events are sent. */
-  protected app ({ brings = true, binding = '' } = {}): Identity {
-    return { token: this.applicationToken, brings, binding }
+  protected app ({ sendsTokens = true, binding = '' } = {}): Identity {
+    return { token: this.applicationToken, sendsTokens, binding }
   }
 }

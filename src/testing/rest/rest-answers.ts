@@ -1,16 +1,13 @@
 import type { Answer } from '../oauth/oauth-answers.ts'
 import type { RestPortal } from '../portal/rest-portal.ts'
-import { type CallOutcome, isInScope, isTruthy, type MethodTable, RestCall, type RestMethod } from './rest-call.ts'
-import { RestError } from './rest-error.ts'
+import { type CallOutcome, isInScope, isTruthy, type MethodTable, RestCall, RestError, type RestMethod } from './rest-call.ts'
 import { runBatch } from './methods/batch.ts'
 import { crmMethods } from './methods/crm.ts'
-import { eventMethods } from './methods/events.ts'
-import { imMethods } from './methods/im.ts'
+import { eventMethods, offlineMethods } from './methods/events.ts'
+import { imMethods, systemMethods } from './methods/system.ts'
 import { listMethods, listRows } from './methods/lists.ts'
-import { offlineMethods } from './methods/offline.ts'
-import { systemMethods } from './methods/system.ts'
 import type { Row } from '../portal/row-query.ts'
-import type { SimulatedPair, TokenBook } from '../tokens.ts'
+import type { SimulatedPair, TokenRegistry } from '../tokens.ts'
 
 export interface RestRequest {
   method: string
@@ -22,11 +19,11 @@ export interface RestRequest {
 const METHODS: MethodTable = { ...systemMethods, ...eventMethods, ...offlineMethods, ...crmMethods, ...listMethods, ...imMethods }
 
 /** Answers a REST request of a portal. */
-export async function answerRest (portal: RestPortal, book: TokenBook, request: RestRequest): Promise<Answer> {
+export async function answerRest (portal: RestPortal, tokens: TokenRegistry, request: RestRequest): Promise<Answer> {
   const { method, params, token } = request
   try {
     if (!portal.bucket.take()) throw new RestError(503, 'QUERY_LIMIT_EXCEEDED', 'Too many requests')
-    const pair = authorize(portal, book, token)
+    const pair = authorize(portal, tokens, token)
     const call = new RestCall(portal, pair, params)
     return [200, method === 'batch' ? await batch(call) : await runMethod(method, call)]
   } catch (error) {
@@ -36,9 +33,9 @@ export async function answerRest (portal: RestPortal, book: TokenBook, request: 
 }
 
 /** @throws RestError unless the token is good for a call */
-export function authorize (portal: RestPortal, book: TokenBook, token: string | undefined): SimulatedPair {
+export function authorize (portal: RestPortal, tokens: TokenRegistry, token: string | undefined): SimulatedPair {
   if (portal.deleted) throw new RestError(403, 'PORTAL_DELETED', 'Portal was deleted')
-  const pair = token === undefined ? undefined : book.byAccess(token)
+  const pair = token === undefined ? undefined : tokens.byAccess(token)
   if (pair === undefined || pair.portal !== portal) throw new RestError(401, 'NO_AUTH_FOUND', 'Wrong authorization data')
   if (portal.removedApps.has(pair.clientId)) throw new RestError(401, 'APPLICATION_NOT_FOUND', 'Application not found')
   if (!pair.alive || pair.expiresAt <= Date.now()) throw new RestError(401, 'expired_token', 'The access token provided has expired.')
@@ -74,8 +71,8 @@ async function runMethod (name: string, call: RestCall): Promise<CallOutcome & {
 }
 
 /** A method that a test answers itself. */
-function ownMethod ({ answers }: RestPortal, name: string): RestMethod | undefined {
-  const answer = answers.get(name)
+function ownMethod ({ stubs }: RestPortal, name: string): RestMethod | undefined {
+  const answer = stubs.get(name)
   if (typeof answer === 'object') return { run: call => listRows(call, answer.rows, answer) }
   return answer && { run: async ({ params, user }) => ({ result: await answer(params, user) }) }
 }

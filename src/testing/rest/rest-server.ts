@@ -1,39 +1,39 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { decodeForm } from '../../wire/form.ts'
-import { answerWith } from '../faulty-answer.ts'
+import { answerWith } from '../faults.ts'
 import type { Answer } from '../oauth/oauth-answers.ts'
 import type { SimulatedPortal } from '../portal/portal.ts'
-import type { RestRecord } from '../portal/rest-record.ts'
+import type { RestRecord } from '../portal/method-stubs.ts'
 import { answerRest, type RestRequest } from './rest-answers.ts'
 import type { Row } from '../portal/row-query.ts'
-import type { TokenBook } from '../tokens.ts'
+import type { TokenRegistry } from '../tokens.ts'
 import { answerRestV3, type RequestV3 } from './v3/answers.ts'
 
 /** Finds a portal by its domain, or by one that it had before it was renamed. */
 export type PortalFinder = (domain: string) => SimulatedPortal | undefined
 
-interface Place { Params: { domain: string, method: string } }
+interface PortalRoute { Params: { domain: string, method: string } }
 
-interface RestServerParts { book: TokenBook, find: PortalFinder }
+interface RestServerParts { tokens: TokenRegistry, find: PortalFinder }
 
 /** Adds the REST side of every portal: `/portals/<domain>/rest/<method>`, by POST and by GET. */
-export async function addRestRoutes (scope: FastifyInstance, { book, find }: RestServerParts): Promise<void> {
+export async function addRestRoutes (scope: FastifyInstance, { tokens, find }: RestServerParts): Promise<void> {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, text: string) => JSON.parse(text))
   scope.addContentTypeParser('*', { parseAs: 'string' }, async (_request: unknown, text: string) => decodeForm(text))
   addRoute(scope, '/portals/:domain/rest/:method', find, request => {
     const asked = read(request)
-    return { record: describe(asked), answer: async portal => await answerRest(portal, book, asked) }
+    return { record: describe(asked), answer: async portal => await answerRest(portal, tokens, asked) }
   })
 }
 
 /** Adds REST 3 of every portal: `/portals/<domain>/rest/api/<method>`, whose parameters are JSON, or none. */
-export async function addRestV3Routes (scope: FastifyInstance, { book, find }: RestServerParts): Promise<void> {
+export async function addRestV3Routes (scope: FastifyInstance, { tokens, find }: RestServerParts): Promise<void> {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('*', { parseAs: 'string' }, async (_request: unknown, text: string) => text)
   addRoute(scope, '/portals/:domain/rest/api/:method', find, request => {
     const asked = readV3(request)
-    return { record: describeV3(asked, request), answer: async portal => await answerRestV3(portal, book, asked) }
+    return { record: describeV3(asked, request), answer: async portal => await answerRestV3(portal, tokens, asked) }
   })
 }
 
@@ -43,8 +43,8 @@ interface ReadRequest {
   answer: (portal: SimulatedPortal) => Promise<Answer>
 }
 
-function addRoute (scope: FastifyInstance, url: string, find: PortalFinder, read: (request: FastifyRequest<Place>) => ReadRequest): void {
-  scope.route<Place>({
+function addRoute (scope: FastifyInstance, url: string, find: PortalFinder, read: (request: FastifyRequest<PortalRoute>) => ReadRequest): void {
+  scope.route<PortalRoute>({
     method: ['GET', 'POST'],
     url,
     handler: async (request, reply) => {
@@ -59,12 +59,12 @@ function addRoute (scope: FastifyInstance, url: string, find: PortalFinder, read
   })
 }
 
-interface Asked extends RestRequest {
+interface ParsedRequest extends RestRequest {
   inBody: string[]
   inUrl: string[]
 }
 
-function read (request: FastifyRequest<Place>): Asked {
+function read (request: FastifyRequest<PortalRoute>): ParsedRequest {
   const body = (request.body ?? {}) as Row
   const query = queryOf(request)
   const { auth, access_token: accessToken, ...params } = { ...query, ...body }
@@ -77,18 +77,18 @@ function read (request: FastifyRequest<Place>): Asked {
   }
 }
 
-function describe ({ method, inBody, inUrl, params: { cmd } }: Asked): RestRecord {
+function describe ({ method, inBody, inUrl, params: { cmd } }: ParsedRequest): RestRecord {
   const commands = typeof cmd === 'object' && cmd !== null && method === 'batch' ? Object.values(cmd).map(command => String(command).replace(/\?.*$/s, '')) : undefined
   return { method, inBody, inUrl, ...(commands !== undefined && { commands }) }
 }
 
-function readV3 (request: FastifyRequest<Place>): RequestV3 {
+function readV3 (request: FastifyRequest<PortalRoute>): RequestV3 {
   const { auth } = queryOf(request)
   const key = request.headers['idempotency-key']
   return { method: methodOf(request), text: (request.body ?? '') as string, token: bearerOf(request) ?? text(auth), key: text(key) }
 }
 
-function describeV3 ({ method, text }: RequestV3, request: FastifyRequest<Place>): RestRecord {
+function describeV3 ({ method, text }: RequestV3, request: FastifyRequest<PortalRoute>): RestRecord {
   const inUrl = Object.keys(queryOf(request))
   const record = { method, inBody: [] as string[], inUrl, version: 3 as const }
   try {
@@ -100,7 +100,7 @@ function describeV3 ({ method, text }: RequestV3, request: FastifyRequest<Place>
   }
 }
 
-function methodOf ({ params }: FastifyRequest<Place>): string {
+function methodOf ({ params }: FastifyRequest<PortalRoute>): string {
   return params.method.replace(/\.json$/, '').toLowerCase()
 }
 
@@ -113,7 +113,7 @@ function bearerOf ({ headers }: FastifyRequest): string | undefined {
 }
 
 /** The same place at the new address. */
-function movedTo (portal: SimulatedPortal, request: FastifyRequest<Place>): string {
+function movedTo (portal: SimulatedPortal, request: FastifyRequest<PortalRoute>): string {
   return portal.clientEndpoint + request.url.replace(/^.*?\/rest\//, '')
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import type { InstallStore, StoredInstall } from '../../../src/index.ts'
-import { untilIdle } from '../../../src/testing/index.ts'
+import { waitForIdle } from '../../../src/testing/index.ts'
 import { buildWorld, temporaryFolder } from '../../helpers/app.ts'
 import { startRedis } from '../../helpers/redis-server.ts'
 import { until } from '../../helpers/until.ts'
@@ -20,7 +20,7 @@ for (const owner of ['the plugin', 'the caller'] as const) {
     const heard: number[] = []
     app.bitrix24.on('onCrmDealAdd', event => { heard.push(event.data.FIELDS.ID) })
     t.equal((await portal.install(eventsUrl)).statusCode, 200)
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } })).statusCode, 200)
 
     await server.kill()
@@ -40,7 +40,7 @@ for (const owner of ['the plugin', 'the caller'] as const) {
       statusCode = (await portal.send('onCrmDealAdd', { FIELDS: { ID: 3 } })).statusCode
     }
     t.equal(statusCode, 200, 'it recovers by itself')
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     // What was answered 503 may have been stored all the same.
     t.strictSame([...new Set(heard)].filter(id => id !== 2).sort(), [1, 3])
     const told = logs.map(line => JSON.parse(line)).filter(({ msg }) => /^redis is|away$/.test(msg)).map(({ level, msg }) => [level, msg])
@@ -65,7 +65,7 @@ t.test('an own store that fails for one portal is told once, and its events wait
   const { app: { bitrix24 }, b24, eventsUrl, logs } = await buildWorld(t, { store, dataDir: temporaryFolder(t), delivery: { attempts: 2, backoffMs: 400 } })
   const portal = b24.portal('acme.bitrix24.com')
   await portal.install(eventsUrl)
-  await untilIdle(bitrix24)
+  await waitForIdle(bitrix24)
   const heard: number[] = []
   bitrix24.on('onCrmDealAdd', ({ attempt }) => {
     heard.push(attempt)
@@ -79,7 +79,7 @@ t.test('an own store that fails for one portal is told once, and its events wait
   t.equal(told.length, 1)
   t.match(JSON.parse(told[0]!), { level: 40, err: { portal: portal.memberId } })
   failing.clear()
-  await untilIdle(bitrix24, 20_000)
+  await waitForIdle(bitrix24, 20_000)
   t.strictSame(heard, [1, 2], 'and no attempt is lost')
 })
 
@@ -101,11 +101,11 @@ t.test('a reinstall whose write failed does not bring back a portal that was rem
   for (const name of ['onInstall', 'onUninstall'] as const) bitrix24.addHook(name, () => { told.push(name) })
   const portal = b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(eventsUrl, { ts: seconds.install })).statusCode, 200)
-  await untilIdle(bitrix24)
+  await waitForIdle(bitrix24)
   t.equal((await portal.install(eventsUrl, { ts: seconds.reinstall })).statusCode, 200)
   await until(() => refused > 0, 'the reinstall is proved, and not written')
   t.equal((await portal.uninstall({ ts: seconds.uninstall })).statusCode, 200)
-  await untilIdle(bitrix24, 30_000)
+  await waitForIdle(bitrix24, 30_000)
   t.equal((await bitrix24.portal(portal.memberId))?.state, 'uninstalled')
   t.strictSame(told, ['onInstall', 'onUninstall'])
 })

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { outcome, untilIdle } from '../../../src/testing/index.ts'
+import { outcome, waitForIdle } from '../../../src/testing/index.ts'
 import { buildWorld } from '../../helpers/app.ts'
 import { secret } from '../../helpers/secrets.ts'
 import { STORAGES } from '../../helpers/storages.ts'
@@ -17,7 +17,7 @@ for (const { storage, options } of STORAGES) {
     const { app: { bitrix24 }, b24, eventsUrl } = await buildWorld(t, options(t), { trustProxy: true })
     const known = b24.portal('known.bitrix24.com')
     await known.install(eventsUrl, from('192.0.2.1'))
-    await untilIdle(bitrix24)
+    await waitForIdle(bitrix24)
     const heard = new Set<number>()
     bitrix24.on('onCrmDealAdd', event => { heard.add(event.data.FIELDS.ID) })
     b24.fault('app.info', SLOW)
@@ -64,7 +64,7 @@ for (const { storage, options } of STORAGES) {
     t.ok(mostWaiting <= MAX_PER_ADDRESS + 3, `${mostWaiting} waited`)
     t.strictSame([...answers.keys()].sort(), ['200 ', '503 FST_B24_INSTALL_BUSY'])
     b24.clearFaults()
-    await untilIdle(bitrix24, 30_000)
+    await waitForIdle(bitrix24, 30_000)
     t.match(await bitrix24.health(), { queue: { dead: 0 } })
     t.equal((await bitrix24.portal(fresh.memberId))?.state, 'active')
   })

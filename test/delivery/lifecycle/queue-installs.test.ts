@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { DeliveryOptions, FastifyBitrix24Options } from '../../../src/index.ts'
-import { untilIdle } from '../../../src/testing/index.ts'
+import { waitForIdle } from '../../../src/testing/index.ts'
 import { buildApp, buildWorld } from '../../helpers/app.ts'
 import { secret } from '../../helpers/secrets.ts'
 import { STORAGES } from '../../helpers/storages.ts'
@@ -31,16 +31,16 @@ for (const { storage, options } of STORAGES) {
     t.test('an install is confirmed after the answer, then told', async t => {
       const { bitrix24, portal, eventsUrl, calls, stateOf, b24 } = await watchedWorld(t)
       t.equal((await portal.install(eventsUrl, { ts: Math.floor(Date.now() / 1000) - 20 })).statusCode, 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal(await stateOf(), 'active')
       t.match(calls, [['onInstall', { reinstall: false, portal: { domain: 'acme.bitrix24.com' } }]])
       t.equal(b24.requests.filter(({ path }) => path.includes('app.info')).length, 1)
       t.equal((await portal.update()).statusCode, 200)
       t.equal((await portal.userReady()).statusCode, 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.strictSame(calls.map(([name]) => name).slice(1).sort(), ['onUpdate', 'onUserReady'])
       t.equal((await portal.uninstall({ clean: true })).statusCode, 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal(await stateOf(), 'uninstalled')
       t.match(calls.at(-1), ['onUninstall', { clean: true }])
     })
@@ -55,7 +55,7 @@ for (const { storage, options } of STORAGES) {
       t.equal(await stateOf(), undefined)
       t.strictSame(heard, [])
       b24.clearFaults()
-      await untilIdle(bitrix24, 30_000)
+      await waitForIdle(bitrix24, 30_000)
       t.equal(await stateOf(), 'active')
       t.strictSame(heard, [1])
       t.match(calls.filter(([name]) => name === 'onInstall'), [['onInstall', { reinstall: false }]])
@@ -72,7 +72,7 @@ for (const { storage, options } of STORAGES) {
       const told: string[] = []
       next.app.bitrix24.addHook('onInstall', () => { told.push('onInstall') })
       await next.app.ready()
-      await untilIdle(next.app.bitrix24)
+      await waitForIdle(next.app.bitrix24)
       t.equal((await next.app.bitrix24.portal(portal.memberId))?.state, 'active')
       t.strictSame([...calls.map(([name]) => name), ...told], ['onInstall'])
       t.match(await next.app.bitrix24.health(), { queue: { dead: 0 }, events: { rejected: 0 } })
@@ -91,9 +91,9 @@ for (const { storage, options } of STORAGES) {
       t.strictSame([calls, heard], [[], []])
       b24.clearFaults()
       t.equal((await portal.reinstall()).statusCode, 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal(await bitrix24.deadLetters.replay({ event: 'onCrmDealAdd' }), 1)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.strictSame(heard, [1], 'once the app is installed, it can be replayed')
     })
 
@@ -106,7 +106,7 @@ for (const { storage, options } of STORAGES) {
       t.equal(await sendDeal(1, asSender), 200)
       t.equal((await portal.uninstall({ url: eventsUrl, ...asSender })).statusCode, 200)
       b24.clearFaults()
-      await untilIdle(bitrix24, 30_000)
+      await waitForIdle(bitrix24, 30_000)
       t.equal(await stateOf(), undefined)
       t.strictSame(heard, [])
       t.strictSame(calls.map(([name, { reason }]) => [name, reason]).sort(), [
@@ -119,15 +119,15 @@ for (const { storage, options } of STORAGES) {
     t.test('a forged install changes nothing of a portal that is installed', async t => {
       const { bitrix24, portal, eventsUrl, heard, sendDeal, b24 } = await watchedWorld(t)
       await portal.install(eventsUrl)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       const before = JSON.stringify(await bitrix24.portal(portal.memberId))
       const attacker = b24.portal('attacker.bitrix24.com')
       t.equal((await attacker.install(eventsUrl, { auth: { member_id: portal.memberId } })).statusCode, 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal(JSON.stringify(await bitrix24.portal(portal.memberId)), before)
       t.equal(await sendDeal(1), 200)
       t.equal(await sendDeal(2, { auth: { application_token: attacker.applicationToken } }), 403)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.strictSame(heard, [1])
     })
 
@@ -149,7 +149,7 @@ for (const { storage, options } of STORAGES) {
       const { bitrix24, portal, eventsUrl, logs } = await watchedWorld(t, { allowPrivateNetworks: false })
       t.equal((await portal.install(eventsUrl)).statusCode, 200)
       t.equal((await portal.install(eventsUrl, { auth: { access_token: secret() } })).statusCode, 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal((await portal.install(eventsUrl, { auth: { server_endpoint: 'https://oauth.elsewhere.example/rest/' } })).statusCode, 403)
       const { memberId } = portal
       const refused = logs.filter(line => line.includes('install refused')).map(line => JSON.parse(line)).sort((a, b) => a.reason < b.reason ? -1 : 1)
@@ -168,7 +168,7 @@ for (const { storage, options } of STORAGES) {
       bitrix24.addHook('onInstall', async () => { if (++runs < 3) throw new Error('no disk') })
       bitrix24.on('onAppInstall', async event => { calls.push(['on', { attempt: event.attempt }]) })
       t.equal((await portal.install(eventsUrl)).statusCode, 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal(await stateOf(), 'active')
       t.equal(runs, 3)
       t.strictSame(calls.map(([name]) => name), ['onInstall', 'on'], 'what has succeeded is not')
@@ -188,7 +188,7 @@ for (const { storage, options } of STORAGES) {
       await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
       fails = false
       t.equal(await bitrix24.deadLetters.replay({}), 1)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.strictSame(ran, ['onInstall active'])
       fails = true
       t.equal((await portal.uninstall()).statusCode, 200)
@@ -196,7 +196,7 @@ for (const { storage, options } of STORAGES) {
       fails = false
       const [letter] = (await bitrix24.deadLetters.list()).items
       t.equal(await bitrix24.deadLetters.replay(letter!.id), 1)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.strictSame(ran, ['onInstall active', 'onUninstall uninstalled'])
       t.strictSame(calls.map(([name]) => name), ['onInstall', 'onUninstall'], 'each once')
     })
@@ -207,7 +207,7 @@ for (const { storage, options } of STORAGES) {
       t.equal((await portal.install(eventsUrl)).statusCode, 200)
       t.equal((await portal.uninstall({ url: eventsUrl })).statusCode, 200)
       b24.clearFaults()
-      await untilIdle(bitrix24, 30_000)
+      await waitForIdle(bitrix24, 30_000)
       t.equal(await stateOf(), undefined)
       t.strictSame(calls.map(([, { reason }]) => reason).sort(), ['not_installed', 'unknown_portal'])
     })
@@ -217,7 +217,7 @@ for (const { storage, options } of STORAGES) {
       t.equal((await portal.userReady({ url: eventsUrl })).statusCode, 200)
       t.equal(await sendDeal(1), 200)
       t.equal((await portal.install(eventsUrl)).statusCode, 200)
-      await untilIdle(bitrix24)
+      await waitForIdle(bitrix24)
       t.equal(await stateOf(), 'active')
       t.strictSame(heard, [1])
     })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { ChatEvents } from '../../../src/portal/offline/chat-events.ts'
 import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
-import { RestError, untilIdle, type SimulatedPortal } from '../../../src/testing/index.ts'
+import { RestError, waitForIdle, type SimulatedPortal } from '../../../src/testing/index.ts'
 import { buildApp, buildWorld } from '../../helpers/app.ts'
 import { openPortalWorld } from '../../helpers/portal-world.ts'
 import { secret } from '../../helpers/secrets.ts'
@@ -16,8 +16,8 @@ function record (portal: SimulatedPortal, { page = 100 } = {}) {
   let isSubscribed = false
   let nextId = 2001
   const offsets: unknown[] = []
-  portal.answer('im.v2.Event.subscribe', () => { isSubscribed = true; return true })
-  portal.answer('im.v2.Event.get', ({ offset, limit }) => {
+  portal.stub('im.v2.Event.subscribe', () => { isSubscribed = true; return true })
+  portal.stub('im.v2.Event.get', ({ offset, limit }) => {
     offsets.push(offset)
     events = events.filter(({ eventId }) => offset === undefined || Number(eventId) >= Number(offset))
     const given = isSubscribed ? events.slice(0, Math.min(page, Number(limit))) : []
@@ -82,7 +82,7 @@ t.test('one process at a time fetches from a portal', async t => {
 
 t.test('a portal that refuses is not asked again for an hour, unless the app gets other permissions', async t => {
   const { portal, open, clock, world } = await setup(t)
-  portal.answer('im.v2.Event.subscribe', () => { throw new RestError(403, 'insufficient_scope', 'im') })
+  portal.stub('im.v2.Event.subscribe', () => { throw new RestError(403, 'insufficient_scope', 'im') })
   const events = open()
   t.match(await events.drain(portal.memberId), { error: { code: 'insufficient_scope' } })
   t.match(await events.drainNew(portal.memberId), { error: { code: 'insufficient_scope' } })
@@ -106,7 +106,7 @@ t.test('events of another user have offsets and numbers of their own', async t =
   chat.add()
   t.match(await open().drain(portal.memberId), { stored: 1 })
   t.strictSame(chat.offsets, [undefined])
-  portal.answer('profile', () => ({ ID: '2' }))
+  portal.stub('profile', () => ({ ID: '2' }))
   record(portal).add()
   t.match(await open().drain(portal.memberId), { stored: 1 })
   t.equal(new Set(kept.map(({ id }) => id)).size, 2)
@@ -122,7 +122,7 @@ t.test('odd answers end a fetch, and move no offset back', async t => {
     { events: [{ eventId: 4, type: { a: 1 }, data: 'x' }], nextOffset: 5, hasMore: false }
   ]
   const offsets: unknown[] = []
-  portal.answer('im.v2.Event.get', ({ offset }) => { offsets.push(offset); return answers.shift() })
+  portal.stub('im.v2.Event.get', ({ offset }) => { offsets.push(offset); return answers.shift() })
   const events = open()
   while (answers.length > 0) t.match(await events.drain(portal.memberId), { error: undefined })
   t.strictSame(offsets, [undefined, undefined, undefined, undefined, undefined, undefined, 4, 4])
@@ -138,9 +138,9 @@ t.test('reaches the handlers of an app, whose other portals go on where one refu
   const [bad, good] = [b24.portal(`bad-${name}.bitrix24.com`), b24.portal(`good-${name}.bitrix24.com`)]
   good.scope.push('im')
   let id = 2001
-  const say = async () => await good.raise({ code: 'ONIMV2MESSAGEADD', data: message(id++) })
+  const say = async () => await good.emit({ code: 'ONIMV2MESSAGEADD', data: message(id++) })
   for (const portal of [bad, good]) await portal.install(eventsUrl)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   await until(() => good.calls.some(({ method }) => method.toLowerCase() === 'im.v2.event.get'), 'it is subscribed', 15_000)
   await say()
   await until(() => heard.length === 1, 'it is handled', 15_000)

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { RestError } from '../../../src/testing/rest/rest-error.ts'
+import { RestError } from '../../../src/testing/rest/rest-call.ts'
 import type { Fault } from '../../../src/testing/index.ts'
 import { openRestStage } from '../../helpers/rest-stage.ts'
 
@@ -8,7 +8,7 @@ const time = { start: 1, finish: 2, duration: 1, processing: 1, date_start: '', 
 async function stageOf (t: Test) {
   const stage = await openRestStage(t)
   const portal = stage.b24.portal('acme.bitrix24.com')
-  portal.items.put(2, 7, { title: 'Deal 7' })
+  portal.items.set(2, 7, { title: 'Deal 7' })
   await stage.install(portal)
   const sent = () => portal.calls.map(({ method }) => method)
   return { ...stage, portal, sent, refreshes: () => stage.b24.requests.filter(({ path }) => path.includes('token')).length }
@@ -44,7 +44,7 @@ t.test('next and total of each call are told', async t => {
 
 t.test('a refused call fails the batch, whatever its code is, and has the error of a call', async t => {
   const { rest, portal } = await stageOf(t)
-  portal.answer('crm.deal.get', () => { throw new RestError(400, '', 'Access denied.') })
+  portal.stub('crm.deal.get', () => { throw new RestError(400, '', 'Access denied.') })
   const named = await rest.batch(portal.memberId, { a: ['crm.deal.get', { id: 5 }], b: ['profile'] }, { halt: false })
   t.equal(named.isSuccess, false)
   t.match(named.outcomes, { a: { status: 'failed', error: { code: 'FST_B24_PORTAL_CALL', portalCode: '', description: 'Access denied.' } }, b: { status: 'succeeded' } })
@@ -88,7 +88,7 @@ t.test('an answer that forgets a call, or is none, is no success', async t => {
 t.test('names and references are sent as they are', async t => {
   const { rest, portal } = await stageOf(t)
   const got: unknown[] = []
-  portal.answer('x.take', params => { got.push(params); return true })
+  portal.stub('x.take', params => { got.push(params); return true })
   await rest.batch(portal.memberId, { 'a b': ['profile'], b: ['x.take', { id: '$result[a b][ID]', on: true, off: false }] })
   t.strictSame(got, [{ id: '$result[a b][ID]', on: 'Y', off: 'N' }])
   t.strictSame(portal.calls.at(-1)?.commands, ['profile', 'x.take'])

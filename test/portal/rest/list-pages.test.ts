@@ -230,6 +230,6 @@ t.test('walks through the items of a portal', async t => {
 async function worldOf (t: Test) {
   const { rest, install } = await openPortalWorld(t)
   const [portal] = await install()
-  for (let id = 1; id <= 120; id++) portal!.items.put(1220, id, { stage: id % 2 === 0 ? 'NEW' : 'WON' })
+  for (let id = 1; id <= 120; id++) portal!.items.set(1220, id, { stage: id % 2 === 0 ? 'NEW' : 'WON' })
   return { rest, portal: portal! }
 }

@@ -17,7 +17,7 @@ const v3 = (status: number, code: string): Fault => ({ status, body: { error: { 
 async function stageOf (t: Parameters<typeof openRestStage>[0]): Promise<RestStage & { portal: SimulatedPortal, refreshes: () => number }> {
   const stage = await openRestStage(t)
   const portal = stage.b24.portal('acme.bitrix24.com')
-  portal.items.put(2, 5, { title: 'A deal' })
+  portal.items.set(2, 5, { title: 'A deal' })
   await stage.install(portal)
   return { ...stage, portal, refreshes: () => stage.b24.requests.filter(({ path }) => path.includes('token')).length }
 }

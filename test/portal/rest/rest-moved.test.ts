@@ -11,7 +11,7 @@ const RENAMED = 'renamed.bitrix24.com'
 t.test('a renamed portal is followed with the post kept, to the address that its OAuth server names', async t => {
   const { b24, rest, another, install, told } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
-  portal.items.put(2, 5, { title: 'A deal' })
+  portal.items.set(2, 5, { title: 'A deal' })
   await install(portal)
   const held = await rest.client(portal.memberId)
   const before = portal.clientEndpoint
@@ -49,7 +49,7 @@ t.test('refreshes and calls of a portal that is being renamed end well', async t
 t.test('a portal that is renamed while its tokens are refreshed is followed, and told once', async t => {
   const { b24, tokens, rest, another, install, told } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
-  portal.items.put(2, 5, { title: 'A deal' })
+  portal.items.set(2, 5, { title: 'A deal' })
   const { memberId } = portal
   await install(portal)
   portal.expireTokens()

@@ -11,7 +11,7 @@ t.test('calls a method with the kept token and resolves with its result', async 
   const portal = b24.portal(DOMAIN)
   await install(portal)
   t.match(await rest.call(portal.memberId, 'profile'), { ID: '1' })
-  portal.items.put(2, 5, { title: 'A deal' })
+  portal.items.set(2, 5, { title: 'A deal' })
   const params = Object.freeze({ entityTypeId: 2, id: 5 })
   t.match(await rest.call(portal.memberId, 'crm.item.get', params), { item: { id: 5, title: 'A deal' } })
   t.strictSame(portal.calls.map(({ method, status, inBody }) => [method, status, inBody]), [
@@ -75,7 +75,7 @@ t.test('the client is the official one, and knows neither the secret of the app 
   const { accessToken } = await tokens.access(portal.memberId)
   t.not(accessToken, pair.accessToken, 'a refresh that is asked for is made')
   t.match(client.auth.getAuthData(), { access_token: accessToken })
-  portal.items.put(2, 5, { title: 'A deal' })
+  portal.items.set(2, 5, { title: 'A deal' })
   const answer = await client.actions.v2.call.make<{ item: object }>({ method: 'crm.item.get', params: { entityTypeId: 2, id: 5 }, requestId: 'mine' })
   t.match(answer.getData()?.result.item, { title: 'A deal' })
   await t.rejects(client.actions.v2.call.make({ method: 'no.such.method' }), { name: 'AjaxError', code: 'ERROR_METHOD_NOT_FOUND', status: 404 })

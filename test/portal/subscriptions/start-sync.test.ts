@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { isInSync } from '../../../src/portal/subscriptions/wanted-events.ts'
 import { type StartFacts, startupMessage, StartSync, type StartSyncParts } from '../../../src/portal/subscriptions/start-sync.ts'
 import type { FastifyBitrix24Options } from '../../../src/index.ts'
-import { sampleInstall, untilIdle } from '../../../src/testing/index.ts'
+import { sampleInstall, waitForIdle } from '../../../src/testing/index.ts'
 import { buildApp, buildWorld, temporaryFolder } from '../../helpers/app.ts'
 import { until } from '../../helpers/until.ts'
 
@@ -17,7 +17,7 @@ t.test('at the start one line says what an app listens to, and how many portals 
   app.bitrix24.on('onCrmDealUpdate', () => {})
   const portal = b24.portal('acme.bitrix24.com')
   await portal.install(`${app.listeningOrigin}/bitrix24/events`)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   await app.bitrix24.syncSubscriptions()
   await app.close()
 

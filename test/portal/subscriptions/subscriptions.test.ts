@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { outcomeOfErrors } from '../../../src/delivery/handlers/dispatcher.ts'
 import { FST_B24_INVALID_OPTIONS } from '../../../src/errors.ts'
 import { HandlerRegistry } from '../../../src/events/handlers.ts'
-import type { Binding } from '../../../src/testing/portal/bindings.ts'
+import type { Binding } from '../../../src/testing/portal/event-bus.ts'
 import { openSubscriptions } from '../../../src/portal/subscriptions/open-subscriptions.ts'
 import { Subscriptions, type SubscriptionsParts } from '../../../src/portal/subscriptions/subscriptions.ts'
 import {
@@ -64,8 +64,8 @@ t.test('a portal whose answers hold maps where texts are is brought in order too
   const { portal, sync, hooks } = await setup(t)
   const odd = { toString: 1 }
   hooks.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: 147 }, () => {})
-  portal.answer('event.get', () => [{ event: 'ONTASKADD', handler: odd, auth_type: odd, offline: odd, connector_id: odd }, { event: odd }, null])
-  portal.answer('events', () => [odd, null, 'ONCRMDEALUPDATE'])
+  portal.stub('event.get', () => [{ event: 'ONTASKADD', handler: odd, auth_type: odd, offline: odd, connector_id: odd }, { event: odd }, null])
+  portal.stub('events', () => [odd, null, 'ONCRMDEALUPDATE'])
   t.match(await sync(), { bound: ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE', 'ONTASKADD', 'ONCRMDYNAMICITEMUPDATE'], error: undefined })
 })
 

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { FastifyBitrix24Options, LifecycleHookName } from '../../../src/index.ts'
-import { type Delivery, type OpenOptions, type SimulatedPortal, untilIdle } from '../../../src/testing/index.ts'
+import { type Delivery, type OpenOptions, type SimulatedPortal, waitForIdle } from '../../../src/testing/index.ts'
 import { buildApp, buildWorld, type World } from '../../helpers/app.ts'
 import { secret } from '../../helpers/secrets.ts'
 import { STORAGES } from '../../helpers/storages.ts'
@@ -53,7 +53,7 @@ for (const { storage, options } of STORAGES) {
     t.match(answer.body, 'BX24.installFinish()')
     t.match(answer.body, 'src="https://api.bitrix24.com/api/v1/"')
     t.match(await app.bitrix24.portal(portal.memberId), { state: 'active', domain: 'acme.bitrix24.com', userId: 1, version: '1', clientEndpoint: portal.clientEndpoint })
-    await untilIdle(app.bitrix24)
+    await waitForIdle(app.bitrix24)
     t.match(calls, [['onInstall', { reinstall: false, portal: { domain: 'acme.bitrix24.com' } }]])
     t.equal(calls.length, 1)
     t.strictSame(heard, [], 'no event came')
@@ -94,14 +94,14 @@ t.test('the app is opened where it is installed', async t => {
   const { app, portal, calls, open } = world
   await open()
   await portal.finishInstall()
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   for (const user of [1, 2, 3]) {
     const answer = await open({ user })
     t.equal(answer.statusCode, 200)
     t.match(answer.body, 'The app is installed')
     t.notMatch(answer.body, '<script', 'there is nothing to finish')
   }
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   t.equal((await app.bitrix24.portal(portal.memberId))?.userId, 1, 'the pair of him who installed it stays')
   t.match(calls, [['onInstall', { reinstall: false }]])
   t.equal(calls.length, 1)
@@ -116,7 +116,7 @@ t.test('an update that needs the page again is told as one, and is finished by w
   t.equal((await open({ user: 2 })).statusCode, 403)
   t.match((await open({ user: 3 })).body, 'BX24.installFinish()')
   await portal.finishInstall(3)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   t.match(calls.filter(([name]) => name !== 'onReject'), [['onInstall', {}], ['onUpdate', { version: '2', previousVersion: '1' }]])
   t.equal((await app.bitrix24.portal(portal.memberId))?.userId, 3)
 })
@@ -124,14 +124,14 @@ t.test('an update that needs the page again is told as one, and is finished by w
 t.test('a page of a portal that had removed the app installs it again', async t => {
   const { app, portal, calls, open, eventsUrl, installUrl } = await pageWorld(t)
   await open()
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   await portal.uninstall({ url: eventsUrl, ts: Math.floor(Date.now() / 1000) + 1 })
   await new Promise(resolve => setTimeout(resolve, 1_100))
   await portal.uninstall({ url: eventsUrl })
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   portal.beginInstall({ installUrl })
   t.equal((await open()).statusCode, 200)
-  await untilIdle(app.bitrix24)
+  await waitForIdle(app.bitrix24)
   t.match(calls, [['onInstall', { reinstall: false }], ['onUninstall', {}], ['onInstall', { reinstall: true }]])
 })
 
@@ -139,12 +139,12 @@ t.test('the page and ONAPPINSTALL of one install end in one', async t => {
   const orders: Record<string, (world: PageWorld) => Promise<unknown>> = {
     'the page first': async ({ app, portal, open, eventsUrl }) => {
       await open()
-      await untilIdle(app.bitrix24)
+      await waitForIdle(app.bitrix24)
       await portal.install(eventsUrl)
     },
     'the event first': async ({ app, portal, open, eventsUrl }) => {
       await portal.install(eventsUrl)
-      await untilIdle(app.bitrix24)
+      await waitForIdle(app.bitrix24)
       await open()
     },
     'the event first, late': async ({ portal, open, eventsUrl }) => {
@@ -165,7 +165,7 @@ t.test('the page and ONAPPINSTALL of one install end in one', async t => {
     for (const { storage, options } of STORAGES) {
       const world = await pageWorld(t, options(t))
       await act(world)
-      await untilIdle(world.app.bitrix24)
+      await waitForIdle(world.app.bitrix24)
       t.match(world.calls, [['onInstall', { reinstall: false }]], `${order}, ${storage}`)
       t.equal(world.calls.length, 1, `${order}, ${storage}`)
       t.equal(await stateOf(world), 'active')

@@ -1,8 +1,7 @@
 import { type Change, eventsOf } from '../../portal/items.ts'
-import type { MethodTable, RestCall } from '../rest-call.ts'
-import { RestError } from '../rest-error.ts'
+import { type MethodTable, type RestCall, RestError } from '../rest-call.ts'
 import { fieldsOf, meets, type Row, sorted } from '../../portal/row-query.ts'
-import { page } from './page.ts'
+import { page } from './lists.ts'
 
 const READ_ONLY = ['id', 'entityTypeId', 'createdTime', 'updatedTime']
 
@@ -25,8 +24,8 @@ export const crmMethods: MethodTable = {
     run: call => {
       const { items } = call.portal
       const type = typeOf(call)
-      const item = items.put(type, items.nextId(type), fieldsToSet(call))
-      raise(call, item, 'ADD')
+      const item = items.set(type, items.nextId(type), fieldsToSet(call))
+      emit(call, item, 'ADD')
       return { result: { item } }
     }
   },
@@ -34,7 +33,7 @@ export const crmMethods: MethodTable = {
     scope: 'crm',
     run: call => {
       const [type, id] = [typeOf(call), Number(existing(call)['id'])]
-      if (call.portal.items.update(type, id, fieldsToSet(call))) raise(call, existing(call), 'UPDATE')
+      if (call.portal.items.update(type, id, fieldsToSet(call))) emit(call, existing(call), 'UPDATE')
       return { result: { item: existing(call) } }
     }
   },
@@ -43,7 +42,7 @@ export const crmMethods: MethodTable = {
     run: call => {
       const item = existing(call)
       call.portal.items.delete(typeOf(call), Number(item['id']))
-      raise(call, item, 'DELETE')
+      emit(call, item, 'DELETE')
       return { result: [] }
     }
   },
@@ -52,7 +51,7 @@ export const crmMethods: MethodTable = {
 
 function typeOf (call: RestCall): number {
   const type = Number(call.needText('entitytypeid'))
-  if (!call.portal.items.knows(type)) throw new RestError(400, 'NOT_FOUND', 'Smart process not found')
+  if (!call.portal.items.hasType(type)) throw new RestError(400, 'NOT_FOUND', 'Smart process not found')
   return type
 }
 
@@ -80,8 +79,8 @@ function checkQuery (call: RestCall, type: number, filter: Row, order: Row): voi
 }
 
 /** Nobody waits for the deliveries: the answer goes out at once. */
-function raise (call: RestCall, { entityTypeId, id }: Row, change: Change): void {
-  for (const event of eventsOf(Number(entityTypeId), Number(id), change)) call.portal.spread(event, call.cause)
+function emit (call: RestCall, { entityTypeId, id }: Row, change: Change): void {
+  for (const event of eventsOf(Number(entityTypeId), Number(id), change)) call.portal.emitUnchecked(event, call.cause)
 }
 
 function selected (item: Row, names: string[]): Row {

@@ -1,8 +1,7 @@
-import { type CallOutcome, isTruthy, type MethodTable, type RestCall } from '../rest-call.ts'
-import type { ListOptions } from '../../portal/own-answers.ts'
+import type { ListOptions } from '../../portal/method-stubs.ts'
 import { meets, type Row, sorted } from '../../portal/row-query.ts'
 import type { SimulatedUser } from '../../portal/users.ts'
-import { page } from './page.ts'
+import { type CallOutcome, isTruthy, type MethodTable, type RestCall } from '../rest-call.ts'
 
 /** Each of these permissions is enough. */
 export const USER_SCOPES = ['user', 'user_basic', 'user_brief']
@@ -58,4 +57,14 @@ function yesNo (value: unknown): string {
 function pick (row: Row, names: string[]): Row {
   if (names.length === 0 || names.includes('*')) return row
   return Object.fromEntries(Object.entries(row).filter(([name]) => names.includes(name)))
+}
+
+const PAGE = 50
+
+/** One page of a list; `start=-1` leaves the counting out: then `total` is 0, and there is no `next`. */
+export function page<T> (call: RestCall, rows: readonly T[], show: (rows: readonly T[]) => unknown = rows => rows): CallOutcome {
+  const start = call.integer('start') ?? 0
+  if (start < 0) return { result: show(rows.slice(0, PAGE)), total: 0 }
+  const next = start + PAGE
+  return { result: show(rows.slice(start, next)), ...(next < rows.length && { next }), total: rows.length }
 }

@@ -1,5 +1,5 @@
+import { describeLicense } from '../../portal/limits.ts'
 import type { MethodTable } from '../rest-call.ts'
-import { describeLicense } from '../../portal/license.ts'
 import { describeUser, USER_SCOPES } from './lists.ts'
 
 const LANGUAGE = 'en'
@@ -31,4 +31,26 @@ export const systemMethods: MethodTable = {
   scope: { run: ({ portal }) => ({ result: [...portal.scope] }) },
   'server.time': { run: () => ({ result: new Date().toISOString().replace(/\.\d+Z$/, '+00:00') }) },
   'feature.get': { run: call => ({ result: { value: call.portal.features.has(call.needText('code')) ? 'Y' : 'N' } }) }
+}
+
+/** `im.v2.Event.*`: events of a user's own chats, which are fetched and never posted. */
+export const imMethods: MethodTable = {
+  'im.v2.event.subscribe': {
+    scope: 'im',
+    run: ({ portal, pair: { userId } }) => {
+      portal.imEvents.subscribe(userId)
+      return { result: true }
+    }
+  },
+  'im.v2.event.unsubscribe': {
+    scope: 'im',
+    run: ({ portal, pair: { userId } }) => {
+      portal.imEvents.unsubscribe(userId)
+      return { result: true }
+    }
+  },
+  'im.v2.event.get': {
+    scope: 'im',
+    run: call => ({ result: call.portal.imEvents.fetch(call.pair.userId, call.integer('offset'), call.integer('limit')) })
+  }
 }

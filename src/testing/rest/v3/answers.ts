@@ -1,14 +1,10 @@
 import type { Answer } from '../../oauth/oauth-answers.ts'
 import type { RestPortal } from '../../portal/rest-portal.ts'
 import type { Row } from '../../portal/row-query.ts'
-import type { SimulatedPair, TokenBook } from '../../tokens.ts'
+import type { SimulatedPair, TokenRegistry } from '../../tokens.ts'
 import { authorize, timeSince } from '../rest-answers.ts'
-import { RestError } from '../rest-error.ts'
-import { refusal } from './error.ts'
-import { answerOnce } from './idempotency.ts'
-import type { CallV3, MethodV3 } from './method.ts'
-import { resolveReferences } from './references.ts'
-import { taskMethods } from './tasks.ts'
+import { RestError } from '../rest-call.ts'
+import { type CallV3, type MethodV3, refusal, taskMethods } from './tasks.ts'
 
 export interface RequestV3 {
   /** In small letters. */
@@ -25,13 +21,13 @@ export interface RequestV3 {
 type Run = (call: CallV3) => Promise<unknown>
 
 /** Answers a request of REST 3. */
-export async function answerRestV3 (portal: RestPortal, book: TokenBook, request: RequestV3): Promise<Answer> {
+export async function answerRestV3 (portal: RestPortal, tokens: TokenRegistry, request: RequestV3): Promise<Answer> {
   try {
     // It is refused before it gets there, in the words of classic REST.
     if (!portal.bucket.take()) return [503, new RestError(503, 'QUERY_LIMIT_EXCEEDED', 'Too many requests').body]
     const run = runnerOf(portal, request.method)
     const { auth, ...params } = parse(request.text)
-    const pair = authorizeV3(portal, book, request.token ?? (typeof auth === 'string' ? auth : undefined))
+    const pair = authorizeV3(portal, tokens, request.token ?? (typeof auth === 'string' ? auth : undefined))
     checkTime(portal, pair, request.method)
     return await answerOnce({ portal, pair, params }, request, async call => {
       const start = Date.now()
@@ -58,7 +54,7 @@ function parse (text: string): Row {
 
 function runnerOf (portal: RestPortal, method: string): Run {
   if (method === 'batch') return batch
-  const own = portal.answersV3.get(method)
+  const own = portal.stubsV3.get(method)
   if (own !== undefined) return async ({ portal, pair, params }) => await own(params, portal.user(pair.userId))
   const known: MethodV3 | undefined = Object.hasOwn(taskMethods, method) ? taskMethods[method] : undefined
   if (known === undefined) throw refusal(404, 'METHODNOTFOUNDEXCEPTION', `Method \`${method}\` not found`)
@@ -69,9 +65,9 @@ function runnerOf (portal: RestPortal, method: string): Run {
 }
 
 /** Whatever is wrong with the token, REST 3 says the same. */
-function authorizeV3 (portal: RestPortal, book: TokenBook, token: string | undefined): SimulatedPair {
+function authorizeV3 (portal: RestPortal, tokens: TokenRegistry, token: string | undefined): SimulatedPair {
   try {
-    return authorize(portal, book, token)
+    return authorize(portal, tokens, token)
   } catch (error) {
     if (error instanceof RestError) throw refusal(401, 'ACCESSDENIEDEXCEPTION', 'Access denied')
     throw error
@@ -93,4 +89,61 @@ async function batch ({ portal, pair, params: { list } }: CallV3): Promise<unkno
     context[String(as)] = await (runs[place] as Run)({ portal, pair, params })
   }
   return items.every(({ as }) => as === undefined) ? Object.values(context) : context
+}
+
+const KEY = /^[\x20-\x7e]{1,255}$/
+/** Methods that change nothing, whose key does not count. */
+const READS = /\.(get|list|tail|aggregate|fields|openapi)$|^batch$/
+
+/**
+ * Runs a call, or gives the first answer again when the same key comes with the same parameters.
+ *
+ * @throws RestError for a key that is none, and for one that other parameters had
+ */
+export async function answerOnce (call: CallV3, { method, key }: { method: string, key: string | undefined }, run: (call: CallV3) => Promise<object>): Promise<Answer> {
+  if (key === undefined || READS.test(method)) return [200, await run(call)]
+  if (!KEY.test(key)) throw refusal(400, 'INVALIDIDEMPOTENCYKEYEXCEPTION', 'The idempotency key is not valid')
+  const { portal: { idempotentAnswers }, pair: { clientId, userId }, params } = call
+  const keyed = { clientId, userId, method, key, params }
+  const known = idempotentAnswers.find(keyed)
+  if (known === 'other') throw refusal(422, 'IDEMPOTENCYKEYREUSEDEXCEPTION', 'The idempotency key was used with another request body')
+  if (known !== undefined) return [200, known, { 'Idempotency-Key': key, 'Idempotent-Replayed': 'true' }]
+  const body = await run(call)
+  idempotentAnswers.store(keyed, body)
+  return [200, body, { 'Idempotency-Key': key }]
+}
+
+/**
+ * Puts what the calls of a batch gave so far in place of `{ $ref: 'name.item.id' }`, and a list of one field of many rows in place of
+ * `{ $refArray: 'name.items.id' }`.
+ *
+ * @throws RestError for a path that leads nowhere
+ */
+export function resolveReferences (value: unknown, context: Row): unknown {
+  if (Array.isArray(value)) return value.map(one => resolveReferences(one, context))
+  if (!isRow(value)) return value
+  if (typeof value['$ref'] === 'string') return follow(context, value['$ref'])
+  if (typeof value['$refArray'] === 'string') return pluck(context, value['$refArray'])
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, resolveReferences(inner, context)]))
+}
+
+function pluck (context: Row, path: string): unknown[] {
+  const dot = path.lastIndexOf('.')
+  const rows = dot === -1 ? undefined : follow(context, path.slice(0, dot))
+  if (!Array.isArray(rows)) throw refusal(400, 'INVALIDSELECTEXCEPTION', `Path '${path}' must point to a field of the rows of a list`)
+  return rows.map(row => follow(row as Row, path.slice(dot + 1)))
+}
+
+function follow (start: Row, path: string): unknown {
+  let place: unknown = start
+  for (const key of path.split('.')) {
+    const next = typeof place === 'object' && place !== null && Object.hasOwn(place, key) ? (place as Row)[key] : undefined
+    if (next === undefined || next === null) throw refusal(400, 'INVALIDSELECTEXCEPTION', `Path '${path}' not found in context`)
+    place = next
+  }
+  return place
+}
+
+function isRow (value: unknown): value is Row {
+  return typeof value === 'object' && value !== null
 }

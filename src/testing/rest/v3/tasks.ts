@@ -1,8 +1,7 @@
-import type { Row } from '../../portal/row-query.ts'
-import { sorted } from '../../portal/row-query.ts'
-import { invalidRequest, refusal } from './error.ts'
-import { meetsV3 } from './filter.ts'
-import type { CallV3, MethodV3 } from './method.ts'
+import type { RestPortal } from '../../portal/rest-portal.ts'
+import { meets, type Row, sorted } from '../../portal/row-query.ts'
+import type { SimulatedPair } from '../../tokens.ts'
+import { RestError } from '../rest-call.ts'
 
 const SCOPE = 'tasks'
 const PAGE = 50
@@ -32,7 +31,7 @@ function add ({ portal, pair, params }: CallV3): object {
   const item = { description: '', deadline: null, priority: 'average', status: 'pending', ...fields, id }
   portal.tasks.set(id, item)
   const data = { FIELDS_BEFORE: 'undefined', FIELDS_AFTER: { ID: id }, IS_ACCESSIBLE_BEFORE: 'undefined', IS_ACCESSIBLE_AFTER: 'undefined' }
-  portal.spread({ code: 'ONTASKADD', data }, { userId: pair.userId, clientId: pair.clientId })
+  portal.emitUnchecked({ code: 'ONTASKADD', data }, { userId: pair.userId, clientId: pair.clientId })
   return { item }
 }
 
@@ -70,4 +69,65 @@ function pick (task: Row, names: unknown[]): Row {
 
 function isRow (value: unknown): value is Row {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+const OPERATORS = ['=', '!=', '>', '>=', '<', '<=', 'in', 'between']
+
+/**
+ * Returns whether a row meets a filter of REST 3: `[['id', '>', 5], { logic: 'or', conditions: [['id', [1, 2]], …] }]`.
+ *
+ * @param filterable fields that may be asked about
+ * @throws RestError for another field or an unknown operator
+ * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/rest-v3.md#filter
+ */
+export function meetsV3 (row: Row, filter: unknown, filterable: readonly string[]): boolean {
+  return conditionsOf(filter).every(condition => holds(row, condition, filterable))
+}
+
+function holds (row: Row, condition: unknown, filterable: readonly string[]): boolean {
+  if (!Array.isArray(condition)) {
+    const { logic = 'and', conditions } = condition as Row
+    const results = conditionsOf(conditions).map(one => holds(row, one, filterable))
+    return logic === 'or' ? results.includes(true) : !results.includes(false)
+  }
+  const [field, operator, wanted] = condition.length === 2 ? [condition[0], Array.isArray(condition[1]) ? 'in' : '=', condition[1]] : condition
+  if (!filterable.includes(String(field))) throw invalidRequest(String(field), `Field \`${String(field)}\` requires the attribute \`Filterable\``)
+  if (!OPERATORS.includes(operator)) throw refusal(400, 'UNKNOWNFILTEROPERATOREXCEPTION', `Unknown filter operator \`${String(operator)}\``)
+  if (operator === 'between') return meets(row, { [`>=${field}`]: wanted[0], [`<=${field}`]: wanted[1] })
+  return meets(row, { [`${operator === 'in' ? '@' : operator}${field}`]: wanted })
+}
+
+function conditionsOf (filter: unknown): unknown[] {
+  if (filter === undefined) return []
+  if (!Array.isArray(filter)) throw refusal(400, 'INVALIDFILTEREXCEPTION', 'Cannot parse the filter')
+  // A single condition may stand without a list around it.
+  return typeof filter[0] === 'string' ? [filter] : filter
+}
+
+const PREFIX = 'BITRIX_REST_V3_EXCEPTION_'
+
+/** A refusal of REST 3, such as `refusal(403, 'ACCESSDENIEDEXCEPTION', 'Access denied')`. */
+export function refusal (status: number, name: string, message: string, more?: Record<string, unknown>): RestError {
+  return new RestError(status, PREFIX + name, message, more)
+}
+
+/** What REST 3 says of a field of the request that is missing or of the wrong kind. */
+export function invalidRequest (field: string, problem: string): RestError {
+  const validation = [{ message: problem, field }]
+  return refusal(400, 'VALIDATION_REQUESTVALIDATIONEXCEPTION', 'Request object validation failed', { validation })
+}
+
+/** A call of REST 3 whose token is good. */
+export interface CallV3 {
+  portal: RestPortal
+  pair: SimulatedPair
+  params: Row
+}
+
+/** One method of REST 3. */
+export interface MethodV3 {
+  /** Permission of the app that it needs. */
+  scope?: string
+  /** Gives what stands in `result`. */
+  run: (call: CallV3) => unknown
 }

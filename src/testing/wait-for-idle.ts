@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What is asked whether it is idle: `app.bitrix24`. */
-export interface Watched {
+export interface HasHealth {
   health (): Promise<{ queue: { waiting: number, active: number } | undefined }>
 }
 
@@ -14,7 +14,7 @@ const PAUSE_MS = 10
  * @param timeoutMs how long to wait
  * @throws when something is left after that time
  */
-export async function untilIdle (bitrix24: Watched, timeoutMs = 10_000): Promise<void> {
+export async function waitForIdle (bitrix24: HasHealth, timeoutMs = 10_000): Promise<void> {
   const end = performance.now() + timeoutMs
   let left: { waiting: number, active: number } | undefined
   while (performance.now() < end) {

@@ -1,4 +1,5 @@
 import { hash, randomBytes } from 'node:crypto'
+import type { EmittedEvent } from './items.ts'
 import { meets, type Row, sorted } from './row-query.ts'
 
 /** Which queue: an app has one without a name, and one for each connector. */
@@ -11,7 +12,7 @@ export interface QueueName {
 export interface QueuedChange extends QueueName {
   id: number
   /** Counts every change, so that the order within a second is known. */
-  turn: number
+  sequence: number
   timestamp: number
   event: string
   data: unknown
@@ -36,16 +37,16 @@ export interface Batch {
 export class OfflineEvents {
   #rows: QueuedChange[] = []
   #lastId = 0
-  #turn = 0
+  #sequence = 0
 
   /** Every row, oldest first. */
   get rows (): readonly QueuedChange[] {
     return this.#rows
   }
 
-  put (name: QueueName, event: string, data: unknown, userId: number): void {
+  add (name: QueueName, event: string, data: unknown, userId: number): void {
     const messageId = hash('md5', `${event}|${JSON.stringify(data)}`)
-    const seen = { turn: ++this.#turn, timestamp: Date.now(), data, userId }
+    const seen = { sequence: ++this.#sequence, timestamp: Date.now(), data, userId }
     const waiting = this.#rows.find(row => isIn(row, name) && row.messageId === messageId && row.processId === '')
     if (waiting !== undefined) Object.assign(waiting, seen)
     else this.#rows.push({ ...name, ...seen, id: ++this.#lastId, event, messageId, processId: '', error: false })
@@ -89,7 +90,7 @@ export class OfflineEvents {
   }
 
   /** Forgets all that waits for an app, as when it is deleted. */
-  forget (clientId: string): void {
+  removeApp (clientId: string): void {
     this.#rows = this.#rows.filter(row => row.clientId !== clientId)
   }
 
@@ -97,7 +98,7 @@ export class OfflineEvents {
     const rows = this.#rows.filter(row => isIn(row, name) && row.processId === processId && row.error === error)
     const met = rows.map(row => ({ ...showAll(row), row })).filter(shown => meets(shown, filter))
     // The queue is in the order of time, of which a second may hold many.
-    return sorted(met.map(shown => ({ ...shown, TIMESTAMP_X: shown.row.turn })), order).slice(0, limit).map(({ row }) => row)
+    return sorted(met.map(shown => ({ ...shown, TIMESTAMP_X: shown.row.sequence })), order).slice(0, limit).map(({ row }) => row)
   }
 }
 
@@ -118,4 +119,71 @@ function showChange (row: QueuedChange): Row {
 
 function showAll (row: QueuedChange): Row {
   return { ...showChange(row), PROCESS_ID: row.processId, ERROR: row.error ? '1' : '0' }
+}
+
+interface LoggedEvent {
+  eventId: number
+  userId: number
+  type: string
+  at: number
+  data: unknown
+}
+
+/** What `im.v2.Event.get` answers. */
+export interface FetchedEvents {
+  events: Array<{ eventId: number, type: string, date: string, data: unknown }>
+  nextOffset: number
+  hasMore: boolean
+}
+
+const KEPT_MS = 24 * 3_600_000
+const MOST_EVENTS = 1_000
+
+/**
+ * Events of the chats of users who have subscribed, until they are acknowledged or a day old.
+ *
+ * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/chat-bots/chat-bots-v2/im.v2/events/event-get.md
+ */
+export class ImEvents {
+  readonly #now: () => number
+  readonly #subscribed = new Set<number>()
+  #rows: LoggedEvent[] = []
+  #lastId = 2_000
+
+  constructor (now: () => number = Date.now) {
+    this.#now = now
+  }
+
+  /** Ids of the users whose events are kept. */
+  get subscribed (): number[] {
+    return [...this.#subscribed]
+  }
+
+  subscribe (userId: number): void {
+    this.#subscribed.add(userId)
+  }
+
+  /** What is kept for the user stays. */
+  unsubscribe (userId: number): void {
+    this.#subscribed.delete(userId)
+  }
+
+  /** Keeps an event for every user who has subscribed. */
+  add ({ code, data }: EmittedEvent): void {
+    for (const userId of this.#subscribed) this.#rows.push({ eventId: ++this.#lastId, userId, type: code, at: this.#now(), data: data ?? {} })
+  }
+
+  /** Deletes the user's events below `offset`, and gives the first of those that are left. */
+  fetch (userId: number, offset = 0, limit = 100): FetchedEvents {
+    const oldest = this.#now() - KEPT_MS
+    this.#rows = this.#rows.filter(row => row.at >= oldest && (row.userId !== userId || row.eventId >= offset))
+    const most = Math.min(MOST_EVENTS, Math.max(1, limit))
+    const rows = this.#rows.filter(row => row.userId === userId).slice(0, most)
+    return {
+      events: rows.map(({ eventId, type, at, data }) => ({ eventId, type, date: new Date(at).toISOString().replace(/\.\d+Z$/, '+00:00'), data })),
+      nextOffset: Math.max(offset, (rows.at(-1)?.eventId ?? -1) + 1),
+      // Also when exactly so many were left: the portal does not look further.
+      hasMore: rows.length >= most
+    }
+  }
 }
