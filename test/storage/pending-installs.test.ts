@@ -11,6 +11,8 @@ import { connectRedis } from '../../src/storage/redis/connect.ts'
 import { appId, appKeys } from '../../src/storage/redis/keys.ts'
 import { RedisPendingInstalls } from '../../src/storage/redis/pending-installs.ts'
 import { KNOWN_PLACES, NETWORK_SHARE, shareOf, SUBNETWORK_SHARE, UNVERIFIED_PLACES, type Source } from '../../src/storage/source-share.ts'
+import { SqlitePendingInstalls } from '../../src/storage/sqlite/pending-installs.ts'
+import { openDatabase } from './sqlite/database.ts'
 import { startProgram } from '../helpers/program.ts'
 import { startRedis } from '../helpers/redis-server.ts'
 import { until } from '../helpers/until.ts'
@@ -34,6 +36,7 @@ interface Adapter {
 
 const ADAPTERS: Adapter[] = [
   { name: 'RedisPendingInstalls', prepare: prepareRedis },
+  { name: 'SqlitePendingInstalls', prepare: prepareSqlite },
   { name: 'EmbeddedClaims', prepare: prepareEmbedded }
 ]
 
@@ -45,6 +48,15 @@ async function prepareRedis (t: Test): Promise<Open> {
     await close()
   })
   return async lifeMs => new RedisPendingInstalls(client, app, lifeMs)
+}
+
+async function prepareSqlite (t: Test): Promise<Open> {
+  const dataDir = t.testdir()
+  return async (lifeMs) => {
+    const db = await openDatabase(dataDir)
+    t.teardown(() => db.close())
+    return new SqlitePendingInstalls(db, lifeMs)
+  }
 }
 
 async function prepareEmbedded (t: Test): Promise<Open> {
@@ -313,13 +325,20 @@ t.test('EmbeddedClaims: keeps what is open when it is opened again', async t => 
   t.equal(await isOpen(after, pending), true)
 })
 
-t.test('EmbeddedClaims: two processes count together', async t => {
+t.test('SqlitePendingInstalls: says that it cannot work', async t => {
+  const db = await openDatabase(t.testdir())
+  const installs = new SqlitePendingInstalls(db)
+  await db.close()
+  for (const verb of verbs(installs)) await t.rejects(verb(newPending()), UNAVAILABLE)
+})
+
+t.test('SqlitePendingInstalls: two processes count together, and what is open outlives both', async t => {
   const dataDir = t.testdir()
-  const installs = await EmbeddedClaims.open(dataDir, 'app')
-  t.teardown(() => installs.end())
+  const db = await openDatabase(dataDir)
+  const installs = new SqlitePendingInstalls(db)
   const pending = newPending()
   await installs.open(pending, A, EVENT)
-  const other = startProgram('test/helpers/claims-process.ts', [dataDir, 'app', pending.memberId, pending.token, '700'])
+  const other = startProgram('test/helpers/pending-installs-process.ts', [dataDir, pending.memberId, pending.token, '700'])
   t.teardown(() => other.kill('SIGKILL'))
   other.stderr.resume()
   const lines = createInterface({ input: other.stdout })[Symbol.asyncIterator]()
@@ -330,6 +349,33 @@ t.test('EmbeddedClaims: two processes count together', async t => {
   const theirs = Number((await lines.next()).value)
   t.equal(mine.filter(Boolean).length + theirs, MAX_ADMITTED_EVENTS)
   t.strictSame(await exited, [0, null])
+  await db.close()
+  const next = await openDatabase(dataDir)
+  t.teardown(() => next.close())
+  t.equal(await isOpen(new SqlitePendingInstalls(next), pending), true)
+})
+
+t.test('a record that cannot be read counts as none', async t => {
+  const db = await openDatabase(t.testdir())
+  t.teardown(() => db.close())
+  const { client, close } = await connectRedis(process.env['REDIS_URL'] as string, () => {})
+  const app = newApp()
+  t.teardown(close)
+  const raw = new Redis(process.env['REDIS_URL'] as string)
+  t.teardown(() => raw.disconnect())
+  t.teardown(() => raw.del(appKeys(app).pendingInstalls))
+  const spoil = [
+    [new SqlitePendingInstalls(db), async () => { await db.write(() => db.run("UPDATE pending_installs SET record = 'x'")) }],
+    [new RedisPendingInstalls(client, app), async ({ memberId, token }: PendingInstall) => { await raw.hset(appKeys(app).pendingInstalls, `${memberId} ${token}`, 'x') }]
+  ] as const
+  for (const [installs, spoilRecord] of spoil) {
+    const pending = newPending()
+    await installs.open(pending, A, EVENT)
+    await spoilRecord(pending)
+    t.equal(await installs.stateOf(pending), 'closed')
+    t.equal(await installs.open(newPending(), A, EVENT), true)
+    t.equal(await installs.open(pending, A, EVENT), true)
+  }
 })
 
 function verbs (installs: PendingInstalls): Array<(pending: PendingInstall) => Promise<unknown>> {

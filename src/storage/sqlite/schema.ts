@@ -107,6 +107,7 @@ CREATE TABLE dead (
 CREATE INDEX dead_group ON dead (grp, place);
 
 CREATE TABLE installs (member_id TEXT PRIMARY KEY, version INTEGER NOT NULL, install TEXT NOT NULL) STRICT;
+CREATE TABLE pending_installs (name TEXT PRIMARY KEY, ends_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
 CREATE TABLE locks (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends_at INTEGER NOT NULL, ttl INTEGER NOT NULL) STRICT;
 CREATE INDEX locks_ends ON locks (ends_at);
 
