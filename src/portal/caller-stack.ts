@@ -1,16 +1,16 @@
-/** Errors that have the frames of a caller: one that several calls share has those of the first. */
-const told = new WeakSet<object>()
+/** Errors already extended: one shared by several calls gets the frames of the first. */
+const extended = new WeakSet<object>()
 
-/** Where a call was made: what fails later, behind timers and sockets, has no frame of it by itself. */
+/** Captures where a call was made: errors raised later by timers and sockets lack those frames. */
 export class CallerStack {
   declare readonly stack?: string
 
-  /** `entry` is the function that was called; frames begin at who called it. */
+  /** Frames start at the caller of `entry`. */
   constructor (entry: (...args: never[]) => unknown) {
     Error.captureStackTrace(this, entry)
   }
 
-  /** Settles as `work` does; an error of ours gets the frames of the caller. */
+  /** Settles as `work` does; adds the caller's frames to the plugin's own errors. */
   async of<T> (work: Promise<T>): Promise<T> {
     try {
       return await work
@@ -20,7 +20,7 @@ export class CallerStack {
     }
   }
 
-  /** The same for a generator. */
+  /** Same as `of`, for a generator. */
   async * ofAll<T> (work: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {
     try {
       yield * work
@@ -31,8 +31,8 @@ export class CallerStack {
   }
 
   #addTo (error: unknown): void {
-    if (!(error instanceof Error) || told.has(error) || !/^FST_B24_/.test(String((error as { code?: unknown }).code))) return
-    told.add(error)
+    if (!(error instanceof Error) || extended.has(error) || !/^FST_B24_/.test(String((error as { code?: unknown }).code))) return
+    extended.add(error)
     const frames = this.stack?.split('\n').slice(1).filter(frame => error.stack?.includes(frame) !== true)
     if (frames !== undefined && frames.length > 0) error.stack = [error.stack ?? String(error), ...frames].join('\n')
   }

@@ -17,7 +17,7 @@ import type { PortalListener } from './tokens/access-state.ts'
 import { Tokens } from './tokens/tokens.ts'
 import type { Listeners, SubscriptionOptions } from './subscriptions/wanted-events.ts'
 
-/** Whose tokens calls are made with first. */
+/** Whose tokens calls use first. */
 export type ActAs = 'installer' | 'system'
 
 export interface PortalClientOptions {
@@ -27,7 +27,7 @@ export interface PortalClientOptions {
   allowPrivateNetworks: AllowedNetworks
   dispatcher?: HttpDispatcher | undefined
   publicUrl: string | undefined
-  /** Path of the routes, that of the scope before it. */
+  /** Full path prefix of the routes, including the scope's. */
   prefix: string
   subscriptions: SubscriptionOptions
   portalLimits: PortalLimitSettings
@@ -44,28 +44,28 @@ export interface PortalClientParts {
   hooks: Listeners
   listener: PortalListener & { blocked (block: PortalBlock): void }
   log: FastifyBaseLogger
-  /** Ends the keep-alive. */
+  /** Stops background work. */
   signal: AbortSignal
 }
 
-/** What portals are acted on with. */
+/** Services for calls to portals. */
 export interface PortalServices {
   tokens: Tokens
   keys: AppCredentials
   rest: PortalRest
-  /** Keeps what a portal says of its plan in `app.info`. */
+  /** Stores the plan named in the portal's `app.info`. */
   updatePlan: (memberId: string, appInfo: unknown) => Promise<void>
   blocks: PortalBlocks
   fetchPageUser: FetchPageUser
   subscriptionServices: SubscriptionServices
-  /** Begins to keep tokens alive, in a process that works. */
+  /** Starts the token keep-alive, in worker processes. */
   start (): void
   close (): Promise<void>
 }
 
-/** Puts together what acts on portals: what all processes of the app have to agree on is in the storage. */
-export function createPortalClient (choice: PortalClientOptions, { app, store, locks, buckets, encryptor, hooks, listener, log, signal }: PortalClientParts): PortalServices {
-  const { clientId, clientSecret, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits, actAs } = choice
+/** Creates the services for calls to portals. State shared between processes lives in the storage. */
+export function createPortalClient (settings: PortalClientOptions, { app, store, locks, buckets, encryptor, hooks, listener, log, signal }: PortalClientParts): PortalServices {
+  const { clientId, clientSecret, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits, actAs } = settings
   const limits = new PlanLimits({ buckets, store, app, settings: portalLimits })
   const keys = new AppCredentials({ clientId, clientSecret, log, signal, dispatcher })
   const oauth = { clientId, clientSecret, allowedServers: oauthServers, dispatcher }
@@ -73,7 +73,7 @@ export function createPortalClient (choice: PortalClientOptions, { app, store, l
   const transport = new RestTransport({ allowPrivateNetworks, dispatcher })
   const blocks = new PortalBlocks({ onBlocked: listener.blocked })
   const rest = new PortalRest({ tokens, limits, transport, mostWaitMs: portalLimits.waitMs, blocks })
-  // Before it is known, the limits of the usual plans hold.
+  // Until the plan is known, the default limits apply.
   const fetchPlan = async (memberId: string) => await rest.call(memberId, 'app.info').then(async appInfo => await limits.updatePlan(memberId, appInfo)).catch(() => {})
   const keepAlive = new KeepAlive({ store, tokens, log, signal })
   return {

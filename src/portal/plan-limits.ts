@@ -8,25 +8,25 @@ import { check, withDefaults, isNumberIn } from '../validation.ts'
 
 export interface PortalLimitOptions {
   /**
-   * Calls that a portal takes at once.
+   * Bucket size: calls a portal accepts in a burst.
    * @default 250 on a plan of the Enterprise family, else 50
    */
   burst?: number | undefined
   /**
-   * Calls a second that it takes after that.
+   * Calls per second after a burst.
    * @default 5 on a plan of the Enterprise family, else 2
    */
   drainPerSecond?: number | undefined
   /**
-   * Longest that a call waits for its place, ms. One that would have to wait longer fails at once, with FST_B24_PORTAL_LIMIT.
+   * How long a call may wait for its slot, in milliseconds. A call that would wait longer fails at once with FST_B24_PORTAL_LIMIT.
    * @default 5000
    */
   waitMs?: number | undefined
 }
 
-/** `PortalLimitOptions`, checked and complete. */
+/** `PortalLimitOptions`, validated and with defaults. */
 export interface PortalLimitSettings {
-  /** `undefined`: as the plan of the portal has it. */
+  /** `undefined`: the value of the portal's plan. */
   burst: number | undefined
   drainPerSecond: number | undefined
   waitMs: number
@@ -40,7 +40,7 @@ const RANGES: ReadonlyArray<[name: keyof PortalLimitSettings, least: number, mos
 ]
 
 /**
- * Puts the defaults in.
+ * Validates the options and fills in the defaults.
  * @throws FST_B24_INVALID_OPTIONS
  */
 export function completePortalLimits (options: PortalLimitOptions): PortalLimitSettings {
@@ -52,7 +52,7 @@ export function completePortalLimits (options: PortalLimitOptions): PortalLimitS
 export interface PlanLimitsParts {
   buckets: PortalBuckets
   store: Pick<InstallStore, 'get' | 'swap'>
-  /** `appId()` of the app: a portal counts the time of a method for each app by itself. */
+  /** `appId()` of the app: portals count the operating time of a method per app. */
   app: string
   settings: Omit<PortalLimitSettings, 'waitMs'>
   now?: (() => number) | undefined
@@ -64,13 +64,13 @@ interface Plan {
   readAt: number
 }
 
-/** How long a plan is taken as it was read, ms. */
-const FRESH_MS = 600_000
-const MOST_PLANS = 10_000
+/** How long a plan is cached, in milliseconds. */
+const CACHE_TTL_MS = 600_000
+const MAX_PLANS = 10_000
 
 /**
- * Limits as the plan of each portal has them, in a bucket that all apps of a storage share: a portal counts the calls of one source
- * address, whatever app they are of.
+ * Rate limits by the plan of each portal. All apps on a storage share one bucket per portal: portals count calls by source address,
+ * whatever the app.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/limits.md
  */
@@ -84,9 +84,9 @@ export class PlanLimits implements PortalLimits {
     this.#now = parts.now ?? Date.now
   }
 
-  async reserve (memberId: string, method: string, mostMs: number): Promise<Reservation> {
+  async reserve (memberId: string, method: string, maxWaitMs: number): Promise<Reservation> {
     const { bucket, rates } = await this.#planOf(memberId)
-    return await this.#parts.buckets.reserve(bucket, `${this.#parts.app} ${method}`, mostMs, rates)
+    return await this.#parts.buckets.reserve(bucket, `${this.#parts.app} ${method}`, maxWaitMs, rates)
   }
 
   async fill (memberId: string): Promise<void> {
@@ -100,7 +100,7 @@ export class PlanLimits implements PortalLimits {
   }
 
   /**
-   * Keeps the plan that a portal names in its `app.info`.
+   * Stores the plan named in the portal's `app.info`.
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   async updatePlan (memberId: string, appInfo: unknown): Promise<void> {
@@ -112,25 +112,25 @@ export class PlanLimits implements PortalLimits {
 
   async #planOf (memberId: string): Promise<Plan> {
     const known = this.#plans.get(memberId)
-    if (known !== undefined && this.#now() - known.readAt < FRESH_MS) return known
+    if (known !== undefined && this.#now() - known.readAt < CACHE_TTL_MS) return known
     const { settings, store } = this.#parts
     const install = (await store.get(memberId))?.install
     const { burst, drainPerSecond } = install?.licenseFamily === 'ent' ? ENTERPRISE_RATES : BUCKET_RATES
     const rates = { burst: settings.burst ?? burst, drainPerSecond: settings.drainPerSecond ?? drainPerSecond }
     const plan = { bucket: bucketOf(install?.clientEndpoint ?? memberId), rates, readAt: this.#now() }
     const [oldest] = this.#plans.keys()
-    if (this.#plans.size >= MOST_PLANS) this.#plans.delete(oldest as string)
+    if (this.#plans.size >= MAX_PLANS) this.#plans.delete(oldest as string)
     this.#plans.set(memberId, plan)
     return plan
   }
 }
 
-/** Name of a portal's bucket, by its REST base: what counts is who is called. */
+/** Returns the bucket name of a portal, derived from its REST base. */
 export function bucketOf (clientEndpoint: string): string {
   return hash('sha256', clientEndpoint.toLowerCase()).slice(0, 16)
 }
 
-/** `ent` of `LICENSE_FAMILY: 'ent'`, and of `LICENSE: 'en_ent250'` where no family is named. */
+/** Returns `ent` for `LICENSE_FAMILY: 'ent'`, or for `LICENSE: 'en_ent250'` without a family. */
 function familyOf (appInfo: unknown): string | undefined {
   const { LICENSE_FAMILY: family, LICENSE: license } = (appInfo ?? {}) as Record<string, unknown>
   if (typeof family === 'string' && family !== '') return family.slice(0, 32).toLowerCase()

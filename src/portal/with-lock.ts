@@ -4,40 +4,39 @@ import type { Lock, Locks } from '../storage/locks.ts'
 
 export interface LockOptions {
   name: string
-  /** Time after which others take over from who was killed, ms. */
+  /** Lock TTL, in milliseconds: how soon another process can take over after a crash. */
   lockMs: number
-  /** Longest wait for another holder, ms. */
+  /** How long to wait for another holder, in milliseconds. */
   waitMs: number
-  /** Ends the wait. */
+  /** Aborts the wait. */
   signal: AbortSignal
 }
 
-const SOON_MS = 1000
+const SLOW_AFTER_MS = 1000
 
 /**
- * Runs `work` under a lock, and holds the lock until it ends. While another holds it, `glance` looks whether there is
- * anything left to do: what it finds is the result.
+ * Runs `work` under a lock. While another process holds the lock, `poll` checks whether that one has produced the result already.
  *
- * @throws FST_B24_OAUTH_UNAVAILABLE when the other holder takes too long
+ * @throws FST_B24_OAUTH_UNAVAILABLE when the other holder takes longer than `waitMs`
  * @throws FST_B24_STORE_UNAVAILABLE
  */
-export async function withLock<T> (locks: Locks, { name, lockMs, waitMs, signal }: LockOptions, work: () => Promise<T>, glance: () => Promise<T | undefined>): Promise<T> {
+export async function withLock<T> (locks: Locks, { name, lockMs, waitMs, signal }: LockOptions, work: () => Promise<T>, poll: () => Promise<T | undefined>): Promise<T> {
   const start = performance.now()
   for (;;) {
     const lock = await locks.take(name, lockMs)
     if (lock !== undefined) return await holdLock(lock, lockMs, work)
     const waited = performance.now() - start
-    if (waited >= waitMs) throw unavailable('another process is still asking')
-    // An answer takes a tenth of a second; what takes longer is an outage, in which many may wait.
-    await sleep(10 + Math.random() * (waited < SOON_MS ? 40 : 190), undefined, { signal }).catch(() => { throw unavailable('broken off') })
-    const found = await glance()
+    if (waited >= waitMs) throw unavailable('another process is still refreshing')
+    // A response usually takes 100 ms; after a second, assume an outage with many waiters and poll less often.
+    await sleep(10 + Math.random() * (waited < SLOW_AFTER_MS ? 40 : 190), undefined, { signal }).catch(() => { throw unavailable('aborted') })
+    const found = await poll()
     if (found !== undefined) return found
   }
 }
 
-/** Runs `work`, and renews the lock until it ends. */
+/** Runs `work`, renewing the lock, and releases it afterwards. */
 export async function holdLock<T> (lock: Lock, lockMs: number, work: () => Promise<T>): Promise<T> {
-  // It lapses all the same while this process stands still, or the store is away: who works must reckon with that.
+  // The lock still expires if this process stalls or the store is down, so `work` must tolerate a second holder.
   const timer = setInterval(() => { lock.renew(lockMs).catch(() => {}) }, lockMs / 3).unref()
   try {
     return await work()

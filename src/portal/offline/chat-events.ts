@@ -25,7 +25,7 @@ export interface ChatEventsParts {
 const LOCK_MS = 30_000
 const PAGE = 100
 /** Most pages of one fetch: then other portals have their turn. */
-const MOST_PAGES = 20
+const MAX_PAGES = 20
 /** How often the portal is asked to record events, though nothing seems to have changed, ms. */
 const SUBSCRIBE_EVERY_MS = 60 * 60_000
 /** Until a portal that refuses is asked again, ms. */
@@ -88,7 +88,7 @@ export class ChatEvents {
     const { chatEvents } = (await this.#parts.store.get(memberId))?.install ?? {}
     // Another user's events have numbers of their own.
     let offset = chatEvents?.userId === userId ? chatEvents.offset : undefined
-    for (let page = 0; page < MOST_PAGES; page++) {
+    for (let page = 0; page < MAX_PAGES; page++) {
       if (!await lock.renew(LOCK_MS)) return
       const result = await this.#parts.rest.call(memberId, 'im.v2.Event.get', { limit: PAGE, ...(offset !== undefined && { offset }) }, options)
       const { events, nextOffset, hasMore } = readPage(result, offset)

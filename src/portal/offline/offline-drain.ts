@@ -60,15 +60,15 @@ export interface DrainTask {
 export class LockLost extends Error {}
 
 /** Rows of one call. Bitrix24's own default is fifty: so many may well be all that it gives. */
-const MOST_ROWS = 200
-const FULL = 50
+const MAX_ROWS = 200
+const PAGE_SIZE = 50
 /** Rows that one lost answer may cost, where the portal deletes what it brings. */
 const ROWS_AT_RISK = 10
 /** Longest time to wait for a portal that takes no more calls, ms, and how often. */
-const LONGEST_WAIT_MS = 15_000
-const MOST_WAITS = 20
+const MAX_WAIT_MS = 15_000
+const MAX_WAITS = 20
 /** Rows of which is noted that they were told. */
-const MOST_TOLD = 1_000
+const MAX_LOGGED_ROWS = 1_000
 
 type Method = 'event.offline.get' | 'event.offline.list' | 'event.offline.clear'
 
@@ -119,14 +119,14 @@ export class OfflineDrain {
     const { report } = this.#order
     for (;;) {
       const rows = report.atRisk ? await this.#takeAtRisk(kind) : await this.#take(kind)
-      if (rows < (report.atRisk ? ROWS_AT_RISK : FULL)) return
+      if (rows < (report.atRisk ? ROWS_AT_RISK : PAGE_SIZE)) return
     }
   }
 
   async #take (kind: { error?: 1 }): Promise<number> {
     const { report } = this.#order
     try {
-      const { process_id: processId, events } = await this.#get({ clear: 0, limit: MOST_ROWS, ...kind })
+      const { process_id: processId, events } = await this.#get({ clear: 0, limit: MAX_ROWS, ...kind })
       this.#checkNew(events)
       await this.#keep(scalarText(processId), events)
       return events.length
@@ -185,7 +185,7 @@ export class OfflineDrain {
       if (event !== undefined) continue
       report.skipped++
       const name = `${memberId} ${rowId} ${messageId}`
-      if (told.has(name) || told.size >= MOST_TOLD) continue
+      if (told.has(name) || told.size >= MAX_LOGGED_ROWS) continue
       told.add(name)
       log.warn({ memberId, rowId, messageId }, 'skipped a row of the offline queue that is not an event')
     }
@@ -232,7 +232,7 @@ export class OfflineDrain {
       return await this.#parts.rest.call(memberId, method, { ...params, ...(connector !== '' && { auth_connector: connector }) }, options)
     } catch (error) {
       const { code, retryAfterMs = 0 } = error as { code?: string, retryAfterMs?: number }
-      if (code !== 'FST_B24_PORTAL_LIMIT' || retryAfterMs > LONGEST_WAIT_MS || waits === MOST_WAITS) throw error
+      if (code !== 'FST_B24_PORTAL_LIMIT' || retryAfterMs > MAX_WAIT_MS || waits === MAX_WAITS) throw error
       await pause(retryAfterMs, signal)
       return await this.#call(method, params, options, waits + 1)
     }

@@ -37,16 +37,16 @@ export interface OfflineRow {
 }
 
 /** Rows that are read of one answer: no portal gives so many. */
-const MOST_ROWS = 1_000
-const LONGEST_TEXT = 200
+const MAX_ROWS = 1_000
+const MAX_TEXT_LENGTH = 200
 const ROW_ID = /^\d{1,20}$/
 const MESSAGE_ID = /^[0-9A-Za-z]{32}$/
 /** Longest data of a row, as JSON; what is posted may be as long, unless told otherwise. */
-const LONGEST_DATA = 262_144
+const MAX_DATA_LENGTH = 262_144
 
 /** Reads the rows of `event.offline.get` or `event.offline.list`. */
 export function readRows (memberId: string, rows: unknown): OfflineRow[] {
-  return (Array.isArray(rows) ? rows : []).slice(0, MOST_ROWS).map((row: unknown) => readRow(memberId, isObject(row) ? row : {}))
+  return (Array.isArray(rows) ? rows : []).slice(0, MAX_ROWS).map((row: unknown) => readRow(memberId, isObject(row) ? row : {}))
 }
 
 function readRow (memberId: string, row: Record<string, unknown>): OfflineRow {
@@ -80,7 +80,7 @@ function readEvent (memberId: string, row: Record<string, unknown>, { code, rowI
 /** Empty for what is too long to be one of a row. */
 function textAt (row: Record<string, unknown>, name: string): string {
   const text = scalarText(row[name])
-  return text.length > LONGEST_TEXT ? '' : text
+  return text.length > MAX_TEXT_LENGTH ? '' : text
 }
 
 function matching (pattern: RegExp, text: string): string {
@@ -96,7 +96,7 @@ function idOf (...parts: string[]): string {
 function readData (data: unknown): Pick<OfflineEvent, 'data' | 'isCut'> {
   if (typeof data !== 'object' || data === null) return { data: undefined, isCut: false }
   const text = JSON.stringify({ data })
-  if (text.length > LONGEST_DATA) return { data: undefined, isCut: true }
+  if (text.length > MAX_DATA_LENGTH) return { data: undefined, isCut: true }
   try {
     return { data: decodeJson(text)['data'], isCut: false }
   } catch {

@@ -34,7 +34,7 @@ export interface PollerTimes {
 
 const TIMES: PollerTimes = { pollMs: 300_000, debounceMs: 3_000, retryMs: 10_000, drainMs: 60_000 }
 /** Portals that are drained at once: so many for bells, and so many for rounds. */
-const AT_ONCE = 4
+const CONCURRENCY = 4
 
 /** Drains the queues of portals: once at the start, when a portal rings, and every few minutes, as a bell may be lost. */
 export class OfflinePoller {
@@ -43,8 +43,8 @@ export class OfflinePoller {
   readonly #closing = new AbortController()
   readonly #underWay = new Set<Promise<void>>()
   readonly #bells = new Map<string, { rangAgain: boolean }>()
-  readonly #belled = limitConcurrency(AT_ONCE)
-  readonly #polled = limitConcurrency(AT_ONCE)
+  readonly #belled = limitConcurrency(CONCURRENCY)
+  readonly #polled = limitConcurrency(CONCURRENCY)
   /** What is logged of a portal already. */
   readonly #problems = new Map<string, string>()
 

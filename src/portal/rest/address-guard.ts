@@ -26,7 +26,7 @@ const NEVER = listOf([
   '169.254.0.0/16', 'fe80::/10', '168.63.129.16', '100.100.100.200', '192.0.0.192', 'fd00:ec2::/32', 'fd20:ce::254', 'fd00:42::42'
 ])
 const NEVER_NAMES = /^(metadata(\.google\.internal|\.azure\.internal|\.goog)?|instance-data(\.ec2\.internal)?)$/
-const MOST_KNOWN = 1_000
+const MAX_CACHED = 1_000
 const OWN_NAMES = /(^|\.)(localhost|local|lan|internal|home\.arpa)$/
 
 /** Keeps requests, and the tokens in them, away from where they do not belong. */
@@ -71,7 +71,7 @@ export class AddressGuard {
     const known = this.#known.get(ip)
     if (known !== undefined) return known
     const classified = { isRefused: this.blocksIp(ip), isCovered: this.allowsPlainHttpTo(ip) }
-    if (this.#known.size >= MOST_KNOWN) this.#known.clear()
+    if (this.#known.size >= MAX_CACHED) this.#known.clear()
     this.#known.set(ip, classified)
     return classified
   }

@@ -57,14 +57,14 @@ export interface BatchCommand {
 }
 
 /** Calls that Bitrix24 takes in one. */
-const MOST_COMMANDS = 50
+const MAX_COMMANDS = 50
 
 /** @throws FST_B24_INVALID_CALL for no calls, more than 50, and for any that `call` would refuse */
 export function commandsOf (calls: unknown): BatchCommand[] {
   if (typeof calls !== 'object' || calls === null) throw new FST_B24_INVALID_CALL('a batch takes calls by name, or a list of them')
   const commands = Object.entries(calls).map(([name, call]: [string, unknown]) => commandOf(name, call))
   if (commands.length === 0) throw new FST_B24_INVALID_CALL('a batch without calls')
-  if (commands.length > MOST_COMMANDS) throw new FST_B24_INVALID_CALL(`a batch of ${commands.length} calls, of which Bitrix24 takes ${MOST_COMMANDS}`)
+  if (commands.length > MAX_COMMANDS) throw new FST_B24_INVALID_CALL(`a batch of ${commands.length} calls, of which Bitrix24 takes ${MAX_COMMANDS}`)
   return commands
 }
 

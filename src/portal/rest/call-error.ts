@@ -24,8 +24,8 @@ export interface PortalErrorFields {
 /** Whoever reads a log in a terminal must not take a portal's words for lines of the app. */
 // eslint-disable-next-line no-control-regex
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g
-const MOST_NAMES = 20
-const LONGEST_NAME = 50
+const MAX_NAMES = 20
+const MAX_NAME_LENGTH = 50
 
 /** `params` is what the method was called with: their names stand in the message, their values never do. */
 export function callError (method: string, stated: PortalErrorFields, params?: object): PortalCallError {
@@ -65,14 +65,14 @@ function withWords (error: FastifyError, { status, code, description, details }:
 function namesOf (params: object = {}): string {
   const names = Object.keys(params)
   if (names.length === 0) return ''
-  const shown = names.slice(0, MOST_NAMES).map(name => name.slice(0, LONGEST_NAME))
-  return ` (parameters: ${shown.join(', ')}${names.length > MOST_NAMES ? ', …' : ''})`
+  const shown = names.slice(0, MAX_NAMES).map(name => name.slice(0, MAX_NAME_LENGTH))
+  return ` (parameters: ${shown.join(', ')}${names.length > MAX_NAMES ? ', …' : ''})`
 }
 
-const LONGEST_CODE = 100
-const LONGEST_DESCRIPTION = 1_000
+const MAX_CODE_LENGTH = 100
+const MAX_DESCRIPTION_LENGTH = 1_000
 /** Characters of all further keys together, as JSON. */
-const MOST_DETAILS = 8_192
+const MAX_DETAILS = 8_192
 
 /**
  * Reads the error out of the JSON object that a portal answered; `undefined` when it states none. Classic REST has `error` and
@@ -90,8 +90,8 @@ export function parsePortalError (status: number, body: Record<string, unknown>,
   const redact = redactorOf(accessToken)
   return {
     status,
-    code: redact(textOf(code)).slice(0, LONGEST_CODE),
-    description: redact(textOf(message ?? described)).slice(0, LONGEST_DESCRIPTION),
+    code: redact(textOf(code)).slice(0, MAX_CODE_LENGTH),
+    description: redact(textOf(message ?? described)).slice(0, MAX_DESCRIPTION_LENGTH),
     details: readDetails({ ...others, ...more }, redact)
   }
 }
@@ -105,7 +105,7 @@ function redactorOf (accessToken: string): Redact {
 /** What is too large is left out, key by key. */
 function readDetails (fields: Record<string, unknown>, redact: Redact): PortalErrorFields['details'] {
   const kept: Array<[string, unknown]> = []
-  let left = MOST_DETAILS
+  let left = MAX_DETAILS
   for (const [key, value] of Object.entries(fields)) {
     const entry: [string, unknown] = [redact(key), redactIn(value, redact)]
     const { length } = JSON.stringify(entry)

@@ -55,7 +55,7 @@ export type Classified = { type: 'result' } | Recovery
 const BLOCKED_MS = 5 * 60_000
 const BUSY_MS = 1_000
 /** Longest that a portal's word is waited for, ms. */
-const LONGEST_RETRY_AFTER_MS = 600_000
+const MAX_RETRY_AFTER_MS = 600_000
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308]
 const V3 = 'bitrix_rest_v3_exception_'
 
@@ -155,7 +155,7 @@ function renewOnce (stated: PortalErrorFields, { method, params }: AnsweredCall)
 
 function retryAfter (answer: PortalResponse): { scope: LimitScope, waitMs?: number } {
   const seconds = Number(headerOf(answer, 'retry-after') ?? NaN)
-  return seconds > 0 ? { scope: 'method', waitMs: Math.min(seconds * 1000, LONGEST_RETRY_AFTER_MS) } : { scope: 'portal' }
+  return seconds > 0 ? { scope: 'method', waitMs: Math.min(seconds * 1000, MAX_RETRY_AFTER_MS) } : { scope: 'portal' }
 }
 
 function waitOf (waitMs: number | undefined): { waitMs?: number } {

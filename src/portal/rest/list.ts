@@ -20,10 +20,10 @@ export interface ListPage {
 }
 
 /** Items of a page, in most of Bitrix24. */
-const FULL = 50
+const PAGE_SIZE = 50
 /** Names under which methods take the size of a page. */
 const LIMIT = /^(limit|n?page_?size|count)$/i
-const MOST_LEVELS = 4
+const MAX_LEVELS = 4
 const HAS_MORE = /^has_?(more|next)/i
 /** Methods that take `sort` and `order` as text. */
 const SORTS_BY_TEXT = /^user\.(get|search)$/i
@@ -48,8 +48,8 @@ export class List {
     this.#sortsByText = SORTS_BY_TEXT.test(method)
     this.orderNames = this.#sortsByText ? ['order', 'sort'] : ['order']
     this.isKnownToPage = isPositional(method, params) || nameOf(params, 'select') !== undefined
-    const limit = limitIn(params) ?? FULL
-    this.#full = { least: Math.min(FULL, limit), most: Math.max(FULL, limit) }
+    const limit = limitIn(params) ?? PAGE_SIZE
+    this.#full = { least: Math.min(PAGE_SIZE, limit), most: Math.max(PAGE_SIZE, limit) }
   }
 
   error (why: string): Error {
@@ -124,7 +124,7 @@ function saysMore (result: unknown): boolean {
 
 /** The size of a page that is asked for. */
 function limitIn (params: unknown, level = 0): number | undefined {
-  if (typeof params !== 'object' || params === null || level > MOST_LEVELS) return undefined
+  if (typeof params !== 'object' || params === null || level > MAX_LEVELS) return undefined
   for (const [name, value] of Object.entries(params)) {
     const limit = LIMIT.test(name) && /^\d{1,6}$/.test(String(value)) ? Number(value) : limitIn(value, level + 1)
     if (limit !== undefined && limit > 0) return limit

@@ -2,8 +2,8 @@ import { limitError, type PortalLimitError } from './call-error.ts'
 import { LONGEST_CLOSED_MS } from '../../storage/limits.ts'
 import { isObject } from '../../validation.ts'
 
-const SHORTEST_MS = 1_000
-const MOST_METHODS = 5_000
+const MIN_WAIT_MS = 1_000
+const MAX_METHODS = 5_000
 
 /**
  * How long until a method's operating time counts less again, ms, out of the `time` of an answer; `undefined` where it does not say.
@@ -18,7 +18,7 @@ export function operatingWaitMs (time: unknown): number | undefined {
   const now = typeof finish === 'number' ? finish : Date.now() / 1000
   const ms = Math.ceil((resetAt - now) * 1000)
   // What a portal says is never waited for longer than Bitrix24 would have one wait.
-  return Number.isFinite(ms) ? Math.min(Math.max(ms, SHORTEST_MS), LONGEST_CLOSED_MS) : undefined
+  return Number.isFinite(ms) ? Math.min(Math.max(ms, MIN_WAIT_MS), LONGEST_CLOSED_MS) : undefined
 }
 
 /** When the operating time of methods counts less again, as their last successes said: the refusal itself does not say it. */
@@ -39,7 +39,7 @@ export class OperatingResets {
     const key = keyOf(memberId, method)
     this.#resets.delete(key)
     this.#resets.set(key, this.#now() + waitMs)
-    if (this.#resets.size <= MOST_METHODS) return
+    if (this.#resets.size <= MAX_METHODS) return
     const [oldest] = this.#resets.keys()
     this.#resets.delete(oldest as string)
   }
@@ -47,7 +47,7 @@ export class OperatingResets {
   /** How long to wait from now, ms; `undefined` where nothing is known, or it is over. */
   waitMs (memberId: string, method: string): number | undefined {
     const waitMs = (this.#resets.get(keyOf(memberId, method)) ?? 0) - this.#now()
-    return waitMs > 0 ? Math.max(Math.ceil(waitMs), SHORTEST_MS) : undefined
+    return waitMs > 0 ? Math.max(Math.ceil(waitMs), MIN_WAIT_MS) : undefined
   }
 
   get size (): number {
@@ -82,7 +82,7 @@ interface Entry {
   until: number
 }
 
-const MOST = 1_000
+const MAX_ENTRIES = 1_000
 /** After that, nothing calls it any more. */
 const FORGOTTEN_MS = 24 * 60 * 60 * 1000
 const ALL_METHODS = '*'
@@ -134,7 +134,7 @@ export class PortalBlocks {
 
   #forget (): void {
     for (const [key, { until }] of this.#entries) {
-      if (this.#entries.size > MOST || this.#now() - until > FORGOTTEN_MS) this.#entries.delete(key)
+      if (this.#entries.size > MAX_ENTRIES || this.#now() - until > FORGOTTEN_MS) this.#entries.delete(key)
     }
   }
 }

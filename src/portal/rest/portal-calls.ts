@@ -63,8 +63,8 @@ const REPEATS_MS = [200, 600]
 const READS = /(?<!\.offline|\.event)\.(get|list|getlist|fields|count)$|^(app\.info|profile|scope|methods|events|server\.time)$/
 const SHORT_ANSWERS = /^(app\.info|profile|scope|server\.time|event\.(get|bind|unbind))$/
 /** Where waiting does not help, calls are only made worse by more of them. */
-const MOST_WAITS = 5
-const MOST_REDIRECTS = 2
+const MAX_WAITS = 5
+const MAX_REDIRECTS = 2
 const NEXT_TRY_MS = 1_000
 /** How long a method is closed whose time is used up where nothing says it, ms: Bitrix24 adds it up by the minute. */
 const CLOSED_MS = 60_000
@@ -200,7 +200,7 @@ export class PortalCalls {
         throw recovery.error
       }
       case 'redirect': {
-        if (before >= MOST_REDIRECTS) throw recovery.error
+        if (before >= MAX_REDIRECTS) throw recovery.error
         state.access = await unlessAborted(resolveRedirect(tokens, recovery, access, state.call.path), signal)
         return
       }
@@ -217,7 +217,7 @@ export class PortalCalls {
     const { limits } = this.#parts
     const closedMs = scope === 'portal' ? undefined : waitMs ?? this.#resets.waitMs(memberId, method) ?? CLOSED_MS
     await unlessAborted(closedMs === undefined ? limits.fill(memberId) : limits.close(memberId, method.toLowerCase(), closedMs), signal)
-    if (before >= MOST_WAITS) throw limitError(method, code, closedMs ?? NEXT_TRY_MS)
+    if (before >= MAX_WAITS) throw limitError(method, code, closedMs ?? NEXT_TRY_MS)
   }
 
   /** Reserves a place at the portal. @returns how long to wait for it, ms */

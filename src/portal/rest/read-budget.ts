@@ -1,12 +1,12 @@
-/** Bytes of large answers that are being read at once. */
+/** Limits for large responses read concurrently, in bytes. */
 export interface BudgetLimits {
-  /** For all portals. @default 33554432 */
+  /** In total. @default 33554432 */
   total?: number
-  /** For each portal. @default 8388608 */
+  /** Per portal. @default 8388608 */
   perPortal?: number
 }
 
-/** Gives back what was acquired. */
+/** Releases the acquired bytes. */
 export type Release = () => void
 
 interface Waiter {
@@ -17,45 +17,45 @@ interface Waiter {
 
 const TOTAL = 32 * 1024 * 1024
 const PER_PORTAL = 8 * 1024 * 1024
-/** Part of the total that only portals take which have nothing yet: a few that send slowly must not take it all. */
-const FOR_FIRSTS = 1 / 4
+/** Fraction of the total reserved for portals that hold nothing yet: a few slow senders must not take it all. */
+const RESERVED_FRACTION = 1 / 4
 
-/** Bounds the memory that answers take while they are read, in all and for each portal: what is beyond it waits. */
+/** Limits the memory of responses being read, in total and per portal; readers beyond the limit wait. */
 export class ReadBudget {
-  readonly #most: number
-  readonly #mostPerPortal: number
+  readonly #total: number
+  readonly #perPortal: number
   #used = 0
   readonly #usedBy = new Map<string, number>()
   readonly #waiting = new Set<Waiter>()
 
   constructor ({ total = TOTAL, perPortal = PER_PORTAL }: BudgetLimits = {}) {
-    this.#most = total
-    this.#mostPerPortal = Math.min(perPortal, total)
+    this.#total = total
+    this.#perPortal = Math.min(perPortal, total)
   }
 
-  /** Waits for the bytes, of which no more are taken than a portal may ever have. Rejects with the reason of `signal` when that aborts. */
+  /** Waits for `bytes`, capped at the limit per portal. Rejects with the signal's reason when it aborts. */
   async acquire (memberId: string, bytes: number, signal: AbortSignal): Promise<Release> {
-    const wanted = Math.min(bytes, this.#mostPerPortal)
+    const wanted = Math.min(bytes, this.#perPortal)
     signal.throwIfAborted()
-    // Who came first for the memory of all is served first, among those that have some and among those that have none.
+    // First come, first served, separately among portals that hold memory and those that hold none.
     if (this.#waiting.size > 0 || !this.#fits(memberId, wanted)) await this.#wait(memberId, wanted, signal)
-    else this.#take(memberId, wanted)
-    let isHeld = true
+    else this.#acquire(memberId, wanted)
+    let isAcquired = true
     return () => {
-      if (!isHeld) return
-      isHeld = false
-      this.#give(memberId, wanted)
+      if (!isAcquired) return
+      isAcquired = false
+      this.#release(memberId, wanted)
     }
   }
 
-  /** Bytes that are taken now. */
+  /** Bytes currently acquired. */
   get used (): number {
     return this.#used
   }
 
   async #wait (memberId: string, bytes: number, signal: AbortSignal): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      const leave = () => {
+      const abort = () => {
         this.#waiting.delete(waiter)
         reject(signal.reason)
         this.#admit()
@@ -64,17 +64,17 @@ export class ReadBudget {
         memberId,
         bytes,
         admit: () => {
-          signal.removeEventListener('abort', leave)
+          signal.removeEventListener('abort', abort)
           resolve()
         }
       }
-      signal.addEventListener('abort', leave, { once: true })
+      signal.addEventListener('abort', abort, { once: true })
       this.#waiting.add(waiter)
       this.#admit()
     })
   }
 
-  /** A portal that has all it may have does not keep the next one waiting, nor one that has some another that has none. */
+  /** A portal at its own limit does not block others, nor does one that holds memory block one that holds none. */
   #admit (): void {
     let isShareFull = false
     for (const waiter of this.#waiting) {
@@ -83,7 +83,7 @@ export class ReadBudget {
       if (!isFirst && isShareFull) continue
       if (this.#fits(memberId, bytes)) {
         this.#waiting.delete(waiter)
-        this.#take(memberId, bytes)
+        this.#acquire(memberId, bytes)
         waiter.admit()
       } else if (this.#fitsPortal(memberId, bytes)) {
         if (isFirst) return
@@ -93,20 +93,20 @@ export class ReadBudget {
   }
 
   #fits (memberId: string, bytes: number): boolean {
-    const room = this.#usedBy.has(memberId) ? this.#most * (1 - FOR_FIRSTS) : this.#most
+    const room = this.#usedBy.has(memberId) ? this.#total * (1 - RESERVED_FRACTION) : this.#total
     return this.#used + bytes <= room && this.#fitsPortal(memberId, bytes)
   }
 
   #fitsPortal (memberId: string, bytes: number): boolean {
-    return (this.#usedBy.get(memberId) ?? 0) + bytes <= this.#mostPerPortal
+    return (this.#usedBy.get(memberId) ?? 0) + bytes <= this.#perPortal
   }
 
-  #take (memberId: string, bytes: number): void {
+  #acquire (memberId: string, bytes: number): void {
     this.#used += bytes
     this.#usedBy.set(memberId, (this.#usedBy.get(memberId) ?? 0) + bytes)
   }
 
-  #give (memberId: string, bytes: number): void {
+  #release (memberId: string, bytes: number): void {
     this.#used -= bytes
     const left = (this.#usedBy.get(memberId) ?? 0) - bytes
     if (left > 0) this.#usedBy.set(memberId, left)

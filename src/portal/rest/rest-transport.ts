@@ -7,7 +7,7 @@ import { AddressGuard, type AllowedNetworks, privateLookup, INSECURE_ADDRESS, PR
 import { unavailableError } from './call-error.ts'
 import type { PortalResponse } from './classify-response.ts'
 import { ReadBudget } from './read-budget.ts'
-import { MAX_BYTES, readResponse } from './read-response.ts'
+import { DEFAULT_MAX_BYTES, readResponse } from './read-response.ts'
 
 export interface TransportOptions {
   allowPrivateNetworks: AllowedNetworks
@@ -96,7 +96,7 @@ export class RestTransport {
   }
 
   async #send (post: RestPost, reach: Reach, { body, headers }: Content): Promise<PortalResponse> {
-    const { memberId, method, url, signal, maxBytes = MAX_BYTES } = post
+    const { memberId, method, url, signal, maxBytes = DEFAULT_MAX_BYTES } = post
     signal.throwIfAborted()
     const agent = await this.#agentFor(reach)
     try {

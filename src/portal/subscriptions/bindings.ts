@@ -97,7 +97,7 @@ export interface ChangeOutcome {
 }
 
 /** Calls that Bitrix24 takes in one. */
-const MOST_COMMANDS = 50
+const MAX_COMMANDS = 50
 /** The code where `event.bind` answers false and no more. */
 const NOT_BOUND = 'NOT_BOUND'
 
@@ -125,7 +125,7 @@ function batchesOf (changes: readonly BindingChange[]): BindingChange[][] {
   const connectors = new Set(changes.map(({ connector }) => connector))
   return [...connectors].flatMap(connector => {
     const own = changes.filter(change => change.connector === connector)
-    return Array.from({ length: Math.ceil(own.length / MOST_COMMANDS) }, (_, page) => own.slice(page * MOST_COMMANDS, (page + 1) * MOST_COMMANDS))
+    return Array.from({ length: Math.ceil(own.length / MAX_COMMANDS) }, (_, page) => own.slice(page * MAX_COMMANDS, (page + 1) * MAX_COMMANDS))
   })
 }
 

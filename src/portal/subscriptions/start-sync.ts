@@ -30,8 +30,8 @@ export interface StartSyncTimes {
 }
 
 const TIMES: StartSyncTimes = { lockMs: 30_000, lookMs: 2_000, retriesMs: [60_000, 600_000, 3_600_000] }
-const AT_ONCE = 4
-const MOST_EXAMPLES = 5
+const CONCURRENCY = 4
+const MAX_EXAMPLES = 5
 
 /** What is done about subscriptions when a process starts, behind its back: one line in the log, and a sync where that is asked for. */
 export class StartSync {
@@ -75,7 +75,7 @@ export class StartSync {
       count.active += installs.length
       count.outOfSync += outOfSync.length
       count.refusing += installs.filter(({ subscribed }) => subscribed?.refused !== undefined).length
-      count.examples.push(...outOfSync.slice(0, MOST_EXAMPLES - count.examples.length).map(({ domain }) => domain))
+      count.examples.push(...outOfSync.slice(0, MAX_EXAMPLES - count.examples.length).map(({ domain }) => domain))
     }
     return count
   }
@@ -93,7 +93,7 @@ export class StartSync {
   /** @returns how many portals are to be tried again */
   async #syncOnce (isInSync: (install: Install) => boolean): Promise<number> {
     const { subscribe, log } = this.#parts
-    const limit = limitConcurrency(AT_ONCE)
+    const limit = limitConcurrency(CONCURRENCY)
     let [tried, failed] = [0, 0]
     for await (const installs of this.#active()) {
       await limit.map(installs.filter(install => !isInSync(install)), async ({ memberId }) => {
@@ -154,12 +154,12 @@ export interface FleetCount {
   examples: string[]
 }
 
-const MOST_NAMES = 10
+const MAX_NAMES = 10
 
 /** The line that the log has of a start. */
 export function startupMessage ({ routes, storage, codes, isWorker, hasPublicUrl, syncsNow, portals }: StartFacts): { details: object, message: string, isWarning: boolean } {
   const names = codes.map(code => definitionOf(code)?.name ?? code)
-  const listed = names.length === 0 ? 'no events' : names.length <= MOST_NAMES ? names.join(', ') : `${names.slice(0, MOST_NAMES).join(', ')} and ${names.length - MOST_NAMES} more`
+  const listed = names.length === 0 ? 'no events' : names.length <= MAX_NAMES ? names.join(', ') : `${names.slice(0, MAX_NAMES).join(', ')} and ${names.length - MAX_NAMES} more`
   const parts = [
     `events: POST ${routes.events}, installs: POST ${routes.install}`,
     `storage: ${storage}`,

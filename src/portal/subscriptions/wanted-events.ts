@@ -110,7 +110,7 @@ export function checkSubscriptions (options: SubscriptionOptions): void {
 }
 
 /** Addresses that are remembered of a portal: more stand for a server that changes its address at each start. */
-const MOST_URLS = 10
+const MAX_URLS = 10
 
 /** Short digest of what is wanted: the same however it is ordered. */
 export function digestOf (wanted: readonly WantedEvent[]): string {
@@ -126,7 +126,7 @@ export function isInSync ({ subscribed }: Pick<Install, 'subscribed'>, handlerUr
 export function withUrl (install: Install, handlerUrl: string): Install {
   const { urls, ...others } = install.subscribed ?? { urls: [], wanted: '' }
   if (urls[0] === handlerUrl) return install
-  return { ...install, subscribed: { ...others, urls: [handlerUrl, ...urls.filter(url => url !== handlerUrl)].slice(0, MOST_URLS) } }
+  return { ...install, subscribed: { ...others, urls: [handlerUrl, ...urls.filter(url => url !== handlerUrl)].slice(0, MAX_URLS) } }
 }
 
 /** The record after a sync that came to its end. */
@@ -135,7 +135,7 @@ export function withSubscription (install: Install, subscribed: KnownSubscriptio
 }
 
 /** Longest address that a portal keeps. */
-const LONGEST_URL = 255
+const MAX_URL_LENGTH = 255
 
 /**
  * Checks where Bitrix24 is to reach this server; `prefix` is the path of the routes, that of the scope before it.
@@ -152,7 +152,7 @@ export function checkPublicUrl (publicUrl: string, prefix: string, allowPrivateN
   const path = pathname.replace(/\/+$/, '')
   const before = withoutEnd(path.replace(/\/(events|install)$/, ''), prefix)
   check(path === before, `publicUrl has the path of the routes, which comes behind it by itself: give '${origin}${before}'`)
-  check(handlerUrlOf(publicUrl, prefix).length <= LONGEST_URL, `publicUrl is too long: portals keep ${LONGEST_URL} characters of '${prefix}/events' behind it`)
+  check(handlerUrlOf(publicUrl, prefix).length <= MAX_URL_LENGTH, `publicUrl is too long: portals keep ${MAX_URL_LENGTH} characters of '${prefix}/events' behind it`)
 }
 
 /** Where portals post events, with a `publicUrl` that was checked. */

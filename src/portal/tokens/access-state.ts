@@ -7,26 +7,26 @@ import type { PortalAccess } from './portal-access.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import { storeUnavailable } from '../../storage/unavailable.ts'
 
-/** Takes what became of a portal while the app acted on it. Nobody waits for it, and it fails nobody: each method returns at once. */
+/** Notified of access changes of portals. Methods return at once and never throw. */
 export interface PortalListener {
-  /** No token of the portal is good any more; told once. */
+  /** The portal has no valid token left; called once. */
   reauthRequired (memberId: string): void
   renamed (memberId: string, from: string, to: string): void
-  /** The portal must pay, or is gone, as the OAuth server or the portal says; told once, until it is back. */
+  /** The OAuth server or the portal reports an unpaid plan or a removed app; called once until access is restored. */
   suspended (memberId: string): void
 }
 
-export interface WriteLimits {
-  /** How long to try while the store is away or others write, ms. */
-  patienceMs: number
-  /** Gives up when it aborts. */
+export interface WriteOptions {
+  /** How long to retry on store outages and write conflicts, in milliseconds. */
+  retryForMs: number
+  /** Stops the retries. */
   signal: AbortSignal
 }
 
-const LONGEST_PAUSE_MS = 1000
+const MAX_PAUSE_MS = 1000
 
-/** Writes what OAuth servers answer into the records of portals. */
-export class AccessRecord {
+/** Writes access facts into the install records of portals. */
+export class AccessRecords {
   readonly #store: InstallStore
   readonly #now: () => number
 
@@ -36,18 +36,18 @@ export class AccessRecord {
   }
 
   /**
-   * Applies a fact to the record of a portal, durably before it resolves.
+   * Applies a fact to the install record; resolves once it is stored durably.
    *
-   * @throws FST_B24_STORE_UNAVAILABLE when it could not be written in time
+   * @throws FST_B24_STORE_UNAVAILABLE when `retryForMs` elapses first
    */
-  async write (memberId: string, fact: AccessFact, { patienceMs, signal }: WriteLimits): Promise<AccessTransition> {
-    const end = performance.now() + patienceMs
+  async write (memberId: string, fact: AccessFact, { retryForMs, signal }: WriteOptions): Promise<AccessTransition> {
+    const end = performance.now() + retryForMs
     let unsure: AccessTransition | undefined
-    for (let pause = 25; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-      let problem: unknown = new Error('others write all the time')
+    for (let pause = 25; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
+      let problem: unknown = new Error('too many concurrent writes')
       try {
         const stored = await this.#store.get(memberId)
-        // A swap that failed may have been written all the same, and would look old by now.
+        // A swap that failed may have been written anyway; applying the fact again would report it as stale.
         if (unsure !== undefined && isDeepStrictEqual(stored?.install, unsure.install)) return unsure
         const next = applyAccessFact(stored?.install, fact, this.#now())
         if (stored === undefined || next.install === undefined || next.install === stored.install) return next
@@ -64,34 +64,34 @@ export class AccessRecord {
   }
 }
 
-/** The pair that an answer is about. */
+/** Identifies the token pair that a response refers to. */
 export type PairRef = Pick<PortalAccess, 'memberId' | 'owner' | 'generation'>
 
-/** Why the app cannot act on a portal for a while. */
+/** Why the app is temporarily denied access to a portal. */
 export interface Refusal {
   reason: Suspension['reason']
-  /** Who says so; absent: the OAuth server. */
+  /** Absent when the OAuth server reported it. */
   by?: 'portal'
-  /** In the words of who says it. */
+  /** Bitrix24's error code. */
   error: string
 }
 
 export interface AccessStateParts {
-  record: AccessRecord
+  records: AccessRecords
   listener: PortalListener
   log: Pick<FastifyBaseLogger, 'info' | 'warn'>
   now: () => number
-  /** Breaks everything off. */
+  /** Aborts all work. */
   signal: AbortSignal
 }
 
-const PATIENCE_MS = 3_000
-/** Until a portal that refuses the app, or for which there are no tokens, is tried again, ms. */
+const WRITE_RETRY_MS = 3_000
+/** Delay before a suspended portal is tried again, in milliseconds. */
 const RETRY_MS: Record<Suspension['reason'], number> = { payment_required: 5 * 60_000, uninstalled: 60 * 60_000 }
 
 /**
- * Keeps whether the app may act on portals, as their OAuth servers and they themselves say, and tells when that changes: once,
- * over all processes. Each method rejects with FST_B24_STORE_UNAVAILABLE when it cannot be kept.
+ * Stores whether the app has access to a portal, as reported by its OAuth server and the portal itself, and notifies the listener of changes,
+ * once across all processes. All methods reject with FST_B24_STORE_UNAVAILABLE when the state cannot be stored.
  */
 export class AccessState {
   readonly #parts: AccessStateParts
@@ -100,29 +100,29 @@ export class AccessState {
     this.#parts = parts
   }
 
-  /** The app may not act on the portal for a while. */
+  /** Suspends the portal until the next retry is due. */
   async suspend ({ memberId, owner, generation }: PairRef, { reason, by, error }: Refusal): Promise<void> {
-    const { record, listener, log, now, signal } = this.#parts
+    const { records, listener, log, now, signal } = this.#parts
     const suspension = { reason, retryAt: now() + RETRY_MS[reason], ...(by !== undefined && { by }) }
-    const { outcome } = await record.write(memberId, { type: 'refused', owner, generation, suspension }, { patienceMs: PATIENCE_MS, signal })
+    const { outcome } = await records.write(memberId, { type: 'refused', owner, generation, suspension }, { retryForMs: WRITE_RETRY_MS, signal })
     if (outcome !== 'suspended') return
-    log.warn({ memberId, reason, error }, by === 'portal' ? 'a portal refuses the app' : 'the OAuth server refuses to issue tokens for a portal')
+    log.warn({ memberId, reason, error }, by === 'portal' ? 'portal denied access to the app' : 'OAuth server refused to issue tokens for a portal')
     listener.suspended(memberId)
   }
 
-  /** The pair of one user is no longer valid. */
+  /** Marks the pair of one user as invalid. */
   async discard ({ memberId, owner, generation }: PairRef, error: string): Promise<void> {
-    const { record, listener, log, signal } = this.#parts
-    const { outcome } = await record.write(memberId, { type: 'revoked', owner, generation }, { patienceMs: PATIENCE_MS, signal })
+    const { records, listener, log, signal } = this.#parts
+    const { outcome } = await records.write(memberId, { type: 'revoked', owner, generation }, { retryForMs: WRITE_RETRY_MS, signal })
     if (outcome === 'stale') return
-    log.warn({ memberId, owner, error }, 'a token pair is no longer valid')
+    log.warn({ memberId, owner, error }, 'token pair is no longer valid')
     if (outcome === 'reauth-required') listener.reauthRequired(memberId)
   }
 
-  /** The portal took a token: it no longer refuses the app. */
+  /** Ends the suspension: the portal accepted a token. */
   async resume ({ memberId, owner, generation }: PairRef): Promise<void> {
-    const { record, log, signal } = this.#parts
-    const { outcome } = await record.write(memberId, { type: 'answered', owner, generation }, { patienceMs: PATIENCE_MS, signal })
-    if (outcome === 'resumed') log.info({ memberId }, 'a portal takes the app again')
+    const { records, log, signal } = this.#parts
+    const { outcome } = await records.write(memberId, { type: 'answered', owner, generation }, { retryForMs: WRITE_RETRY_MS, signal })
+    if (outcome === 'resumed') log.info({ memberId }, 'portal access restored')
   }
 }

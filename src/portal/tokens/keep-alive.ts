@@ -12,34 +12,32 @@ export interface KeepAliveParts {
   store: Pick<InstallStore, 'scan'>
   tokens: Pick<Tokens, 'refreshIdle'>
   log: Pick<FastifyBaseLogger, 'warn'>
-  /** Ends the run. */
+  /** Stops the sweep. */
   signal: AbortSignal
   /** @default Date.now */
   now?: (() => number) | undefined
 }
 
-/** A pair whose refresh token will lapse unless it is used. */
+/** A pair whose refresh token expires soon unless it is used. */
 interface DuePair {
   memberId: string
   owner: PairOwner
 }
 
-/** A refresh token lives for 180 days. */
-const IDLE_MS = 150 * 24 * 60 * 60 * 1000
+/** Refresh tokens expire after 180 days. */
+const MAX_IDLE_MS = 150 * 24 * 60 * 60 * 1000
 const MINUTE_MS = 60_000
-/** Between two runs. */
-const PACE_MS = 6 * 60 * MINUTE_MS
-/** Pairs of one run. */
-const LEAST = 10
-/** Part of all that are due, where that is more: a large fleet that installed within a day must get through in the month that is left. */
-const SHARE = 1 / 20
-/** Errors that end a run: they are not about one portal. */
-const HALTS = [FST_B24_CLOSING, FST_B24_STORE_UNAVAILABLE]
-/** The same of these, when so many portals in a row meet them: one alone may be about that portal. */
-const SUSPECTS = [FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE]
-const MOST_SUSPECTS = 3
+const SWEEP_INTERVAL_MS = 6 * 60 * MINUTE_MS
+const MIN_PER_SWEEP = 10
+/** Fraction of the due pairs per sweep: a large fleet that installed on one day must be done within the remaining month. */
+const FRACTION_PER_SWEEP = 1 / 20
+/** Errors that abort the whole sweep: they are not about one portal. */
+const FATAL_ERRORS = [FST_B24_CLOSING, FST_B24_STORE_UNAVAILABLE]
+/** Errors that abort the sweep after several in a row: a single one may be about that portal. */
+const SUSPECT_ERRORS = [FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE]
+const MAX_SUSPECTS_IN_A_ROW = 3
 
-/** Refreshes, now and then, some of the pairs that nobody has used for months. */
+/** Periodically refreshes token pairs that have been unused for months. */
 export class KeepAlive {
   readonly #parts: KeepAliveParts
   readonly #now: () => number
@@ -50,7 +48,7 @@ export class KeepAlive {
     this.#now = parts.now ?? Date.now
   }
 
-  /** The first run is soon: a process that is started anew every few hours has to look too. Processes that start together look one by one. */
+  /** Starts the sweeps; the first within ten minutes, for processes that restart every few hours, and at random, to spread them. */
   start (): void {
     this.#next((1 + Math.random() * 9) * MINUTE_MS)
   }
@@ -59,7 +57,7 @@ export class KeepAlive {
     clearTimeout(this.#timer)
   }
 
-  /** Refreshes pairs one after another. Never rejects. */
+  /** Runs one sweep. Never rejects. */
   async run (): Promise<void> {
     try {
       await this.#refreshDue()
@@ -70,14 +68,14 @@ export class KeepAlive {
 
   #next (ms: number): void {
     this.#timer = setTimeout(() => {
-      this.#next(PACE_MS)
+      this.#next(SWEEP_INTERVAL_MS)
       this.run()
     }, ms).unref()
   }
 
   async #refreshDue (): Promise<void> {
     const { tokens, log, signal } = this.#parts
-    const before = this.#now() - IDLE_MS
+    const before = this.#now() - MAX_IDLE_MS
     let suspects = 0
     for (const { memberId, owner } of await this.#findDue(before)) {
       if (signal.aborted) return
@@ -85,19 +83,19 @@ export class KeepAlive {
         await tokens.refreshIdle(memberId, owner, before)
         suspects = 0
       } catch (error) {
-        if (SUSPECTS.some(Suspect => error instanceof Suspect)) suspects++
-        if (suspects >= MOST_SUSPECTS || HALTS.some(Halt => error instanceof Halt)) throw error
+        if (SUSPECT_ERRORS.some(Suspect => error instanceof Suspect)) suspects++
+        if (suspects >= MAX_SUSPECTS_IN_A_ROW || FATAL_ERRORS.some(Fatal => error instanceof Fatal)) throw error
         log.warn({ err: error, memberId, owner }, 'failed to refresh idle token')
       }
       await sleep(Math.random() * 100, undefined, { ref: false })
     }
   }
 
-  /** Pairs of active portals that were made before a time, some of them: which, chance says, so that processes that look at once do not all ask for the same. */
+  /** Picks some due pairs at random, so that processes sweeping at the same time rarely pick the same. */
   async #findDue (before: number): Promise<DuePair[]> {
     const due: DuePair[] = []
     for await (const installs of scanInstalls(this.#parts.store)) due.push(...installs.flatMap(install => duePairs(install, before)))
-    return shuffle(due).slice(0, Math.max(LEAST, Math.ceil(due.length * SHARE)))
+    return shuffle(due).slice(0, Math.max(MIN_PER_SWEEP, Math.ceil(due.length * FRACTION_PER_SWEEP)))
   }
 }
 

@@ -2,35 +2,33 @@ import { FST_B24_PORTAL_GONE, FST_B24_PORTAL_SUSPENDED, FST_B24_REAUTH_REQUIRED 
 import type { Install, PairOwner, SealedPair } from '../../installs/install.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 
-/** What a call to a portal needs. Secret: never logged. */
+/** Token and address for calls to a portal. Secret: never logged. */
 export interface PortalAccess {
   memberId: string
   domain: string
   /** REST base of the portal, ends with `/rest/`. */
   clientEndpoint: string
-  /** Origin of the OAuth server that made the token. */
+  /** Origin of the OAuth server that issued the token. */
   oauthServer: string
   accessToken: string
-  /** End of the access token, ms since the epoch. */
+  /** Expiry of the access token, ms since the epoch. */
   expiresAt: number
-  /** Portal user whom the token stands for. */
+  /** Portal user the token acts for. */
   userId: number | undefined
-  /** One more at each new pair of the portal: tells a newer token from an older one. */
+  /** Incremented with each new pair of the portal. */
   generation: number
-  /** Whose pair. */
   owner: PairOwner
-  /** The portal refused the app when it was asked last: an answer to this token ends that. */
+  /** The portal denied access last time: a success with this token ends the suspension. */
   isSuspended: boolean
 }
 
-/** The pair that stands for the app at a portal now. */
 export interface SelectedPair {
   owner: PairOwner
   pair: SealedPair
   generation: number
 }
 
-/** The pairs of a portal that may be good, that of `first` first. */
+/** Pairs of a portal that are not known to be invalid, that of `first` first. */
 export function validPairs (install: Install, first: PairOwner): SelectedPair[] {
   return [first, otherOwner(first)].flatMap((owner) => {
     const pair = install[owner]
@@ -43,24 +41,24 @@ export function otherOwner (owner: PairOwner): PairOwner {
 }
 
 /**
- * The pair to act on a portal with, that of `first` where there is one, its hour over or not.
+ * Selects the pair for calls to a portal, preferably that of `first`; its access token may have expired.
  *
- * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE where none is to be used now
+ * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE when the app has no access now
  */
-export function selectPair (memberId: string, install: Install | undefined, now: number, first: PairOwner): { install: Install, used: SelectedPair } {
+export function selectPair (memberId: string, install: Install | undefined, now: number, first: PairOwner): { install: Install, selected: SelectedPair } {
   if (install === undefined) {
-    throw new FST_B24_REAUTH_REQUIRED(memberId, 'the app is not installed there, and an outgoing webhook brings none')
+    throw new FST_B24_REAUTH_REQUIRED(memberId, 'the app is not installed there, and an outgoing webhook carries no token')
   }
   if (install.state === 'uninstalled') throw new FST_B24_PORTAL_GONE()
   const { suspension } = install
   if (suspension !== undefined && now < suspension.retryAt) {
     throw suspension.reason === 'uninstalled' ? new FST_B24_PORTAL_GONE() : new FST_B24_PORTAL_SUSPENDED(memberId)
   }
-  const [used] = validPairs(install, first)
-  if (install.state === 'reauth_required' || used === undefined) {
-    throw new FST_B24_REAUTH_REQUIRED(memberId, 'a user of the portal must open or install the app again')
+  const [selected] = validPairs(install, first)
+  if (install.state === 'reauth_required' || selected === undefined) {
+    throw new FST_B24_REAUTH_REQUIRED(memberId, 'a user of the portal must open or reinstall the app')
   }
-  return { install, used }
+  return { install, selected }
 }
 
 /** @throws FST_B24_DECRYPTION_FAILED */

@@ -9,78 +9,78 @@ import type { Encryptor } from '../../oauth/encryption.ts'
 import { fetchAppInfo, type RefreshedPair, refreshGrant } from '../../oauth/oauth-server.ts'
 import { unavailable } from '../../oauth/request.ts'
 import type { OAuthErrorResponse } from '../../oauth/response.ts'
-import type { AccessRecord, PortalListener, AccessState } from './access-state.ts'
+import type { AccessRecords, PortalListener, AccessState } from './access-state.ts'
 import { toPortalAccess, validPairs, selectPair, type SelectedPair, type PortalAccess } from './portal-access.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 
 interface LocateParts {
-  record: AccessRecord
+  records: AccessRecords
   oauth: { clientId: string, allowedServers: readonly string[], dispatcher?: HttpDispatcher | undefined }
   signal: AbortSignal
 }
 
-const TIMEOUT_MS = 3_000
-const PATIENCE_MS = 3_000
+const LOCATE_TIMEOUT_MS = 3_000
+const LOCATE_WRITE_MS = 3_000
 
 /**
- * Asks the OAuth server where a portal is now, and keeps the answer. What the portal itself, or who took over its old
- * address, says of it is not believed.
+ * Asks the OAuth server for the current address of a portal, and stores it. The portal's own word is not trusted: somebody else may have taken
+ * over its old address.
  *
- * @throws FST_B24_OAUTH_UNAVAILABLE when the server does not tell, FST_B24_APP_KEYS, FST_B24_STORE_UNAVAILABLE
+ * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS, FST_B24_STORE_UNAVAILABLE
  */
-export async function locatePortal (install: Install, accessToken: string, { record, oauth, signal }: LocateParts): Promise<AccessTransition> {
+export async function locatePortal (install: Install, accessToken: string, { records, oauth, signal }: LocateParts): Promise<AccessTransition> {
   const { memberId, oauthServer } = install
   const origin = allowedServer(oauthServer, oauth.allowedServers)
-  const info = await fetchAppInfo(origin, accessToken, { timeoutMs: TIMEOUT_MS, signal, dispatcher: oauth.dispatcher })
+  const info = await fetchAppInfo(origin, accessToken, { timeoutMs: LOCATE_TIMEOUT_MS, signal, dispatcher: oauth.dispatcher })
   if (info.status === 'refused') throw unavailable(info.error)
-  if (info.memberId !== memberId || info.clientId !== oauth.clientId) throw unavailable('an answer about another portal')
+  if (info.memberId !== memberId || info.clientId !== oauth.clientId) throw unavailable('response about another portal')
   const { clientEndpoint, domain } = info
-  return await record.write(memberId, { type: 'located', clientEndpoint, domain }, { patienceMs: PATIENCE_MS, signal })
+  return await records.write(memberId, { type: 'located', clientEndpoint, domain }, { retryForMs: LOCATE_WRITE_MS, signal })
 }
 
-/** A server that was allowed when the portal installed may be no more. @throws FST_B24_APP_KEYS */
+/** The allowed servers may have changed since the portal installed the app. @throws FST_B24_APP_KEYS */
 function allowedServer (origin: string, allowed: readonly string[]): string {
   if (allowed.includes(origin)) return origin
-  throw new FST_B24_APP_KEYS(`${origin} is not among the option oauthServers`)
+  throw new FST_B24_APP_KEYS(`${origin} is not in the option oauthServers`)
 }
 
 export interface OAuthKeys {
   clientId: string
   clientSecret: string
-  /** Origins that may be given the secret. */
+  /** Origins the client secret may be sent to. */
   allowedServers: readonly string[]
-  /** Longest wait for an answer, ms: giving up too early loses the new pair, and with it the access to the portal. @default 30000 */
+  /** Request timeout in milliseconds: aborting too early loses the new pair, and with it access to the portal. @default 30000 */
   timeoutMs?: number | undefined
-  /** Sends the requests to it. @default that of `fetch` */
+  /** Sends the requests. @default that of `fetch` */
   dispatcher?: HttpDispatcher | undefined
 }
 
 export interface RefreshParts {
   store: InstallStore
-  record: AccessRecord
-  standing: AccessState
+  records: AccessRecords
+  accessState: AccessState
   encryptor: Encryptor
   oauth: OAuthKeys
   keys: AppCredentials
   listener: Pick<PortalListener, 'renamed'>
   log: Pick<FastifyBaseLogger, 'warn'>
-  /** Whose pair is used first. */
+  /** Whose pair to prefer. */
   actAs: PairOwner
   now: () => number
-  /** Time in which the answer of a process that lost its lock may still arrive, ms. */
+  /** How long to wait for the result of a process that lost its lock, in milliseconds. */
   graceMs: number
-  /** Breaks everything off. */
+  /** Aborts all work. */
   signal: AbortSignal
 }
 
-/** Rest of its hour that a token must have, ms. */
-const MARGIN_MS = 60_000
-/** Each round, another writer has changed the pair. */
-const MOST_ROUNDS = 8
-/** A new pair is nowhere else: the old one is dead. */
-const KEEP_PATIENCE_MS = 300_000
+/** Remaining lifetime below which a token is refreshed, in milliseconds. */
+const MIN_LIFETIME_MS = 60_000
+/** Each round means that another writer changed the pair. */
+const MAX_ROUNDS = 8
+/** Long, because the old pair is invalid and the new one exists only in memory. */
+const NEW_PAIR_WRITE_MS = 300_000
 
-/** Trades pairs for new ones. Its caller holds the lock of the portal; should that have lapsed, no newer pair is overwritten. */
+/** Refreshes token pairs. The caller holds the portal's lock; if the lock expires, newer pairs are still never overwritten. */
 export class TokenRefresh {
   readonly #parts: RefreshParts
 
@@ -89,93 +89,93 @@ export class TokenRefresh {
   }
 
   /**
-   * The kept token, when it is good for a minute more and not the one that the portal `refused`.
+   * Returns the stored token if it is valid for another minute and not the one (by generation) that the portal `refused`.
    *
    * @throws FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE, FST_B24_DECRYPTION_FAILED, FST_B24_STORE_UNAVAILABLE
    */
-  async kept (memberId: string, refused: number | undefined, owner?: PairOwner): Promise<PortalAccess | undefined> {
-    const { install, used } = await this.#read(memberId, owner)
-    return this.#goodOf(install, used, refused)
+  async stored (memberId: string, refused: number | undefined, owner?: PairOwner): Promise<PortalAccess | undefined> {
+    const { install, selected } = await this.#read(memberId, owner)
+    return this.#usable(install, selected, refused)
   }
 
-  /** The kept token when it is good by now, or a new one. @throws as `kept`, FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE */
+  /** Returns the stored token if valid, else a new one. @throws as `stored`, FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE */
   async refresh (memberId: string, refused: number | undefined, owner: PairOwner = this.#parts.actAs): Promise<PortalAccess> {
-    for (let round = 0; round < MOST_ROUNDS; round++) {
-      const { install, used } = await this.#read(memberId, owner)
-      const known = this.#goodOf(install, used, refused)
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const { install, selected } = await this.#read(memberId, owner)
+      const known = this.#usable(install, selected, refused)
       if (known !== undefined) return known
-      const next = await this.#trade(install, used)
+      const next = await this.#exchange(install, selected)
       if (next !== undefined) return toPortalAccess(next, validPairs(next, owner)[0] as SelectedPair, this.#parts.encryptor)
     }
-    throw unavailable('the pair changed all the time')
+    throw unavailable('too many concurrent changes of the token pair')
   }
 
-  /** Trades the pair of one user, unless that was done since `before`, ms since the epoch. @throws as `refresh` */
+  /** Refreshes the pair of one user, unless it was refreshed since `before` (ms since the epoch). @throws as `refresh` */
   async refreshIdle (memberId: string, owner: PairOwner, before: number): Promise<void> {
     const { install } = await this.#read(memberId)
     const pair = validPairs(install, owner).find(pair => pair.owner === owner)
-    if (pair !== undefined && refreshedAt(pair) < before) await this.#trade(install, pair)
+    if (pair !== undefined && refreshedAt(pair) < before) await this.#exchange(install, pair)
   }
 
-  async #read (memberId: string, owner = this.#parts.actAs): Promise<{ install: Install, used: SelectedPair }> {
+  async #read (memberId: string, owner = this.#parts.actAs): Promise<{ install: Install, selected: SelectedPair }> {
     const stored = await this.#parts.store.get(memberId)
     return selectPair(memberId, stored?.install, this.#parts.now(), owner)
   }
 
-  #goodOf (install: Install, used: SelectedPair, refused: number | undefined): PortalAccess | undefined {
-    const isFresh = used.pair.expiresAt - this.#parts.now() > MARGIN_MS
-    // What a portal refuses by itself, no new token would change.
+  #usable (install: Install, selected: SelectedPair, refused: number | undefined): PortalAccess | undefined {
+    const isFresh = selected.pair.expiresAt - this.#parts.now() > MIN_LIFETIME_MS
+    // A new token would not lift a suspension reported by the portal itself.
     const isUsable = install.state === 'active' || install.suspension?.by === 'portal'
-    return isFresh && used.generation !== refused && isUsable ? toPortalAccess(install, used, this.#parts.encryptor) : undefined
+    return isFresh && selected.generation !== refused && isUsable ? toPortalAccess(install, selected, this.#parts.encryptor) : undefined
   }
 
-  /** The record with the new pair; `undefined` when the record must be read again to know what to do. */
-  async #trade (install: Install, used: SelectedPair): Promise<Install | undefined> {
+  /** Returns the install with the new pair; `undefined` when the record must be read again. */
+  async #exchange (install: Install, selected: SelectedPair): Promise<Install | undefined> {
     const { encryptor, oauth: { clientId, clientSecret, allowedServers, timeoutMs = 30_000 }, keys, now, signal } = this.#parts
     const { memberId, oauthServer } = install
     const origin = allowedServer(oauthServer, allowedServers)
     keys.check(memberId)
-    const { refreshToken } = encryptor.decrypt(used.pair.sealed, memberId)
-    const answer = await refreshGrant({ origin, clientId, clientSecret, refreshToken, timeoutMs, signal, now, dispatcher: this.#parts.oauth.dispatcher })
-    if (answer.status === 'ok') {
+    const { refreshToken } = encryptor.decrypt(selected.pair.sealed, memberId)
+    const response = await refreshGrant({ origin, clientId, clientSecret, refreshToken, timeoutMs, signal, now, dispatcher: this.#parts.oauth.dispatcher })
+    if (response.status === 'ok') {
       keys.accept(origin)
-      return await this.#keep(install, used, answer)
+      return await this.#storePair(install, selected, response)
     }
-    await this.#takeRefusal(origin, memberId, used, answer)
+    await this.#handleError(origin, memberId, selected, response)
     return undefined
   }
 
-  /** @throws FST_B24_APP_KEYS when it is about the app itself */
-  async #takeRefusal (origin: string, memberId: string, used: SelectedPair, { errorClass, error }: OAuthErrorResponse): Promise<void> {
-    const { standing, keys } = this.#parts
-    const asked = { memberId, owner: used.owner, generation: used.generation }
+  /** @throws FST_B24_APP_KEYS when the error is about the app itself */
+  async #handleError (origin: string, memberId: string, selected: SelectedPair, { errorClass, error }: OAuthErrorResponse): Promise<void> {
+    const { accessState, keys } = this.#parts
+    const pairRef = { memberId, owner: selected.owner, generation: selected.generation }
     if (errorClass === 'config' && !await keys.isAboutPortal(origin, error)) keys.reject(memberId, error)
     const reason = errorClass === 'config' ? 'uninstalled' : errorClass
-    if (reason === 'payment_required' || reason === 'uninstalled') await standing.suspend(asked, { reason, error })
-    else if (!await this.#isReplaced(memberId, used)) await standing.discard(asked, error)
+    if (reason === 'payment_required' || reason === 'uninstalled') await accessState.suspend(pairRef, { reason, error })
+    else if (!await this.#isReplaced(memberId, selected)) await accessState.discard(pairRef, error)
   }
 
-  async #keep (install: Install, { owner, pair: known, generation }: SelectedPair, answer: RefreshedPair): Promise<Install | undefined> {
-    const { record, encryptor, listener, log, signal } = this.#parts
+  async #storePair (install: Install, { owner, pair: known, generation }: SelectedPair, response: RefreshedPair): Promise<Install | undefined> {
+    const { records, encryptor, listener, log, signal } = this.#parts
     const { memberId } = install
-    if (answer.memberId !== undefined && answer.memberId !== memberId) throw unavailable('a pair of another portal')
-    const { pair: { expiresAt, accessToken }, clientEndpoint, domain, scope, appStatus: status } = answer
-    const { userId = known.userId } = answer
-    const pair = { sealed: encryptor.encrypt(answer.pair, memberId), expiresAt, ...(userId !== undefined && { userId }) }
+    if (response.memberId !== undefined && response.memberId !== memberId) throw unavailable('token pair of another portal')
+    const { pair: { expiresAt, accessToken }, clientEndpoint, domain, scope, appStatus: status } = response
+    const { userId = known.userId } = response
+    const pair = { sealed: encryptor.encrypt(response.pair, memberId), expiresAt, ...(userId !== undefined && { userId }) }
     const fact = { type: 'refreshed' as const, owner, generation, pair, clientEndpoint, domain, scope, status }
-    const { outcome, install: next } = await record.write(memberId, fact, { patienceMs: KEEP_PATIENCE_MS, signal })
+    const { outcome, install: next } = await records.write(memberId, fact, { retryForMs: NEW_PAIR_WRITE_MS, signal })
     if (outcome !== 'refreshed' || next === undefined) {
       log.warn({ memberId, owner }, 'discarded late refresh response, newer tokens already stored')
       return undefined
     }
     if (clientEndpoint === undefined || clientEndpoint === install.clientEndpoint) return next
-    // Where the server does not say the domain, the address does.
+    // The response may lack the domain; the address tells it.
     const { install: located = next } = await locatePortal(next, accessToken, this.#parts).catch(() => ({ install: next }))
     if (located.domain !== install.domain) listener.renamed(memberId, install.domain, located.domain)
     return located
   }
 
-  /** A process that stood still, and lost its lock by that, may be the one that has the new pair. */
+  /** A process that stalled and lost its lock may be storing the new pair right now. */
   async #isReplaced (memberId: string, { owner, generation }: SelectedPair): Promise<boolean> {
     const { store, graceMs, signal } = this.#parts
     const end = performance.now() + graceMs
@@ -183,12 +183,12 @@ export class TokenRefresh {
       const pair = (await store.get(memberId))?.install[owner]
       if ((pair?.generation ?? 0) !== generation) return true
       if (performance.now() >= end) return false
-      await sleep(25 + Math.random() * 75, undefined, { signal }).catch(() => { throw unavailable('broken off') })
+      await sleep(25 + Math.random() * 75, undefined, { signal }).catch(() => { throw unavailable('aborted') })
     }
   }
 }
 
-/** When a pair was made, as far as it is known, ms since the epoch. */
+/** When a pair was issued, ms since the epoch; estimated from its expiry for old records. */
 export function refreshedAt ({ pair: { refreshedAt, expiresAt } }: SelectedPair): number {
   return refreshedAt ?? expiresAt - 3_600_000
 }

@@ -312,7 +312,7 @@ t.test('a store that cannot keep it now costs no more than another call', async 
   acme.fault('app.info', stated(401, 'user_access_error'))
   await Promise.all([t.rejects(rest.call(acme.memberId, 'profile'), SUSPENDED), t.rejects(rest.call(acme.memberId, 'app.info'), REAUTH)])
   t.strictSame(await standing(), { state: 'active' })
-  t.equal(world.logs.filter(line => (line as unknown[])[2] === 'what a portal says of the app is not kept').length, 2)
+  t.equal(world.logs.filter(line => (line as unknown[])[2] === 'failed to persist portal status').length, 2)
   await t.rejects(process().call(acme.memberId, 'profile'), SUSPENDED)
   t.equal((await standing()).state, 'suspended')
 })

@@ -304,12 +304,12 @@ t.test('a portal that is gone keeps its record, and is back when it is there aga
 t.test('a portal without tokens is told as such', async t => {
   const { world, acme } = await openWorld(t)
   const tokens = world.tokens(t)
-  await t.rejects(tokens.access(acme.memberId), { ...REAUTH, message: /not installed there, and an outgoing webhook brings none/ })
+  await t.rejects(tokens.access(acme.memberId), { ...REAUTH, message: /not installed there, and an outgoing webhook carries no token/ })
   await world.install(acme)
   await world.change(acme, () => ({ state: 'uninstalled' }))
   await t.rejects(tokens.access(acme.memberId), GONE)
   await world.change(acme, () => ({ state: 'active', installer: { ...{ sealed: '', expiresAt: 0 }, isDead: true } }))
-  await t.rejects(tokens.access(acme.memberId), { ...REAUTH, message: /must open or install the app again/ })
+  await t.rejects(tokens.access(acme.memberId), { ...REAUTH, message: /must open or reinstall the app/ })
   t.equal(world.refreshes, 0)
 })
 
@@ -326,7 +326,7 @@ t.test('a pair of another portal is not kept', async t => {
   await world.install(acme)
   const body = { access_token: secret(), refresh_token: secret(), member_id: 'other', client_endpoint: 'https://x.example/rest/' }
   world.b24.fault('token', { body })
-  await t.rejects(world.tokens(t).access(acme.memberId), { ...UNAVAILABLE, cause: { message: 'a pair of another portal' } })
+  await t.rejects(world.tokens(t).access(acme.memberId), { ...UNAVAILABLE, cause: { message: 'token pair of another portal' } })
   t.equal((await world.record(acme)).generation, 1)
 })
 
@@ -485,7 +485,7 @@ t.test('nobody waits for another holder for ever', async t => {
   await world.expire(acme)
   const closed = late.access(acme.memberId)
   await sleep(50)
-  await Promise.all([t.rejects(closed, { ...UNAVAILABLE, cause: { message: 'broken off' } }), late.close(50)])
+  await Promise.all([t.rejects(closed, { ...UNAVAILABLE, cause: { message: 'aborted' } }), late.close(50)])
   await lock?.release()
 })
 
@@ -494,7 +494,7 @@ t.test('a slow answer is waited for by the caller for a while, and then kept all
   await world.install(acme)
   const tokens = world.tokens(t, { times: { waitMs: 200, lockMs: 150 } })
   world.b24.fault('token', { answerDelayMs: 800 })
-  await t.rejects(tokens.access(acme.memberId), { ...UNAVAILABLE, cause: { message: 'no answer yet' } })
+  await t.rejects(tokens.access(acme.memberId), { ...UNAVAILABLE, cause: { message: 'no response yet' } })
   await tokens.close()
   t.equal((await world.record(acme)).generation, 2)
   await t.rejects(tokens.renew({ ...await world.tokens(t).access(acme.memberId) }), { code: 'FST_B24_CLOSING' })
@@ -514,7 +514,7 @@ t.test('closing breaks off what does not end', async t => {
   const burying = world.tokens(t)
   const lost = burying.access(acme.memberId)
   await until(() => world.refreshes === 2, 'it is asked')
-  await Promise.all([t.rejects(lost, { ...UNAVAILABLE, cause: { message: 'broken off' } }), burying.close(100)])
+  await Promise.all([t.rejects(lost, { ...UNAVAILABLE, cause: { message: 'aborted' } }), burying.close(100)])
   t.equal((await world.record(acme)).state, 'active')
 })
 
@@ -529,7 +529,7 @@ t.test('what changes at every look is given up', async t => {
       return stored && { ...stored, install: { ...stored.install, installer: { ...stored.install.installer!, generation: generation++ } } }
     }
   })
-  await t.rejects(world.tokens(t, { store }).access(acme.memberId), { ...UNAVAILABLE, cause: { message: 'the pair changed all the time' } })
+  await t.rejects(world.tokens(t, { store }).access(acme.memberId), { ...UNAVAILABLE, cause: { message: 'too many concurrent changes of the token pair' } })
   const swaps = storeWith(world.place.store, { swap: async () => false })
   await t.rejects(world.tokens(t, { store: swaps, times: BRIEF }).access(acme.memberId), STORE_AWAY)
 })
