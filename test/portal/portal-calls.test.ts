@@ -69,7 +69,7 @@ t.test('what cannot be a call is refused before anything is sent', async t => {
   const { portal, asked } = await portalOf(t)
   for (const method of ['', 'a/b', '../oauth/token', 'a..b', 'a?b=1', 'a#b', 'a b', '.a', 'a.', 'a%2fb', 'a'.repeat(300), 5, undefined, null, {}, ['profile']]) {
     for (const made of [portal.call(method as string), portal.callFull(method as string), portal.list(method as string).next(), portal.batch([[method as string]])]) {
-      await t.rejects(made, { code: 'FST_B24_INVALID_CALL', message: /name of a method/ }, String(method))
+      await t.rejects(made, { code: 'FST_B24_INVALID_CALL', message: /is not a method name/ }, String(method))
     }
   }
   const options: Array<[options: object | null, message: RegExp]> = [
@@ -80,11 +80,11 @@ t.test('what cannot be a call is refused before anything is sent', async t => {
     [{ maxBytes: -1 }, /maxBytes/],
     [{ signal: {} }, /AbortSignal/],
     [{ version: 1 }, /version/],
-    [{ idempotencyKey: 'x' }, /needs version: 3/],
-    [{ idempotencyKey: 'x', version: 2 }, /needs version: 3/],
+    [{ idempotencyKey: 'x' }, /requires version: 3/],
+    [{ idempotencyKey: 'x', version: 2 }, /requires version: 3/],
     [{ idempotencyKey: 'a\r\nb: c', version: 3 }, /printable/],
     [{ idempotencyKey: '', version: 3 }, /printable/],
-    [null, /options of call are null/]
+    [null, /options of call must be an object, not null/]
   ]
   for (const [given, message] of options) await t.rejects(portal.call('profile', {}, given as object), { code: 'FST_B24_INVALID_CALL', message }, String(message))
   await t.rejects(portal.list('x.list', {}, { paging: 'page' as 'id' }).next(), { code: 'FST_B24_INVALID_CALL', message: /'id' or 'start'/ })

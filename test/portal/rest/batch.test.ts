@@ -126,13 +126,13 @@ t.test('a batch that cannot be sent is refused before anything is', async t => {
     [many, /51 calls/],
     [undefined, /by name, or a list/],
     [{ '': ['profile'] }, /no name/],
-    [[['profile?id=5']], /name of a method/],
-    [[undefined], /name of a method/],
-    [[['profile', 5]], /neither a map nor a list/],
+    [[['profile?id=5']], /is not a method name/],
+    [[undefined], /is not a method name/],
+    [[['profile', 5]], /must be an object or an array/],
     [{ a: ['x.y', { id: null }] }, /x\.y: parameter 'id' is null/],
     [[['profile']], /no option 'isHaltOnError'/, { isHaltOnError: false }],
     [[['profile']], /'halt' of batch must be true or false/, { halt: 'no' }],
-    [[['profile']], /not for version 3/, { halt: true, version: 3 }]
+    [[['profile']], /not supported by version 3/, { halt: true, version: 3 }]
   ]
   for (const [calls, message, options] of cases) {
     await t.rejects(rest.batch(portal.memberId, calls as never, options), { code: 'FST_B24_INVALID_CALL', message }, String(message))

@@ -53,12 +53,12 @@ t.test('what JSON would change or drop is refused, by its name and without its v
     [circle, /levels deep, or circular/],
     [{ a: { toJSON () { return { toJSON: this.toJSON } } } }, /levels deep, or circular/],
     [{ a: { toJSON: () => undefined } }, /is undefined/],
-    ['text', /neither a map nor a list/],
-    [5, /neither a map nor a list/],
-    [null, /neither a map nor a list/],
-    [new Map(), /neither a map nor a list/],
-    [new Date(), /neither a map nor a list/],
-    [() => {}, /neither a map nor a list/]
+    ['text', /must be an object or an array/],
+    [5, /must be an object or an array/],
+    [null, /must be an object or an array/],
+    [new Map(), /must be an object or an array/],
+    [new Date(), /must be an object or an array/],
+    [() => {}, /must be an object or an array/]
   ]
   for (const [given, message] of cases) {
     t.throws(() => copyParams(METHOD, given), { ...code, message }, String(message))

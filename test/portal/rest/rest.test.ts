@@ -158,7 +158,7 @@ t.test('the SDK is not loaded before a client is asked for', async t => {
   const program = `
     await import('./src/index.ts')
     const { PortalRest } = await import('./src/portal/rest/rest.ts')
-    const { LocalLimits } = await import('./src/portal/limits/local-limits.ts')
+    const { LocalLimits } = await import('./src/storage/sqlite/limits.ts')
     const { RestTransport } = await import('./src/portal/rest/rest-transport.ts')
     const tokens = { access: async () => { throw new Error('none') } }
     const rest = new PortalRest({ tokens, limits: new LocalLimits(), transport: new RestTransport({ allowPrivateNetworks: false }) })
