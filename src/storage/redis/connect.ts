@@ -25,7 +25,8 @@ const FAIL_FAST: RedisOptions = {
 /** Most keys that are read with one command. */
 const MOST_KEYS = 16
 
-const OWN = { lazyConnect: true, replyMapping: 'legacy' } as const
+/** What a connection of one's own relies on, whatever the options of the caller. */
+const OWN = { lazyConnect: true, replyMapping: 'legacy', enableAutoPipelining: false, stringNumbers: false, enableOfflineQueue: true } as const
 
 /** A URL (`redis://`, `rediss://`), ioredis options, or a client that the caller owns and closes. */
 export type RedisOption = string | RedisOptions | RedisClient
@@ -75,7 +76,7 @@ function duplicate (client: RedisClient, options: RedisOptions): Redis {
   if (!('nodes' in client)) return (client as unknown as { duplicate (options: RedisOptions): unknown }).duplicate(own) as Redis
   const cluster = client as unknown as Cluster
   const { redisOptions } = cluster.options
-  return cluster.duplicate([], { ...OWN, keyPrefix: options.keyPrefix, redisOptions: { ...redisOptions, ...own } } as object) as unknown as Redis
+  return cluster.duplicate([], { ...OWN, ...('keyPrefix' in options && { keyPrefix: options.keyPrefix }), scaleReads: 'master', redisOptions: { ...redisOptions, ...own } } as object) as unknown as Redis
 }
 
 const VERBS = ['mget', 'eval', 'ping', 'duplicate'] as const satisfies Array<keyof RedisClient>
@@ -151,7 +152,8 @@ async function answers (client: RedisClient, deadlineMs: number): Promise<void> 
   }
 }
 
-function bounded (client: RedisClient): BoundedClient {
+/** The client with a time limit for each command. */
+export function bounded (client: RedisClient): BoundedClient {
   const reads = new TurnBatch((keys: string[]) => withinDeadline(client.mget(keys)), MOST_KEYS, { eager: true })
   return {
     get: (key) => reads.ask(key),

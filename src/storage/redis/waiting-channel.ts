@@ -1,0 +1,46 @@
+import type { Cluster, Redis } from 'ioredis'
+import { bareError } from '../unavailable.ts'
+import { withinDeadline } from '../within-deadline.ts'
+import { end } from './connect.ts'
+
+/** Hears when events wait, on a connection of its own that is opened when somebody asks; a Cluster has one for that already. */
+export class WaitingChannel {
+  readonly name: string
+  readonly #client: Redis | Cluster
+  readonly #onError: (error: Error) => void
+  readonly #wakes = new Set<() => void>()
+  #subscriber: Redis | Cluster | undefined
+
+  /** @param name with the prefix that `client` gives its keys */
+  constructor (client: Redis | Cluster, name: string, onError: (error: Error) => void) {
+    this.#client = client
+    this.name = name
+    this.#onError = onError
+  }
+
+  /** Calls `wake` at each message, and whenever messages may have been missed. */
+  async subscribe (wake: () => void): Promise<() => void> {
+    this.#wakes.add(wake)
+    const subscriber = this.#subscriber ??= this.#open()
+    // At the latest the next connection succeeds; who waits looks now and then all the same.
+    await withinDeadline(subscriber.subscribe(this.name)).catch(() => {})
+    return () => { this.#wakes.delete(wake) }
+  }
+
+  close (): void {
+    this.#wakes.clear()
+    if (this.#subscriber !== undefined && this.#subscriber !== this.#client) end(this.#subscriber as Redis)
+  }
+
+  #open (): Redis | Cluster {
+    const client = this.#client
+    const subscriber = 'nodes' in client ? client : client.duplicate()
+    const wake = (): void => { for (const wake of this.#wakes) wake() }
+    subscriber.on('message', wake)
+    subscriber.on('ready', () => {
+      subscriber.subscribe(this.name).then(wake, () => {})
+    })
+    if (subscriber !== client) subscriber.on('error', (error: Error) => this.#onError(bareError(error)))
+    return subscriber
+  }
+}
