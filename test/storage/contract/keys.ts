@@ -108,7 +108,7 @@ export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
       [`p${i}`, `b${between}c`, 'X'], [`p${i}${between}b`, 'c', 'X'], [`p${i}`, 'b', `C${between}X`], [`p${i}`, 'b', 'X'], [`p${i}`, `b${between}`, 'X']
     ]).concat([['__proto__', 'constructor', 'X'], ['constructor', '__proto__', 'X'], ['P', 'x'.repeat(3_000), 'X'], ['P', `${'x'.repeat(2_999)}y`, 'X']])
       // A portal that was never seen to respond has one place: each key takes turns of its own, but for names that are odd themselves.
-      .map(([memberId, key, code]) => newEvent({ memberId: memberId!, key: key!, code: code!, coalesce: true, ...(memberId !== '__proto__' && { group: `${memberId} ${key}` }) }))
+      .map(([memberId, key, code]) => newEvent({ memberId: memberId!, key: key!, code: code!, coalesce: true, ...(memberId !== '__proto__' && { group: JSON.stringify([memberId, key]) }) }))
     const keys = new Set(events.map(({ memberId, key }) => JSON.stringify([memberId, key])))
     const gate = newGate()
     await addAll(queue, [...events, ...events.map(event => ({ ...event, id: `${event.id}-again` }))])
