@@ -244,7 +244,7 @@ t.test('answers what hooks of the host throw', async t => {
   }
   t.match(await post({ 'x-stop': 'yes' }), { statusCode: 401, message: 'not you' })
   fail = () => { throw Object.assign(new Error('secret of the host'), { code: 11000 }) }
-  t.match(await post(), { statusCode: 500, code: 'FST_B24_INTERNAL', message: 'Something went wrong' })
+  t.match(await post(), { statusCode: 500, code: 'FST_B24_INTERNAL', message: 'Internal error' })
   fail = () => { throw Object.assign(new Error('busy'), { statusCode: 429, code: 'HOST_BUSY', headers: { 'retry-after': '5' } }) }
   t.match(await post(), { statusCode: 429, code: 'HOST_BUSY', retryAfter: '5' })
 })

@@ -10,9 +10,9 @@ const CLOSE = 0x5d
 /**
  * Decodes a form body as PHP's `http_build_query` writes it and `parse_str` reads it, in one pass. Values are strings, maps
  * have no prototype, and a group whose keys are exactly 0…n−1 in order is a list: `data[BOT][7][x]=1` gives
- * `{ data: { BOT: { 7: { x: '1' } } } }`. No error tells a key or a value of the body.
+ * `{ data: { BOT: { 7: { x: '1' } } } }`. Errors never contain keys or values of the body.
  * @throws FST_B24_FORM_LIMIT for more than 16 levels, 1,000 fields or 1,024 characters of a key
- * @throws FST_B24_FORM_KEY for a prototype key, a repeated key, and a value where a map is
+ * @throws FST_B24_FORM_KEY for a prototype key, a repeated key, or a value in place of a map
  */
 export function decodeForm (body: string): WireMap {
   return new FormReader(body).read()
@@ -27,11 +27,11 @@ class FormReader {
   readonly #plus: ForwardIndex
   readonly #open: ForwardIndex
   readonly #close: ForwardIndex
-  /** Where the part of a key that was read last ends, and where the next begins. */
+  /** End of the part of the key that was read last, and start of the next one. */
   #end = 0
   #next = 0
   #escaped = false
-  /** The part of the last key that names its group, bracket included. The next key mostly begins with it too. */
+  /** The part of the last key that names its group, bracket included. The next key usually starts with it too. */
   #prefixStart = 0
   #prefixLength = 0
 
@@ -55,7 +55,7 @@ class FormReader {
       const keyEnd = Math.min(this.#equals.indexFrom(at), end)
       if (keyEnd - at > MAX_KEY_LENGTH) throw new FST_B24_FORM_LIMIT('key length')
       const key = this.#key(at, keyEnd)
-      // As in PHP, a field without a name is none.
+      // As in PHP, fields without a name are ignored.
       if (key !== '') this.#cursor.put(key, keyEnd === end ? '' : this.#text(keyEnd + 1, end))
       at = end
     }
@@ -68,7 +68,7 @@ class FormReader {
       : this.#body.slice(from, to)
   }
 
-  /** Goes to the group that a key names, and tells the last part of the key. */
+  /** Moves to the group that a key names. Returns the last part of the key. */
   #key (start: number, end: number): string {
     let key: string | undefined
     if (this.#hasPrefix(start, end)) {
@@ -107,7 +107,7 @@ class FormReader {
     return true
   }
 
-  /** Looks for a bracket, plain or escaped. What precedes it, or the end of the key, is the part that was read. */
+  /** Finds a bracket, plain or escaped. The text before it, or before the end of the key, becomes the part that was read. */
   #scan (bracket: number, plain: ForwardIndex, from: number, end: number): boolean {
     const found = Math.min(plain.indexFrom(from), end)
     this.#escaped = false
@@ -133,7 +133,7 @@ class FormReader {
       : this.#body.slice(from, this.#end)
   }
 
-  /** Takes the bracket that follows a closed one at once. What else follows is left out, as in PHP. */
+  /** Consumes an opening bracket right after a closed one. Anything else after it is ignored, as in PHP. */
   #opens (end: number): boolean {
     const at = this.#next
     if (at >= end) return false
@@ -144,20 +144,18 @@ class FormReader {
     return true
   }
 
-  /** A bracket that is never closed belongs to the name; further on it and what follows it are left out, as in PHP. */
+  /** An unclosed bracket belongs to the name. In later parts of the key it is ignored with all that follows, as in PHP. */
   #unclosed (start: number, end: number, key: string | undefined): string {
     this.#prefixLength = 0
     const { depth } = this.#cursor
     if (key !== undefined && depth > 1) return key
-    if (depth > 2) throw new FST_B24_FORM_KEY('a value where a map is')
+    if (depth > 2) throw new FST_B24_FORM_KEY('a value in place of a map')
     this.#cursor.toRoot()
     return decodeText(this.#body, start, end)
   }
 }
 
-/**
- * Finds one character in a text, going forward only: what lies between two finds is searched once, however often it is asked.
- */
+/** Finds one character in a text, moving forward only, so that each part of the text is searched once. */
 export class ForwardIndex {
   readonly #text: string
   readonly #character: string
@@ -168,7 +166,7 @@ export class ForwardIndex {
     this.#character = character
   }
 
-  /** The first place at or after `from`, the end of the text when there is none. `from` must not be less than before. */
+  /** Returns the first index at or after `from`, or the length of the text. `from` must not decrease between calls. */
   indexFrom (from: number): number {
     if (this.#next < from) {
       const at = this.#text.indexOf(this.#character, from)
@@ -179,8 +177,8 @@ export class ForwardIndex {
 }
 
 /**
- * Writes what another parser made of a form as a form again, for `decodeForm`. Keys may have brackets, where that parser reads
- * none. What a form cannot have (`null`, functions) is left out.
+ * Encodes a tree that another parser decoded, so that `decodeForm` can read it. Keys may contain brackets if that parser does not
+ * interpret them. Values that a form cannot hold (`null`, functions) are skipped.
  *
  * @throws FST_B24_FORM_LIMIT for more than 16 levels
  */

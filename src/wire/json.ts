@@ -4,16 +4,16 @@ import { emptyMap, isPrototypeKey, MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH, type W
 interface Count { fields: number }
 
 /**
- * Decodes a JSON body into the same shape as a form, with the same limits and the same refused keys. Of a repeated key the last
- * value counts, as `JSON.parse` reads it.
- * @throws FST_B24_JSON for what is not JSON
+ * Decodes a JSON body into the same shape as a form, with the same limits and forbidden keys. The last value of a repeated key
+ * wins, as in `JSON.parse`.
+ * @throws FST_B24_JSON for invalid JSON
  * @throws FST_B24_ENVELOPE for JSON that is not an object
- * @throws FST_B24_FORM_LIMIT for more than 16 levels, 1,000 fields, 1,024 characters of a key, or a number beyond all range
+ * @throws FST_B24_FORM_LIMIT for more than 16 levels, 1,000 fields, 1,024 characters of a key, or a number out of range
  * @throws FST_B24_FORM_KEY for a prototype key
  */
 export function decodeJson (body: string): WireMap {
   const tree = parse(body)
-  if (typeof tree !== 'object' || tree === null || Array.isArray(tree)) throw new FST_B24_ENVELOPE('it must be an object')
+  if (typeof tree !== 'object' || tree === null || Array.isArray(tree)) throw new FST_B24_ENVELOPE('body must be an object')
   return copyMap(tree, 1, { fields: 0 })
 }
 
@@ -37,7 +37,7 @@ function copyMap (source: WireMap, depth: number, count: Count): WireMap {
 }
 
 function copy (value: WireValue, depth: number, count: Count): WireValue {
-  // Filled maps and lists count too, so that nesting is not a way around.
+  // Maps and lists count too, so that nesting does not bypass the limit.
   if (++count.fields > MAX_FIELDS) throw new FST_B24_FORM_LIMIT('fields')
   if (typeof value === 'object' && value !== null) {
     if (depth === MAX_DEPTH) throw new FST_B24_FORM_LIMIT('depth')

@@ -2,11 +2,11 @@ import { MEMBER_ID } from './envelope.ts'
 
 interface Callback {
   name: string
-  /** Keys that the post has at the top level, all of them. */
+  /** Top-level keys of the body, all of which must be present. */
   keys: readonly string[]
 }
 
-// In this order: a message that a workflow sends has the keys of a robot too.
+// The order matters: a message sent by a workflow has the keys of a robot too.
 const CALLBACKS: readonly Callback[] = [
   { name: 'the save of a settings form', keys: ['saveform'] },
   { name: 'a message provider', keys: ['message_id', 'message_to'] },
@@ -29,8 +29,8 @@ const CALLBACKS: readonly Callback[] = [
 ]
 
 /**
- * Names a post from Bitrix24 that is not an event, by its shape: `a robot or an activity`. `undefined` for an event, and for what
- * has no known shape. Of the posts that are no events only the settings form has `event`, with codes that no event has.
+ * Names a request from Bitrix24 that is not an event, by the shape of its body: `a robot or an activity`. Returns `undefined` for
+ * events and unknown shapes. Among non-events only the settings form has `event`, with codes that no event uses.
  * @see https://apidocs.bitrix24.com/settings/app-installation/mass-market-apps/rest-only-installation-master.html
  */
 export function describeNonEvent (body: unknown): string | undefined {
@@ -41,33 +41,33 @@ export function describeNonEvent (body: unknown): string | undefined {
 }
 
 /**
- * What a user's browser posts into the frame of an app: its install page, its own page, a placement. Nothing of it is
- * believed before an OAuth server has confirmed the pair.
+ * Form that a user's browser posts into the frame of an app: install page, application page or placement. Unverified until an OAuth
+ * server has confirmed the token pair.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/oauth/simple-way.md
  */
 export interface PageRequest {
   memberId: string
-  /** Pair of the user who opened the page. Secrets, as is the application token. */
+  /** Token pair of the user who opened the page. Secret, like the application token. */
   accessToken: unknown
   refreshToken: unknown
   serverEndpoint: unknown
-  /** `undefined` from portals on servers of their own that are old. */
+  /** Older on-premise portals do not send it. */
   applicationToken: string | undefined
 }
 
-/** Largest form of a page, in bytes: the documented ones have some 1,500. */
+/** Maximum size of a page's form, in bytes; documented ones have about 1,500. */
 export const MAX_PAGE_BYTES = 32 * 1024
 
 const LONGEST_TOKEN = 512
 const KEYS = ['AUTH_ID', 'REFRESH_ID', 'PLACEMENT', 'APPLICATION_TOKEN']
 
-/** Tells such a post from an event, by its shape. */
+/** Type guard for page requests, by the shape of the body. */
 export function isPageRequest (body: unknown): body is Record<string, unknown> {
   return typeof body === 'object' && body !== null && !Object.hasOwn(body, 'event') && KEYS.some(key => Object.hasOwn(body, key))
 }
 
-/** Reads the body of such a post; `undefined` where it names no portal. */
+/** Parses the body of a page request. Returns `undefined` without a valid `member_id`. */
 export function readPageRequest (body: Record<string, unknown>): PageRequest | undefined {
   const { member_id: memberId, AUTH_ID: accessToken, REFRESH_ID: refreshToken, SERVER_ENDPOINT: serverEndpoint, APPLICATION_TOKEN: token } = body
   if (typeof memberId !== 'string' || !MEMBER_ID.test(memberId)) return undefined

@@ -2,24 +2,24 @@ const PERCENT = 0x25
 const PLUS = 0x2b
 const SPACE = 0x20
 
-// Up to here, joining pieces of the text is faster than going through bytes.
+// Below this length, joining slices of the text is faster than decoding bytes.
 const SHORT = 256
 
-// One buffer for all but the longest texts: decoding is synchronous, so nobody else holds it.
+// One shared buffer for all but the longest texts; safe because decoding is synchronous.
 const shared = Buffer.allocUnsafeSlow(8192)
 
 const ASCII = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code))
 
 /**
- * Decodes `text` from `from` to `to` as PHP's `urldecode` does: `+` is a space, an escape that is none stays as it is. Bytes
- * that are no UTF-8 become U+FFFD. Never throws.
+ * Decodes `text` from `from` to `to` as PHP's `urldecode` does: `+` is a space, invalid escapes are kept verbatim. Invalid UTF-8
+ * becomes U+FFFD. Never throws.
  */
 export function decodeText (text: string, from: number, to: number): string {
   const decoded = to - from < SHORT ? decodeAscii(text, from, to) : undefined
   return decoded ?? decodeBytes(text, from, to)
 }
 
-/** The byte that the escape at this place stands for, or -1 when it is no escape. */
+/** Returns the byte of the escape at this index, or -1 for an invalid escape. */
 export function escapeAt (text: string, at: number): number {
   const high = nibble(text.charCodeAt(at + 1))
   const low = nibble(text.charCodeAt(at + 2))
@@ -32,7 +32,7 @@ function nibble (code: number): number {
   return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1
 }
 
-/** `undefined` when an escape stands for a byte that is not ASCII. */
+/** Returns `undefined` if an escape stands for a byte beyond ASCII. */
 function decodeAscii (text: string, from: number, to: number): string | undefined {
   let decoded = ''
   let rest = from
@@ -55,7 +55,7 @@ function decodeAscii (text: string, from: number, to: number): string | undefine
 }
 
 function decodeBytes (text: string, from: number, to: number): string {
-  // A character that was sent unescaped takes up to three bytes.
+  // An unescaped character takes up to three bytes.
   const room = (to - from) * 3
   const bytes = room <= shared.length ? shared : Buffer.allocUnsafe(room)
   let length = 0

@@ -1,31 +1,31 @@
 /**
- * What Bitrix24 sends as a credential, by its name without case, `-` and `_`: the fields of `auth`, of the tokens that bots and
- * ONAPPUSERREADY carry inside `data`, of page and placement posts, of robots, and `TOKEN` of ONAPPMETHODCONFIRM, which is the access
- * token that asked. And what apps and portals call so: any password, secret, key of an API or token. `client_id` is no secret.
+ * Names of credentials, compared without case, `-` and `_`: fields of `auth`, tokens of bots and ONAPPUSERREADY inside `data`, fields
+ * of page and placement requests and of robots, and `TOKEN` of ONAPPMETHODCONFIRM, an access token. Also any name of a password,
+ * secret, API key or token that apps and portals use. `client_id` is not a secret.
  */
 const CREDENTIAL = /passw(?:or)?d|passphrase|secret(?!ar)|apikey|privatekey|token(?!type|expires|count|limit)|^(?:authid|refreshid|appsid|sessid|phpsessid)$/
 
-/** `auth`, `AUTH_ID`, `authorization`, `x-auth-key`; not `authorId`, `externalAuthId`, `AUTH_TYPE` and others that say who or how. */
+/** `auth`, `AUTH_ID`, `authorization`, `x-auth-key`; not `authorId`, `externalAuthId`, `AUTH_TYPE` and other descriptive names. */
 const AUTH = /auth(?!or(?!iz(?:e|ation)$)|enticat|type|mode|method|status|scope|connector|expires|user|domain|provider|server|url|endpoint|required|enabled)/
 const NO_AUTH = /^externalauth/
 
 type Kind = 'secret' | 'auth' | 'plain'
 
-/** Senders choose names: more than there are genuine ones are not remembered. */
+/** Limits of the cache: senders choose the names. */
 const MOST_KINDS = 4_096
 const LONGEST_NAME = 64
 const kinds = new Map<string, Kind>()
 
 /**
- * Returns whether a value under this name is a credential, regardless of case, `-` and `_`. A map named `auth` is none, but has
- * some: it is looked into.
+ * Returns whether a value under this name is a credential, regardless of case, `-` and `_`. A map named `auth` is not one itself, but
+ * its fields are checked.
  */
 export function isSecret (name: string, value: unknown): boolean {
-  const kind = kinds.get(name) ?? learn(name)
+  const kind = kinds.get(name) ?? classify(name)
   return kind === 'secret' || (kind === 'auth' && (typeof value !== 'object' || value === null))
 }
 
-function learn (name: string): Kind {
+function classify (name: string): Kind {
   const kind = kindOf(name.toLowerCase().replace(/[-_\s]/g, ''))
   if (name.length > LONGEST_NAME) return kind
   if (kinds.size >= MOST_KINDS) kinds.clear()
@@ -39,15 +39,15 @@ function kindOf (name: string): Kind {
 }
 
 /**
- * A name before its value: in a query (`?auth=`, `&auth[access_token]=`), in one that is a parameter of another (`%26auth%3D`), and in
- * JSON that is a text (`"auth":"`), which may stand in JSON again.
+ * A name before its value: in a query (`?auth=`, `&auth[access_token]=`), in a query nested in another as a parameter (`%26auth%3D`),
+ * and in JSON text (`"auth":"`), which may itself be nested in JSON.
  */
 const MEMBER = /(?:[?&;#[]|%(?:25){0,3}(?:3F|26|3B|23|5B))([\w.-]{1,64})(?:\]|%(?:25){0,3}5D)?(=|%(?:25){0,3}3D)|"([\w.-]{1,64})\\{0,8}"\s{0,8}:\s{0,8}\\{0,8}"/gi
 const IN_QUERY = /[^&;#\s"'<>\\]+/y
 const IN_INNER_QUERY = /(?:(?!%(?:25){0,3}(?:26|3B|23))[^&;#\s"'<>\\])+/iy
 const IN_JSON = /(?:[^"\\]|\\[^"\\])+/y
 
-/** Finds the credentials in a text. */
+/** Yields the ranges of credentials in a text. */
 function * secretsIn (text: string): Generator<[from: number, to: number]> {
   if (!/[=%"]/.test(text)) return
   let end = 0
@@ -61,12 +61,12 @@ function * secretsIn (text: string): Generator<[from: number, to: number]> {
   }
 }
 
-/** Returns whether a value is a text that has a credential in a query or in JSON. */
+/** Returns whether a value is a string with a credential in a query or in JSON. */
 export function hasSecretInText (value: unknown): boolean {
   return typeof value === 'string' && secretsIn(value).next().done !== true
 }
 
-/** Takes the credentials out of the queries and the JSON in a text: `https://a/?auth=…&id=5` becomes `https://a/?auth=&id=5`. */
+/** Removes credentials from queries and JSON in a text: `https://a/?auth=…&id=5` becomes `https://a/?auth=&id=5`. */
 export function redactText (text: string): string {
   let [left, end] = ['', 0]
   for (const [from, to] of secretsIn(text)) {
@@ -77,8 +77,8 @@ export function redactText (text: string): string {
 }
 
 /**
- * Copies a decoded body, or a part of it, without the credentials at any depth. The maps of the copy have no prototype.
- * What `T` says of a credential no longer holds.
+ * Copies a decoded body, or a part of it, without credentials at any depth. Maps of the copy have no prototype.
+ * Credentials that `T` declares are absent in the result.
  */
 export function redact<T> (tree: T): T {
   return copy(tree) as T
@@ -95,21 +95,21 @@ function copy (value: unknown): unknown {
   return map
 }
 
-/** A credential that was taken out of a tree, and where it stood. */
+/** A credential that was removed from a tree, with its path. */
 export type Secret = [path: string[], value: unknown]
 
 type Tree = Record<string, unknown>
 
 /**
- * Copies a decoded body, or a part of it, without its credentials at any depth, texts that carry one in a URL or in JSON among them, and lists
- * what was left out. The decoders let no prototype key in, so that the maps of the copy can be plain ones, which are quicker to make and to write.
+ * Copies a decoded body, or a part of it, without credentials at any depth, including strings with one in a URL or in JSON, and lists what
+ * was removed. Maps of the copy are plain objects, which are faster to create and serialize: the decoders reject prototype keys.
  */
 export function extractSecrets<T> (tree: T): { rest: T, secrets: Secret[] } {
   const secrets: Secret[] = []
   return { rest: copyWithout(tree, [], secrets) as T, secrets }
 }
 
-/** Puts secrets back to where they stood. */
+/** Puts secrets back at their paths. */
 export function restoreSecrets (tree: unknown, secrets: readonly Secret[]): void {
   for (const [path, value] of secrets) {
     const parent = path.slice(0, -1).reduce<unknown>((node, key) => (node as Tree)[key], tree)
@@ -117,7 +117,7 @@ export function restoreSecrets (tree: unknown, secrets: readonly Secret[]): void
   }
 }
 
-/** `path` is that of `value`; it grows and shrinks on the way. */
+/** `path` is the path of `value`; it is modified during the walk. */
 function copyWithout (value: unknown, path: string[], secrets: Secret[]): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map((item, index) => hasSecretInText(item) ? take(item, String(index), path, secrets) : copyAt(item, String(index), path, secrets))
@@ -130,7 +130,7 @@ function copyWithout (value: unknown, path: string[], secrets: Secret[]): unknow
   return map
 }
 
-/** `null` keeps the place in a list. */
+/** Returns `null`, which keeps the position in a list. */
 function take (value: unknown, key: string, path: string[], secrets: Secret[]): null {
   secrets.push([[...path, key], value])
   return null

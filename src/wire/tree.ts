@@ -1,28 +1,28 @@
 import { FST_B24_FORM_KEY, FST_B24_FORM_LIMIT } from '../errors.ts'
 
-/** What a decoded body holds: a form has strings, lists and maps; JSON has the other scalars too. */
+/** Value of a decoded body: strings, lists and maps from a form; JSON adds the other scalars. */
 export type WireValue = string | number | boolean | null | WireValue[] | WireMap
 
 /** A map without a prototype. */
 export interface WireMap { [key: string]: WireValue }
 
-/** Makes a map that inherits nothing, so that no key of a body means more than its value. */
+/** Creates a map without a prototype, so that keys of a body cannot reach inherited properties. */
 export function emptyMap (): WireMap {
   return Object.create(null)
 }
 
-// Far above any genuine body and far below what hurts: the deepest documented one has 5 levels, the widest some hundred
-// fields, the longest key some 60 characters. Bitrix24 states no maximum.
+// Well above any genuine body: the deepest documented one has 5 levels, the widest about a hundred fields, the longest key about
+// 60 characters. Bitrix24 documents no maximum.
 
-/** Levels of maps and lists, the body itself included. */
+/** Levels of maps and lists, including the body itself. */
 export const MAX_DEPTH = 16
 /** Values in one body. */
 export const MAX_FIELDS = 1000
-/** Characters of a key as it is sent: in a form that is the whole key with its brackets and escapes. */
+/** Characters of a key as sent: in a form, the whole key with its brackets and escapes. */
 export const MAX_KEY_LENGTH = 1024
 
-// What every object of JavaScript inherits, and `prototype`. No genuine body has them; a body that does is after a merge or a
-// lookup further on, in the app or in what stores the event, where the maps have prototypes again.
+// Inherited properties of every object, and `prototype`. No genuine body has them. A forged one aims at a later merge or lookup in
+// the app or the storage, where maps have prototypes again.
 const REFUSED = new Set([
   '__proto__',
   'prototype',
@@ -39,18 +39,18 @@ const REFUSED = new Set([
   '__lookupSetter__'
 ])
 
-// Most keys have another length than all of these, which is cheaper to see than that they are not in the set.
+// Comparing lengths first is cheaper than a lookup in the set, and rules out most keys.
 let lengths = 0
 for (const key of REFUSED) lengths |= 1 << key.length
 
-/** Tells whether a decoded key is one that a body must not have at any level. */
+/** Returns whether a decoded key is forbidden at every level of a body. */
 export function isPrototypeKey (key: string): boolean {
   return (lengths & 1 << key.length) !== 0 && REFUSED.has(key)
 }
 
 /**
- * Builds the tree of a form: stands at one group of it, goes further in, and puts values there. A group starts as a list when
- * its first key is 0, and becomes a map with the first key that is not the next index.
+ * Builds the tree of a form. Keeps a current group: `enter` moves into a nested one, `put` adds a value. A group starts as a list
+ * when its first key is 0, and becomes a map at the first key that is not the next index.
  */
 export class FormTree {
   readonly root = emptyMap()
@@ -69,7 +69,7 @@ export class FormTree {
     return this.#depth
   }
 
-  /** Goes to the group under `key`, which is made when it is not there; `first` is the key that will be put into it. */
+  /** Moves to the group under `key`, creating it if needed; `first` is the first key that will be added to it. */
   enter (key: string, first: string): void {
     if (++this.#depth > MAX_DEPTH) throw new FST_B24_FORM_LIMIT('depth')
     let child = this.#get(key)
@@ -77,7 +77,7 @@ export class FormTree {
       child = first === '0' || first === '' ? [] : emptyMap()
       this.#add(key, child)
     } else if (typeof child !== 'object') {
-      throw new FST_B24_FORM_KEY('a value where a map is')
+      throw new FST_B24_FORM_KEY('a value in place of a map')
     }
     this.#holder = this.#group
     this.#holderKey = key
@@ -87,10 +87,10 @@ export class FormTree {
   put (key: string, value: string): void {
     const present = this.#get(key)
     if (present === undefined) this.#add(key, value)
-    else throw new FST_B24_FORM_KEY(typeof present === 'string' ? 'a repeated key' : 'a value where a map is')
+    else throw new FST_B24_FORM_KEY(typeof present === 'string' ? 'a repeated key' : 'a value in place of a map')
   }
 
-  /** The key that an empty pair of brackets stands for. */
+  /** Returns the key of an empty pair of brackets. */
   nextIndex (): string {
     if (!Array.isArray(this.#group)) throw new FST_B24_FORM_KEY('an element without a key in a map')
     return String(this.#group.length)

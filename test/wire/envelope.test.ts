@@ -51,16 +51,16 @@ t.test('takes envelopes of every sender', t => {
 t.test('says why a body is no envelope, and none of its values', t => {
   const event = 'ONCRMDEALADD'
   const wrong: Array<[body: unknown, problem: string]> = [
-    [undefined, 'it must be an object'], [null, 'it must be an object'], [[], 'it must be an object'], ['x', 'it must be an object'],
+    [undefined, 'body must be an object'], [null, 'body must be an object'], [[], 'body must be an object'], ['x', 'body must be an object'],
     [{}, 'event is missing'], [{ auth }, 'event is missing'], [{ event: 1, auth }, 'event must be a string'], [{ event: ['A'], auth }, 'event must be a string'],
-    [{ event: '', auth }, 'event has a value that is not allowed'], [{ event: 'canary 7', auth }, 'event has a value that is not allowed'],
-    [{ event: 'A'.repeat(129), auth }, 'event has a value that is not allowed'], [{ event: 'A\n', auth }, 'event has a value that is not allowed'],
+    [{ event: '', auth }, 'event has an invalid value'], [{ event: 'canary 7', auth }, 'event has an invalid value'],
+    [{ event: 'A'.repeat(129), auth }, 'event has an invalid value'], [{ event: 'A\n', auth }, 'event has an invalid value'],
     [{ event }, 'auth is missing'], [{ event, auth: 'canary7' }, 'auth must be an object'], [{ event, auth: [] }, 'auth must be an object'],
     [{ event, auth: {} }, 'auth.member_id is missing'], [{ event, auth: { member_id: 7 } }, 'auth.member_id must be a string'],
-    [{ event, auth: { member_id: '' } }, 'auth.member_id has a value that is not allowed'], [{ event, auth: { member_id: 'a'.repeat(65) } }, 'auth.member_id has a value that is not allowed'],
-    [{ event, auth: { member_id: '{canary7}:*' } }, 'auth.member_id has a value that is not allowed'],
+    [{ event, auth: { member_id: '' } }, 'auth.member_id has an invalid value'], [{ event, auth: { member_id: 'a'.repeat(65) } }, 'auth.member_id has an invalid value'],
+    [{ event, auth: { member_id: '{canary7}:*' } }, 'auth.member_id has an invalid value'],
     [{ event, auth: { member_id: 'm', application_token: { canary7: 1 } } }, 'auth.application_token must be a string'],
-    [{ event, auth: { member_id: 'm', application_token: 'x'.repeat(513) } }, 'auth.application_token has a value that is not allowed']
+    [{ event, auth: { member_id: 'm', application_token: 'x'.repeat(513) } }, 'auth.application_token has an invalid value']
   ]
   for (const [body, problem] of wrong) {
     t.notOk(checkEnvelope(body), JSON.stringify(body)?.slice(0, 60))

@@ -87,7 +87,7 @@ t.test('does not open a file of another layout', async t => {
     const { db, folder } = await open(t)
     await db.read(() => db.exec(change))
     const layout = change.slice(-3).trim().replace(/^= /, '')
-    await t.rejects(openDatabase(folder), { code: 'FST_B24_STORAGE_LAYOUT', message: `The storage has layout ${layout}, ` })
+    await t.rejects(openDatabase(folder), { code: 'FST_B24_STORAGE_LAYOUT', message: `Storage has layout ${layout}, ` })
   }
 })
 
