@@ -6,6 +6,7 @@ import { AcceptedSchema, sendError, closeAfterResponses, ErrorSchema, ReadySchem
 import { loadEnvelopeCheck, addBodyParsers, validateEnvelope } from './body-parsers.ts'
 import { type BodyReadingOptions, limitBodies } from './body-reading.ts'
 import { installPageRoutes, type InstallPageParts, type RouteDefinition } from './install-page/route.ts'
+import { warnWithoutTrustProxy } from './trust-proxy-warning.ts'
 
 const ACCEPTED = { status: 'accepted' }
 const READY = { status: 'ready' }
@@ -45,6 +46,7 @@ export interface EventRoutesOptions {
  */
 export async function eventRoutes (scope: FastifyInstance, { receiver, base = '', bodyLimit, bodies, page, closeTimeoutMs, logSerializers: own }: EventRoutesOptions): Promise<void> {
   closeAfterResponses(scope, closeTimeoutMs)
+  warnWithoutTrustProxy(scope)
   limitBodies(scope, bodyLimit, bodies)
   await addBodyParsers(scope, bodyLimit)
   scope.setErrorHandler(sendError)
