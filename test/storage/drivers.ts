@@ -1,6 +1,8 @@
 import type { Test } from 'tap'
 import { openRedisStorage } from '../../src/storage/redis/storage.ts'
+import { openSqliteStorage } from '../../src/storage/sqlite/storage.ts'
 import type { Storage, StorageSettings } from '../../src/storage/storage.ts'
+import { temporaryFolder } from '../helpers/app.ts'
 import { startRedisCluster } from '../helpers/redis-cluster.ts'
 import { startRedis } from '../helpers/redis-server.ts'
 
@@ -33,6 +35,13 @@ export const DRIVERS: readonly Driver[] = [
         await nodes.stop()
       })
       return settings => openRedisStorage(cluster, settings)
+    }
+  },
+  {
+    name: 'SQLite',
+    async prepare (t) {
+      const folder = temporaryFolder(t)
+      return settings => openSqliteStorage(folder, settings)
     }
   }
 ]

@@ -2,6 +2,7 @@ import { setImmediate as nextTick, setTimeout as sleep } from 'node:timers/promi
 import type Libsql from 'libsql'
 import { loadPackage } from '../../load-package.ts'
 import { storeUnavailable } from '../unavailable.ts'
+import { failureOf, isBusy, isOfTheFile } from './failures.ts'
 import { makePrivateFile, OpenFiles } from './folder.ts'
 
 /** What a statement takes and gives. Booleans would end the process: the binding does not know them. A text ends at its first NUL. */
@@ -31,8 +32,6 @@ const BLOCKING_MS = 10
 const LATELY_MS = 10
 /** Tasks of one transaction: what waits beside them must not wait long. */
 const MOST_TASKS = 64
-/** Failures of the file, not of what was asked; those of `OpenFiles` among them. */
-const OF_THE_FILE = /^(SQLITE_(FULL|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PERM)|E[A-Z]+$)/
 
 /**
  * One SQLite file in WAL mode, shared with any number of processes of this machine. Nothing else knows the binding.
@@ -76,7 +75,7 @@ export class SqliteDatabase {
       return db
     } catch (error) {
       binding?.close()
-      throw unavailable(error, path)
+      throw failureOf(error, path)
     }
   }
 
@@ -100,6 +99,11 @@ export class SqliteDatabase {
     this.#db.exec(sql)
   }
 
+  /** Another number once another connection has written. */
+  version (): number {
+    return this.get<[number]>('PRAGMA data_version')![0]
+  }
+
   /** @throws FST_B24_STORE_UNAVAILABLE */
   async read<T> (run: () => T): Promise<T> {
     try {
@@ -108,7 +112,7 @@ export class SqliteDatabase {
         return run()
       })
     } catch (error) {
-      throw unavailable(error, this.path)
+      throw failureOf(error, this.path)
     }
   }
 
@@ -152,11 +156,11 @@ export class SqliteDatabase {
           continue
         }
         // One that fails because of what it was asked for must not take the others with it.
-        if (tasks.length > 1 && !OF_THE_FILE.test(codeOf(error))) {
+        if (tasks.length > 1 && !isOfTheFile(error)) {
           this.#tasks.unshift(...tasks)
           alone = tasks.length + 1
         } else {
-          for (const { reject } of tasks) reject(unavailable(error, this.path))
+          for (const { reject } of tasks) reject(failureOf(error, this.path))
         }
       }
       alone--
@@ -166,7 +170,7 @@ export class SqliteDatabase {
 
   async #tryAgain (tasks: Task[], error: unknown): Promise<void> {
     const now = performance.now()
-    for (const { endsAt, reject } of tasks) if (endsAt <= now) reject(unavailable(error, this.path))
+    for (const { endsAt, reject } of tasks) if (endsAt <= now) reject(failureOf(error, this.path))
     this.#tasks.unshift(...tasks.filter(({ endsAt }) => endsAt > now))
     await pause()
   }
@@ -227,23 +231,4 @@ async function untilFree<T> (attempt: () => T): Promise<T> {
 /** At random: processes that wait for each other must not do so in step. */
 async function pause (): Promise<void> {
   await sleep(1 + Math.random() * 9)
-}
-
-function isBusy (error: unknown): boolean {
-  return /^SQLITE_(BUSY|LOCKED|PROTOCOL)/.test(codeOf(error))
-}
-
-function codeOf (error: unknown): string {
-  return String((error as NodeJS.ErrnoException).code)
-}
-
-function unavailable (error: unknown, path: string): Error {
-  const code = codeOf(error)
-  if (code.startsWith('FST_B24_')) return error as Error
-  const { message } = error as Error
-  if (isBusy(error)) return storeUnavailable(Object.assign(new Error(`Another process keeps ${path} locked`), { code }))
-  if (/^SQLITE_(NOTADB|CORRUPT)/.test(code)) {
-    return storeUnavailable(Object.assign(new Error(`${path} is damaged, or is no database (${message}): put a copy of it back, or move it away with its -wal and -shm, and begin with nothing`), { code }))
-  }
-  return storeUnavailable(error)
 }

@@ -15,34 +15,35 @@ export const UNTESTED = 1
 export const HUNG = 2
 export const UNVERIFIED = 3
 
-// Times are ms of the clock that `Ledger` keeps, which never goes back, but for `failed_at` and those of locks: ms since the epoch.
+// Times are ms of the clock that `Ledger` keeps, but for `failed_at` and those of locks: ms since the epoch.
 const SCHEMA = `
 CREATE TABLE counters (
   id INTEGER PRIMARY KEY CHECK (id = 1),
-  clock INTEGER NOT NULL,
+  clock INTEGER NOT NULL,           -- the latest time that any process has seen
   seq INTEGER NOT NULL,             -- last of events.seq
   place INTEGER NOT NULL,           -- last of groups.place0 and place1
   death INTEGER NOT NULL,           -- last of dead.place
   arrivals INTEGER NOT NULL,        -- how often an event began to wait
-  waiting INTEGER NOT NULL,         -- all states but active
+  waiting INTEGER NOT NULL,         -- events in all states but active
   active INTEGER NOT NULL,
-  deferred INTEGER NOT NULL,        -- counted in waiting
-  bytes INTEGER NOT NULL,           -- of verified groups
-  unverified INTEGER NOT NULL,      -- bytes of unverified groups
+  deferred INTEGER NOT NULL,        -- counted in waiting too
+  bytes INTEGER NOT NULL,           -- of events of verified groups
+  unverified_bytes INTEGER NOT NULL,
   dead INTEGER NOT NULL,
   dead_bytes INTEGER NOT NULL,
-  release_after INTEGER             -- deferred events up to this seq were looked at since a worker left
+  recheck_after INTEGER NOT NULL    -- deferred events behind this seq are still to be checked for whether anybody listens to them; -1: none
 ) STRICT;
 
 CREATE TABLE groups (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
   class INTEGER NOT NULL,
-  marked_at INTEGER NOT NULL DEFAULT 0,   -- when its last run ended well, or hung
-  bytes INTEGER NOT NULL DEFAULT 0,       -- of its events
+  responsive_at INTEGER NOT NULL DEFAULT 0,   -- when a run ended well
+  marked_at INTEGER NOT NULL DEFAULT 0,       -- when a run ended well, or hung
+  bytes INTEGER NOT NULL DEFAULT 0,           -- of its events
   dead_bytes INTEGER NOT NULL DEFAULT 0,
-  place0 INTEGER,                         -- its turn among groups that have priority events waiting
-  place1 INTEGER                          -- its turn among those that have others waiting
+  place0 INTEGER,                             -- its turn among groups that have priority events waiting
+  place1 INTEGER                              -- its turn among those that have others waiting
 ) STRICT;
 CREATE INDEX groups_place0 ON groups (class, place0) WHERE place0 IS NOT NULL;
 CREATE INDEX groups_place1 ON groups (class, place1) WHERE place1 IS NOT NULL;
@@ -53,7 +54,8 @@ CREATE TABLE workers (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL UNIQUE,
   lease_ends INTEGER NOT NULL,
-  hears_all INTEGER NOT NULL
+  has_turned INTEGER NOT NULL,
+  hears_all INTEGER NOT NULL        -- else it listens to the codes in listens
 ) STRICT;
 CREATE INDEX workers_lease ON workers (lease_ends);
 CREATE TABLE listens (worker INTEGER NOT NULL, code TEXT NOT NULL, PRIMARY KEY (worker, code)) STRICT, WITHOUT ROWID;
@@ -111,7 +113,7 @@ CREATE TABLE pending_installs (name TEXT PRIMARY KEY, ends_at INTEGER NOT NULL, 
 CREATE TABLE locks (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends_at INTEGER NOT NULL, ttl INTEGER NOT NULL) STRICT;
 CREATE INDEX locks_ends ON locks (ends_at);
 
-INSERT INTO counters VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL);
+INSERT INTO counters VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1);
 PRAGMA user_version = ${LAYOUT};`
 
 /**

@@ -1,0 +1,127 @@
+import type { Turn, GroupState } from '../event-store.ts'
+import { hasRoom, LATELY_MS, RESPONSIVE_MS, RESPONSIVE_SHARE, HUNG_SHARE, UNTESTED_SHARE, type Places } from '../fair-share.ts'
+import type { SqliteDatabase } from './database.ts'
+import { GROUP, type Group, type GroupRow, type Ledger } from './ledger.ts'
+import { HUNG, RESPONSIVE, UNTESTED, UNVERIFIED } from './schema.ts'
+
+const CLASSES = [RESPONSIVE, UNTESTED, HUNG, UNVERIFIED]
+/** Groups that are read at once. */
+const PAGE = 32
+/** Groups of a class that has no room, read to know whether one is alone, which has room. */
+const GLANCE = 2
+
+/** Places of a worker: who has them now, and who may have another. */
+export class WorkerPlaces {
+  readonly #db: SqliteDatabase
+  readonly #ledger: Ledger
+  readonly #places: Places
+  readonly #own = new Map<string, { own: number, most: number }>()
+  #lately: number[] | undefined
+
+  constructor (db: SqliteDatabase, ledger: Ledger, { concurrency, running, runningOf }: Turn) {
+    this.#db = db
+    this.#ledger = ledger
+    for (const [name, { own, most }] of Object.entries(running)) this.#own.set(name, { own, most })
+    this.#places = { concurrency, all: [...this.#own.values()].reduce((sum, { own }) => sum + own, 0), ...runningOf }
+  }
+
+  /** `isAmongOthers`: other groups have something waiting in this lane. */
+  hasRoom (group: Group, lane: number, isAmongOthers: boolean): boolean {
+    const { own, most } = this.#own.get(group.name) ?? { own: 0, most: 1 }
+    const state = this.#stateOf(group, lane)
+    if (lane === 0 && state === 'responsive') return own === 0 || own + 1 <= RESPONSIVE_SHARE * (this.#places.concurrency - this.#places.all - 1)
+    if (hasRoom(state, { own, most, isAlone: false }, this.#places)) return true
+    return !isAmongOthers && hasRoom(state, { own, most, isAlone: true }, this.#places) && this.#isAlone(group)
+  }
+
+  /** Whether any group of a class may have a place that has none. */
+  hasClassRoom (kind: number, lane: number): boolean {
+    const { concurrency, untested, hung } = this.#places
+    if (kind === RESPONSIVE || (lane === 0 && kind !== UNVERIFIED)) return true
+    if (kind === HUNG && hung >= Math.max(1, Math.floor(concurrency * HUNG_SHARE))) return false
+    return untested < Math.max(1, Math.floor(concurrency * UNTESTED_SHARE))
+  }
+
+  take (group: Group, lane: number): GroupState {
+    const state = this.#stateOf(group, lane)
+    const places = this.#own.get(group.name)
+    if (places === undefined) this.#own.set(group.name, { own: 1, most: 1 })
+    else places.own++
+    this.#places.all++
+    if (state !== 'responsive') this.#places.untested++
+    if (state === 'hung') this.#places.hung++
+    return state
+  }
+
+  /** Priority events of verified groups are begun whatever their group is known for. */
+  #stateOf (group: Group, lane: number): GroupState {
+    if (lane === 0 && group.class !== UNVERIFIED) return 'responsive'
+    if (group.class === HUNG) return 'hung'
+    return group.class === RESPONSIVE && group.responsiveAt > this.#ledger.now - RESPONSIVE_MS ? 'responsive' : 'untested'
+  }
+
+  /** No other group runs, and none was responsive lately. */
+  #isAlone (group: Group): boolean {
+    for (const [name, { own }] of this.#own) if (own > 0 && name !== group.name) return false
+    this.#lately ??= CLASSES.flatMap(kind => this.#db.all<[number]>('SELECT id FROM groups WHERE class = ? AND marked_at > ? AND responsive_at > ? LIMIT 2',
+      kind, this.#ledger.now - LATELY_MS, this.#ledger.now - LATELY_MS).flat())
+    return this.#lately.every(id => id === group.id)
+  }
+}
+
+/** Groups that have something waiting in a lane, in the order of their turns. */
+export class Rotation {
+  readonly #db: SqliteDatabase
+  readonly #ledger: Ledger
+  readonly #places: WorkerPlaces
+  readonly #lane: number
+  readonly #sql: string
+  /** Those that were read and have not had their turn. */
+  #page: Group[] = []
+  /** Those that had a turn, and have more. */
+  readonly #again: Group[] = []
+  #after = -1
+  #isAllRead = false
+  #isAmongOthers = false
+
+  constructor (db: SqliteDatabase, ledger: Ledger, places: WorkerPlaces, lane: 0 | 1) {
+    this.#db = db
+    this.#ledger = ledger
+    this.#places = places
+    this.#lane = lane
+    this.#sql = SQL[lane]
+  }
+
+  /** The next group that may have a place. */
+  next (): Group | undefined {
+    for (;;) {
+      const group = this.#take()
+      if (group === undefined || this.#places.hasRoom(group, this.#lane, this.#isAmongOthers)) return group
+    }
+  }
+
+  /** A group had its turn: with more waiting it has another behind all others. */
+  turned (group: Group, hasMore: boolean): void {
+    this.#ledger.setPlace(group, this.#lane, hasMore ? ++this.#ledger.place : null)
+    if (hasMore) this.#again.push(group)
+  }
+
+  #take (): Group | undefined {
+    if (this.#page.length === 0 && !this.#isAllRead) this.#read()
+    return this.#page.shift() ?? this.#again.shift()
+  }
+
+  #read (): void {
+    const limits = CLASSES.map(kind => this.#places.hasClassRoom(kind, this.#lane) ? PAGE : GLANCE)
+    const rows = this.#db.all<GroupRow>(this.#sql, this.#after, ...limits, PAGE)
+    this.#page = rows.map(row => this.#ledger.groupOf(row))
+    this.#isAllRead = rows.length < PAGE
+    this.#isAmongOthers ||= rows.length > 1
+    const last = rows.at(-1)
+    if (last !== undefined) this.#after = last[6 + this.#lane] as number
+  }
+}
+
+/** The next groups of each class, for a lane. */
+const SQL = ['place0', 'place1'].map(place => `${CLASSES.map((kind, i) =>
+  `SELECT * FROM (SELECT ${GROUP} FROM groups WHERE class = ${kind} AND ${place} > ?1 ORDER BY ${place} LIMIT ?${i + 2})`).join(' UNION ALL ')} ORDER BY ${place} LIMIT ?6`) as [string, string]
