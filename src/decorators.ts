@@ -6,10 +6,10 @@ import type { Portal } from './portal/portal.ts'
 
 const kPortal = Symbol('fastify-bitrix24.portal')
 
-/** Client ids of the apps of each server, in whatever scope they are registered. */
+/** Client ids of the apps of each server, across all scopes. */
 const clientIds = new WeakMap<object, Set<string>>()
 
-/** Apps by `namespace`; extend it to have `app.bitrix24.<namespace>` typed, in place of the one app without a namespace. */
+/** Apps by `namespace`; extend it to type `app.bitrix24.<namespace>` instead of a single app without a namespace. */
 export interface Bitrix24Namespaces {}
 
 declare module 'fastify' {
@@ -23,20 +23,20 @@ declare module 'fastify' {
 }
 
 /**
- * Before anything is opened: tells whether the app can live beside those that are registered already.
+ * Checks the app against those already registered, before anything is opened.
  *
- * @throws FST_B24_INVALID_OPTIONS
+ * @throws FST_B24_INVALID_OPTIONS for a duplicate client id or namespace
  */
 export function checkConflicts (fastify: FastifyInstance, { clientId, namespace }: Settings): void {
-  // They would have one queue and one store, and each would take events of the other.
-  check(clientIds.get(fastify.server)?.has(clientId) !== true, `clientId '${clientId}' is registered already, and one server has an app once`)
+  // They would share a queue and a store, and handle each other's events.
+  check(clientIds.get(fastify.server)?.has(clientId) !== true, `clientId '${clientId}' is already registered on this server`)
   if (!fastify.hasDecorator('bitrix24')) return
   const others: object = fastify.bitrix24
-  check(namespace !== undefined && !(others instanceof Bitrix24), 'app.bitrix24 is taken: where one server has several apps, give each a namespace')
-  check(!(namespace in others), `namespace '${namespace}' is taken: give each app its own`)
+  check(namespace !== undefined && !(others instanceof Bitrix24), 'app.bitrix24 is already in use: with several apps on one server, set a namespace for each')
+  check(!(namespace in others), `namespace '${namespace}' is already in use: set a different one for each app`)
 }
 
-/** Makes the app known as `app.bitrix24`, or under its namespace there, and gives requests their `portal`. */
+/** Decorates Fastify with `app.bitrix24`, or with the namespace there, and requests with `portal`. */
 export function decorate (fastify: FastifyInstance, { clientId, namespace }: Settings, bitrix24: Bitrix24): void {
   clientIds.set(fastify.server, (clientIds.get(fastify.server) ?? new Set()).add(clientId))
   if (namespace === undefined) {
@@ -45,6 +45,6 @@ export function decorate (fastify: FastifyInstance, { clientId, namespace }: Set
     if (!fastify.hasDecorator('bitrix24')) fastify.decorate('bitrix24', Object.create(null))
     Object.assign(fastify.bitrix24, { [namespace]: bitrix24 })
   }
-  // Once for all namespaces; where the host has a `portal` of its own, Fastify says so.
+  // Once for all namespaces; Fastify throws if the host already has a `portal` decorator.
   if (!fastify.hasRequestDecorator(kPortal)) fastify.decorateRequest('portal', null).decorateRequest(kPortal, true)
 }

@@ -1,12 +1,12 @@
 import { createRequire } from 'node:module'
 import { FST_B24_PACKAGE_MISSING } from './errors.ts'
 
-// In a bundle of CommonJS `import.meta.url` is empty; there, and there alone, is `__filename`.
+// In a CommonJS bundle `import.meta.url` is empty, but `__filename` exists.
 const load = createRequire(typeof __filename === 'string' ? __filename : import.meta.url)
 
 /**
- * Loads a package, or a file of one, when it is first needed. `require` reads each of its CommonJS files once, `import` twice. A bundler
- * does not see it: the package stays where it is installed, as one with compiled parts must.
+ * Loads a package, or a file of one, on first use. `require` reads each CommonJS file once, `import` twice. Bundlers do not follow it, so
+ * the package stays installed, as packages with native parts must.
  *
  * @throws FST_B24_PACKAGE_MISSING
  */

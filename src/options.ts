@@ -18,80 +18,80 @@ export interface FastifyBitrix24Options {
   /** OAuth client secret of the app. */
   clientSecret: string | undefined
   /**
-   * Where installs and events are kept: a Redis URL, options of ioredis, or a client that the caller owns and closes.
-   * @default the embedded store in `dataDir`
+   * Stores installs and events in Redis: a URL, ioredis options, or a client that the caller owns and closes.
+   * @default SQLite in `dataDir`
    */
   redis?: RedisOption | undefined
   /**
-   * Folder of the embedded store, where installs and events are kept without `redis`.
+   * Directory of the SQLite storage for installs and events, used without `redis`.
    * @default './.bitrix24'
    */
   dataDir?: string | undefined
-  /** Own store of this one app, for its installs; the caller closes it. Events stay where `redis` or `dataDir` say. */
+  /** Custom store for the installs of this app; the caller closes it. Events are still stored in `redis` or `dataDir`. */
   store?: InstallStore | undefined
-  /** Name of this app where one server has several: `app.bitrix24.<namespace>`. */
+  /** Name of this app if one server has several: `app.bitrix24.<namespace>`. */
   namespace?: string | undefined
   /**
-   * Start of the paths `POST {prefix}/events` and `POST {prefix}/install`.
+   * Prefix of the paths `POST {prefix}/events` and `POST {prefix}/install`.
    * @default '/bitrix24', with a namespace `/bitrix24/<namespace>`
    */
-  prefix?: string // and not undefined: Fastify's own option of this name may not be that
+  prefix?: string // without undefined, like Fastify's own option of this name
   /**
-   * Origins of the OAuth servers that may vouch for an install, `https` unless on loopback. No other server is ever asked.
-   * @default both genuine ones
+   * Origins of trusted OAuth servers, `https` unless on loopback. Requests go to no other server.
+   * @default both servers of Bitrix24
    * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/oauth/simple-way.md
    */
   oauthServers?: readonly string[] | undefined
   /**
-   * Keys that seal the OAuth tokens, newest first, each of 32 characters or more. The first seals, the others only open.
-   * @default one key derived from `clientSecret`, which always opens too
+   * Keys that encrypt stored OAuth tokens, newest first, each of 32 characters or more. The first encrypts, the others only decrypt.
+   * @default a key derived from `clientSecret`, which can always decrypt
    */
   encryptionKeys?: ReadonlyArray<string | Buffer> | undefined
-  /** Outgoing webhooks: tokens that a portal's owner made by hand. */
+  /** Outgoing webhooks, with the tokens that portal administrators created manually. */
   webhooks?: ReadonlyArray<{ memberId: string, applicationToken: string }> | undefined
   delivery?: DeliveryOptions | undefined
   /**
    * Allows portals on private and loopback addresses: on-premise in a LAN, or the simulator. `true` for all of them, or a list of networks
-   * such as `['10.0.0.0/8', 'fd12::/16']`. Portals there may have `http` addresses; all others get tokens over https alone. Link-local addresses and those
-   * of cloud metadata services are never allowed.
+   * such as `['10.0.0.0/8', 'fd12::/16']`. Portals there may use `http`; all others receive tokens over https only. Link-local addresses and
+   * those of cloud metadata services are never allowed.
    * @default false
    */
   allowPrivateNetworks?: boolean | readonly string[] | undefined
   /**
-   * Sends all requests to portals and OAuth servers: a `Dispatcher` of undici, such as its `ProxyAgent` where only a forward proxy reaches the internet. The
-   * caller closes it. It resolves names itself: only addresses and names that are private as they are written are refused then.
-   * @default requests go out directly
+   * Sends all requests to portals and OAuth servers: a `Dispatcher` of undici, such as `ProxyAgent` for a forward proxy. The caller closes
+   * it. It resolves host names itself, so the check for private networks covers only literal addresses and names.
+   * @default requests are sent directly
    */
   dispatcher?: HttpDispatcher | undefined
   /**
-   * Where Bitrix24 reaches this server, such as `https://app.example`; the path of the routes comes behind it. `http`, loopback and private
-   * addresses need `allowPrivateNetworks`. With it, each portal is subscribed to what the app's handlers name as soon as it has installed the app.
+   * Public URL of this server, such as `https://app.example`, without the path of the routes. `http`, loopback and private addresses require
+   * `allowPrivateNetworks`. If set, each portal is subscribed to the events of the app's handlers when it installs the app.
    */
   publicUrl?: string | undefined
-  /** How portals are subscribed to events; `offline` needs `publicUrl`. */
+  /** How portals are subscribed to events; `offline` requires `publicUrl`. */
   subscriptions?: SubscriptionOptions | undefined
   /**
-   * Whose tokens portals are called with: `system`, those of the system user where Bitrix24 made one, else the installer's; `installer`,
-   * the other way round. What a portal denies the first user is tried as the other, once.
+   * Tokens used for calls: `system` uses the system user's if it exists, otherwise the installer's; `installer` the other way round. A call
+   * that the portal denies to the first user is retried once as the other.
    * @default 'system'
    */
   actAs?: ActAs | undefined
-  /** How many calls each portal takes; all processes on one Redis count together. A portal that takes fewer says so, and is waited for. */
+  /** Rate limits of calls to each portal, shared by all processes on one Redis. If a portal rejects calls earlier, the plugin waits and retries. */
   portalLimits?: PortalLimitOptions | undefined
   /**
-   * What users see where Bitrix24 opens `POST {prefix}/install` in a frame; `false`: nothing, the post is answered 400.
-   * @default the plugin's own page
+   * Page shown when Bitrix24 opens `POST {prefix}/install` in a frame; `false`: none, the request is answered with 400.
+   * @default the plugin's page
    */
   installPage?: InstallPageOptions | false | undefined
   /**
-   * Largest body, in bytes; a larger one is answered 413. A message of a chat may have half a megabyte, as it is encoded; what nothing
-   * verifies may have 64 KB.
+   * Maximum size of a request body, in bytes; larger ones are answered with 413. An encoded chat message can have half a megabyte;
+   * unverified requests are limited to 64 KB.
    * @default 1048576
    */
   bodyLimit?: number | undefined
 }
 
-/** The options, checked and complete. */
+/** Validated options with all defaults. */
 export interface Settings extends Omit<FastifyBitrix24Options, 'delivery' | 'portalLimits'> {
   clientId: string
   clientSecret: string
@@ -133,18 +133,18 @@ const DEFAULTS: Required<Omit<FastifyBitrix24Options, 'prefix'>> & { prefix: str
 }
 
 /**
- * @param scope path of the scope that the plugin is registered in
- * @throws FST_B24_INVALID_OPTIONS with the name of the option; never with a value that may be secret
+ * @param scope prefix of the scope that the plugin is registered in
+ * @throws FST_B24_INVALID_OPTIONS with the name of the option, never with a value that may be secret
  */
 export function readOptions (given: FastifyBitrix24Options & RegisterOptions, scope = ''): Settings {
-  // Fastify takes these for itself, and hands them on all the same.
+  // Fastify handles these itself, but passes them on to the plugin.
   const { logLevel, logSerializers, ...own } = given
   const options = withDefaults('fastify-bitrix24', DEFAULTS, own)
   const { namespace, delivery, portalLimits } = options
-  check(isText(options.clientId), 'clientId must be a string that is not empty')
-  check(isText(options.clientSecret), 'clientSecret must be a string that is not empty')
-  check(!isGuessable(options.clientSecret), 'clientSecret can be guessed: it must have 6 characters or more, not all alike')
-  check(namespace === undefined || (isText(namespace) && /^[A-Za-z]\w*$/.test(namespace)), 'namespace must be letters, digits and underscores')
+  check(isText(options.clientId), 'clientId must be a non-empty string')
+  check(isText(options.clientSecret), 'clientSecret must be a non-empty string')
+  check(!isGuessable(options.clientSecret), 'clientSecret is too weak: use at least 6 characters, not all alike')
+  check(namespace === undefined || (isText(namespace) && /^[A-Za-z]\w*$/.test(namespace)), 'namespace must contain only letters, digits and underscores, and start with a letter')
   check(isObject(delivery) && (delivery.deadLetters === undefined || isObject(delivery.deadLetters)), 'delivery and delivery.deadLetters must be objects')
   check(isObject(portalLimits), 'portalLimits must be an object')
   const settings = {
@@ -160,9 +160,9 @@ export function readOptions (given: FastifyBitrix24Options & RegisterOptions, sc
 
 function checkSettings (settings: Settings): void {
   const { redis, store } = settings
-  check(redis === undefined || isText(redis) || isObject(redis), 'redis must be a URL, options of ioredis or a client')
+  check(redis === undefined || isText(redis) || isObject(redis), 'redis must be a URL, ioredis options or an ioredis client')
   const lacking = redis === undefined ? [] : lackingVerbs(redis)
-  check(lacking.length === 0, `redis must be a client of ioredis; this one has no ${lacking.join(', no ')}`)
+  check(lacking.length === 0, `redis must be an ioredis client; this one has no ${lacking.join(', no ')}`)
   check(store === undefined || (['get', 'swap', 'scan'] as const).every(verb => typeof store?.[verb] === 'function'),
     'store must have get, swap and scan')
   check(isText(settings.dataDir), 'dataDir must be a path')
@@ -170,15 +170,15 @@ function checkSettings (settings: Settings): void {
   check(isList(settings.oauthServers, isOrigin) && settings.oauthServers.length > 0,
     "oauthServers must be a list of origins such as 'https://oauth.bitrix24.tech'")
   check(isList(settings.encryptionKeys, isKey), 'encryptionKeys must be a list of strings of 32 characters or buffers of 32 bytes, or longer')
-  check(settings.encryptionKeys.every(key => !isPattern(key)), 'encryptionKeys must be random: one of them repeats few characters')
+  check(settings.encryptionKeys.every(key => !isPattern(key)), 'encryptionKeys must be random: a key repeats few characters')
   check(isList(settings.webhooks, isWebhook), 'webhooks must be a list of { memberId, applicationToken }')
   for (const [i, webhook] of settings.webhooks.entries()) {
     checkOptionNames(`webhooks[${i}]`, webhook, ['memberId', 'applicationToken'])
-    check(!isGuessable(webhook.applicationToken), `webhooks[${i}].applicationToken can be guessed: copy it from Bitrix24`)
+    check(!isGuessable(webhook.applicationToken), `webhooks[${i}].applicationToken is too weak: copy it from Bitrix24`)
   }
   checkDelivery(settings.delivery)
   checkSubscriptions(settings.subscriptions)
-  check(settings.delivery.mode === 'queue' || !settings.subscriptions.offline, "subscriptions.offline needs delivery.mode 'queue'")
+  check(settings.delivery.mode === 'queue' || !settings.subscriptions.offline, "subscriptions.offline requires delivery.mode 'queue'")
   const { allowPrivateNetworks, dispatcher } = settings
   check(typeof allowPrivateNetworks === 'boolean' || isList(allowPrivateNetworks, isNetwork),
     "allowPrivateNetworks must be true, false or a list of networks such as '10.0.0.0/8'")
@@ -189,10 +189,10 @@ function checkSettings (settings: Settings): void {
   check(isIntegerIn(settings.bodyLimit, 1024, Number.MAX_SAFE_INTEGER), 'bodyLimit must be a number of bytes, 1024 or more')
 }
 
-/** Whether what is to be subscribed can reach this server. */
+/** Checks that Bitrix24 can reach this server for subscriptions. */
 function checkSubscriptionsReachable ({ publicUrl, subscriptions: { offline = false }, allowPrivateNetworks }: Settings, prefix: string): void {
   if (publicUrl !== undefined) checkPublicUrl(publicUrl, prefix, allowPrivateNetworks)
-  check(publicUrl !== undefined || offline === false, 'subscriptions.offline needs publicUrl: without it no portal is subscribed')
+  check(publicUrl !== undefined || offline === false, 'subscriptions.offline requires publicUrl')
 }
 
 function isOrigin (value: unknown): boolean {
@@ -213,12 +213,12 @@ function isKey (value: unknown): boolean {
   return (typeof value === 'string' || Buffer.isBuffer(value)) && value.length >= 32
 }
 
-/** What Bitrix24 makes has 32 characters and more; tests have shorter ones. */
+/** Secrets of Bitrix24 have 32 or more characters; tests use shorter ones. */
 function isGuessable (secret: string): boolean {
   return secret.length < 6 || new Set(secret).size < 3
 }
 
-/** Returns whether a key has few different characters, or says one thing over and over. 32 random hex digits have seven or fewer once in ten million times. */
+/** Returns whether a key has few different characters or repeats a sequence. 32 random hex digits have seven or fewer once in ten million keys. */
 function isPattern (key: string | Buffer): boolean {
   const bytes = Buffer.from(key as string)
   if (new Set(bytes).size < 8) return true

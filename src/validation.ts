@@ -6,7 +6,7 @@ export function check (holds: boolean, message: string): asserts holds {
 }
 
 /**
- * Refuses what there is not; `owner` begins the message: `delivery has no option 'x'`.
+ * Rejects unknown options. `owner` starts the message: `delivery has no option 'x'`.
  *
  * @throws FST_B24_INVALID_OPTIONS
  */
@@ -15,9 +15,9 @@ export function checkOptionNames (owner: string, given: object, names: readonly 
 }
 
 /**
- * Puts the defaults in, which name every option.
+ * Adds the defaults, which must contain every option.
  *
- * @throws FST_B24_INVALID_OPTIONS for an option that there is not
+ * @throws FST_B24_INVALID_OPTIONS for an unknown option
  */
 export function withDefaults<T extends object> (owner: string, defaults: T, given: { [K in keyof T]?: unknown }): T {
   const names = Object.keys(defaults) as Array<keyof T & string>
@@ -27,7 +27,7 @@ export function withDefaults<T extends object> (owner: string, defaults: T, give
   return settings
 }
 
-/** Not empty. */
+/** Type guard for non-empty strings. */
 export function isText (value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
@@ -44,22 +44,22 @@ export function isIntegerIn (value: unknown, least: number, most: number): value
   return Number.isSafeInteger(value) && isNumberIn(value, least, most)
 }
 
-/** Tells a map, such as an object of JSON, from a list and all else. */
+/** Type guard for non-array objects. */
 export function isObject (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Text of a string or a number that a portal sent, and `''` of all else: to make a string of a map would call its own `toString`. */
+/** Converts a string or number of a portal to text; anything else to `''`, since converting an object would call its `toString`. */
 export function scalarText (value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : ''
 }
 
-/** More than so many letters away, it is another word. */
+/** Maximum edit distance of a misspelled name. */
 const MOST_EDITS = 3
 
 /**
- * Of some names the one that a misspelt one stands for, whatever its capitals: one with a letter or two, of long names three, added, left
- * out or mistaken, or one that is the beginning of the other. `undefined` where none is near.
+ * Finds the name that a misspelled one most likely means, ignoring case: up to three letters added, missing or wrong, depending on the
+ * length, or one name being the start of the other. Returns `undefined` if no name is similar.
  */
 export function nearestName (given: string, names: Iterable<string>): string | undefined {
   let nearest: string | undefined
@@ -71,7 +71,7 @@ export function nearestName (given: string, names: Iterable<string>): string | u
   return nearest
 }
 
-/** End of a message about a name that there is not. */
+/** Returns the suggestion that ends a message about an unknown name, or `''`. */
 export function didYouMean (given: string, names: Iterable<string>): string {
   const nearest = nearestName(given, names)
   return nearest === undefined ? '' : `; did you mean '${nearest}'?`
@@ -80,7 +80,7 @@ export function didYouMean (given: string, names: Iterable<string>): string {
 function editsBetween (a: string, b: string): number {
   const [short, long] = a.length < b.length ? [a, b] : [b, a]
   if (long.startsWith(short) && short.length >= long.length / 2) return long === short ? 0 : 1
-  // Levenshtein's distance, row by row.
+  // Levenshtein distance, row by row.
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
   for (const [i, letter] of [...a].entries()) {
     const next = [i + 1]

@@ -31,6 +31,6 @@ t.test('without a logger, each kind of trouble is one process warning', async t 
   await waitForIdle(app.bitrix24)
   await until(() => warnings.length >= 2, 'two warnings')
   t.equal(warnings.length, 2)
-  t.match(warnings[0], /^FST_B24_WRN_EVENT no documented event is named 'onTaskAdded'/)
+  t.match(warnings[0], /^FST_B24_WRN_EVENT unknown event 'onTaskAdded'/)
   t.match(warnings[1], /^FST_B24_WRN_HANDLER a handler failed: onTaskAdd: of the app/)
 })

@@ -4,11 +4,11 @@ import { hasSecretInText, isSecret } from '../wire/redact.ts'
 import type { EventDefinition } from './catalogue/definition.ts'
 
 /**
- * Takes `data` from the wire, where all scalars may be strings, to its documented types. A value that does not fit stays
- * as it came; `mismatches` says how many did. Without a definition everything stays. Where a map is documented and none came
- * there is an empty one, so that a handler can take it apart.
+ * Converts `data` from the wire, where all scalars may be strings, to its documented types. Values of another type are kept as sent
+ * and counted in `mismatches`. Without a definition everything is kept as sent. A documented map that was not sent becomes an empty
+ * one, so that handlers can destructure it.
  *
- * Secrets in the data (a bot's tokens) can be read by name, and are not enumerable.
+ * Secrets in the data (tokens of bots) can be read by name, but are not enumerable.
  */
 export function decodeData (definition: EventDefinition | undefined, wire: unknown): { data: unknown, mismatches: number } {
   const counter = { mismatches: 0 }
@@ -18,10 +18,10 @@ export function decodeData (definition: EventDefinition | undefined, wire: unkno
   return { data: data === undefined && isMap ? {} : data, mismatches: counter.mismatches }
 }
 
-/** Takes a value of the wire to its documented type. `undefined` says that nothing was sent. */
+/** Converts a value from the wire to its documented type. Returns `undefined` if nothing was sent. */
 export type Decode = (value: unknown, counter: MismatchCounter) => unknown
 
-/** The words of JSON Schema that the tables use. */
+/** Keywords of JSON Schema that the catalogue uses. */
 interface Schema {
   type?: 'string' | 'integer' | 'number' | 'boolean' | 'array' | 'object' | 'undefined'
   anyOf?: TSchema[]
@@ -36,7 +36,7 @@ interface Schema {
 
 const decoders = new WeakMap<TSchema, Decode>()
 
-/** The decoder of a schema, compiled at its first use. */
+/** Returns the decoder of a schema, compiled at its first use. */
 export function decoderOf (schema: TSchema): Decode {
   let decode = decoders.get(schema)
   if (decode === undefined) {
@@ -73,7 +73,7 @@ function unionOf (members: Decode[]): Decode {
 
 interface Field {
   decode: Decode
-  /** Writings of "nothing" besides null: an empty string for what is no string, the word `undefined`. */
+  /** Representation of "nothing" besides null: an empty string for types other than string, or the word `undefined`. */
   nothing: string | undefined
 }
 
@@ -85,7 +85,7 @@ function fieldsOf ({ properties = {}, required = [] }: Schema): Map<string, Fiel
   }))
 }
 
-/** Undocumented keys stay; an empty list is what PHP makes of an empty map. */
+/** Keeps undocumented keys. PHP writes an empty map as an empty list. */
 function objectOf (schema: Schema): Decode {
   const fields = fieldsOf(schema)
   return (value, counter) => {
@@ -104,7 +104,7 @@ function objectOf (schema: Schema): Decode {
   }
 }
 
-/** A map whose keys happen to be 0, 1, 2… came as a list. */
+/** Accepts a list: PHP writes a map with the keys 0, 1, 2… as one. */
 function mapOf ({ patternProperties = {} }: Schema): Decode {
   const [item = {}] = Object.values(patternProperties)
   const decode = decoderOf(item)
@@ -119,7 +119,7 @@ function mapOf ({ patternProperties = {} }: Schema): Decode {
 
 const INDEX = /^(?:0|[1-9][0-9]*)$/
 
-/** A list with gaps came as a map. */
+/** Accepts a map: PHP writes a list with gaps as one. */
 function listOf ({ items = {}, loneItem }: Schema): Decode {
   const decode = decoderOf(items)
   return (value, counter) => {
@@ -139,13 +139,13 @@ function isEmptyList (value: unknown): boolean {
   return Array.isArray(value) && value.length === 0
 }
 
-/** JSON numbers become strings where a string is documented: a form would have sent one. */
+/** Converts JSON numbers where a string is documented, as a form would have sent it. */
 export function decodeString (value: unknown, counter: MismatchCounter): unknown {
   if (typeof value === 'string') return value
   return typeof value === 'number' ? String(value) : keepMismatch(value, counter)
 }
 
-/** Only the one way to write an integer: `007`, `1e3` and what is too large to be exact stay strings. */
+/** Accepts only canonical integers: `007`, `1e3` and unsafe integers stay strings. */
 export function decodeInteger (value: unknown, counter: MismatchCounter): unknown {
   const number = typeof value === 'string' ? Number(value) : value
   if (!Number.isSafeInteger(number)) return keepMismatch(value, counter)
@@ -172,24 +172,24 @@ export function decodeFalse (value: unknown, counter: MismatchCounter): unknown 
   return BOOLEANS.get(value) === false ? false : keepMismatch(value, counter)
 }
 
-/** Counts the values that do not fit their documented type. */
+/** Counts values that do not match their documented type. */
 export interface MismatchCounter { mismatches: number }
 
 export type Tree = Record<string, unknown>
 
-/** Twice what `wire/` lets in. What lies deeper is left out: it can be no part of an event. */
+/** Twice the limit of `wire/`. Deeper values are omitted: no event has them. */
 const MAX_DEPTH = 32
 
 /**
- * Sets a key. A secret, or a URL that carries one, can be read by its name but is not enumerable: loggers, `JSON.stringify` and spread do not see it.
- * The one key that would change the prototype is left out.
+ * Sets a key. A secret, or a URL with one, can be read by name but is not enumerable: loggers, `JSON.stringify` and spread skip it.
+ * `__proto__` is omitted, since it would change the prototype.
  */
 export function setProperty (target: Tree, key: string, value: unknown): void {
   if (isSecret(key, value) || hasSecretInText(value)) Object.defineProperty(target, key, { value, enumerable: false, writable: true, configurable: true })
   else if (key !== '__proto__') target[key] = value
 }
 
-/** Copies a value that has no documented type: as it came, in plain objects, with its secrets hidden. */
+/** Copies a value without a documented type into plain objects, with its secrets hidden. */
 export function copyTree (value: unknown, counter: MismatchCounter, depth = 0): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (depth === MAX_DEPTH) {
@@ -202,7 +202,7 @@ export function copyTree (value: unknown, counter: MismatchCounter, depth = 0): 
   return copy
 }
 
-/** Takes a value that does not fit as it came, and counts it. */
+/** Keeps a mismatching value as sent, and counts it. */
 export function keepMismatch (value: unknown, counter: MismatchCounter): unknown {
   counter.mismatches++
   return copyTree(value, counter)

@@ -7,7 +7,7 @@ import type { EventData } from './event-map.ts'
 
 type Scalar = string | number | boolean
 
-/** A filter on data whose type is not known. */
+/** Filter on data of unknown type. */
 export interface OpenFilter { readonly [key: string]: Scalar | readonly Scalar[] | OpenFilter }
 
 type Subject<Data> = Data extends { FIELDS: infer Fields } ? Fields : Data
@@ -23,12 +23,12 @@ type FilterOf<Data> =
       : never
 
 /**
- * Some keys of an event's data and the values to wait for, one or a list to choose from: `{ ENTITY_TYPE_ID: 1220 }`.
- * Keys are those of `data.FIELDS` where the event has it, else those of `data`.
+ * Keys of an event's data with the required value, or a list of accepted values: `{ ENTITY_TYPE_ID: 1220 }`.
+ * Keys are those of `data.FIELDS` if the event has it, otherwise those of `data`.
  */
 export type EventFilter<Event extends string> = Event extends string ? FilterOf<Subject<EventData<Event>>> : never
 
-/** Tells whether decoded data has every value that the filter waits for. */
+/** Returns whether decoded data matches the filter. */
 export function matchesFilter (filter: OpenFilter, data: unknown): boolean {
   if (!isObject(data)) return false
   return meets(filter, isObject(data['FIELDS']) ? data['FIELDS'] : data)
@@ -43,13 +43,13 @@ function meets (filter: OpenFilter, subject: Tree): boolean {
 }
 
 /**
- * Takes what an app passed as a filter. `undefined` in it is refused: a variable that is not set must not become a filter
- * that lets everything through, or nothing.
+ * Validates the filter that an app passed. Rejects `undefined` values: an unset variable must not become a filter that matches
+ * everything or nothing.
  *
  * @throws FST_B24_INVALID_HANDLER
  */
 export function checkFilter (filter: unknown): OpenFilter {
-  if (!isObject(filter)) throw new FST_B24_INVALID_HANDLER('a handler must be a function, and a filter before it an object')
+  if (!isObject(filter)) throw new FST_B24_INVALID_HANDLER('the handler must be a function and the filter before it an object')
   for (const [key, value] of Object.entries(filter)) {
     if (Array.isArray(value) ? value.length > 0 && value.every(isScalar) : isScalar(value)) continue
     if (!isObject(value)) throw new FST_B24_INVALID_HANDLER(`the filter '${key}' must be a value or a list of values`)
@@ -62,17 +62,17 @@ function isScalar (value: unknown): value is Scalar {
   return typeof value === 'string' || (typeof value === 'number' && !Number.isNaN(value)) || typeof value === 'boolean'
 }
 
-/** The words of JSON Schema that the tables use. */
+/** Keywords of JSON Schema that the catalogue uses. */
 interface Schema {
   type?: string
   anyOf?: TSchema[]
   const?: unknown
   properties?: Record<string, TSchema>
-  /** Keys of the sender's choice come besides. */
+  /** Additional keys of the sender's choice are possible. */
   open?: true
 }
 
-/** Says why a filter can never match an event of this name or code; `undefined` where it can, or where nobody knows. */
+/** Describes why a filter can never match an event of this name or code. Returns `undefined` if it can, or for unknown events. */
 export function filterProblem (event: string, filter: OpenFilter): string | undefined {
   const definition = definitionOf(event)
   if (definition === undefined) return optionsProblem(filter)
@@ -80,12 +80,12 @@ export function filterProblem (event: string, filter: OpenFilter): string | unde
   return suffixProblem(event, filter) ?? mapProblem(filter, FIELDS ?? definition.data, FIELDS === undefined ? 'data' : 'data.FIELDS')
 }
 
-/** Options that stand where the filter does. */
+/** Detects options passed in place of the filter. */
 function optionsProblem (filter: OpenFilter): string | undefined {
-  return typeof filter['coalesce'] === 'boolean' ? "'coalesce' is an option: options stand after the handler" : undefined
+  return typeof filter['coalesce'] === 'boolean' ? "'coalesce' is an option: pass options after the handler" : undefined
 }
 
-/** `ONCRMDYNAMICITEMUPDATE_147` is about items of type 147 only. */
+/** Events of `ONCRMDYNAMICITEMUPDATE_147` concern only items of type 147. */
 function suffixProblem (event: string, { ENTITY_TYPE_ID: types }: OpenFilter): string | undefined {
   const code = event.toUpperCase()
   const base = baseCode(code)
@@ -107,7 +107,7 @@ function mapProblem (filter: OpenFilter, schema: Schema, path: string): string |
 }
 
 function unknownKey (filter: OpenFilter, key: string, properties: object, path: string): string {
-  if (key === 'FIELDS' && path === 'data.FIELDS') return "a filter has the keys of data.FIELDS, without 'FIELDS' itself"
+  if (key === 'FIELDS' && path === 'data.FIELDS') return "filter keys are those of data.FIELDS, without 'FIELDS' itself"
   return optionsProblem(filter) ?? `${path} has no '${key}'${didYouMean(key, Object.keys(properties))}`
 }
 
@@ -117,11 +117,11 @@ function fieldProblem (wanted: OpenFilter[string], schema: Schema, path: string)
     return problems.includes(undefined) ? undefined : problems[0]
   }
   if (!isTyped(schema)) return undefined
-  if (schema.type === 'array') return `${path} is a list, which no filter matches`
+  if (schema.type === 'array') return `${path} is a list, and filters do not match lists`
   if (isObject(wanted)) return schema.type === 'object' ? mapProblem(wanted as OpenFilter, schema, path) : `${path} is not a map`
-  if (schema.type === 'object') return `${path} is a map: name a field of it`
+  if (schema.type === 'object') return `${path} is a map: use a nested filter`
   const values = [wanted].flat() as Scalar[]
-  // One of several that fits is enough for a match, and the others are a mistake even so.
+  // One valid value is enough for a match, but any invalid one is a mistake.
   return values.every(value => fits(value, schema)) ? undefined : `${path} is ${nameOf(schema)}, and ${JSON.stringify(values.find(value => !fits(value, schema)))} is not`
 }
 
@@ -139,7 +139,7 @@ function nameOf ({ type }: Schema): string {
   return type === 'integer' ? 'an integer' : `a ${type}`
 }
 
-/** `unknown` of the tables takes anything, and a map of the sender's keys any key. */
+/** Returns whether a schema restricts values: `unknown` accepts anything, and an open map any key. */
 function isTyped ({ type, properties, anyOf }: Schema): boolean {
   return anyOf !== undefined || (type !== undefined && (type !== 'object' || properties !== undefined))
 }

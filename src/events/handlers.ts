@@ -13,35 +13,35 @@ type Warn = (message: string, details: object) => void
 type Index<Context> = Map<string, Entry<Context>>
 
 interface Entry<Context> {
-  registrations: ReadonlyArray<RegisteredHandler<Context>>
+  handlers: ReadonlyArray<RegisteredHandler<Context>>
   coalesces: boolean
 }
 
-/** Key of the hooks of `onAny` in the index; no event has an empty code. */
+/** Key of `onAny` registrations in the index; no event has an empty code. */
 const ANY = ''
 
-/** The app's event handlers. The lookup costs the same however many there are: lists are made when hooks change. */
+/** Event handlers of the app. Lookups take constant time: the lists are built when registrations change. */
 export class HandlerRegistry<Context> {
   readonly #warn: Warn
   readonly #hookNames: readonly string[]
   readonly #ids = new HandlerIds()
-  #hooks: ReadonlyArray<Registration<Context>> = []
+  #registrations: ReadonlyArray<Registration<Context>> = []
   #index: Index<Context> | undefined
 
-  /** @param parts `hookNames`: what `addHook` of the app takes, and no event is */
+  /** @param parts `hookNames`: names that `addHook` accepts */
   constructor ({ warn, hookNames = [] }: { warn: Warn, hookNames?: readonly string[] }) {
     this.#warn = warn
     this.#hookNames = hookNames
   }
 
   /**
-   * Calls the handler for every event with one of the names or codes, in any case. A code with a type suffix reaches the
-   * hooks of its base too. One handler is called once for one event, however often it is registered.
+   * Calls the handler for every event with one of the names or codes, in any case. Handlers of a base code also receive its codes with a
+   * type suffix. A handler is called once per event, even if registered several times.
    *
    * @throws FST_B24_INVALID_HANDLER
    */
   on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>, options?: HandlerOptions): void
-  /** Calls the handler for those events only whose decoded data meets the filter. */
+  /** Calls the handler only for events whose decoded data matches the filter. */
   on<Event extends AnyEvent> (
     names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>, options?: HandlerOptions
   ): void
@@ -56,7 +56,7 @@ export class HandlerRegistry<Context> {
     }
   }
 
-  /** A filter that no event can meet is a mistake; one that some of several events can meet may be meant so. */
+  /** Rejects a filter that matches none of the events; warns if it can match only some of them. */
   #checkFilter (names: readonly string[], filter: OpenFilter): void {
     const problems = names.flatMap(name => {
       const problem = filterProblem(name, filter)
@@ -76,54 +76,54 @@ export class HandlerRegistry<Context> {
   }
 
   /**
-   * Ends what `onAny` began.
+   * Removes a handler registered with `onAny`.
    *
    * @throws FST_B24_INVALID_HANDLER
    */
   offAny (handler: EventHandler<string, Context>): void {
     const own = handlerOf<Context>(handler)
-    this.#set(this.#hooks.filter(hook => hook.handler !== own || hook.code !== undefined))
+    this.#set(this.#registrations.filter(registration => registration.handler !== own || registration.code !== undefined))
   }
 
   /**
-   * Ends what `on` began for these names, with any filter. An event that is being handed out still reaches the handler.
+   * Removes handlers registered with `on` for these names, with any filter. Events already being dispatched still reach the handler.
    *
    * @throws FST_B24_INVALID_HANDLER
    */
   off<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>): void {
     const codes = codesOf(names)
     const own = handlerOf<Context>(handler)
-    this.#set(this.#hooks.filter(hook => hook.handler !== own || hook.code === undefined || !codes.includes(hook.code)))
+    this.#set(this.#registrations.filter(registration => registration.handler !== own || registration.code === undefined || !codes.includes(registration.code)))
   }
 
-  /** Codes that `on` names, in capitals; `onAny` names none. */
+  /** Codes registered with `on`, in upper case. */
   get codes (): readonly string[] {
-    return [...new Set(this.#hooks.flatMap(({ code }) => code ?? []))]
+    return [...new Set(this.#registrations.flatMap(({ code }) => code ?? []))]
   }
 
   /**
-   * The values that the filters of all handlers of a code wait for; `undefined` where one of them has no such filter.
+   * Returns the values that filters of a code's handlers accept for a key; `undefined` if a handler does not filter by it.
    *
    * @param key of `data.FIELDS`
    */
   filterValues (code: string, key: string): readonly unknown[] | undefined {
-    const own = this.#hooks.filter(hook => hook.code === code)
+    const own = this.#registrations.filter(registration => registration.code === code)
     const values = own.map(({ filter }) => filter !== undefined && Object.hasOwn(filter, key) ? [filter[key]].flat() : undefined)
     return own.length === 0 || values.includes(undefined) ? undefined : [...new Set(values.flat())]
   }
 
-  /** Handlers that may want an event of this code, in the order of registration. The list never changes. */
+  /** Returns the handlers of events with this code, in order of registration. The list is immutable. */
   match (code: string): ReadonlyArray<RegisteredHandler<Context>> {
-    return this.#entry(code).registrations
+    return this.#entry(code).handlers
   }
 
-  /** Tells whether waiting repeats of an event of this code may become one, for all who may want it. */
+  /** Returns whether all handlers allow waiting repeats of an event with this code to be merged. */
   coalesces (code: string): boolean {
     return this.#entry(code).coalesces
   }
 
   #entry (code: string): Entry<Context> {
-    this.#index ??= indexOf(this.#hooks)
+    this.#index ??= indexOf(this.#registrations)
     const wire = code.toUpperCase()
     return this.#index.get(wire) ?? this.#index.get(baseCode(wire)) ?? this.#index.get(ANY)!
   }
@@ -131,48 +131,48 @@ export class HandlerRegistry<Context> {
   #add (codes: ReadonlyArray<string | undefined>, filter: OpenFilter | undefined, called: unknown, options: unknown): void {
     const handler = handlerOf<Context>(called)
     const { coalesce = true, id } = checkHandlerOptions(options)
-    const rival = this.#hooks.find(hook => hook.named && hook.id === id && hook.handler !== handler && codes.some(code => canOverlap(code, hook.code)))
+    const rival = this.#registrations.find(registration => registration.named && registration.id === id && registration.handler !== handler && codes.some(code => canOverlap(code, registration.code)))
     if (rival !== undefined) throw new FST_B24_INVALID_HANDLER(`another handler of the same event has the id '${id}'`)
     const own = { filter, handler, coalesce, named: id !== undefined }
-    this.#set([...this.#hooks, ...codes.map(code => ({ ...own, code, id: id ?? this.#ids.idOf(code, filter, handler) }))])
+    this.#set([...this.#registrations, ...codes.map(code => ({ ...own, code, id: id ?? this.#ids.idOf(code, filter, handler) }))])
   }
 
-  #set (hooks: ReadonlyArray<Registration<Context>>): void {
-    this.#hooks = hooks
+  #set (registrations: ReadonlyArray<Registration<Context>>): void {
+    this.#registrations = registrations
     this.#index = undefined
   }
 }
 
-function indexOf<Context> (hooks: ReadonlyArray<Registration<Context>>): Index<Context> {
-  const codes = new Set([ANY, ...hooks.map(({ code = ANY }) => code)])
+function indexOf<Context> (registrations: ReadonlyArray<Registration<Context>>): Index<Context> {
+  const codes = new Set([ANY, ...registrations.map(({ code = ANY }) => code)])
   return new Map(Array.from(codes, code => {
     const reach = [undefined, code, baseCode(code)]
-    const own = hooks.filter(hook => reach.includes(hook.code))
-    return [code, { registrations: groupByHandler(own), coalesces: own.every(({ coalesce }) => coalesce) }]
+    const own = registrations.filter(registration => reach.includes(registration.code))
+    return [code, { handlers: groupByHandler(own), coalesces: own.every(({ coalesce }) => coalesce) }]
   }))
 }
 
-/** Tells whether one event can reach the hooks of both codes. */
+/** Returns whether one event can match both codes. */
 function canOverlap (a: string | undefined, b: string | undefined): boolean {
   return a === undefined || b === undefined || a === b || baseCode(a) === b || a === baseCode(b)
 }
 
 function codesOf (names: unknown): string[] {
   const list: unknown[] = Array.isArray(names) ? names : [names]
-  if (list.length === 0) throw new FST_B24_INVALID_HANDLER('there is no event to listen to')
+  if (list.length === 0) throw new FST_B24_INVALID_HANDLER('no event name given')
   return list.map(name => {
-    if (typeof name !== 'string' || name === '') throw new FST_B24_INVALID_HANDLER('an event is named by a string')
+    if (typeof name !== 'string' || name === '') throw new FST_B24_INVALID_HANDLER('an event name must be a string')
     return name.toUpperCase()
   })
 }
 
 function handlerOf<Context> (handler: unknown): RegisteredHandler<Context>['handler'] {
-  if (typeof handler !== 'function') throw new FST_B24_INVALID_HANDLER('a handler must be a function')
+  if (typeof handler !== 'function') throw new FST_B24_INVALID_HANDLER('the handler must be a function')
   return handler as RegisteredHandler<Context>['handler']
 }
 
-/** What is to be said of an event that no page documents, by the name that the app gave it; `hooks`: names that `addHook` takes instead. */
+/** Returns the warning about an undocumented event name; `hooks` are the names that `addHook` accepts. */
 export function unknownEventMessage (name: string, hooks: readonly string[]): string {
-  if (hooks.includes(name)) return `no event is named '${name}', but a lifecycle hook is: use addHook('${name}', …)`
-  return `no documented event is named '${name}', and its data stays as it comes${didYouMean(name, Object.keys(catalogue))}`
+  if (hooks.includes(name)) return `'${name}' is a lifecycle hook, not an event: use addHook('${name}', …)`
+  return `unknown event '${name}': its data is passed as sent${didYouMean(name, Object.keys(catalogue))}`
 }

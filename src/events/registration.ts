@@ -5,77 +5,78 @@ import type { NameOf } from './event-map.ts'
 import type { Bitrix24Event } from './event.ts'
 import { matchesFilter, type OpenFilter } from './filter.ts'
 
-/** Called with an event and the handler's context; the event counts as handled when it returns or its promise resolves. */
+/** Called with an event and the handler's context. The event counts as handled once it returns or its promise resolves. */
 export type EventHandler<Event extends string, Context> = (
   event: Event extends string ? Bitrix24Event<NameOf<Event>> : never, context: Context
 ) => unknown
 
 export interface HandlerOptions {
   /**
-   * `false`: the handler wants each delivery of these events for itself, so that waiting repeats of one item are not made
-   * one, for no handler of the event and whatever the filter.
+   * `false`: the handler needs each delivery of these events, so waiting repeats of one item are not merged. Applies to all handlers
+   * of the event, regardless of filters.
    *
    * @default true
    */
   coalesce?: boolean
   /**
-   * Names the handler across restarts and processes: a retry does not run again what has succeeded under this name. 1 to 64
-   * letters, digits and `_ . : -`; one handler of an event alone may have it.
+   * Identifies the handler across restarts and processes: a retry skips handlers that succeeded under this id. 1 to 64 letters, digits
+   * and `_ . : -`, unique among the handlers of an event.
    *
-   * Left out, the name follows from the event, the filter, and the name and text of the function. So a changed handler runs
-   * again. Handlers that are alike in all of these are told apart by their order: give an id to those that are made in a
-   * loop, or whose behaviour is in what they close over.
+   * The default is derived from the event, the filter, and the name and source text of the function, so a changed handler runs again.
+   * Identical handlers are distinguished by their order: set an id for handlers created in a loop, or whose behavior depends on
+   * variables of a closure.
    */
   id?: string
 }
 
-/** A handler that is to see events of one code, and what it accepts of them. */
+/** A handler of events with one code, and the filter it accepts them by. */
 export interface RegisteredHandler<Context> {
-  /** The same in all processes of one program; no other registration for the code has it. */
+  /** The same in all processes of one program, unique for the code. */
   readonly id: string
   readonly handler: (event: Bitrix24Event, context: Context) => unknown
   readonly accepts: (event: Pick<Bitrix24Event, 'data'>) => boolean
 }
 
-/** One call of `on`, for one name; without a code for `onAny`. */
+/** One call of `on` for one name, or of `onAny`, which has no code. */
 export interface Registration<Context> {
   readonly code: string | undefined
   readonly filter: OpenFilter | undefined
   readonly handler: RegisteredHandler<Context>['handler']
   readonly coalesce: boolean
-  /** Given by the app or made for it. */
+  /** Set by the app or generated. */
   readonly id: string
+  /** The app has set `id`. */
   readonly named: boolean
 }
 
-/** One registration for each handler, however many of the hooks are its own: it accepts what any of them does. */
-export function groupByHandler<Context> (hooks: Iterable<Registration<Context>>): ReadonlyArray<RegisteredHandler<Context>> {
+/** Merges the registrations of each handler into one, which accepts whatever any of them accepts. */
+export function groupByHandler<Context> (registrations: Iterable<Registration<Context>>): ReadonlyArray<RegisteredHandler<Context>> {
   const byHandler = new Map<RegisteredHandler<Context>['handler'], Array<Registration<Context>>>()
-  for (const hook of hooks) byHandler.set(hook.handler, [...byHandler.get(hook.handler) ?? [], hook])
+  for (const registration of registrations) byHandler.set(registration.handler, [...byHandler.get(registration.handler) ?? [], registration])
   return Array.from(byHandler, ([handler, own]) => ({
-    // The first stays the first, whatever is registered after it.
+    // The id of the first registration is kept when others follow.
     id: (own.find(({ named }) => named) ?? own[0] as Registration<Context>).id,
     handler,
     accepts: ({ data }) => own.some(({ filter }) => filter === undefined || matchesFilter(filter, data))
   }))
 }
 
-/** No id that is made has only these. */
+/** Generated ids contain `~`, so they never match. */
 const ID = /^[0-9A-Za-z_.:-]{1,64}$/
 
 /**
- * Takes what an app passed as options. An unknown one is refused: it may be a filter in the wrong place.
+ * Validates the options that an app passed. Rejects unknown ones: they may be a filter in the wrong position.
  *
  * @throws FST_B24_INVALID_HANDLER
  */
 export function checkHandlerOptions (options: unknown = {}): HandlerOptions {
-  if (!isObject(options)) throw new FST_B24_INVALID_HANDLER('the options of a handler must be an object')
+  if (!isObject(options)) throw new FST_B24_INVALID_HANDLER('handler options must be an object')
   const { coalesce, id, ...others } = options
   const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new FST_B24_INVALID_HANDLER(`a handler has no option '${unknown}'; a filter stands before it`)
+  if (unknown !== undefined) throw new FST_B24_INVALID_HANDLER(`unknown handler option '${unknown}'; pass a filter before the handler`)
   if (coalesce !== undefined && typeof coalesce !== 'boolean') throw new FST_B24_INVALID_HANDLER('coalesce must be true or false')
   if (id !== undefined && !(typeof id === 'string' && ID.test(id))) {
-    throw new FST_B24_INVALID_HANDLER('the id of a handler must be 1 to 64 letters, digits and _ . : -')
+    throw new FST_B24_INVALID_HANDLER('handler id must be 1 to 64 letters, digits and _ . : -')
   }
   return options
 }
@@ -83,14 +84,14 @@ export function checkHandlerOptions (options: unknown = {}): HandlerOptions {
 type Handler = (...args: never[]) => unknown
 
 /**
- * Names handlers so that the same program gives the same names in every process. A name stays what it is while hooks come
- * and go: one that another handler took over would let that one count as done.
+ * Generates handler ids that are the same in every process of a program. An id is never reused for another handler, which would
+ * otherwise be skipped as already done.
  */
 export class HandlerIds {
   readonly #counts = new Map<string, number>()
   readonly #ids = new WeakMap<Handler, Map<string, string>>()
 
-  /** Id of a handler for events of this code, `undefined` for all. It begins with `~`. */
+  /** Returns the id of a handler for events of this code, or of all events if `undefined`. Starts with `~`. */
   idOf (code: string | undefined, filter: OpenFilter | undefined, handler: Handler): string {
     const text = Function.prototype.toString.call(handler)
     const digest = hash('sha256', JSON.stringify([code ?? null, filter ?? null, handler.name, text]), 'base64url').slice(0, 16)

@@ -10,7 +10,7 @@ function hooks () {
 
 t.test('a filter that can never match is refused at registration', async t => {
   const cases: Array<[event: string, filter: unknown, says: RegExp]> = [
-    ['onCrmDynamicItemUpdate', { coalesce: false }, /'coalesce' is an option: options stand after the handler/],
+    ['onCrmDynamicItemUpdate', { coalesce: false }, /'coalesce' is an option: pass options after the handler/],
     ['onMyEvent', { coalesce: false }, /'coalesce' is an option/],
     ['onCrmDynamicItemUpdate', { ENTITY_TYPE: 1220 }, /data\.FIELDS has no 'ENTITY_TYPE'; did you mean 'ENTITY_TYPE_ID'\?/],
     ['onCrmDynamicItemUpdate', { FIELDS: { ENTITY_TYPE_ID: 1220 } }, /without 'FIELDS' itself/],
@@ -22,7 +22,7 @@ t.test('a filter that can never match is refused at registration', async t => {
     ['onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: true }, /true is not/],
     ['onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: { ID: 5 } }, /is not a map/],
     ['ONCRMDYNAMICITEMUPDATE_147', { ENTITY_TYPE_ID: 1220 }, /ENTITY_TYPE_ID is always 147/],
-    ['onTaskUpdate', { FIELDS_AFTER: 5 }, /FIELDS_AFTER is a map: name a field of it/],
+    ['onTaskUpdate', { FIELDS_AFTER: 5 }, /FIELDS_AFTER is a map: use a nested filter/],
     ['onTaskUpdate', { FIELDS_AFTER: { ID: '5' } }, /FIELDS_AFTER\.ID is an integer/],
     ['onTaskUpdate', { FIELDS_AFTER: { TITLE: 'x' } }, /FIELDS_AFTER has no 'TITLE'/],
     ['onImV2MessageAdd', { message: { isSystem: 'Y' } }, /isSystem is a boolean/],
