@@ -72,7 +72,7 @@ export function createPortalClient (settings: PortalClientOptions, { app, store,
   const tokens = new Tokens({ store, locks, encryptor, oauth, listener, log, keys, actAs: actAs === 'system' ? 'systemUser' : 'installer' })
   const transport = new RestTransport({ allowPrivateNetworks, dispatcher })
   const blocks = new PortalBlocks({ onBlocked: listener.blocked })
-  const rest = new PortalRest({ tokens, limits, transport, mostWaitMs: portalLimits.waitMs, blocks })
+  const rest = new PortalRest({ tokens, limits, transport, maxWaitMs: portalLimits.waitMs, blocks })
   // Until the plan is known, the default limits apply.
   const fetchPlan = async (memberId: string) => await rest.call(memberId, 'app.info').then(async appInfo => await limits.updatePlan(memberId, appInfo)).catch(() => {})
   const keepAlive = new KeepAlive({ store, tokens, log, signal })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Install } from '../../src/index.ts'
-import { Portals, readInstallation } from '../../src/portal/portal.ts'
+import { Portals, parseInstallation } from '../../src/portal/portal.ts'
 import { isPrivateAddress } from '../../src/portal/rest/address-guard.ts'
 
 t.test('tells addresses inside the own networks from public ones', t => {
@@ -60,9 +60,9 @@ t.test('a portal as JSON holds no secret and no address of its REST API', t => {
 })
 
 t.test('whatever a portal says of the app on it is read, or left out', async t => {
-  t.match(readInstallation({ INSTALLED: true, VERSION: 3, STATUS: 'P', LICENSE: 'ru_basic', PAYMENT_EXPIRED: 'N' }), { isFinished: true, version: '3', status: 'P', license: 'ru_basic', isPaymentExpired: false })
+  t.match(parseInstallation({ INSTALLED: true, VERSION: 3, STATUS: 'P', LICENSE: 'ru_basic', PAYMENT_EXPIRED: 'N' }), { isFinished: true, version: '3', status: 'P', license: 'ru_basic', isPaymentExpired: false })
   for (const odd of [{ toString: 1 }, { toString: { a: 1 }, valueOf: 1 }, [[]], null, true]) {
-    t.match(readInstallation({ INSTALLED: odd, VERSION: odd, STATUS: odd, LICENSE: odd }), { version: undefined, status: undefined, license: undefined })
+    t.match(parseInstallation({ INSTALLED: odd, VERSION: odd, STATUS: odd, LICENSE: odd }), { version: undefined, status: undefined, license: undefined })
   }
-  for (const none of [undefined, null, [], 'no']) t.match(readInstallation(none), { isFinished: false, version: undefined })
+  for (const none of [undefined, null, [], 'no']) t.match(parseInstallation(none), { isFinished: false, version: undefined })
 })

@@ -4,45 +4,44 @@ import {
 } from '../../errors.ts'
 import { isObject } from '../../validation.ts'
 
-/** A call that the portal answered with an error: FST_B24_PORTAL_CALL, FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE. */
+/** The portal returned an error: FST_B24_PORTAL_CALL, FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED or FST_B24_PORTAL_GONE. */
 export interface PortalCallError extends FastifyError, PortalErrorDetails {}
 
 /** FST_B24_PORTAL_LIMIT. */
 export interface PortalLimitError extends FastifyError, PortalLimitDetails {}
 
-/** An error as a portal states it. */
 export interface PortalErrorFields {
-  /** HTTP status of the answer; `undefined` where the SDK states the error. */
+  /** HTTP status of the response; `undefined` for an error of the SDK. */
   status: number | undefined
-  /** Empty where the portal gives none, as most methods of `crm.*` do. */
+  /** Empty if the portal sends none, as for most errors of `crm.*`. */
   code: string
   description: string
-  /** Further keys of the error. */
+  /** Other fields of the error. */
   details?: Readonly<Record<string, unknown>> | undefined
 }
 
-/** Whoever reads a log in a terminal must not take a portal's words for lines of the app. */
+/** Control and bidi characters, with which a portal could forge log lines in a terminal. */
 // eslint-disable-next-line no-control-regex
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g
 const MAX_NAMES = 20
 const MAX_NAME_LENGTH = 50
 
-/** `params` is what the method was called with: their names stand in the message, their values never do. */
-export function callError (method: string, stated: PortalErrorFields, params?: object): PortalCallError {
-  const words = [stated.code, stated.description].filter(word => word !== '').join(': ')
-  return withWords(new FST_B24_PORTAL_CALL(method, `${words === '' ? 'an error without a code' : onOneLine(words)}${namesOf(params)}`), stated)
+/** Parameter names appear in the message, values never do. */
+export function callError (method: string, fields: PortalErrorFields, params?: object): PortalCallError {
+  const words = [fields.code, fields.description].filter(word => word !== '').join(': ')
+  return withFields(new FST_B24_PORTAL_CALL(method, `${words === '' ? 'error without a code' : onOneLine(words)}${parameterNames(params)}`), fields)
 }
 
-export function reauthError (memberId: string, stated: PortalErrorFields): PortalCallError {
-  return withWords(new FST_B24_REAUTH_REQUIRED(memberId, `the portal answers ${stated.code}`), stated)
+export function reauthError (memberId: string, fields: PortalErrorFields): PortalCallError {
+  return withFields(new FST_B24_REAUTH_REQUIRED(memberId, `portal returned ${fields.code}`), fields)
 }
 
-export function suspendedError (memberId: string, stated: PortalErrorFields): PortalCallError {
-  return withWords(new FST_B24_PORTAL_SUSPENDED(memberId), stated)
+export function suspendedError (memberId: string, fields: PortalErrorFields): PortalCallError {
+  return withFields(new FST_B24_PORTAL_SUSPENDED(memberId), fields)
 }
 
-export function goneError (stated: PortalErrorFields): PortalCallError {
-  return withWords(new FST_B24_PORTAL_GONE(), stated)
+export function goneError (fields: PortalErrorFields): PortalCallError {
+  return withFields(new FST_B24_PORTAL_GONE(), fields)
 }
 
 export function unavailableError (reason: string): FastifyError {
@@ -53,16 +52,16 @@ export function limitError (method: string, portalCode: string, retryAfterMs: nu
   return Object.assign(new FST_B24_PORTAL_LIMIT(method, portalCode), { portalCode, retryAfterMs })
 }
 
-/** The words of a portal as they may stand in a message. */
+/** Replaces control characters. */
 export function onOneLine (words: string): string {
   return words.replace(CONTROLS, ' ')
 }
 
-function withWords (error: FastifyError, { status, code, description, details }: PortalErrorFields): PortalCallError {
+function withFields (error: FastifyError, { status, code, description, details }: PortalErrorFields): PortalCallError {
   return Object.assign(error, { portalCode: code, portalStatus: status, description, details })
 }
 
-function namesOf (params: object = {}): string {
+function parameterNames (params: object = {}): string {
   const names = Object.keys(params)
   if (names.length === 0) return ''
   const shown = names.slice(0, MAX_NAMES).map(name => name.slice(0, MAX_NAME_LENGTH))
@@ -71,27 +70,27 @@ function namesOf (params: object = {}): string {
 
 const MAX_CODE_LENGTH = 100
 const MAX_DESCRIPTION_LENGTH = 1_000
-/** Characters of all further keys together, as JSON. */
+/** JSON length of all other fields together. */
 const MAX_DETAILS = 8_192
 
 /**
- * Reads the error out of the JSON object that a portal answered; `undefined` when it states none. Classic REST has `error` and
- * `error_description`, REST 3 has a map `error` of `code`, `message` and more. The code may be empty: that is the default of Bitrix24.
+ * Parses the error of a response body; `undefined` if it has none. Classic REST has `error` and `error_description`, REST 3 an object `error`
+ * with `code`, `message` and more. The code may be empty, Bitrix24's default.
  *
- * @param accessToken is hidden where the portal quotes it
+ * @param accessToken redacted where the portal quotes it
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/error-codes.md
  */
 export function parsePortalError (status: number, body: Record<string, unknown>, accessToken: string): PortalErrorFields | undefined {
-  const { error, error_description: described, ...others } = body
-  if (error === undefined && described === undefined) return undefined
-  // Whoever writes a result with empty error fields beside it reports a success.
-  if (status < 400 && 'result' in body && isBlank(error) && isBlank(described)) return undefined
+  const { error, error_description: errorDescription, ...others } = body
+  if (error === undefined && errorDescription === undefined) return undefined
+  // A result beside empty error fields is a success.
+  if (status < 400 && 'result' in body && isBlank(error) && isBlank(errorDescription)) return undefined
   const { code, message, ...more } = isObject(error) ? error : { code: error }
   const redact = redactorOf(accessToken)
   return {
     status,
     code: redact(textOf(code)).slice(0, MAX_CODE_LENGTH),
-    description: redact(textOf(message ?? described)).slice(0, MAX_DESCRIPTION_LENGTH),
+    description: redact(textOf(message ?? errorDescription)).slice(0, MAX_DESCRIPTION_LENGTH),
     details: readDetails({ ...others, ...more }, redact)
   }
 }
@@ -102,7 +101,7 @@ function redactorOf (accessToken: string): Redact {
   return text => accessToken === '' ? text : text.replaceAll(accessToken, '***')
 }
 
-/** What is too large is left out, key by key. */
+/** Skips fields that exceed the size limit. */
 function readDetails (fields: Record<string, unknown>, redact: Redact): PortalErrorFields['details'] {
   const kept: Array<[string, unknown]> = []
   let left = MAX_DETAILS
@@ -116,7 +115,7 @@ function readDetails (fields: Record<string, unknown>, redact: Redact): PortalEr
   return kept.length === 0 ? undefined : Object.fromEntries(kept)
 }
 
-/** The depth of an answer is bounded before it is parsed. */
+/** Recursion is safe: the depth was checked before parsing. */
 function redactIn (value: unknown, redact: Redact): unknown {
   if (typeof value === 'string') return redact(value)
   if (Array.isArray(value)) return value.map(item => redactIn(item, redact))
@@ -124,7 +123,7 @@ function redactIn (value: unknown, redact: Redact): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [redact(key), redactIn(item, redact)]))
 }
 
-/** Never calls a method of the value: a key of its JSON may have that name. */
+/** Avoids `String(value)`: the JSON may contain a key `toString`. */
 function textOf (value: unknown): string {
   if (typeof value === 'string') return value
   return value === undefined || value === null ? '' : JSON.stringify(value)
@@ -135,9 +134,9 @@ function isBlank (value: unknown): boolean {
   return !value
 }
 
-/** Why a portal could not be worked on. */
+/** Summary of an error, for reports. */
 export interface Reason {
-  /** Bitrix24's own where it has one. */
+  /** Bitrix24's own code if there is one. */
   code: string
   message: string
 }

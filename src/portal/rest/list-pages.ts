@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import type { ListOptions } from './call-options.ts'
 import { type FetchPage, isPositional, List, type ListPage, nameOf } from './list.ts'
 
-export type WalkOptions = Pick<ListOptions, 'paging' | 'idKey' | 'cursorIdKey'>
+export type PagingOptions = Pick<ListOptions, 'paging' | 'idKey' | 'cursorIdKey'>
 
-/** The first two pages of a walk that was seen to work: the second goes on where the first ends. */
-interface Opening {
+/** The first two pages, once ordering and filtering by id is proven to work: the second continues the first. */
+interface Start {
   cursor: string
   key: string
   first: ListPage
@@ -13,54 +13,53 @@ interface Opening {
 }
 
 /**
- * Walks through a list by the ids of its items: what comes or goes meanwhile shifts no page, and nothing is counted. A method that knows no order
- * or filter by id is walked through by `start`, unless `paging` is `id`. Yields pages as the portal gives them, none empty; `result` may be the list, or have it as
- * its only one.
+ * Iterates over the pages of a list by item id, which is stable under concurrent changes and skips the count. Falls back to `start` for methods
+ * without order or filter by id, unless `paging` is `id`. Yields the portal's pages, never empty ones.
  *
- * The first page is asked for as it comes: where it is not all, it is asked for again, in the order of the id whose name it tells. Nothing is yielded before the
- * next page was seen to follow it.
+ * Fetches the first page unordered to learn the name of the id; if there are more pages, fetches it again ordered by id. Yields nothing until the
+ * second page is known to continue the first.
  *
- * @throws FST_B24_LIST for params that have a `start`, or an `order` without `paging: 'start'`; and for an answer that cannot be walked on from
+ * @throws FST_B24_LIST for params with `start`, or with `order` unless `paging` is `start`; and for pages that do not continue each other
  */
-export async function * listPages<T> (ask: FetchPage, method: string, params: object, options: WalkOptions = {}): AsyncGenerator<T[], void, undefined> {
-  const list = new List(ask, method, params)
-  if (nameOf(params, 'start') !== undefined) throw list.error("it has a 'start' of its own")
+export async function * listPages<T> (fetchPage: FetchPage, method: string, params: object, options: PagingOptions = {}): AsyncGenerator<T[], void, undefined> {
+  const list = new List(fetchPage, method, params)
+  if (nameOf(params, 'start') !== undefined) throw list.error("parameter 'start' is not allowed")
   if (options.paging === 'start' || (options.paging === undefined && isPositional(method, params))) yield * pagesByStart(list)
   else yield * pagesById(list, options)
 }
 
-async function * pagesById<T> (list: List, { paging, idKey, cursorIdKey }: WalkOptions): AsyncGenerator<T[], void, undefined> {
-  if (Array.isArray(list.params)) throw list.error("parameters without names have no filter: name paging 'start'")
+async function * pagesById<T> (list: List, { paging, idKey, cursorIdKey }: PagingOptions): AsyncGenerator<T[], void, undefined> {
+  if (Array.isArray(list.params)) throw list.error("positional parameters have no filter: set paging to 'start'")
   for (const name of list.orderNames) {
-    if (nameOf(list.params, name) !== undefined) throw list.error(`it goes by id, and has no '${name}': name paging 'start' for one`)
+    if (nameOf(list.params, name) !== undefined) throw list.error(`paging by id does not support '${name}': set paging to 'start'`)
   }
   const named = cursorIdKey ?? idKey
-  const plain = named === undefined ? await list.page({ start: -1 }) : undefined
-  if (plain?.isLast === true) {
-    if (plain.rows.length > 0) yield plain.rows as T[]
+  const unordered = named === undefined ? await list.page({ start: -1 }) : undefined
+  if (unordered?.isLast === true) {
+    if (unordered.rows.length > 0) yield unordered.rows as T[]
     return
   }
-  const found = plain?.idName
+  const found = unordered?.idName
   const isFixed = named !== undefined || paging === 'id'
-  const opening = await openingOf(list, named === undefined ? namesLike(found) : [named], idKey ?? found, isFixed)
-  if (opening !== undefined) yield * walkFrom<T>(list, opening)
+  const started = await findStart(list, named === undefined ? namesToTry(found) : [named], idKey ?? found, isFixed)
+  if (started !== undefined) yield * continueFrom<T>(list, started)
   else if (isFixed) throw list.error(found === undefined && named === undefined ? 'its items have no id' : 'order and filter by id have no effect')
   else yield * pagesByStart<T>(list)
 }
 
-/** The name of an id in the items may be written in other letters in order and filter. */
-function namesLike (key: string | undefined): string[] {
+/** Order and filter may need the id's name in the other case. */
+function namesToTry (key: string | undefined): string[] {
   return key === undefined ? [] : [key, key === key.toUpperCase() ? key.toLowerCase() : key.toUpperCase()]
 }
 
-/** Tries names of the id in order and filter, until one is seen to work. */
-async function openingOf (list: List, cursors: string[], key: string | undefined, isFixed: boolean): Promise<Opening | undefined> {
+/** Tries names of the id in order and filter until one works. */
+async function findStart (list: List, cursors: string[], key: string | undefined, isFixed: boolean): Promise<Start | undefined> {
   for (const cursor of cursors) {
     try {
-      const opening = await tryCursor(list, cursor, key)
-      if (opening !== undefined) return opening
+      const started = await tryCursor(list, cursor, key)
+      if (started !== undefined) return started
     } catch (error) {
-      // Some methods refuse a field that they do not know.
+      // Some methods reject an unknown field.
       const isRefused = (error as { code?: unknown }).code === 'FST_B24_PORTAL_CALL'
       if (!isRefused || (isFixed && cursor === cursors.at(-1))) throw error
     }
@@ -68,19 +67,19 @@ async function openingOf (list: List, cursors: string[], key: string | undefined
   return undefined
 }
 
-async function tryCursor (list: List, cursor: string, given: string | undefined): Promise<Opening | undefined> {
+async function tryCursor (list: List, cursor: string, given: string | undefined): Promise<Start | undefined> {
   const first = await list.page(list.placeOf(cursor))
   const key = given ?? first.idName ?? 'id'
-  const opening = { cursor, key, first, second: undefined }
-  if (first.isLast) return opening
+  const started = { cursor, key, first, second: undefined }
+  if (first.isLast) return started
   const last = lastOf(list, first, key)
   if (last === undefined) return undefined
   const second = await list.page(list.placeOf(cursor, last))
   const isNext = second.rows.length === 0 || lastOf(list, second, key, last) !== undefined
-  return isNext ? { ...opening, second } : undefined
+  return isNext ? { ...started, second } : undefined
 }
 
-async function * walkFrom<T> (list: List, { cursor, key, first, second }: Opening): AsyncGenerator<T[], void, undefined> {
+async function * continueFrom<T> (list: List, { cursor, key, first, second }: Start): AsyncGenerator<T[], void, undefined> {
   if (first.rows.length > 0) yield first.rows as T[]
   let page = second
   while (page !== undefined && page.rows.length > 0) {
@@ -88,11 +87,11 @@ async function * walkFrom<T> (list: List, { cursor, key, first, second }: Openin
     if (page.isLast) return
     const last = list.idsOf(page.rows, key).at(-1) as number
     page = await list.page(list.placeOf(cursor, last))
-    if (page.rows.length > 0 && lastOf(list, page, key, last) === undefined) throw list.error(`its pages do not come in the order of '${cursor}'`)
+    if (page.rows.length > 0 && lastOf(list, page, key, last) === undefined) throw list.error(`its pages are not ordered by '${cursor}'`)
   }
 }
 
-/** The last id of a page whose ids rise, from above another; `undefined` where they do not. */
+/** Returns the last id if the page's ids ascend from above `above`, else `undefined`. */
 function lastOf (list: List, { rows }: ListPage, key: string, above?: number): number | undefined {
   const ids = list.idsOf(rows, key)
   if (ids.length < rows.length) return undefined
@@ -105,10 +104,10 @@ function lastOf (list: List, { rows }: ListPage, key: string, above?: number): n
 }
 
 /**
- * Walks through a list by `start`, as `next` and `total` say. A method that tells neither and gives the same again from another `start` has no pages:
- * what it gave is all.
+ * Iterates by `start`, following `next` and `total`. A method that returns neither, and the same page for another `start`, has no pagination: its
+ * first page is everything.
  *
- * @throws FST_B24_LIST for a page that comes again, and for an end before `total`
+ * @throws FST_B24_LIST for a repeated page, and for a list that ends before `total`
  */
 async function * pagesByStart<T> (list: List): AsyncGenerator<T[], void, undefined> {
   const seen = new Set<string>()
@@ -116,19 +115,19 @@ async function * pagesByStart<T> (list: List): AsyncGenerator<T[], void, undefin
   for (;;) {
     const page = await list.page({ start })
     if (page.rows.length === 0) {
-      if ((page.total ?? 0) > count) throw list.error(`it gave ${count} of ${page.total} items`)
+      if ((page.total ?? 0) > count) throw list.error(`it ended after ${count} of ${page.total} items`)
       return
     }
     const digest = createHash('sha1').update(JSON.stringify(page.rows)).digest('base64')
     if (seen.has(digest)) {
-      if (isGuess && !list.isKnownToPage && !page.hasMore) return
-      throw list.error('it gives the same page again')
+      if (isGuess && !list.hasPagination && !page.hasMore) return
+      throw list.error('it returned the same page again')
     }
     seen.add(digest)
     count += page.rows.length
     yield page.rows as T[]
     const { next, total = 0 } = page
-    if (next !== undefined && next <= start) throw list.error(`its next page begins at ${next}, which is not behind ${start}`)
+    if (next !== undefined && next <= start) throw list.error(`its next page starts at ${next}, not after ${start}`)
     if (next === undefined && (total > 0 ? count >= total : page.isLast)) return
     isGuess = next === undefined && total === 0
     start = next ?? count

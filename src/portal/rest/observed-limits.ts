@@ -6,7 +6,7 @@ const MIN_WAIT_MS = 1_000
 const MAX_METHODS = 5_000
 
 /**
- * How long until a method's operating time counts less again, ms, out of the `time` of an answer; `undefined` where it does not say.
+ * Parses from the `time` of a response how long until operating time of the method is freed, in milliseconds; `undefined` if it is absent.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/performance/limits.md
  */
@@ -14,26 +14,26 @@ export function operatingWaitMs (time: unknown): number | undefined {
   if (!isObject(time)) return undefined
   const { operating_reset_at: resetAt, finish } = time
   if (typeof resetAt !== 'number') return undefined
-  // By the portal's own clock where it says that.
+  // Prefer the portal's own clock.
   const now = typeof finish === 'number' ? finish : Date.now() / 1000
   const ms = Math.ceil((resetAt - now) * 1000)
-  // What a portal says is never waited for longer than Bitrix24 would have one wait.
+  // Never longer than Bitrix24's own maximum.
   return Number.isFinite(ms) ? Math.min(Math.max(ms, MIN_WAIT_MS), LONGEST_CLOSED_MS) : undefined
 }
 
-/** When the operating time of methods counts less again, as their last successes said: the refusal itself does not say it. */
+/** Remembers from successful responses when operating time of a method is freed: the rejection itself does not say. */
 export class OperatingResets {
   readonly #now: () => number
-  /** The one that was told last is the last. */
+  /** In order of last update. */
   readonly #resets = new Map<string, number>()
 
-  /** `now` is a clock that never goes back, in ms. */
+  /** `now` is a monotonic clock in milliseconds. */
   constructor (now = () => performance.now()) {
     this.#now = now
   }
 
-  /** Takes the `time` of a success. */
-  note (memberId: string, method: string, time: unknown): void {
+  /** Records the `time` of a success. */
+  record (memberId: string, method: string, time: unknown): void {
     const waitMs = operatingWaitMs(time)
     if (waitMs === undefined) return
     const key = keyOf(memberId, method)
@@ -44,7 +44,7 @@ export class OperatingResets {
     this.#resets.delete(oldest as string)
   }
 
-  /** How long to wait from now, ms; `undefined` where nothing is known, or it is over. */
+  /** Returns the remaining wait in milliseconds; `undefined` if nothing is known or it is over. */
   waitMs (memberId: string, method: string): number | undefined {
     const waitMs = (this.#resets.get(keyOf(memberId, method)) ?? 0) - this.#now()
     return waitMs > 0 ? Math.max(Math.ceil(waitMs), MIN_WAIT_MS) : undefined
@@ -55,24 +55,22 @@ export class OperatingResets {
   }
 }
 
-/** Whom a limit is about: the portal as a whole, or one method of it. */
 export type LimitScope = 'portal' | 'method'
 
-/** A portal takes no calls, or not those of one method, until somebody has acted. */
+/** A portal, or one method of it, is blocked until an administrator or Bitrix24 acts. */
 export interface PortalBlock {
   memberId: string
-  /** `OVERLOAD_LIMIT`: Bitrix24 blocked REST on the portal; `METHOD_CONFIRM_WAITING`: an administrator of the portal has to allow the method. */
+  /** `OVERLOAD_LIMIT`: Bitrix24 blocked REST on the portal; `METHOD_CONFIRM_WAITING`: an administrator must allow the method. */
   reason: string
-  /** Method that was called. */
   method: string
-  /** Time after which the portal is asked again, ms. */
+  /** When the portal is tried again, in milliseconds from now. */
   retryAfterMs: number
 }
 
 export interface PortalBlocksParts {
-  /** Told once for each block, until the portal takes a call again. */
+  /** Called once per block, until the portal accepts a call again. */
   onBlocked?: ((block: PortalBlock) => void) | undefined
-  /** A clock that never goes back, in ms. @default performance.now */
+  /** Monotonic clock in milliseconds. @default performance.now */
   now?: (() => number) | undefined
 }
 
@@ -83,11 +81,10 @@ interface Entry {
 }
 
 const MAX_ENTRIES = 1_000
-/** After that, nothing calls it any more. */
-const FORGOTTEN_MS = 24 * 60 * 60 * 1000
+const ENTRY_TTL_MS = 24 * 60 * 60 * 1000
 const ALL_METHODS = '*'
 
-/** What this process knows of blocks. Until it is time, it does not ask again. */
+/** Blocks known to this process. Calls to a blocked portal fail without a request until the retry is due. */
 export class PortalBlocks {
   readonly #onBlocked: PortalBlocksParts['onBlocked']
   readonly #now: () => number
@@ -98,7 +95,7 @@ export class PortalBlocks {
     this.#now = now
   }
 
-  /** The error of a call that need not be made now. */
+  /** Returns the error for a call that would be blocked. */
   errorFor (memberId: string, method: string): PortalLimitError | undefined {
     if (this.#entries.size === 0) return undefined
     for (const about of [ALL_METHODS, method]) {
@@ -114,27 +111,27 @@ export class PortalBlocks {
     const isKnown = this.#entries.get(key)?.reason === reason
     this.#entries.delete(key)
     this.#entries.set(key, { reason, method, until: this.#now() + retryAfterMs })
-    this.#forget()
+    this.#evict()
     if (!isKnown) this.#onBlocked?.({ memberId, reason, method, retryAfterMs })
   }
 
-  /** The portal took a call of the method. */
+  /** Clears the blocks after a successful call. */
   clear (memberId: string, method: string): void {
     if (this.#entries.size === 0) return
     for (const about of [ALL_METHODS, method]) this.#entries.delete(keyOf(memberId, about))
   }
 
-  /** All that are known, the newest last; `retryAfterMs` is 0 where the next call asks again. */
+  /** Returns all blocks, newest last; `retryAfterMs` is 0 if the next call will be sent. */
   list (): PortalBlock[] {
-    this.#forget()
+    this.#evict()
     return [...this.#entries].map(([key, { reason, method, until }]) => ({
       memberId: key.slice(0, key.indexOf(' ')), reason, method, retryAfterMs: Math.max(0, Math.ceil(until - this.#now()))
     }))
   }
 
-  #forget (): void {
+  #evict (): void {
     for (const [key, { until }] of this.#entries) {
-      if (this.#entries.size > MAX_ENTRIES || this.#now() - until > FORGOTTEN_MS) this.#entries.delete(key)
+      if (this.#entries.size > MAX_ENTRIES || this.#now() - until > ENTRY_TTL_MS) this.#entries.delete(key)
     }
   }
 }

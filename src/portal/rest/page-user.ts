@@ -6,14 +6,14 @@ import { SMALL_BYTES } from './read-response.ts'
 import { redirectTarget } from './redirects.ts'
 import { type RestTransport, withCallTimeout } from './rest-transport.ts'
 
-/** What a portal says of a user who opened the app there. */
+/** A user who opened the app on a portal. */
 export interface PageUser {
   isAdmin: boolean
-  /** `false` until the install page has called `installFinish`; `undefined` where the portal does not say. */
+  /** `false` until the install page has called `installFinish`; `undefined` if the portal does not say. */
   isInstalled: boolean | undefined
 }
 
-/** Where to ask, and as whom. The address must be the word of an OAuth server. */
+/** Portal and token to use. The address must come from an OAuth server. */
 export interface PageUserRequest {
   memberId: string
   domain: string
@@ -23,7 +23,7 @@ export interface PageUserRequest {
   signal: AbortSignal
 }
 
-export type FetchPageUser = (question: PageUserRequest) => Promise<PageUser>
+export type FetchPageUser = (request: PageUserRequest) => Promise<PageUser>
 
 export interface PageUserParts {
   transport: RestTransport
@@ -35,34 +35,33 @@ const COMMANDS = { profile: 'profile', info: 'app.info' }
 const PATH = 'batch'
 
 /**
- * Makes what asks a portal about the user who opened the app, in one call. The token is not kept yet, so none of the ways
- * to act on a portal will do.
+ * Creates the function that fetches the user who opened the app, in one batch call. Bypasses `PortalCalls`, because the token is not stored yet.
  *
- * It rejects with FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_CALL and the like, or
- * with the reason of `signal`.
+ * The function rejects with FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_CALL and the like, or
+ * with the signal's reason.
  */
 export function createPageUserFetcher ({ transport, timeoutMs = 5_000 }: PageUserParts): FetchPageUser {
-  return async (question) => {
-    const { signal } = question
-    const call = { ...question, method: COMMANDS.profile }
+  return async (request) => {
+    const { signal } = request
+    const call = { ...request, method: COMMANDS.profile }
     const body = await withCallTimeout({ timeoutMs, signal }, async within => await post(transport, call, within))
-    return readOpener(body, call)
+    return parsePageUser(body, call)
   }
 }
 
-/** A portal that takes only https since it was registered is followed, once. */
+/** Follows one redirect, for a portal that has switched to https. */
 async function post (transport: RestTransport, call: PageUserRequest & AnsweredCall, signal: AbortSignal, isFollowed = false): Promise<unknown> {
   const { memberId, method, clientEndpoint, accessToken } = call
   const params = { cmd: COMMANDS, halt: 0 }
-  const answer: PortalResponse = await transport.post({ memberId, method, url: clientEndpoint + PATH, params, accessToken, signal, maxBytes: SMALL_BYTES })
-  const classified = classify(answer, call)
-  if (classified.type === 'result') return answer.body
+  const response: PortalResponse = await transport.post({ memberId, method, url: clientEndpoint + PATH, params, accessToken, signal, maxBytes: SMALL_BYTES })
+  const classified = classify(response, call)
+  if (classified.type === 'result') return response.body
   const target = classified.type === 'redirect' && !isFollowed ? redirectTarget({ clientEndpoint, path: PATH }, classified.location) : undefined
   if (target === undefined) throw errorOf(classified, method)
   return await post(transport, { ...call, clientEndpoint: target }, signal, true)
 }
 
-function readOpener (body: unknown, call: AnsweredCall): PageUser {
+function parsePageUser (body: unknown, call: AnsweredCall): PageUser {
   const batch = valueAt(body, 'result')
   const results = valueAt(batch, 'result')
   const profile = valueAt(results, 'profile')

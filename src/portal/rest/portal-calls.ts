@@ -11,68 +11,65 @@ import { OperatingResets, PortalBlocks } from './observed-limits.ts'
 import { SMALL_BYTES } from './read-response.ts'
 import { type RestTransport, withCallTimeout } from './rest-transport.ts'
 
-/** One call of a method, by whoever it is made. */
 export interface PortalCall {
   memberId: string
   method: string
-  /** Method and query, behind the REST base of the portal. */
+  /** Method and query, relative to the REST base of the portal. */
   path: string
-  /** What the method is given, without a token. */
+  /** Parameters without the token. */
   params: object
-  /** Longest that it may take as a whole, ms: waits and further attempts too. */
+  /** Deadline for the whole call including waits and retries, in milliseconds. */
   timeoutMs: number
   signal?: AbortSignal | undefined
-  /** More headers of the request, by their names in small letters. */
+  /** Additional request headers, keyed by lower-case name. */
   headers?: Readonly<Record<string, string>> | undefined
-  /** Largest answer in bytes, unpacked; 8 MB at most. @default 1048576, and 65536 for methods whose answers are short */
+  /** Maximum response size in bytes after decompression, up to 8 MB. @default 1048576; 65536 for methods with short responses */
   maxBytes?: number | undefined
-  /** Finds the error that a call failed with as a whole in an answer whose status is that of a success, as a batch's. */
+  /** Extracts an error that affects the whole call from a successful response, as in a batch. */
   batchError?: ((body: unknown) => object | undefined) | undefined
 }
 
-/** What a call needs before it is made, on its way from the store. */
+/** Prerequisites of a call, being read from the store. */
 interface CallStart {
   access: Promise<PortalAccess>
-  /** How long to wait for the place that is reserved, ms. */
+  /** How long to wait for the reserved slot, in milliseconds. */
   waitMs: Promise<number>
-  /** When to wait no more, on the clock of `performance.now()`. */
+  /** When to stop waiting, on the clock of `performance.now()`. */
   waitEnd: number
 }
 
-/** What calls need of the tokens. */
 export type CallTokens = Pick<Tokens, 'access' | 'renew' | 'replace' | 'other' | 'suspend' | 'resume' | 'locate' | 'move'>
 
 export interface PortalCallsParts {
   tokens: CallTokens
   limits: PortalLimits
   transport: RestTransport
-  /** Longest that a call waits for its portal's limits, ms. @default 5000 */
-  mostWaitMs?: number | undefined
+  /** How long a call may wait for the portal's rate limits, in milliseconds. @default 5000 */
+  maxWaitMs?: number | undefined
   blocks?: PortalBlocks | undefined
 }
 
 export interface Answered {
-  answer: PortalResponse
-  /** What the portal took. */
+  response: PortalResponse
+  /** Token and address that succeeded. */
   access: PortalAccess
 }
 
-/** Pauses before a call that only reads is made again, ms. */
-const REPEATS_MS = [200, 600]
-/** Not `event.offline.get` and the like, which take away what they read. */
+/** Delays before retries of a read, in milliseconds. */
+const READ_RETRIES_MS = [200, 600]
+/** Excludes `event.offline.get` and the like, which delete what they return. */
 const READS = /(?<!\.offline|\.event)\.(get|list|getlist|fields|count)$|^(app\.info|profile|scope|methods|events|server\.time)$/
 const SHORT_ANSWERS = /^(app\.info|profile|scope|server\.time|event\.(get|bind|unbind))$/
-/** Where waiting does not help, calls are only made worse by more of them. */
 const MAX_WAITS = 5
 const MAX_REDIRECTS = 2
-const NEXT_TRY_MS = 1_000
-/** How long a method is closed whose time is used up where nothing says it, ms: Bitrix24 adds it up by the minute. */
-const CLOSED_MS = 60_000
+const RETRY_AFTER_MS = 1_000
+/** How long a method is paused when its operating time is used up and no reset time is known: Bitrix24 accounts by the minute. */
+const METHOD_PAUSE_MS = 60_000
 
-/** What Bitrix24 would have said. */
-const CODES = { bucket: 'QUERY_LIMIT_EXCEEDED', method: 'OPERATION_TIME_LIMIT' }
+/** Codes that Bitrix24 would have returned. */
+const LIMIT_CODES = { bucket: 'QUERY_LIMIT_EXCEEDED', method: 'OPERATION_TIME_LIMIT' }
 
-/** What was tried for one call, with the pair that it is at. */
+/** Progress of one call: current token and recoveries tried with it. */
 interface CallState {
   call: PortalCall & { signal: AbortSignal }
   access: PortalAccess
@@ -80,21 +77,21 @@ interface CallState {
   tried: Array<Recovery['type']>
 }
 
-/** Makes calls to portals: with a token that is good, within the portal's limits, and again where that helps and does no harm. */
+/** Calls portals with a valid token and within the rate limits, and retries where that is safe. */
 export class PortalCalls {
   readonly #parts: PortalCallsParts
-  readonly #mostWaitMs: number
+  readonly #maxWaitMs: number
   readonly #resets = new OperatingResets()
   readonly #blocks: PortalBlocks
 
   constructor (parts: PortalCallsParts) {
     this.#parts = parts
-    this.#mostWaitMs = parts.mostWaitMs ?? 5_000
+    this.#maxWaitMs = parts.maxWaitMs ?? 5_000
     this.#blocks = parts.blocks ?? new PortalBlocks()
   }
 
   /**
-   * Resolves with the answer of a call that succeeded. Rejects with the reason of `signal` when that aborts.
+   * Resolves with the response of a successful call. Rejects with the signal's reason when it aborts.
    *
    * @throws FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS,
    * FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_CALL, and as `Tokens.access`
@@ -106,17 +103,17 @@ export class PortalCalls {
       return await withCallTimeout({ timeoutMs, signal }, async within => await this.#make({ ...call, signal: within }, start))
     } catch (error) {
       signal?.throwIfAborted()
-      throw coded(error)
+      throw withCode(error)
     }
   }
 
-  /** Reads the token and reserves a place at the same time. What fails is for `#make` to await. */
+  /** Reads the token and reserves a slot concurrently; `#make` awaits both. */
   #begin (memberId: string, method: string): CallStart {
-    const mostMs = this.#mostWaitMs
+    const maxMs = this.#maxWaitMs
     const start: CallStart = {
       access: this.#parts.tokens.access(memberId),
-      waitMs: this.#reserve({ memberId, method }, mostMs),
-      waitEnd: performance.now() + mostMs
+      waitMs: this.#reserve({ memberId, method }, maxMs),
+      waitEnd: performance.now() + maxMs
     }
     for (const read of [start.access, start.waitMs]) read.catch(() => {})
     return start
@@ -130,12 +127,12 @@ export class PortalCalls {
     await pause(waitMs, signal)
     const state: CallState = { call, access, waitEnd: start.waitEnd, tried: [] }
     for (;;) {
-      const answer = await this.#post(state)
-      const error = call.batchError?.(answer.body)
+      const response = await this.#post(state)
+      const error = call.batchError?.(response.body)
       const { access } = state
       const { memberId, domain, accessToken } = access
-      const classified = classify(error === undefined ? answer : { ...answer, body: error }, { memberId, domain, accessToken, method, params: call.params })
-      if (classified.type === 'result') return this.#succeeded(answer, state)
+      const classified = classify(error === undefined ? response : { ...response, body: error }, { memberId, domain, accessToken, method, params: call.params })
+      if (classified.type === 'result') return this.#succeeded(response, state)
       await this.#recover(classified, state)
       await pause(await unlessAborted(this.#reserve(call, state.waitEnd - performance.now()), signal), signal)
     }
@@ -155,15 +152,14 @@ export class PortalCalls {
     })
   }
 
-  #succeeded (answer: PortalResponse, { access, call: { memberId, method } }: CallState): Answered {
-    // Nobody waits for it.
+  #succeeded (response: PortalResponse, { access, call: { memberId, method } }: CallState): Answered {
     if (access.isSuspended) this.#parts.tokens.resume(access)
-    if (isObject(answer.body)) this.#resets.note(memberId, method, answer.body['time'])
+    if (isObject(response.body)) this.#resets.record(memberId, method, response.body['time'])
     this.#blocks.clear(memberId, method)
-    return { answer, access }
+    return { response, access }
   }
 
-  /** Does what makes another attempt worth while, or fails. */
+  /** Prepares a retry, or throws. */
   async #recover (recovery: Recovery, state: CallState): Promise<void> {
     const { tokens } = this.#parts
     const { call: { memberId, method, signal }, access, tried } = state
@@ -205,7 +201,7 @@ export class PortalCalls {
         return
       }
       case 'unusable': {
-        const ms = recovery.isTransient && READS.test(method.toLowerCase()) ? REPEATS_MS[before] : undefined
+        const ms = recovery.isTransient && READS.test(method.toLowerCase()) ? READ_RETRIES_MS[before] : undefined
         if (ms === undefined) throw recovery.error
         return await pause(ms * (0.5 + Math.random()), signal)
       }
@@ -215,21 +211,21 @@ export class PortalCalls {
 
   async #wait ({ code, scope, waitMs }: Recovery & { type: 'limit' }, { call: { memberId, method, signal } }: CallState, before: number): Promise<void> {
     const { limits } = this.#parts
-    const closedMs = scope === 'portal' ? undefined : waitMs ?? this.#resets.waitMs(memberId, method) ?? CLOSED_MS
+    const closedMs = scope === 'portal' ? undefined : waitMs ?? this.#resets.waitMs(memberId, method) ?? METHOD_PAUSE_MS
     await unlessAborted(closedMs === undefined ? limits.fill(memberId) : limits.close(memberId, method.toLowerCase(), closedMs), signal)
-    if (before >= MAX_WAITS) throw limitError(method, code, closedMs ?? NEXT_TRY_MS)
+    if (before >= MAX_WAITS) throw limitError(method, code, closedMs ?? RETRY_AFTER_MS)
   }
 
-  /** Reserves a place at the portal. @returns how long to wait for it, ms */
-  async #reserve ({ memberId, method }: Pick<PortalCall, 'memberId' | 'method'>, mostMs: number): Promise<number> {
-    const reservation = await this.#parts.limits.reserve(memberId, method.toLowerCase(), Math.max(0, Math.floor(mostMs)))
+  /** Reserves a rate-limit slot. @returns how long to wait for it, in milliseconds */
+  async #reserve ({ memberId, method }: Pick<PortalCall, 'memberId' | 'method'>, maxMs: number): Promise<number> {
+    const reservation = await this.#parts.limits.reserve(memberId, method.toLowerCase(), Math.max(0, Math.floor(maxMs)))
     if (reservation.status === 'reserved') return reservation.waitMs
-    throw limitError(method, CODES[reservation.full], reservation.retryAfterMs)
+    throw limitError(method, LIMIT_CODES[reservation.full], reservation.retryAfterMs)
   }
 }
 
-/** What has no code of ours is a mistake of ours; it goes along as the cause. */
-function coded (error: unknown): unknown {
+/** Wraps unexpected errors, which are bugs of the plugin. */
+function withCode (error: unknown): unknown {
   const { code } = (error ?? {}) as { code?: unknown }
   return typeof code === 'string' && code.startsWith('FST_B24_') ? error : new FST_B24_INTERNAL({ cause: error })
 }

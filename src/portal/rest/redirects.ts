@@ -2,7 +2,6 @@ import type { Recovery } from './classify-response.ts'
 import type { PortalAccess } from '../tokens/portal-access.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 
-/** What a call was posted to: the REST base of the portal, and the method behind it. */
 interface PostedTo {
   /** Ends with `/rest/`. */
   clientEndpoint: string
@@ -11,8 +10,8 @@ interface PostedTo {
 }
 
 /**
- * The REST base that a redirect leads to, where it may be followed with a token: to https on the same host, or to another path of the very
- * same origin. `undefined` for all else: another host, from https to http, a page.
+ * Returns the REST base a redirect leads to, if a token may be sent there: https on the same host, or another path of the same origin.
+ * `undefined` otherwise: another host, https to http, not a REST path.
  */
 export function redirectTarget ({ clientEndpoint, path }: PostedTo, location: string | undefined): string | undefined {
   const url = clientEndpoint + path
@@ -38,10 +37,10 @@ function bareHost ({ hostname }: URL): string {
 export type RedirectTokens = Pick<Tokens, 'renew' | 'locate' | 'move'>
 
 /**
- * Where a portal is now that answered a call, `path`, with a redirect. That it takes https instead of http on the same host is its own word;
- * of all else its OAuth server is asked first, which knows renames.
+ * Resolves the new address of a portal that redirected a call to `path`. An upgrade to https on the same host is trusted; for anything else the
+ * OAuth server is asked first, because it knows renames.
  *
- * @throws the error of the redirect where it may not be followed, and as `Tokens.locate`
+ * @throws the error of the redirect if it must not be followed, and as `Tokens.locate`
  */
 export async function resolveRedirect (tokens: RedirectTokens, { location, error }: Recovery & { type: 'redirect' }, access: PortalAccess, path: string): Promise<PortalAccess> {
   const { clientEndpoint } = access
@@ -53,7 +52,7 @@ export async function resolveRedirect (tokens: RedirectTokens, { location, error
   return await tokens.move(located, target)
 }
 
-/** The OAuth server answers no token whose hour is over. It tells the address with a new one, unless that was made before the portal moved. */
+/** Retries with a new token, for one that expired. The refresh itself may have updated the address. */
 async function locateAgain (tokens: RedirectTokens, access: PortalAccess): Promise<PortalAccess> {
   const renewed = await tokens.renew(access)
   return renewed.clientEndpoint === access.clientEndpoint ? await tokens.locate(renewed) : renewed

@@ -13,7 +13,7 @@ export interface TransportOptions {
   allowPrivateNetworks: AllowedNetworks
   /** @default that of node:dns */
   resolve?: Resolve | undefined
-  /** Sends what is sent; its owner closes it. @default agents of undici that connect to no private address */
+  /** Sends the requests; not closed by the transport. @default undici agents that refuse private addresses */
   dispatcher?: HttpDispatcher | undefined
   budget?: ReadBudget | undefined
 }
@@ -22,35 +22,34 @@ export interface RestPost {
   memberId: string
   method: string
   url: string
-  /** A list is sent as it is, with the token in a header. */
+  /** An array is sent as it is, with the token in a header. */
   params: object
   accessToken: string
   signal: AbortSignal
-  /** More headers, by their names in small letters. */
+  /** Additional headers, keyed by lower-case name. */
   headers?: Readonly<Record<string, string>> | undefined
-  /** Largest answer in bytes, unpacked. @default 1048576 */
+  /** Maximum response size in bytes after decompression. @default 1048576 */
   maxBytes?: number | undefined
 }
 
-/** What is sent of a post. */
 interface Content {
   body: string
   headers: Record<string, string>
 }
 
-/** `public`: whatever is not refused. `covered`: allowed addresses of the own networks alone. */
-type Reach = 'public' | 'covered'
+/** `public`: any address that is not blocked; `private`: allowed private addresses only. */
+type Reach = 'public' | 'private'
 
-/** Shorter than servers keep an idle connection: a call on one that is just being closed would fail. */
-const IDLE_MS = 4_000
-const CONNECT_MS = 3_000
+/** Shorter than servers keep idle connections: a request on a connection being closed would fail. */
+const KEEP_ALIVE_MS = 4_000
+const CONNECT_TIMEOUT_MS = 3_000
 const HEADERS = { 'content-type': 'application/json', accept: 'application/json', 'accept-encoding': 'gzip' }
-/** Neither token nor parameters. */
-const NOTHING: Content = { body: '{}', headers: HEADERS }
+/** Has neither token nor parameters. */
+const PROBE: Content = { body: '{}', headers: HEADERS }
 
 /**
- * Posts to portals: no redirect is followed, no private address reached unless that is allowed, and no token sent in clear text but to
- * allowed addresses of the own networks.
+ * Sends requests to portals. Follows no redirects, connects to private addresses only if allowed, and sends tokens without https only to allowed
+ * private addresses.
  */
 export class RestTransport {
   readonly #guard: AddressGuard
@@ -65,31 +64,31 @@ export class RestTransport {
   }
 
   /**
-   * Posts JSON with the token in it. Rejects with the reason of `signal` when that aborts.
+   * Posts parameters and token as JSON. Rejects with the signal's reason when it aborts.
    *
-   * A portal that is not reached by https is asked without token and parameters, whether it redirects to where it is.
+   * A portal with a plain http address gets a request without token and parameters, which it may answer with a redirect.
    *
    * @throws FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS, FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_CALL
    */
   async post (post: RestPost): Promise<PortalResponse> {
     const { url, memberId } = post
     if (this.#guard.blocksUrl(url)) throw new FST_B24_PRIVATE_ADDRESS(memberId)
-    const isTrusted = url.startsWith('https:') || this.#guard.allowsPlainHttp(url)
-    if (isTrusted === true) return await this.#send(post, 'public', contentOf(post))
-    // Who resolves names elsewhere cannot tell.
-    if (isTrusted === undefined && this.#options.dispatcher === undefined) {
-      const answer = await this.#send(post, 'covered', contentOf(post)).catch((error: unknown) => {
+    const maySendToken = url.startsWith('https:') || this.#guard.allowsPlainHttp(url)
+    if (maySendToken === true) return await this.#send(post, 'public', contentOf(post))
+    // A custom dispatcher resolves names itself, so the address is unknown.
+    if (maySendToken === undefined && this.#options.dispatcher === undefined) {
+      const response = await this.#send(post, 'private', contentOf(post)).catch((error: unknown) => {
         if (!(error instanceof FST_B24_INSECURE_ADDRESS)) throw error
         return undefined
       })
-      if (answer !== undefined) return answer
+      if (response !== undefined) return response
     }
-    const answer = await this.#send(post, 'public', NOTHING)
-    if (answer.status < 300 || answer.status > 399) throw new FST_B24_INSECURE_ADDRESS(memberId)
-    return answer
+    const response = await this.#send(post, 'public', PROBE)
+    if (response.status < 300 || response.status > 399) throw new FST_B24_INSECURE_ADDRESS(memberId)
+    return response
   }
 
-  /** Ends all connections. */
+  /** Closes all connections. */
   async close (): Promise<void> {
     if (this.#options.dispatcher !== undefined) return
     await Promise.all([...this.#agents.values()].map(async agent => await (await agent).destroy()))
@@ -102,16 +101,16 @@ export class RestTransport {
     try {
       const { origin, pathname, search } = new URL(url)
       const request = agent.request({ origin, path: pathname + search, method: 'POST', headers, body, signal })
-      // As long as undici connects, it obeys no signal.
-      const answer = await unlessAborted(request, signal)
-      return await readResponse(answer, { memberId, method, maxBytes, budget: this.#budget, signal })
+      // undici ignores the signal while it connects.
+      const response = await unlessAborted(request, signal)
+      return await readResponse(response, { memberId, method, maxBytes, budget: this.#budget, signal })
     } catch (error) {
       signal.throwIfAborted()
-      throw failureOf(error, memberId)
+      throw toPortalError(error, memberId)
     }
   }
 
-  /** Not loaded before the first call. */
+  /** Loads undici on the first call. */
   #agentFor (reach: Reach): Promise<Dispatcher> {
     const known = this.#agents.get(reach) ?? this.#open(reach)
     this.#agents.set(reach, known)
@@ -123,17 +122,17 @@ export class RestTransport {
     const { dispatcher, resolve } = this.#options
     if (dispatcher !== undefined) return dispatcherOf(dispatcher, undici.Dispatcher)
     return new undici.Agent({
-      keepAliveTimeout: IDLE_MS,
-      keepAliveMaxTimeout: IDLE_MS,
-      // One time bounds the whole: who sends a byte now and then would meet neither of these.
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      // The signal bounds the whole call; a slow sender would never hit these timeouts.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: { timeout: CONNECT_MS, lookup: (reach === 'public' ? publicLookup : privateLookup)(this.#guard, resolve) }
+      connect: { timeout: CONNECT_TIMEOUT_MS, lookup: (reach === 'public' ? publicLookup : privateLookup)(this.#guard, resolve) }
     }) satisfies Agent
   }
 }
 
-/** One of another version of undici, such as that in Node.js, may lack `request`. */
+/** A dispatcher of another undici version, such as Node's own, may lack `request`. */
 function dispatcherOf (given: HttpDispatcher, Base: typeof Dispatcher): Dispatcher {
   const dispatcher = given as unknown as Dispatcher
   return typeof dispatcher.request === 'function' ? dispatcher : { request: Base.prototype.request.bind(dispatcher) } as Dispatcher
@@ -144,17 +143,17 @@ function contentOf ({ params, accessToken, method, headers }: RestPost): Content
     if (Array.isArray(params)) return { body: JSON.stringify(params), headers: { ...headers, ...HEADERS, authorization: `Bearer ${accessToken}` } }
     return { body: JSON.stringify({ ...params, auth: accessToken }), headers: { ...headers, ...HEADERS } }
   } catch {
-    throw new FST_B24_INVALID_CALL(`${method}: its parameters cannot be written as JSON`)
+    throw new FST_B24_INVALID_CALL(`${method}: its parameters cannot be serialized as JSON`)
   }
 }
 
-/** Nothing of the error goes on but its code: it may hold the request, and with it the token. */
-function failureOf (error: unknown, memberId: string): Error {
+/** Keeps only the error code: the error may contain the request and its token. */
+function toPortalError (error: unknown, memberId: string): Error {
   const { code } = error as { code?: unknown }
   if (code === PRIVATE_ADDRESS) return new FST_B24_PRIVATE_ADDRESS(memberId)
   if (code === INSECURE_ADDRESS) return new FST_B24_INSECURE_ADDRESS(memberId)
   if (typeof code === 'string' && code.startsWith('FST_B24_')) return error as Error
-  return unavailableError(typeof code === 'string' ? code : 'no answer')
+  return unavailableError(typeof code === 'string' ? code : 'no response')
 }
 
 interface CallTimeout {
@@ -163,9 +162,9 @@ interface CallTimeout {
 }
 
 /**
- * Runs `work` with a signal that aborts at the limits. Rejects with the reason of the signal that was given when that aborts.
+ * Runs `work` with a deadline. Rejects with the reason of the given signal when that aborts.
  *
- * @throws FST_B24_PORTAL_UNAVAILABLE when the time is over
+ * @throws FST_B24_PORTAL_UNAVAILABLE at the deadline
  */
 export async function withCallTimeout<T> ({ timeoutMs, signal }: CallTimeout, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   return await withTimeout({ timeoutMs, signal }, async (within) => {
@@ -173,7 +172,7 @@ export async function withCallTimeout<T> ({ timeoutMs, signal }: CallTimeout, wo
       return await work(within)
     } catch (error) {
       signal?.throwIfAborted()
-      throw within.aborted ? unavailableError(`no answer within ${timeoutMs} ms`) : error
+      throw within.aborted ? unavailableError(`no response within ${timeoutMs} ms`) : error
     }
   })
 }

@@ -1,6 +1,6 @@
 import { CALL_TIMEOUT_MS, checkCallOptions, checkMethod, type BatchOptions, type CallOptions, type ListOptions, type RequestOptions } from './call-options.ts'
 import {
-  type BatchCall, type BatchCalls, batchParams, batchParams3, BatchResult, commandsOf, countAt, batchError, readBatch, readBatch3, valueAt
+  type BatchCall, type BatchCalls, batchParams, batchParams3, BatchResult, commandsOf, countAt, batchError, parseBatch, parseBatch3, valueAt
 } from './batch.ts'
 import { listPages } from './list-pages.ts'
 import type { PortalBlocks } from './observed-limits.ts'
@@ -11,44 +11,44 @@ import type { RestTransport } from './rest-transport.ts'
 import { SdkClients } from './sdk-client.ts'
 import type { OfficialClient } from './sdk.ts'
 
-/** An answer of a portal as a whole. */
+/** A complete response of a portal. */
 export interface CallAnswer<T = unknown> {
   result: T
-  /** How many items a list has, where the portal counted them. */
+  /** Number of items in a list, if the portal counted them. */
   total: number | undefined
-  /** `start` of the next page; `undefined` where there is none, or the method has no pages. */
+  /** `start` of the next page; `undefined` if there is none. */
   next: number | undefined
   /**
-   * What the call took, as the portal measured it.
+   * Duration of the call as measured by the portal.
    * @see https://apidocs.bitrix24.com/api-reference/data-types.html#time
    */
   time: unknown
 }
 
 /**
- * Calls REST methods of portals, with the tokens that are kept and within the limits that all processes of the app share.
+ * Calls REST methods of portals with stored tokens, within the rate limits shared by all processes of the app.
  *
- * Each rejects with FST_B24_INVALID_CALL before anything is sent; with FST_B24_PORTAL_CALL (`portalCode`, `description`), FST_B24_PORTAL_LIMIT
+ * Methods reject with FST_B24_INVALID_CALL before anything is sent; with FST_B24_PORTAL_CALL (`portalCode`, `description`), FST_B24_PORTAL_LIMIT
  * (`retryAfterMs`), FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_REAUTH_REQUIRED, FST_B24_PORTAL_SUSPENDED, FST_B24_PORTAL_GONE,
- * FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE; or with the reason of `signal`. No error holds a secret.
+ * FST_B24_APP_KEYS, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE; or with the signal's reason. Errors contain no secrets.
  */
 export interface Rest {
-  /** Calls a method; resolves with the `result` of the answer. `params` is a map, or a list for methods that go by the order of their parameters. */
+  /** Calls a method; resolves with the `result`. `params` is an object, or an array for methods with positional parameters. */
   call<T = unknown> (memberId: string, method: string, params?: object, options?: CallOptions): Promise<T>
-  /** Calls a method; resolves with the result and what stands beside it: `{ result, total, next, time }`. */
+  /** Calls a method; resolves with `{ result, total, next, time }`. */
   callFull<T = unknown> (memberId: string, method: string, params?: object, options?: CallOptions): Promise<CallAnswer<T>>
-  /** Calls up to 50 methods in one request; errors of single calls are in the result. */
+  /** Calls up to 50 methods in one request; errors of single calls are part of the result. */
   batch<T = unknown> (memberId: string, calls: readonly BatchCall[], options?: BatchOptions): Promise<BatchResult<T[]>>
   batch<Results extends object = Record<string, unknown>> (memberId: string, calls: { readonly [Name in keyof Results]: BatchCall }, options?: BatchOptions): Promise<BatchResult<Results>>
   /**
-   * Walks through a list by the ids of its items, or by `start`; yields the pages as the portal gives them.
+   * Iterates over a list by item id or by `start`; yields the portal's pages.
    *
-   * @throws FST_B24_LIST also where an answer cannot be walked on from: nothing is left out silently
+   * @throws FST_B24_LIST also for pages that do not continue each other, so that no item is missed silently
    */
   list<T = unknown> (memberId: string, method: string, params?: object, options?: ListOptions): AsyncGenerator<T[], void, undefined>
   /**
-   * The official client for one portal. Its requests go the same way as `call`; its errors are those of the SDK, whose `originalError` is the one that
-   * `call` would have rejected with. Ask for it when it is needed, and do not keep it.
+   * Returns the official SDK client for one portal. Its requests use the same tokens and limits as `call`; its errors are the SDK's, with
+   * `originalError` as `call` would reject with. Get a new one for each use.
    *
    * @throws FST_B24_SDK_MISSING
    */
@@ -59,20 +59,20 @@ export interface RestParts {
   tokens: CallTokens
   limits: PortalLimits
   transport: RestTransport
-  /** Longest that a call waits for its portal's limits, ms. @default 5000 */
-  mostWaitMs?: number | undefined
+  /** How long a call may wait for the portal's rate limits, in milliseconds. @default 5000 */
+  maxWaitMs?: number | undefined
   blocks?: PortalBlocks | undefined
-  /** Official clients that are kept for their next use. @default 500 */
-  mostClients?: number | undefined
+  /** Number of SDK clients to cache. @default 500 */
+  maxClients?: number | undefined
 }
 
 export class PortalRest implements Rest {
   readonly #calls: PortalCalls
   readonly #clients: SdkClients
 
-  constructor ({ tokens, limits, transport, mostWaitMs, blocks, mostClients = 500 }: RestParts) {
-    this.#calls = new PortalCalls({ tokens, limits, transport, mostWaitMs, blocks })
-    this.#clients = new SdkClients({ calls: this.#calls, tokens }, mostClients)
+  constructor ({ tokens, limits, transport, maxWaitMs, blocks, maxClients = 500 }: RestParts) {
+    this.#calls = new PortalCalls({ tokens, limits, transport, maxWaitMs, blocks })
+    this.#clients = new SdkClients({ calls: this.#calls, tokens }, maxClients)
   }
 
   async call<T = unknown> (memberId: string, method: string, params?: object, options?: CallOptions): Promise<T> {
@@ -94,11 +94,11 @@ export class PortalRest implements Rest {
     const { version, halt = true } = options
     const call = { memberId, method: 'batch', path: pathOf('batch', version) }
     if (version === 3) {
-      const { answer: { body } } = await this.#make({ ...call, params: batchParams3(commands, isList) }, options)
-      return new BatchResult(readBatch3(body, commands), isList)
+      const { response: { body } } = await this.#make({ ...call, params: batchParams3(commands, isList) }, options)
+      return new BatchResult(parseBatch3(body, commands), isList)
     }
-    const { answer: { body }, access } = await this.#make({ ...call, params: batchParams(commands, isList, halt), batchError }, options)
-    return new BatchResult(readBatch(body, commands, access, halt), isList)
+    const { response: { body }, access } = await this.#make({ ...call, params: batchParams(commands, isList, halt), batchError }, options)
+    return new BatchResult(parseBatch(body, commands, access, halt), isList)
   }
 
   async * list<T = unknown> (memberId: string, method: string, params: object = {}, options: ListOptions = {}): AsyncGenerator<T[], void, undefined> {
@@ -107,7 +107,7 @@ export class PortalRest implements Rest {
     const { paging, idKey, cursorIdKey, ...request } = options
     const pages = listPages<T>(async page => await this.#callFull(memberId, method, page, request), method, copyParams(method, params), { paging, idKey, cursorIdKey })
     for await (const page of pages) {
-      // It may have been there before it was broken off.
+      // The page may have arrived before the abort.
       request.signal?.throwIfAborted()
       yield page
     }
@@ -117,11 +117,11 @@ export class PortalRest implements Rest {
     return await this.#clients.client(memberId)
   }
 
-  /** Its arguments are checked already. */
+  /** Expects validated arguments. */
   async #callFull<T> (memberId: string, method: string, params: object, options: CallOptions): Promise<CallAnswer<T>> {
     const { version, idempotencyKey } = options
     const headers = idempotencyKey === undefined ? undefined : { 'idempotency-key': idempotencyKey }
-    const { answer: { body } } = await this.#make({ memberId, method, path: pathOf(method, version), params, headers }, options)
+    const { response: { body } } = await this.#make({ memberId, method, path: pathOf(method, version), params, headers }, options)
     return { result: valueAt(body, 'result') as T, total: countAt(body, 'total'), next: countAt(body, 'next'), time: valueAt(body, 'time') }
   }
 
@@ -131,7 +131,7 @@ export class PortalRest implements Rest {
   }
 }
 
-/** Behind the REST base of a portal. */
+/** Returns the path relative to the REST base of a portal. */
 function pathOf (method: string, version: 2 | 3 = 2): string {
   return version === 3 ? `api/${method}` : method
 }

@@ -13,12 +13,11 @@ interface SdkClientParts {
   tokens: Pick<Tokens, 'access' | 'renew'>
 }
 
-/** Stands for secrets that the SDK does not need: it never refreshes a token itself. */
-const KEPT = 'kept by fastify-bitrix24'
+/** Placeholder for secrets: the SDK never refreshes a token itself. */
+const PLACEHOLDER = 'held by fastify-bitrix24'
 
 /**
- * A client of the SDK for one portal. Whatever it requests, through whichever of its doors, goes to the portal with the token
- * that is kept at that moment, within the limits of the portal.
+ * SDK client of one portal. Sends all its requests through `PortalCalls`, with the token stored at that moment and within the rate limits.
  */
 class SdkClient {
   readonly b24: B24OAuth
@@ -32,31 +31,31 @@ class SdkClient {
     this.#parts = parts
     this.#bound = access
     this.#origin = access.clientEndpoint
-    const secrets = { clientId: KEPT, clientSecret: KEPT }
+    const secrets = { clientId: PLACEHOLDER, clientSecret: PLACEHOLDER }
     this.b24 = new sdk.B24OAuth(paramsOf(access), secrets, { restrictionParams: UNRESTRICTED })
     this.b24.offClientSideWarning()
     this.b24.setCustomRefreshAuth(() => this.#refresh())
-    this.#address()
+    this.#setAddress()
     for (const [version, folder] of [[sdk.ApiVersion.v2, ''], [sdk.ApiVersion.v3, 'api/']] as const) {
       const { defaults } = this.b24.getHttpClient(version).ajaxClient
       defaults.timeout = CALL_TIMEOUT_MS
       defaults.transformRequest = [params => params]
       defaults.transformResponse = [body => body]
-      defaults.adapter = async config => await this.#answer(config, folder)
+      defaults.adapter = async config => await this.#send(config, folder)
     }
   }
 
-  /** Whether the SDK would first ask for a token. */
+  /** Whether the SDK would request a new token first. */
   get isStale (): boolean {
     return secondsOf(this.#bound) * 1000 <= Date.now()
   }
 
-  /** Whether the portal has moved, which the SDK cannot be told of in all its parts. */
+  /** Whether the portal has moved: the SDK cannot change its address everywhere. */
   get isOutdated (): boolean {
     return this.#bound.clientEndpoint !== this.#origin
   }
 
-  /** Tells the SDK the token that is kept now; nothing is refreshed. */
+  /** Passes the stored token to the SDK, without a refresh. */
   async bind (access: PortalAccess): Promise<void> {
     const isSame = (['accessToken', 'expiresAt', 'clientEndpoint'] as const).every(name => access[name] === this.#bound[name])
     if (isSame) return
@@ -64,18 +63,18 @@ class SdkClient {
     await this.b24.auth.refreshAuth()
   }
 
-  // Up to the first await it runs at once, so that it takes what `bind` has just put there.
+  // Synchronous up to the first await, so it takes the token that `bind` has just set.
   async #refresh (): ReturnType<CustomRefreshAuth> {
     const next = this.#next
     this.#next = undefined
     const { memberId } = this.#bound
     this.#bound = next ?? await (this.isStale ? this.#parts.tokens.access(memberId) : this.#parts.tokens.renew(this.#bound))
-    this.#address()
+    this.#setAddress()
     return authOf(this.#bound)
   }
 
-  /** The SDK would keep the address that it was made with, and puts two slashes behind it. */
-  #address (): void {
+  /** Updates the base URLs: the SDK would keep the initial address, with two slashes after it. */
+  #setAddress (): void {
     const { ApiVersion } = this.#parts.sdk
     const { clientEndpoint } = this.#bound
     const bases = this.b24.getTargetOriginWithPath()
@@ -83,12 +82,12 @@ class SdkClient {
     bases.set(ApiVersion.v3, `${clientEndpoint}api`)
   }
 
-  /** Does the work of axios' adapter. */
-  async #answer (config: AjaxConfig, folder: string) {
+  /** The axios adapter. */
+  async #send (config: AjaxConfig, folder: string) {
     const { auth: _, ...params } = config.data as Record<string, unknown>
     const { method, query } = targetOf(config.url as string)
     try {
-      const { answer, access: used } = await this.#parts.calls.make({
+      const { response, access: used } = await this.#parts.calls.make({
         memberId: this.#bound.memberId,
         method: decodeURIComponent(method),
         path: `${folder}${method}${query}`,
@@ -97,30 +96,30 @@ class SdkClient {
         signal: config.signal as AbortSignal | undefined
       })
       await this.bind(used)
-      return { status: answer.status, statusText: '', headers: {}, config, data: timed(answer.body) }
+      return { status: response.status, statusText: '', headers: {}, config, data: withTime(response.body) }
     } catch (error) {
       throw this.#sdkError(error, decodeURIComponent(method))
     }
   }
 
-  /** The error as users of the SDK know it. */
+  /** Converts an error to the SDK's type. */
   #sdkError (failure: unknown, method: string): Error {
     const { message, code, portalCode = code, description = message, statusCode = 0, portalStatus = statusCode, details } = failure as {
       message?: string, code?: string, portalCode?: string, description?: string, statusCode?: number, portalStatus?: number, details?: Record<string, unknown>
     }
     return new this.#parts.sdk.AjaxError({
       code: onOneLine(portalCode ?? 'JSSDK_UNKNOWN_ERROR'),
-      description: onOneLine(description ?? 'Broken off'),
+      description: onOneLine(description ?? 'Aborted'),
       status: portalStatus,
       requestInfo: { method },
-      ...validationIn(details),
+      ...fieldErrorsOf(details),
       originalError: failure
     })
   }
 }
 
-/** What REST 3 says of single fields. */
-function validationIn (details: Record<string, unknown> | undefined): { validation?: Array<{ message: string, field: string }> } {
+/** Field errors of REST 3. */
+function fieldErrorsOf (details: Record<string, unknown> | undefined): { validation?: Array<{ message: string, field: string }> } {
   const validation = details?.['validation']
   if (!Array.isArray(validation)) return {}
   return { validation: validation.filter(isObject).map(({ message, field }) => ({ message: textIn(message), field: textIn(field) })) }
@@ -130,18 +129,18 @@ function textIn (value: unknown): string {
   return typeof value === 'string' ? onOneLine(value) : ''
 }
 
-/** The method at the end of a URL of the SDK, which escapes slashes in all that follows, and the query with its `?`. */
+/** Splits a URL of the SDK, which escapes slashes after the base, into the method and the query with its `?`. */
 function targetOf (url: string): { method: string, query: string } {
   const [method = '', query] = url.slice(url.lastIndexOf('/') + 1).split('?')
   return { method, query: query === undefined ? '' : `?${query}` }
 }
 
-/** The SDK takes an answer that does not tell its `time` for none; not all that stands in for a portal tells it. */
-function timed (body: unknown): unknown {
+/** The SDK rejects responses without `time`, which some portal emulators omit. */
+function withTime (body: unknown): unknown {
   return isObject(body) && 'result' in body && !('time' in body) ? { ...body, time: {} } : body
 }
 
-/** End of a token as the SDK counts it. */
+/** Token expiry in seconds, as the SDK expects it. */
 function secondsOf ({ expiresAt }: PortalAccess): number {
   return Math.floor(expiresAt / 1000)
 }
@@ -149,8 +148,8 @@ function secondsOf ({ expiresAt }: PortalAccess): number {
 function paramsOf (access: PortalAccess): B24OAuthParams {
   const { memberId, domain, clientEndpoint, oauthServer, accessToken, userId = 0 } = access
   return {
-    applicationToken: KEPT,
-    refreshToken: KEPT,
+    applicationToken: PLACEHOLDER,
+    refreshToken: PLACEHOLDER,
     memberId,
     domain,
     clientEndpoint,
@@ -169,7 +168,7 @@ function authOf (access: PortalAccess): Awaited<ReturnType<CustomRefreshAuth>> {
   const { memberId, domain, clientEndpoint, oauthServer, accessToken } = access
   return {
     access_token: accessToken,
-    refresh_token: KEPT,
+    refresh_token: PLACEHOLDER,
     expires: String(secondsOf(access)),
     expires_in: '3600',
     client_endpoint: clientEndpoint,
@@ -181,16 +180,16 @@ function authOf (access: PortalAccess): Awaited<ReturnType<CustomRefreshAuth>> {
   }
 }
 
-/** The official clients of portals, of which those are kept that were asked for last. */
+/** LRU cache of SDK clients by portal. */
 export class SdkClients {
   readonly #parts: Omit<SdkClientParts, 'sdk'>
-  readonly #most: number
-  /** The one that was asked for last is the last. */
+  readonly #maxClients: number
+  /** In order of last use. */
   readonly #clients = new Map<string, SdkClient>()
 
-  constructor (parts: Omit<SdkClientParts, 'sdk'>, most: number) {
+  constructor (parts: Omit<SdkClientParts, 'sdk'>, maxClients: number) {
     this.#parts = parts
-    this.#most = most
+    this.#maxClients = maxClients
   }
 
   /** @throws FST_B24_SDK_MISSING, and as `Tokens.access` */
@@ -200,14 +199,14 @@ export class SdkClients {
     const known = this.#clients.get(memberId)
     await known?.bind(access)
     const client = known === undefined || known.isOutdated ? new SdkClient(access, { ...this.#parts, sdk }) : known
-    this.#keep(memberId, client)
+    this.#cache(memberId, client)
     return client.b24
   }
 
-  #keep (memberId: string, client: SdkClient): void {
+  #cache (memberId: string, client: SdkClient): void {
     this.#clients.delete(memberId)
     this.#clients.set(memberId, client)
     const [oldest] = this.#clients.keys()
-    if (this.#clients.size > this.#most) this.#clients.delete(oldest as string)
+    if (this.#clients.size > this.#maxClients) this.#clients.delete(oldest as string)
   }
 }

@@ -6,14 +6,14 @@ export type Sdk = typeof import('@bitrix24/b24jssdk')
 
 type Ajax = ReturnType<B24OAuth['getHttpClient']>['ajaxClient']
 
-/** What axios, with which the SDK calls portals, gives to its adapter. */
+/** Config that axios, the SDK's HTTP client, passes to its adapter. */
 export type AjaxConfig = Parameters<Extract<Ajax['defaults']['adapter'], (...args: never[]) => unknown>>[0]
 
-/** As in peerDependencies. Others may send their requests in another way than past the guard of addresses. */
+/** Same as in peerDependencies. Other versions may send requests that bypass the address guard. */
 const RANGE = '~2.2.0'
 
 /**
- * Loads the SDK, which takes a third of a second.
+ * Loads the SDK on first use: importing takes about 300 ms.
  *
  * @throws FST_B24_SDK_MISSING
  */
@@ -29,7 +29,7 @@ export async function loadSdk (load: () => Promise<Sdk> = async () => await impo
 
 type Restrictions = NonNullable<ConstructorParameters<Sdk['B24OAuth']>[2]>['restrictionParams']
 
-/** Nothing waits in the SDK and nothing is repeated there: both is done for all processes together. */
+/** Disables rate limiting and retries of the SDK: the plugin does both, across processes. */
 export const UNRESTRICTED: NonNullable<Restrictions> = {
   rateLimit: { burstLimit: 1e9, drainRate: 1e6, adaptiveEnabled: false },
   operatingLimit: { windowMs: 600_000, limitMs: Number.MAX_SAFE_INTEGER, heavyPercent: 100 },
@@ -38,12 +38,12 @@ export const UNRESTRICTED: NonNullable<Restrictions> = {
   retryOnNetworkError: false
 }
 
-/** @ts-ignore Not there where the package is not installed: `any` then. */
+/** @ts-ignore `any` if the package is not installed. */
 type Installed = import('@bitrix24/b24jssdk').B24OAuth
 
-/** Stands for the client where `@bitrix24/b24jssdk` is not installed. */
+/** Type of the client while `@bitrix24/b24jssdk` is not installed. */
 export interface OfficialClientMissing {
-  /** `npm install @bitrix24/b24jssdk`, and this is its `B24OAuth`. */
+  /** `npm install @bitrix24/b24jssdk` turns this type into its `B24OAuth`. */
   readonly isMissing: '@bitrix24/b24jssdk is not installed'
 }
 

@@ -121,10 +121,10 @@ t.test('a batch that cannot be sent is refused before anything is', async t => {
   const { rest, portal, sent } = await stageOf(t)
   const many = Array.from({ length: 51 }, () => ['profile'] as [string])
   const cases: Array<[calls: unknown, message: RegExp, options?: object]> = [
-    [[], /without calls/],
-    [{}, /without calls/],
+    [[], /has no calls/],
+    [{}, /has no calls/],
     [many, /51 calls/],
-    [undefined, /by name, or a list/],
+    [undefined, /an object or an array of calls/],
     [{ '': ['profile'] }, /no name/],
     [[['profile?id=5']], /is not a method name/],
     [[undefined], /is not a method name/],

@@ -127,7 +127,7 @@ const failureOf = (answer: PortalResponse, call = CALL) => (classify(answer, cal
 t.test('a message has method, code and description, and the names of the parameters without their values', async t => {
   t.equal(failureOf(classic(400, 'NOT_FOUND', 'No such item')).message, 'crm.item.get: NOT_FOUND: No such item')
   t.equal(failureOf(classic(400, '', 'Not found')).message, 'crm.item.get: Not found')
-  t.equal(failureOf(classic(400, '')).message, 'crm.item.get: an error without a code')
+  t.equal(failureOf(classic(400, '')).message, 'crm.item.get: error without a code')
   const params = { id: 4711, filter: { '>opportunity': 815 } }
   const { message } = failureOf(classic(400, 'NOT_FOUND', '100 % gone'), { ...CALL, params })
   t.equal(message, 'crm.item.get: NOT_FOUND: 100 % gone (parameters: id, filter)')

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap'
-import { listPages as pagesOf, type WalkOptions } from '../../../src/portal/rest/list-pages.ts'
+import { listPages as pagesOf, type PagingOptions } from '../../../src/portal/rest/list-pages.ts'
 import { openPortalWorld } from '../../helpers/portal-world.ts'
 
 type Row = Record<string, unknown>
 interface Asked { filter?: Row, order?: Row, start?: number }
 
 /** The pages of a list whose answers hold no more than a result. */
-function listPages<T> (ask: (params: object) => Promise<unknown>, method: string, params: object, options?: WalkOptions) {
+function listPages<T> (ask: (params: object) => Promise<unknown>, method: string, params: object, options?: PagingOptions) {
   return pagesOf<T>(async params => ({ result: await ask(params) }), method, params, options)
 }
 
@@ -37,7 +37,7 @@ async function walk (pages: AsyncIterable<unknown[]>): Promise<number[]> {
 t.test('walks through what portals have, told nothing of it', async t => {
   const items = (rows: Row[]) => ({ items: rows })
   const tasks = (rows: Row[]) => ({ tasks: rows })
-  type Case = [what: string, list: ReturnType<typeof listOf>, options: WalkOptions, sizes: number[], calls: number]
+  type Case = [what: string, list: ReturnType<typeof listOf>, options: PagingOptions, sizes: number[], calls: number]
   const cases: Case[] = [
     ['items of CRM', listOf(rowsOf(120, id => ({ id })), { id: 'id', wrap: items }), {}, [50, 50, 20], 4],
     ['deals, whose ids are text', listOf(rowsOf(120, id => ({ ID: `${id}` })), { id: 'ID' }), {}, [50, 50, 20], 4],
@@ -105,7 +105,7 @@ t.test('users are sorted by text', async t => {
     return sorted.filter(({ ID }) => Number(ID) > Number((given['FILTER'] as Row)?.['>ID'] ?? 0)).slice(0, 50)
   }
   for (const options of [{}, { idKey: 'ID' }]) t.strictSame(await walk(listPages(ask, 'user.get', { FILTER: { ACTIVE: true } }, options)), [50, 50, 20])
-  await t.rejects(walk(listPages(ask, 'user.get', { SORT: 'NAME' })), { code: 'FST_B24_LIST', message: /has no 'sort'/ })
+  await t.rejects(walk(listPages(ask, 'user.get', { SORT: 'NAME' })), { code: 'FST_B24_LIST', message: /does not support 'sort'/ })
 })
 
 t.test('an id that order and filter write in other letters is found, also where they refuse the first', async t => {
@@ -161,15 +161,15 @@ t.test('a page that is shorter than asked for is not the last where the portal s
 t.test('what cannot be walked through is said, and never left out', async t => {
   const same = rowsOf(50, id => ({ ID: 51 - id }))
   const plain = rowsOf(50, () => ({ TITLE: 'x' }))
-  const cases: Array<[result: unknown, why: RegExp, options?: WalkOptions, params?: object]> = [
+  const cases: Array<[result: unknown, why: RegExp, options?: PagingOptions, params?: object]> = [
     [same, /have no effect/, { paging: 'id' }],
     [same, /have no effect/, { idKey: 'ID' }],
     [same.toReversed(), /have no effect/, { idKey: 'ID' }],
     [plain, /have no id/, { paging: 'id' }],
     [plain, /same page again/, {}, { select: ['TITLE'] }],
     [same, /same page again/, {}, [5]],
-    [same, /without names/, { paging: 'id' }, [5]],
-    [same, /neither a map nor a list/, { idKey: 'ID' }, { filter: 'ID > 5' }],
+    [same, /positional parameters/, { paging: 'id' }, [5]],
+    [same, /neither an object nor an array/, { idKey: 'ID' }, { filter: 'ID > 5' }],
     [{ items: [], others: [] }, /not a list/],
     [true, /not a list/],
     [undefined, /not a list/],
@@ -187,9 +187,9 @@ t.test('a portal whose pages have no end is refused', async t => {
   let calls = 0
   const cases: Array<[answer: () => object, message: RegExp]> = [
     [() => ({ result: page, next: 50, total: 9_999 }), /same page again/],
-    [() => ({ result: [{ name: calls }], next: 0 }), /not behind 0/],
+    [() => ({ result: [{ name: calls }], next: 0 }), /not after 0/],
     [() => ({ result: calls % 2 === 0 ? page : other, next: calls * 50 }), /same page again/],
-    [() => ({ result: calls === 1 ? page : [], total: 120 }), /gave 50 of 120/]
+    [() => ({ result: calls === 1 ? page : [], total: 120 }), /ended after 50 of 120/]
   ]
   for (const [answer, message] of cases) {
     calls = 0
@@ -202,13 +202,13 @@ t.test('a portal whose pages have no end is refused', async t => {
     last = Number(((params as Asked).filter as Row | undefined)?.['>ID'] ?? 0)
     return rowsOf(50, id => ({ ID: 51 - id + Math.min(last, 100) }))
   }
-  await t.rejects(walk(listPages(stuck, 'x.list', {})), { code: 'FST_B24_LIST', message: /order of 'ID'/ })
+  await t.rejects(walk(listPages(stuck, 'x.list', {})), { code: 'FST_B24_LIST', message: /ordered by 'ID'/ })
 })
 
 t.test('an order and a start are refused before anything is asked', async t => {
   let calls = 0
   const ask = async () => { calls++; return [] }
-  const cases: Array<[params: object, options?: WalkOptions]> = [[{ order: { TITLE: 'ASC' } }], [{ ORDER: {} }], [{ start: 0 }], [{ START: 50 }, { paging: 'start' }]]
+  const cases: Array<[params: object, options?: PagingOptions]> = [[{ order: { TITLE: 'ASC' } }], [{ ORDER: {} }], [{ start: 0 }], [{ START: 50 }, { paging: 'start' }]]
   for (const [params, options] of cases) {
     await t.rejects(walk(listPages(ask, 'x.list', params, options)), { code: 'FST_B24_LIST' }, JSON.stringify(params))
   }

@@ -83,7 +83,7 @@ function tokensFor (origin: string): CallTokens {
 
 t.test('whatever a portal or an OAuth server answers, all that rejects has a code of ours and no secret', async t => {
   const { next, origin } = await openServer(t)
-  const rest = new PortalRest({ tokens: tokensFor(origin), limits: new LocalLimits({ burst: 1e5, drainPerSecond: 1e4 }), transport: transportOf(t), mostWaitMs: 0 })
+  const rest = new PortalRest({ tokens: tokensFor(origin), limits: new LocalLimits({ burst: 1e5, drainPerSecond: 1e4 }), transport: transportOf(t), maxWaitMs: 0 })
   let portals = 0
   const memberId = () => `portal-${portals++}`
   const keys = new AppCredentials({ ...KEYS, log: { error: () => {} } })

@@ -143,7 +143,7 @@ t.test('a portal that cannot be reached, hangs up or takes too long', async t =>
   await install(portal)
   portal.fault('profile', { hang: true })
   const slow = await rest.call(portal.memberId, 'profile', {}, { timeoutMs: 50 }).catch((error: unknown) => error)
-  t.match(slow, { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /no answer within 50 ms/ })
+  t.match(slow, { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /no response within 50 ms/ })
   for (const secret of b24.secrets()) t.notOk(printed([hungUp, refused, slow]).includes(secret))
 })
 
@@ -189,7 +189,7 @@ t.test('a portal that sends a byte now and then is given up in the same time', a
   const { port } = server.address() as { port: number }
   await install(portal, { clientEndpoint: `http://127.0.0.1:${port}/rest/` })
   const start = performance.now()
-  await t.rejects(rest.call(portal.memberId, 'crm.item.add', {}, { timeoutMs: 200 }), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /no answer within 200 ms/ })
+  await t.rejects(rest.call(portal.memberId, 'crm.item.add', {}, { timeoutMs: 200 }), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /no response within 200 ms/ })
   t.ok(performance.now() - start < 2_000)
 })
 

@@ -26,7 +26,7 @@ t.test('four processes together stay within the bucket of a portal', async t => 
 })
 
 t.test('a call that would wait too long fails, and says when to come again', async t => {
-  const { b24, rest, install } = await openRestStage(t, { rates: { drainPerSecond: 0.5, burst: 1 }, mostWaitMs: 1_000 })
+  const { b24, rest, install } = await openRestStage(t, { rates: { drainPerSecond: 0.5, burst: 1 }, maxWaitMs: 1_000 })
   const portal = b24.portal(DOMAIN)
   await install(portal)
   await rest.call(portal.memberId, 'profile')
@@ -74,7 +74,7 @@ t.test('a method whose time is used up is closed for all processes, until it cou
   const resetAt = Date.now() / 1000 + 4
   const body = { error: 'OPERATION_TIME_LIMIT', error_description: '', time: { finish: Date.now() / 1000, operating_reset_at: resetAt } }
   portal.fault('crm.item.list', { status: 429, body, times: 1 })
-  const impatient = another({ mostWaitMs: 100 })
+  const impatient = another({ maxWaitMs: 100 })
   const error = await impatient.call(portal.memberId, 'crm.item.list', { entityTypeId: 2 }).catch((error: unknown) => error) as { retryAfterMs: number }
   t.match(error, { code: 'FST_B24_PORTAL_LIMIT', portalCode: 'OPERATION_TIME_LIMIT', message: 'crm.item.list: OPERATION_TIME_LIMIT' })
   t.ok(error.retryAfterMs > 3_000 && error.retryAfterMs <= 4_100, `${error.retryAfterMs}`)
@@ -86,7 +86,7 @@ t.test('a method whose time is used up is closed for all processes, until it cou
 })
 
 t.test('the last success of a method tells how long it is closed', async t => {
-  const { b24, rest, install } = await openRestStage(t, { mostWaitMs: 100 })
+  const { b24, rest, install } = await openRestStage(t, { maxWaitMs: 100 })
   const portal = b24.portal(DOMAIN)
   await install(portal)
   portal.fault('crm.item.list', { body: { result: { items: [] }, time: { finish: 1_000, operating_reset_at: 1_300 } }, times: 1 })

@@ -133,6 +133,6 @@ t.test('a portal that sends away from its new address too cannot be reached', as
   await install(portal)
   portal.rename(RENAMED)
   portal.fault('profile', { status: 302, headers: { location: 'https://elsewhere.example.com/' } })
-  await t.rejects(rest.call(portal.memberId, 'profile'), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /does not name/ })
+  await t.rejects(rest.call(portal.memberId, 'profile'), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /does not confirm/ })
   t.equal(portal.calls.length, 2)
 })

@@ -53,7 +53,7 @@ t.test('time and signal are obeyed while nothing takes the connection', async t 
   const url = 'https://portal.example.com/rest/profile'
   let isGivenUp = false
   transport.post(post(url)).catch(() => { isGivenUp = true })
-  await t.rejects(withCallTimeout({ timeoutMs: 100 }, signal => transport.post(post(url, { signal }))), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /no answer within 100 ms/ })
+  await t.rejects(withCallTimeout({ timeoutMs: 100 }, signal => transport.post(post(url, { signal }))), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /no response within 100 ms/ })
   const stop = new AbortController()
   const reason = new Error('enough')
   const asked = withCallTimeout({ timeoutMs: 60_000, signal: stop.signal }, signal => transport.post(post(url, { signal })))

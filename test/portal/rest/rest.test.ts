@@ -70,8 +70,8 @@ t.test('the client is the official one, and knows neither the secret of the app 
   t.equal(client.constructor.name, 'B24OAuth')
   t.equal(await rest.client(portal.memberId), client, 'the same as before')
   const auth = client.auth.getAuthData()
-  t.match(auth, { access_token: pair.accessToken, member_id: portal.memberId, domain: DOMAIN, refresh_token: 'kept by fastify-bitrix24' })
-  t.match(await client.auth.refreshAuth(), { refresh_token: 'kept by fastify-bitrix24' })
+  t.match(auth, { access_token: pair.accessToken, member_id: portal.memberId, domain: DOMAIN, refresh_token: 'held by fastify-bitrix24' })
+  t.match(await client.auth.refreshAuth(), { refresh_token: 'held by fastify-bitrix24' })
   const { accessToken } = await tokens.access(portal.memberId)
   t.not(accessToken, pair.accessToken, 'a refresh that is asked for is made')
   t.match(client.auth.getAuthData(), { access_token: accessToken })
@@ -112,7 +112,7 @@ t.test('the client asks for a token when the hour of its own is over', async t =
 })
 
 t.test('keeps so many clients, those that were used last', async t => {
-  const { b24, rest, install } = await openRestStage(t, { mostClients: 2 })
+  const { b24, rest, install } = await openRestStage(t, { maxClients: 2 })
   const portals = ['a', 'b', 'c'].map(name => b24.portal(`${name}.bitrix24.com`))
   for (const portal of portals) await install(portal)
   const [a, b, c] = portals as [typeof portals[0], typeof portals[0], typeof portals[0]]
