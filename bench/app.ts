@@ -8,7 +8,7 @@ import type { Sender } from './common/body.ts'
 export type Options = FastifyBitrix24Options
 export type Delivery = NonNullable<Options['delivery']>
 
-export const ADAPTERS = ['Redis', 'embedded'] as const
+export const ADAPTERS = ['Redis', 'SQLite'] as const
 export type Adapter = typeof ADAPTERS[number]
 
 const SENDERS = 50

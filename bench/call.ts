@@ -11,7 +11,7 @@ const MOST_MICROS = 300
 const NAMES: Record<Caller, string> = {
   bare: 'bare SDK, its token in memory, its limits lifted',
   Redis: 'portal.call on Redis',
-  embedded: 'portal.call, embedded store'
+  SQLite: 'portal.call, SQLite'
 }
 const ALL = Object.keys(NAMES) as Caller[]
 
@@ -47,14 +47,14 @@ export async function measureCall (programs: Programs, redisUrl: string): Promis
     ],
     targets: [
       atMost('portal.call on Redis, against the bare SDK', MOST_MICROS, added('Redis', 'alone'), 'µs more'),
-      atMost('portal.call, embedded store, against the bare SDK', MOST_MICROS, added('embedded', 'alone'), 'µs more'),
+      atMost('portal.call, SQLite, against the bare SDK', MOST_MICROS, added('SQLite', 'alone'), 'µs more'),
       { name: 'portal.call, Redis commands with a fresh token', wanted: 'at most 2', got: commands.toFixed(2), met: commands <= 2 }
     ]
   }
 }
 
 async function run (caller: Program): Promise<Record<Caller, Round[]>> {
-  const rounds: Record<Caller, Round[]> = { bare: [], Redis: [], embedded: [] }
+  const rounds: Record<Caller, Round[]> = { bare: [], Redis: [], SQLite: [] }
   for (let count = -WARM_UP_ROUNDS; count < ROUNDS; count++) {
     for (const name of ALL) {
       const alone = await caller.ask({ caller: name, calls: CALLS, atOnce: 1 } satisfies CallOrder) as CallResult

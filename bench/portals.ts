@@ -10,7 +10,7 @@ import { urlOf, type Programs } from './programs.ts'
 const PORTALS = 50
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 
-/** Portals that installed the app of this run, in Redis and in an embedded store, and what the servers need to know of them. */
+/** Portals that installed the app of this run, in Redis and in SQLite, and what the servers need to know of them. */
 export class Portals {
   readonly server: ServerSettings
   readonly #apps: Record<Adapter, App>
@@ -20,7 +20,7 @@ export class Portals {
 
   private constructor (redisUrl: string, simulator: Simulator, keys: { clientId: string, clientSecret: string }) {
     const common = { ...keys, oauthServers: [simulator.oauthServer], allowPrivateNetworks: true }
-    this.#apps = { Redis: new App({ ...common, redis: redisUrl }), embedded: new App(common) }
+    this.#apps = { Redis: new App({ ...common, redis: redisUrl }), SQLite: new App(common) }
     this.#keys = appKeys(appId(keys.clientId))
     this.#redis = new Redis(redisUrl)
     this.#simulator = simulator

@@ -21,7 +21,7 @@ interface Variant {
 
 /** What the plugin adds to the start of an app, in processes of their own that take turns. */
 export async function measureStartUp (programs: Programs, redisUrl: string): Promise<Section> {
-  const apps = [App.of('embedded', redisUrl).app, App.of('Redis', redisUrl).app] as const
+  const apps = [App.of('SQLite', redisUrl).app, App.of('Redis', redisUrl).app] as const
   const variants = variantsOf(redisUrl, ...apps)
   const runs = new Map<string, Run[]>(variants.map(({ name }) => [name, []]))
   for (let count = -WARM_UP_RUNS; count < RUNS; count++) {
@@ -46,12 +46,12 @@ export async function measureStartUp (programs: Programs, redisUrl: string): Pro
   }
 }
 
-function variantsOf (redisUrl: string, embedded: App, onRedis: App): Variant[] {
+function variantsOf (redisUrl: string, onSqlite: App, onRedis: App): Variant[] {
   const app = 'an app with one route'
   const redisApp = 'an app with one route and ioredis'
   return [
     { name: app, settings: {} },
-    { name: 'with the plugin, embedded store', settings: { plugin: embedded.plugin() }, without: app },
+    { name: 'with the plugin, SQLite', settings: { plugin: onSqlite.plugin() }, without: app },
     { name: redisApp, settings: { client: redisUrl } },
     { name: 'with the plugin, client of the app', settings: { client: redisUrl, plugin: onRedis.plugin() }, without: redisApp },
     { name: 'with the plugin, URL of Redis', settings: { plugin: onRedis.plugin() }, without: redisApp }

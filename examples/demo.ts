@@ -5,7 +5,6 @@
 //   SIMULATOR_PORT  where the simulated Bitrix24 listens, 3024
 //   REDIS_URL       keeps installs and events in Redis; without it, in ./.bitrix24
 //   WORKER=no       only receives; worker.ts handles (needs REDIS_URL)
-//   BOARD_PASSWORD  shows the queue at /board to the user 'admin' (needs REDIS_URL); 8 characters or more
 //   LOG_LEVEL       warn; info shows why a post was refused
 //   --once          ends when a change at each portal was handled
 //
@@ -23,13 +22,12 @@
 //   LIVE_PAGE=yes   shows the live page at / of 127.0.0.1, which has no password: who reaches this server may see all portals
 import Fastify from 'fastify'
 import fastifyBitrix24 from 'fastify-bitrix24'
-import { showBoard } from './board.ts'
 import { addHandlers } from './handlers.ts'
 import { livePage } from './live-page.ts'
 import { isSimulated, port, settings, stopIfTaken } from './settings.ts'
 import { simulateBitrix24 } from './simulated-portals.ts'
 
-const { BOARD_PASSWORD, LIVE_PAGE, PUBLIC_URL, REDIS_URL, WORKER, HOST = isSimulated ? '127.0.0.1' : '0.0.0.0', LOG_LEVEL = 'warn' } = process.env
+const { LIVE_PAGE, PUBLIC_URL, WORKER, HOST = isSimulated ? '127.0.0.1' : '0.0.0.0', LOG_LEVEL = 'warn' } = process.env
 // A proxy may hide that somebody comes from elsewhere: on by itself only where nothing is real.
 const hasLivePage = HOST === '127.0.0.1' && (isSimulated || LIVE_PAGE === 'yes')
 
@@ -39,7 +37,6 @@ const app = Fastify({ logger: { level: LOG_LEVEL }, forceCloseConnections: true,
 await app.register(fastifyBitrix24, { ...settings, delivery: { worker: WORKER !== 'no' } })
 addHandlers(app)
 if (hasLivePage) await app.register(livePage)
-if (REDIS_URL !== undefined && BOARD_PASSWORD !== undefined) await app.register(showBoard, { redis: REDIS_URL, password: BOARD_PASSWORD, clientId: settings.clientId! })
 
 if (process.argv.includes('--once')) {
   const heard = new Set<string>()

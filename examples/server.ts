@@ -9,7 +9,7 @@ const app = Fastify({ logger: true, forceCloseConnections: true, requestTimeout:
 await app.register(fastifyBitrix24, {
   clientId: B24_CLIENT_ID,
   clientSecret: B24_CLIENT_SECRET,
-  redis: REDIS_URL, // left out: the embedded store in ./.bitrix24
+  redis: REDIS_URL, // left out: SQLite in ./.bitrix24
   publicUrl: PUBLIC_URL // where Bitrix24 reaches this server: it subscribes to what you listen to
 })
 addHandlers(app)

@@ -11,7 +11,7 @@ import type { AppCredentialsState } from './oauth/app-credentials.ts'
 import type { FleetReport, FleetSyncOptions } from './portal/subscriptions/subscriptions.ts'
 import type { PortalBlock } from './portal/rest/observed-limits.ts'
 import type { Portal, Portals } from './portal/portal.ts'
-import type { QueueCounts } from './queue/queue.ts'
+import type { EventCounts as QueueCounts } from './storage/event-store.ts'
 import { scanInstalls } from './storage/update-install.ts'
 
 /** No portal has this `member_id`; asking for it shows that the store answers. */
@@ -30,6 +30,8 @@ export interface Health {
   events: EventCounts
   /** Fields that did not fit their documented type, by event; they reached the handlers as they came. Counted where an event has handlers. */
   schemaMismatches: Record<string, number>
+  /** Events that this process refused because their portal has as many waiting as it may, by `member_id`. See `onQuota`. */
+  overQuota: Record<string, number>
   /** What portals do not take now until somebody there, or at Bitrix24, has acted; what this process knows of it. See `onBlocked`. */
   blocked: PortalBlock[]
   /** Whether an OAuth server accepted the app's keys, as far as this process knows; it is asked at the first install. */
@@ -44,7 +46,7 @@ export interface Bitrix24Parts {
   syncFleet: (options?: FleetSyncOptions) => Promise<FleetReport>
   deadLetters: DeadLetters
   queueCounts: () => Promise<QueueCounts>
-  count: () => Pick<Health, 'events' | 'schemaMismatches' | 'blocked' | 'appKeys'>
+  count: () => Pick<Health, 'events' | 'schemaMismatches' | 'overQuota' | 'blocked' | 'appKeys'>
 }
 
 /** Called with an event of this name or code, and with the portal it comes from. */

@@ -121,7 +121,7 @@ export const FST_B24_STORE_UNAVAILABLE = define('FST_B24_STORE_UNAVAILABLE', 'St
 /** The OAuth server temporarily cannot verify an install or issue a token; the message says why. */
 export const FST_B24_OAUTH_UNAVAILABLE = define('FST_B24_OAUTH_UNAVAILABLE', 'OAuth server unavailable: %s', 503)
 /** The waiting events of one portal reached its share; those of other portals are still accepted. */
-export const FST_B24_PORTAL_SHARE = define('FST_B24_PORTAL_SHARE', 'Portal %s exceeded its share of waiting events', 503)
+export const FST_B24_PORTAL_QUOTA = define('FST_B24_PORTAL_QUOTA', 'Portal %s exceeded its share of waiting events', 503)
 /** The storage was written by a version of the plugin with another layout. */
 export const FST_B24_STORAGE_LAYOUT = define('FST_B24_STORAGE_LAYOUT', 'Storage has layout %s, but this version of fastify-bitrix24 supports only layout %s: use one version of the plugin per storage, or another storage for this app', 500)
 /** The limit of installs waiting for verification is reached. */

@@ -34,7 +34,7 @@ export type { OfficialClient, OfficialClientMissing } from './portal/rest/sdk.ts
 
 export type { Install, InstallState, PairOwner, SealedPair, Suspension, TokenDigest } from './installs/install.ts'
 export type { InstallPage, InstallStore, StoredInstall } from './storage/install-store.ts'
-export type { QueueCounts } from './queue/queue.ts'
+export type { EventCounts as QueueCounts } from './storage/event-store.ts'
 export { bullQueueOf } from './storage/redis/keys.ts'
 export type { RedisClient } from './storage/redis/client.ts'
 

@@ -43,7 +43,7 @@ t.test('where handlers run before the answer, nothing ever waits', async t => {
   t.match(await app.bitrix24.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 } })
 })
 
-t.test('health sees that the folder of the embedded store is gone, as events do, and that it is back', async t => {
+t.test('health sees that the folder of SQLite is gone, as events do, and that it is back', async t => {
   const dataDir = temporaryFolder(t)
   const { app, b24, eventsUrl, logs } = await buildWorld(t, { dataDir: `${dataDir}/data` })
   const portal = b24.portal('acme.bitrix24.com')

@@ -20,12 +20,13 @@ const folder = 'test/.readme'
 const GIVEN = `
 import Fastify from 'fastify'
 import fastifyBitrix24 from 'fastify-bitrix24'
-import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
+import { openStorage } from '../../src/storage/open-storage.ts'
+import { storageSettings } from '../helpers/test-storage.ts'
 
 declare const deleteEverythingOf: (memberId: string) => Promise<void>
 const openMyStore = async () => {
-  const store = await EmbeddedInstallStore.open(process.env.DATA_DIR!, 'own-store')
-  return { store, close: () => store.close() }
+  const storage = await openStorage({ dataDir: process.env.DATA_DIR! }, storageSettings('own-store'))
+  return { store: storage.installs, close: () => storage.close() }
 }
 const [salesId, salesSecret, supportId, supportSecret] = ['local.1', 'made up', 'local.2', 'made up']
 const app = Fastify()

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ApiVersion, B24OAuth, type B24OAuthParams } from '@bitrix24/b24jssdk'
 import { Redis } from 'ioredis'
-import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import { RedisInstallStore } from '../../src/storage/redis/installs.ts'
 import type { InstallStore } from '../../src/storage/install-store.ts'
+import { completeDelivery } from '../../src/delivery/delivery-options.ts'
+import { openStorage } from '../../src/storage/open-storage.ts'
 import { createEncryptor } from '../../src/oauth/encryption.ts'
-import { EmbeddedLocks } from '../../src/portal/locks/embedded-locks.ts'
 import { LocalLimits } from '../../src/storage/sqlite/limits.ts'
 import type { Locks } from '../../src/storage/locks.ts'
 import type { PortalLimits } from '../../src/storage/limits.ts'
@@ -28,7 +28,7 @@ export interface CallerSettings {
   portal: string
 }
 
-export type Caller = 'bare' | 'Redis' | 'embedded'
+export type Caller = 'bare' | 'Redis' | 'SQLite'
 
 export interface CallOrder {
   caller: Caller
@@ -65,9 +65,12 @@ const { client } = await connectRedis({
   ping: () => redis.ping(),
   duplicate: () => redis.duplicate() as never
 }, () => {})
+const kept = await openStorage({ dataDir }, {
+  app, events: completeDelivery({}), waitReplicas: 0, onError: () => {}, onReady: () => {}, onWarning: () => {}
+})
 const rests = {
   Redis: await restOn(new RedisInstallStore(client, app), new RedisLocks(client, app), new RedisLimits(client, RATES)),
-  embedded: await restOn(await EmbeddedInstallStore.open(dataDir, app), await EmbeddedLocks.open(dataDir, app), new LocalLimits(RATES))
+  SQLite: await restOn(kept.installs, { take: kept.lock.bind(kept) }, new LocalLimits(RATES))
 }
 const bare = new B24OAuth({
   ...PAIR,
@@ -90,7 +93,7 @@ const PARAMS = { entityTypeId: 2, id: 24 }
 const callers: Record<Caller, () => Promise<unknown>> = {
   bare: async () => (await bare.actions.v2.call.make({ method: 'crm.item.get', params: PARAMS })).getData()?.result,
   Redis: async () => await rests.Redis.call(MEMBER_ID, 'crm.item.get', PARAMS),
-  embedded: async () => await rests.embedded.call(MEMBER_ID, 'crm.item.get', PARAMS)
+  SQLite: async () => await rests.SQLite.call(MEMBER_ID, 'crm.item.get', PARAMS)
 }
 
 serveParent({}, async ({ caller, calls, atOnce }: CallOrder): Promise<CallResult> => {

@@ -1,9 +1,8 @@
-import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_INVALID_CURSOR, FST_B24_INVALID_FILTER, FST_B24_NO_DEAD_LETTER, FST_B24_PORTAL_GONE } from '../errors.ts'
 import { baseCode } from '../events/definitions.ts'
 import type { WebhookTokens } from '../installs/application-token.ts'
 import { isIntegerIn } from '../validation.ts'
-import type { DeadLetterBox, LetterFilter, StoredLetter } from '../queue/queue.ts'
+import type { DeadEvent, DeadEventFilter, DeadLetterStore } from '../storage/queued-event.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import { redact } from '../wire/redact.ts'
 import { nameOfCode, payloadOf } from './queued-post.ts'
@@ -47,17 +46,17 @@ export interface DeadLetterList {
   cursor?: string
 }
 
-type DeadLetterReference = Pick<StoredLetter, 'id' | 'memberId' | 'code'>
+type DeadLetterReference = Pick<DeadEvent, 'id' | 'memberId' | 'code'>
 
 /** What could not be handled, to be looked at, tried again or thrown away. */
 export class DeadLetters {
-  readonly #deadLetters: DeadLetterBox
+  readonly #deadLetters: DeadLetterStore
   readonly #store: InstallStore
   readonly #webhooks: WebhookTokens
   readonly #isLifecycle: (code: string) => boolean
 
   /** `isLifecycle` tells by its code whether an event changes an install. */
-  constructor (stored: DeadLetterBox, store: InstallStore, webhooks: WebhookTokens, isLifecycle: (code: string) => boolean) {
+  constructor (stored: DeadLetterStore, store: InstallStore, webhooks: WebhookTokens, isLifecycle: (code: string) => boolean) {
     this.#isLifecycle = isLifecycle
     this.#deadLetters = stored
     this.#store = store
@@ -73,7 +72,7 @@ export class DeadLetters {
     if (!isIntegerIn(limit, 1, MAX_PAGE)) throw new FST_B24_INVALID_FILTER(`limit must be a whole number from 1 to ${MAX_PAGE}`)
     if (cursor !== undefined && typeof cursor !== 'string') throw new FST_B24_INVALID_CURSOR()
     const page = await this.#deadLetters.list(predicateOf(checkDeadLetterFilter(filter)), cursor, limit)
-    return { items: page.letters.map(toDeadLetter), ...(page.cursor !== undefined && { cursor: page.cursor }) }
+    return { items: page.items.map(toDeadLetter), ...(page.cursor !== undefined && { cursor: page.cursor }) }
   }
 
   /**
@@ -132,7 +131,7 @@ export class DeadLetters {
     let cursor: string | undefined
     do {
       const page = await this.#deadLetters.list(meant, cursor)
-      for (const { id, memberId, code } of page.letters) found.push({ id, memberId, code })
+      for (const { id, memberId, code } of page.items) found.push({ id, memberId, code })
       cursor = page.cursor
     } while (cursor !== undefined)
     let count = 0
@@ -140,7 +139,7 @@ export class DeadLetters {
     return count
   }
 
-  async #mayReplay (dead: StoredLetter): Promise<boolean> {
+  async #mayReplay (dead: DeadEvent): Promise<boolean> {
     return this.#isLifecycle(dead.code) || await this.#isInstalled(dead.memberId)
   }
 
@@ -151,7 +150,7 @@ export class DeadLetters {
 }
 
 /** A dead letter as the app sees it. */
-export function toDeadLetter (dead: StoredLetter): DeadLetter {
+export function toDeadLetter (dead: DeadEvent): DeadLetter {
   const { event, ...facts } = dead
   return { ...facts, name: nameOfCode(dead.code), raw: redact(payloadOf(event)?.envelope) }
 }
@@ -181,27 +180,8 @@ export function checkDeadLetterFilter (filter: unknown): DeadLetterFilter {
 }
 
 /** What a filter asks of a letter; `undefined` for nothing. */
-export function predicateOf ({ memberId, event }: DeadLetterFilter): LetterFilter | undefined {
+export function predicateOf ({ memberId, event }: DeadLetterFilter): DeadEventFilter | undefined {
   if (memberId === undefined && event === undefined) return undefined
   const wanted = event?.toUpperCase()
   return dead => (memberId ?? dead.memberId) === dead.memberId && (wanted === undefined || [dead.code, baseCode(dead.code)].includes(wanted))
-}
-
-/** Least time between two looks, ms. */
-const LOOK_MS = 60_000
-
-/** To be called after each dead letter: warns when another one pushes out the oldest, be it of another portal. Looks now and then only. */
-export function warnWhenFull (count: () => Promise<number>, maxCount: number, log: Pick<FastifyBaseLogger, 'warn'>): () => void {
-  let lookedAt = -Infinity
-  const look = async (): Promise<void> => {
-    const dead = await count()
-    if (dead >= maxCount) log.warn({ dead, maxCount }, 'as many dead letters as are kept: each new one takes the place of the oldest')
-  }
-  return () => {
-    const now = performance.now()
-    if (now - lookedAt < LOOK_MS) return
-    lookedAt = now
-    // A store that is away is told by who needs it.
-    look().catch(() => {})
-  }
 }

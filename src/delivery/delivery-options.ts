@@ -48,7 +48,21 @@ export interface DeliveryOptions {
    * @default true
    */
   coalesce?: boolean | undefined
-  /** How long and how many dead letters are kept. Looked at when another one comes, in the embedded store also at the start. */
+  /**
+   * Bytes that waiting events of all portals may take, each with 512 bytes beside its body. One portal may fill a quarter of what the others leave; beyond
+   * that its events alone are answered 503, `FST_B24_PORTAL_QUOTA`. See the hook `onQuota`.
+   * @default half of the `maxmemory` of Redis where one is set, else 1073741824 (1 GB)
+   */
+  maxWaitingBytes?: number | undefined
+  /**
+   * Replicas of Redis that must have an event before it is answered 200; without, a failover may lose what was answered just before it. Needs `redis`.
+   * @default 0
+   */
+  waitReplicas?: number | undefined
+  /**
+   * How long and how many dead letters are kept, looked at when another one comes. Beyond `maxCount` and `maxBytes` the oldest of the portal goes that has
+   * the most bytes of them.
+   */
   deadLetters?: {
     /**
      * ms
@@ -57,6 +71,8 @@ export interface DeliveryOptions {
     maxAgeMs?: number | undefined
     /** @default 10000 */
     maxCount?: number | undefined
+    /** @default 268435456, 256 MB */
+    maxBytes?: number | undefined
   } | undefined
 }
 
@@ -71,7 +87,9 @@ export interface DeliverySettings {
   closeTimeoutMs: number
   stalledAfterMs: number
   coalesce: boolean
-  deadLetters: { maxAgeMs: number, maxCount: number }
+  maxWaitingBytes: number | undefined
+  waitReplicas: number
+  deadLetters: { maxAgeMs: number, maxCount: number, maxBytes: number }
 }
 
 /** Longest time of a timer, ms. */
@@ -88,7 +106,9 @@ const DEFAULTS: DeliverySettings = {
   closeTimeoutMs: 8_000,
   stalledAfterMs: 30_000,
   coalesce: true,
-  deadLetters: { maxAgeMs: 30 * DAY_MS, maxCount: 10_000 }
+  maxWaitingBytes: undefined,
+  waitReplicas: 0,
+  deadLetters: { maxAgeMs: 30 * DAY_MS, maxCount: 10_000, maxBytes: 256 * 1024 * 1024 }
 }
 
 /**
@@ -111,8 +131,11 @@ export const NUMBERS: ReadonlyArray<[name: string, unit: string, least: number, 
   ['handlerTimeoutMs', 'ms', 1, LONGEST_TIMEOUT_MS, ({ handlerTimeoutMs }) => handlerTimeoutMs],
   ['closeTimeoutMs', 'ms', 0, LONGEST_TIMEOUT_MS, ({ closeTimeoutMs }) => closeTimeoutMs],
   ['stalledAfterMs', 'ms', 1_000, LONGEST_TIMEOUT_MS, ({ stalledAfterMs }) => stalledAfterMs],
+  ['maxWaitingBytes', 'bytes', 1024 * 1024, Number.MAX_SAFE_INTEGER, ({ maxWaitingBytes = 1024 ** 3 }) => maxWaitingBytes],
+  ['waitReplicas', 'replicas', 0, 100, ({ waitReplicas }) => waitReplicas],
   ['deadLetters.maxAgeMs', 'ms', 1_000, Number.MAX_SAFE_INTEGER, ({ deadLetters }) => deadLetters.maxAgeMs],
-  ['deadLetters.maxCount', 'dead letters', 1, 10_000_000, ({ deadLetters }) => deadLetters.maxCount]
+  ['deadLetters.maxCount', 'dead letters', 1, 10_000_000, ({ deadLetters }) => deadLetters.maxCount],
+  ['deadLetters.maxBytes', 'bytes', 1024 * 1024, Number.MAX_SAFE_INTEGER, ({ deadLetters }) => deadLetters.maxBytes]
 ]
 
 /** @throws FST_B24_INVALID_OPTIONS */

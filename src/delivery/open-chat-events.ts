@@ -9,7 +9,7 @@ import type { Locks } from '../storage/locks.ts'
 import { OfflinePoller } from '../portal/offline/offline-poller.ts'
 import type { Rest } from '../portal/rest/rest.ts'
 import { isFetched } from '../portal/subscriptions/wanted-events.ts'
-import type { EventQueue } from '../queue/queue.ts'
+import type { EventQueue } from '../storage/event-queue.ts'
 import type { HandlerContext } from './handlers/run-handler.ts'
 import { OfflineIntake } from './intake/offline-intake.ts'
 

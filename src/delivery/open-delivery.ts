@@ -6,8 +6,10 @@ import type { WebhookTokens } from '../installs/application-token.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
 import type { Portals } from '../portal/portal.ts'
 import type { AbortState } from '../async/abort.ts'
-import type { DeadLetterBox, EventQueue, QueueCounts } from '../queue/queue.ts'
-import { DeadLetters, toDeadLetter, warnWhenFull } from './dead-letters.ts'
+import type { EventQueue } from '../storage/event-queue.ts'
+import type { EventCounts as QueueCounts } from '../storage/event-store.ts'
+import type { DeadLetterStore } from '../storage/queued-event.ts'
+import { DeadLetters, toDeadLetter } from './dead-letters.ts'
 import type { DeliverySettings } from './delivery-options.ts'
 import { Dispatcher } from './handlers/dispatcher.ts'
 import { type EventCounts, newEventCounts } from './receipt.ts'
@@ -23,8 +25,12 @@ import type { PairCheck } from './lifecycle/pair-check.ts'
 import { Processor } from './processor.ts'
 import { QueueIntake } from './intake/queue-intake.ts'
 import { Receiver, type Intake } from './intake/receiver.ts'
+import { QuotaReports } from './quota-reports.ts'
 import { Rejections } from './rejections.ts'
 import type { UnverifiedLimiter } from './unverified-limiter.ts'
+
+/** What the delivery asks of the queue. */
+export type DeliveryQueue = Pick<EventQueue, 'add' | 'work' | 'counts' | 'deadLetters'>
 
 export interface DeliveryParts {
   settings: DeliverySettings
@@ -41,8 +47,9 @@ export interface DeliveryParts {
   closing: AbortState
   /** Whether there is an install page. */
   page?: boolean | undefined
+  pendingInstalls: PendingInstalls
   /** Where events wait; without it, they are handled before the answer. */
-  storage?: { queue: EventQueue, claims: PendingInstalls } | undefined
+  queue?: DeliveryQueue | undefined
 }
 
 /** Everything between the routes and the handlers. */
@@ -52,7 +59,8 @@ export interface Delivery {
   pages: InstallFromPage | undefined
   deadLetters: DeadLetters
   counts: EventCounts
-  schemaMismatches (): Record<string, number>
+  /** What `health()` says of it. */
+  report (): { events: EventCounts, schemaMismatches: Record<string, number>, overQuota: Record<string, number> }
   queueCounts (): Promise<QueueCounts>
   /** Begins to handle what is stored, in a process that works. */
   start (): void
@@ -60,8 +68,8 @@ export interface Delivery {
 
 /** Where nothing is stored, nothing waits and nothing is dead. */
 const NO_EVENTS: QueueCounts = { waiting: 0, active: 0, dead: 0 }
-const NO_LETTERS: DeadLetterBox = {
-  list: async () => ({ letters: [] }),
+const NO_LETTERS: DeadLetterStore = {
+  list: async () => ({ items: [] }),
   get: async () => undefined,
   replay: async () => false,
   discard: async () => false
@@ -69,44 +77,44 @@ const NO_LETTERS: DeadLetterBox = {
 
 /** Puts the parts of the delivery together. */
 export function openDelivery (parts: DeliveryParts): Delivery {
-  const { settings, store, webhooks, hooks, lifecycleHooks, storage } = parts
+  const { settings, store, webhooks, hooks, lifecycleHooks, queue, pendingInstalls: claims } = parts
   const counts = newEventCounts()
+  const quotas = new QuotaReports(lifecycleHooks, parts.log)
   const { handlerTimeoutMs } = settings
   // Nothing is tried again where nothing is stored, and the sender waits.
-  const limits = { handlerTimeoutMs, graceMs: storage === undefined ? 0 : handlerTimeoutMs }
-  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, limits, retries: storage === undefined ? undefined : settings })
+  const limits = { handlerTimeoutMs, graceMs: queue === undefined ? 0 : handlerTimeoutMs }
+  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, limits, retries: queue === undefined ? undefined : settings })
   const rejections = new Rejections(lifecycleHooks, counts)
   const gate = new Gate(webhooks, parts.portals)
   const proof = new LifecycleProof(parts.pairs)
   const common = { ...parts, gate, proof, dispatcher, rejections, counts, lifecycle: new Lifecycle(store, proof, parts.portals) }
-  const intake: Intake = storage === undefined
+  const intake: Intake = queue === undefined
     ? new InlineIntake(common)
-    : new QueueIntake({ ...common, ...storage, coalesce: settings.coalesce })
+    : new QueueIntake({ ...common, claims, queue, quotas, coalesce: settings.coalesce })
   return {
     receiver: new Receiver({ store, intake, rejections, counts }),
     pages: parts.page === true ? new InstallFromPage({ ...common, intake }) : undefined,
-    deadLetters: new DeadLetters(storage?.queue.deadLetters ?? NO_LETTERS, store, webhooks, code => proof.knows(code)),
+    deadLetters: new DeadLetters(queue?.deadLetters ?? NO_LETTERS, store, webhooks, code => proof.knows(code)),
     counts,
-    schemaMismatches: () => dispatcher.schemaMismatches,
-    queueCounts: async () => await storage?.queue.counts() ?? NO_EVENTS,
-    start: () => { if (storage !== undefined && settings.worker) work(storage, common) }
+    report: () => ({ events: { ...counts }, schemaMismatches: dispatcher.schemaMismatches, overQuota: quotas.list() }),
+    queueCounts: async () => await queue?.counts() ?? NO_EVENTS,
+    start: () => { if (queue !== undefined && settings.worker) work(queue, claims, common) }
   }
 }
 
-function work ({ queue, claims }: { queue: EventQueue, claims: PendingInstalls }, common: DeliveryParts & WorkParts): void {
-  const { settings, lifecycleHooks, counts, log } = common
-  const lifecycle = new LifecycleRun({ ...common, claims })
-  const processor = new Processor({ ...common, claims, lifecycle })
-  const warnIfFull = warnWhenFull(async () => (await queue.counts()).dead, settings.deadLetters.maxCount, log)
-  queue.work(run => processor.process(run), {
+function work (queue: DeliveryQueue, claims: PendingInstalls, common: DeliveryParts & WorkParts): void {
+  const { settings, lifecycleHooks, counts, hooks, log } = common
+  const processor = new Processor({ ...common, claims, lifecycle: new LifecycleRun({ ...common, claims }) })
+  queue.work(async run => await processor.process(run), {
     concurrency: settings.concurrency,
+    listensTo: () => hooks.listensTo,
     onDead: (stored) => {
       const deadLetter = toDeadLetter(stored)
       counts.dead++
       log.error({ event: deadLetter.id, code: deadLetter.code, memberId: deadLetter.memberId, reason: deadLetter.error.message }, 'event could not be handled')
       lifecycleHooks.notify('onDeadLetter', { deadLetter }, { log })
-      warnIfFull()
-    }
+    },
+    onEvicted: evicted => log.warn({ evicted, ...settings.deadLetters }, 'dead-letter limit reached, evicting the oldest')
   })
 }
 

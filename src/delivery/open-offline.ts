@@ -9,7 +9,7 @@ import type { OfflineTimes } from '../portal/offline/offline-drain.ts'
 import { OfflinePoller, type PollerTimes } from '../portal/offline/offline-poller.ts'
 import type { Rest } from '../portal/rest/rest.ts'
 import { OFFLINE_NOTIFICATION, type SubscriptionOptions, wantedEvents } from '../portal/subscriptions/wanted-events.ts'
-import type { EventQueue } from '../queue/queue.ts'
+import type { EventQueue } from '../storage/event-queue.ts'
 import type { HandlerContext } from './handlers/run-handler.ts'
 import { OfflineIntake } from './intake/offline-intake.ts'
 

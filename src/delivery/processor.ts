@@ -5,7 +5,7 @@ import type { InstallStore } from '../storage/install-store.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
 import type { Portal } from '../portal/portal.ts'
 import { warnOncePerCause } from '../async/warn-once-per-cause.ts'
-import type { Outcome, QueuedEvent, Run } from '../queue/queue.ts'
+import type { Outcome, QueuedEvent, Run } from '../storage/queued-event.ts'
 import { bareError } from '../storage/unavailable.ts'
 import { type Dispatcher, passOf, outcomeOfErrors } from './handlers/dispatcher.ts'
 import type { EventCounts, RejectReason } from './receipt.ts'
@@ -47,11 +47,14 @@ const LONGEST_HOLD_MS = 30_000
 /** Waits before a store that is away is asked again, ms: as long as the event waits already, within these. */
 const SHORTEST_AWAY_MS = 1_000
 const LONGEST_AWAY_MS = 10_000
+/** Codes of events without a handler that are remembered: any portal may send any. */
+const MOST_CODES = 1_000
 
 /** Takes one attempt from the queue to the handlers. */
 export class Processor {
   readonly #parts: ProcessorParts
   readonly #recent: RecentInstalls
+  readonly #unheardCodes = new Set<string>()
   /** Once for each cause, until it stays away for a while: a store may fail for one portal alone, and for ever. */
   readonly #warnUnavailable = warnOncePerCause(error => this.#parts.log.warn({ err: error }, 'store unavailable, events will be retried'))
 
@@ -113,9 +116,21 @@ export class Processor {
 
   async #dispatch (run: Run, event: QueuedEvent, { envelope }: Post, portal: Portal): Promise<Outcome> {
     const { dispatcher, log, counts } = this.#parts
+    if (!dispatcher.listensTo(event.code)) return this.#unheard(event)
     const errors = await dispatcher.dispatch(envelope, passOf(run, event, portal, log, progressOf(run)))
     if (errors.length > 0) return outcomeOfErrors(errors, event.receivedAt)
     counts.handled++
+    return { status: 'done' }
+  }
+
+  /** No live worker has a handler for it. */
+  #unheard ({ code, memberId }: QueuedEvent): Outcome {
+    const { log, counts } = this.#parts
+    counts.unheard++
+    if (!this.#unheardCodes.has(code) && this.#unheardCodes.size < MOST_CODES) {
+      this.#unheardCodes.add(code)
+      log.warn({ code, memberId }, 'no handler listens to this event, it is dropped; logged once for each event name')
+    }
     return { status: 'done' }
   }
 

@@ -1,8 +1,10 @@
-import { definitionOf } from '../events/definitions.ts'
+import { definitionOf, itemOf } from '../events/definitions.ts'
+import { createEvent } from '../events/event.ts'
+import type { HandlerRegistry } from '../events/handlers.ts'
 import type { TokenDigest } from '../installs/install.ts'
 import type { InstallFact } from '../installs/install-transitions.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
-import type { QueuedEvent } from '../queue/queue.ts'
+import type { QueuedEvent } from '../storage/queued-event.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import { restoreSecrets, type Secret, extractSecrets } from '../wire/redact.ts'
 import type { Post } from './post.ts'
@@ -30,17 +32,29 @@ export interface QueuedPayload {
 export interface Keeping {
   id: string
   receivedAt: number
-  turn?: string | undefined
-  item?: string | undefined
+  group?: string | undefined
+  key?: string | undefined
   coalesce?: boolean
-  first?: boolean
+  isPriority?: boolean
   /** The `auth` tokens are needed by who handles it: a lifecycle event. */
   lifecycle?: boolean
   held?: boolean
 }
 
+/** The part of the handlers that says how their events are ordered. */
+export type EventOrder = Pick<HandlerRegistry<never>, 'coalesces' | 'keyOf'>
+
+/** What orders an event among those of its portal: the item that it is about, or what a handler's `key` makes of it. */
+export function orderOf (envelope: Envelope, hooks: EventOrder, coalesce: boolean): Pick<Keeping, 'key' | 'coalesce'> {
+  const { event, data } = envelope
+  const definition = definitionOf(event)
+  if (definition?.item !== undefined) return { key: itemOf(definition, data), coalesce: coalesce && definition.content !== true && hooks.coalesces(event) }
+  const key = hooks.keyOf(event, () => createEvent(envelope).event)
+  return { key: key === undefined ? undefined : `key:${key}` }
+}
+
 /** Makes of a post what the queue keeps. */
-export function stow ({ envelope, token, ip, facts }: Post, encryptor: Encryptor, { id, receivedAt, turn, item, coalesce = false, first = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
+export function stow ({ envelope, token, ip, facts }: Post, encryptor: Encryptor, { id, receivedAt, group, key, coalesce = false, isPriority = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
   const memberId = envelope.auth.member_id
   const { rest, secrets } = extractSecrets(envelope)
   const kept = secrets.filter(([path]) => isWanted(path, lifecycle))
@@ -57,9 +71,9 @@ export function stow ({ envelope, token, ip, facts }: Post, encryptor: Encryptor
     memberId,
     code: envelope.event.toUpperCase(),
     receivedAt,
-    ...(turn !== undefined && { turn }),
-    ...(first && { first }),
-    ...(item !== undefined && { item, ...(coalesce && { coalesce }) }),
+    ...(group !== undefined && { group }),
+    ...(isPriority && { isPriority }),
+    ...(key !== undefined && { key, ...(coalesce && { coalesce }) }),
     payload
   }
 }

@@ -25,8 +25,10 @@ export type RejectReason = PairRejectReason | 'unknown_portal' | 'wrong_token' |
 export interface EventCounts {
   /** Posts answered 200. */
   accepted: number
-  /** Events whose handlers have all succeeded, or that none listens to. */
+  /** Events whose handlers have all succeeded. */
   handled: number
+  /** Events that no handler of this process or of another live one listens to: they are dropped. */
+  unheard: number
   /** Attempts that failed: of each event, the last one too. */
   failedAttempts: number
   /** Events that became dead letters. */
@@ -40,5 +42,5 @@ export interface EventCounts {
 }
 
 export function newEventCounts (): EventCounts {
-  return { accepted: 0, handled: 0, failedAttempts: 0, dead: 0, stale: 0, rejected: 0, unavailable: 0 }
+  return { accepted: 0, handled: 0, unheard: 0, failedAttempts: 0, dead: 0, stale: 0, rejected: 0, unavailable: 0 }
 }

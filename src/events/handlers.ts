@@ -1,3 +1,4 @@
+import type { Bitrix24Event } from './event.ts'
 import { FST_B24_INVALID_HANDLER } from '../errors.ts'
 import { didYouMean } from '../validation.ts'
 import { catalogue } from './catalogue/index.ts'
@@ -15,8 +16,10 @@ type Index<Context> = Map<string, Entry<Context>>
 interface Entry<Context> {
   handlers: ReadonlyArray<RegisteredHandler<Context>>
   coalesces: boolean
+  key: HandlerOptions['key']
 }
 
+const MAX_KEY_LENGTH = 256
 /** Key of `onAny` registrations in the index; no event has an empty code. */
 const ANY = ''
 
@@ -27,6 +30,7 @@ export class HandlerRegistry<Context> {
   readonly #ids = new HandlerIds()
   #registrations: ReadonlyArray<Registration<Context>> = []
   #index: Index<Context> | undefined
+  #listensTo: { codes: readonly string[] | undefined } | undefined
 
   /** @param parts `hookNames`: names that `addHook` accepts */
   constructor ({ warn, hookNames = [] }: { warn: Warn, hookNames?: readonly string[] }) {
@@ -96,6 +100,12 @@ export class HandlerRegistry<Context> {
     this.#set(this.#registrations.filter(registration => registration.handler !== own || registration.code === undefined || !codes.includes(registration.code)))
   }
 
+  /** Codes that handlers listen to, in capitals; `undefined` where one listens to all. The same list until handlers change. */
+  get listensTo (): readonly string[] | undefined {
+    this.#listensTo ??= { codes: this.#registrations.some(({ code }) => code === undefined) ? undefined : this.codes }
+    return this.#listensTo.codes
+  }
+
   /** Codes registered with `on`, in upper case. */
   get codes (): readonly string[] {
     return [...new Set(this.#registrations.flatMap(({ code }) => code ?? []))]
@@ -117,6 +127,20 @@ export class HandlerRegistry<Context> {
     return this.#entry(code).handlers
   }
 
+  /** What the handlers' `key` makes of an event of this code; `undefined` where they have none, or it makes no key. */
+  keyOf (code: string, createEvent: () => Bitrix24Event): string | undefined {
+    const { key } = this.#entry(code)
+    if (key === undefined) return undefined
+    try {
+      const made: unknown = key(createEvent())
+      if (made === undefined || (typeof made === 'string' && made !== '' && made.length <= MAX_KEY_LENGTH)) return made
+      throw new TypeError(`a key is a string of 1 to ${MAX_KEY_LENGTH} characters`)
+    } catch (error) {
+      this.#warn(`failed to make a key of an event, it is handled in no order: ${(error as Error).message}`, { event: code })
+      return undefined
+    }
+  }
+
   /** Returns whether all handlers allow waiting repeats of an event with this code to be merged. */
   coalesces (code: string): boolean {
     return this.#entry(code).coalesces
@@ -130,16 +154,27 @@ export class HandlerRegistry<Context> {
 
   #add (codes: ReadonlyArray<string | undefined>, filter: OpenFilter | undefined, called: unknown, options: unknown): void {
     const handler = handlerOf<Context>(called)
-    const { coalesce = true, id } = checkHandlerOptions(options)
+    const { coalesce = true, id, key } = checkHandlerOptions(options)
+    if (key !== undefined) this.#checkKey(codes, key)
     const rival = this.#registrations.find(registration => registration.named && registration.id === id && registration.handler !== handler && codes.some(code => canOverlap(code, registration.code)))
     if (rival !== undefined) throw new FST_B24_INVALID_HANDLER(`another handler of the same event has the id '${id}'`)
-    const own = { filter, handler, coalesce, named: id !== undefined }
+    const own = { filter, handler, coalesce, named: id !== undefined, key }
     this.#set([...this.#registrations, ...codes.map(code => ({ ...own, code, id: id ?? this.#ids.idOf(code, filter, handler) }))])
+  }
+
+  /** @throws FST_B24_INVALID_HANDLER where the events have a key already */
+  #checkKey (codes: ReadonlyArray<string | undefined>, key: HandlerOptions['key']): void {
+    const ofItem = codes.find(code => code !== undefined && definitionOf(code)?.item !== undefined)
+    if (ofItem !== undefined) throw new FST_B24_INVALID_HANDLER(`'${ofItem}' takes no key: its events are handled one item at a time, in order`)
+    if (codes.includes(undefined)) throw new FST_B24_INVALID_HANDLER('onAny takes no key: give it to on()')
+    const other = this.#registrations.find(registration => registration.key !== undefined && registration.key !== key && codes.some(code => canOverlap(code, registration.code)))
+    if (other !== undefined) throw new FST_B24_INVALID_HANDLER(`another handler of '${other.code}' has another key`)
   }
 
   #set (registrations: ReadonlyArray<Registration<Context>>): void {
     this.#registrations = registrations
     this.#index = undefined
+    this.#listensTo = undefined
   }
 }
 
@@ -148,7 +183,7 @@ function indexOf<Context> (registrations: ReadonlyArray<Registration<Context>>):
   return new Map(Array.from(codes, code => {
     const reach = [undefined, code, baseCode(code)]
     const own = registrations.filter(registration => reach.includes(registration.code))
-    return [code, { handlers: groupByHandler(own), coalesces: own.every(({ coalesce }) => coalesce) }]
+    return [code, { handlers: groupByHandler(own), coalesces: own.every(({ coalesce }) => coalesce), key: own.find(({ key }) => key !== undefined)?.key }]
   }))
 }
 

@@ -19,6 +19,12 @@ export interface HandlerOptions {
    */
   coalesce?: boolean
   /**
+   * Events of one key of a portal are handled one at a time, in the order in which they came, whatever handlers they have. For events that are about no
+   * item: those of an item, such as a deal or the dialog of a chat, have it for their key. The key is a string of 1 to 256 characters; without one
+   * (`undefined`), or where the function throws, the event waits for no other. Handlers of one event have one and the same function.
+   */
+  key?: (event: Bitrix24Event) => string | undefined
+  /**
    * Identifies the handler across restarts and processes: a retry skips handlers that succeeded under this id. 1 to 64 letters, digits
    * and `_ . : -`, unique among the handlers of an event.
    *
@@ -47,6 +53,7 @@ export interface Registration<Context> {
   readonly id: string
   /** The app has set `id`. */
   readonly named: boolean
+  readonly key: HandlerOptions['key']
 }
 
 /** Merges the registrations of each handler into one, which accepts whatever any of them accepts. */
@@ -71,10 +78,11 @@ const ID = /^[0-9A-Za-z_.:-]{1,64}$/
  */
 export function checkHandlerOptions (options: unknown = {}): HandlerOptions {
   if (!isObject(options)) throw new FST_B24_INVALID_HANDLER('handler options must be an object')
-  const { coalesce, id, ...others } = options
+  const { coalesce, id, key, ...others } = options
   const [unknown] = Object.keys(others)
   if (unknown !== undefined) throw new FST_B24_INVALID_HANDLER(`unknown handler option '${unknown}'; pass a filter before the handler`)
   if (coalesce !== undefined && typeof coalesce !== 'boolean') throw new FST_B24_INVALID_HANDLER('coalesce must be true or false')
+  if (key !== undefined && typeof key !== 'function') throw new FST_B24_INVALID_HANDLER('key must be a function of the event')
   if (id !== undefined && !(typeof id === 'string' && ID.test(id))) {
     throw new FST_B24_INVALID_HANDLER('handler id must be 1 to 64 letters, digits and _ . : -')
   }

@@ -1,4 +1,4 @@
-import { FST_B24_CLOSING, FST_B24_INVALID_CURSOR, FST_B24_PORTAL_SHARE } from '../errors.ts'
+import { FST_B24_CLOSING, FST_B24_INVALID_CURSOR, FST_B24_PORTAL_QUOTA } from '../errors.ts'
 import type { EventCounts, EventStore, NewEvent } from './event-store.ts'
 import { QueueWorker, type QueueSettings, type WorkOptions } from './queue-worker.ts'
 import { deadEventOf, type DeadLetterStore, type Processor, type QueuedEvent } from './queued-event.ts'
@@ -37,7 +37,7 @@ export class EventQueue {
   /**
    * Stores an event.
    * @throws FST_B24_STORE_UNAVAILABLE when it cannot be known to be stored, at the latest after a second
-   * @throws FST_B24_PORTAL_SHARE when what waits of its group would be more than its share; nothing was stored
+   * @throws FST_B24_PORTAL_QUOTA when what waits of its group would be more than its share; nothing was stored
    * @throws FST_B24_CLOSING after `close` was called
    */
   async add (event: QueuedEvent): Promise<void> {
@@ -45,7 +45,7 @@ export class EventQueue {
     const added = this.#adds.ask(newEventOf(event))
     this.#adding.add(added)
     try {
-      if (await added === 'over_share') throw new FST_B24_PORTAL_SHARE(event.group ?? event.memberId)
+      if (await added === 'over_share') throw new FST_B24_PORTAL_QUOTA(event.group ?? event.memberId)
     } finally {
       this.#adding.delete(added)
     }

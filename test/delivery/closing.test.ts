@@ -9,7 +9,7 @@ import { forgetApp } from '../helpers/redis-keys.ts'
 import { secret } from '../helpers/secrets.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
-import { newGate } from '../queue/contract/trial.ts'
+import { newGate } from '../storage/contract/trial.ts'
 
 for (const { storage, options } of STORAGES) {
   t.test(`the app closes, ${storage}`, async t => {

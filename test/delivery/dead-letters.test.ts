@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { DeadLetters } from '../../src/delivery/dead-letters.ts'
 import type { FastifyBitrix24Options, InstallStore } from '../../src/index.ts'
 import { WebhookTokens } from '../../src/installs/application-token.ts'
-import type { DeadLetterBox, StoredLetter } from '../../src/queue/queue.ts'
+import type { DeadEvent, DeadLetterStore } from '../../src/storage/queued-event.ts'
 import { sampleInstall, waitForIdle } from '../../src/testing/index.ts'
 import { buildWorld } from '../helpers/app.ts'
 import { STORAGES } from '../helpers/storages.ts'
@@ -48,12 +48,12 @@ t.test('a filter that may not say what was meant is refused, and moves nothing',
 })
 
 t.test('the store is asked once for each portal whose dead letters are replayed, however many they are', async t => {
-  const letters = Array.from({ length: 250 }, (_, i): StoredLetter => ({
+  const letters = Array.from({ length: 250 }, (_, i): DeadEvent => ({
     id: `${i}`, memberId: ['acme', 'gone', 'unknown'][i % 3] as string, code: 'ONCRMDEALADD', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 1, error: { message: 'no' }
   }))
   const [asked, replayed]: [string[], string[]] = [[], []]
-  const box: DeadLetterBox = {
-    list: async (_filter, cursor = '0') => ({ letters: letters.slice(Number(cursor), Number(cursor) + 100), ...(Number(cursor) < 200 && { cursor: `${Number(cursor) + 100}` }) }),
+  const box: DeadLetterStore = {
+    list: async (_filter, cursor = '0') => ({ items: letters.slice(Number(cursor), Number(cursor) + 100), ...(Number(cursor) < 200 && { cursor: `${Number(cursor) + 100}` }) }),
     get: async () => undefined,
     replay: async (id) => { replayed.push(id); return true },
     discard: async () => true
@@ -119,12 +119,12 @@ for (const { storage, options } of STORAGES) {
 }
 
 t.test('a lifecycle event is replayed whether its portal is known or not, any other only of a portal that is there', async t => {
-  const letters = ['ONAPPINSTALL', 'ONCRMDEALADD'].map((code, i): StoredLetter => ({
+  const letters = ['ONAPPINSTALL', 'ONCRMDEALADD'].map((code, i): DeadEvent => ({
     id: `event-${i}`, memberId: 'nobody', code, receivedAt: 1, failedAt: 2, attempts: 1, coalesced: 1, error: { message: 'no' }
   }))
   const replayed: string[] = []
   const box = {
-    list: async () => ({ letters }),
+    list: async () => ({ items: letters }),
     get: async (id: string) => letters.find(letter => letter.id === id),
     replay: async (id: string) => replayed.push(id) > 0,
     discard: async () => false

@@ -12,7 +12,7 @@ type ReadAll = () => Promise<Buffer>
 
 const PLACES: Array<{ name: string, open: (t: Test) => { options: { dataDir: string } | { redis: string }, all: (world: World) => ReadAll } }> = [
   {
-    name: 'embedded',
+    name: 'SQLite',
     open: (t) => {
       const dataDir = temporaryFolder(t)
       return { options: { dataDir }, all: () => async () => bytesOf(dataDir) }

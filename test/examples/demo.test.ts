@@ -22,7 +22,7 @@ function start (t: Test, args: string[], env: NodeJS.ProcessEnv, file = 'example
   return { child, printed, ended: new Promise<number | null>(resolve => child.once('exit', resolve)) }
 }
 
-for (const [store, env] of [['the embedded store', {}], ['Redis', { REDIS_URL: process.env['REDIS_URL'] }]] as const) {
+for (const [store, env] of [['SQLite', {}], ['Redis', { REDIS_URL: process.env['REDIS_URL'] }]] as const) {
   t.test(`--once ends by itself when each portal was heard, with ${store}`, async t => {
     forgetApp(t, 'local.simulated')
     // The portals have to know where it will listen.

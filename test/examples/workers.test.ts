@@ -5,7 +5,6 @@ import { bullQueueOf } from '../../src/index.ts'
 import { temporaryFolder } from '../helpers/app.ts'
 import { startProgram } from '../helpers/program.ts'
 import { freePort, startRedis } from '../helpers/redis-server.ts'
-import { secret } from '../helpers/secrets.ts'
 import { until } from '../helpers/until.ts'
 
 t.setTimeout(120_000)
@@ -93,28 +92,3 @@ async function handleAll (t: Test, server: Program, all: Program[]): Promise<voi
   t.strictSame(lines.sort(), happened.sort(), 'each event is handled once')
   t.equal(lines.length, stored, 'as many as were stored')
 }
-
-t.test('the board wants its password, and changes nothing', { timeout: 60_000 }, async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
-  const password = secret()
-  const server = start(t, 'examples/demo.ts', { ...await environment(redis), BOARD_PASSWORD: password })
-  await until(() => server.text.includes('listens at'), 'it listens', 30_000)
-  const [, origin] = /listens at (\S+)/.exec(server.text) ?? []
-  const ask = async (path: string, credentials?: string, method = 'GET') => {
-    const headers = credentials === undefined ? {} : { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
-    return await fetch(`${origin}${path}`, { method, headers })
-  }
-  const admin = `admin:${password}`
-  for (const [credentials, status] of [[undefined, 401], ['admin:wrong', 401], [`root:${password}`, 401], [admin, 200]] as const) {
-    t.equal((await ask('/board', credentials)).status, status)
-  }
-  t.equal((await ask('/bitrix24/events')).status, 200, 'and the rest of the app does not')
-
-  for (const action of ['pause', 'empty', 'obliterate', 'promote', 'retry/failed', 'clean/failed', '1/retry', '1/clean', '1/promote']) {
-    t.equal((await ask(`/board/api/queues/events/${action}`, admin, 'PUT')).status, 405, action)
-  }
-  await ask('/board/api/queues/pause', admin, 'PUT')
-  t.match(await (await ask('/board/api/queues', admin)).json(), { queues: [{ name: 'events', readOnlyMode: true, isPaused: false }] })
-  t.equal(await server.stop(), 0)
-})

@@ -8,7 +8,7 @@ import { until } from '../helpers/until.ts'
 
 t.setTimeout(120_000)
 
-t.test('the disk of the embedded store is full', async t => {
+t.test('the disk of SQLite is full', async t => {
   const dataDir = temporaryFolder(t)
   // So slow that events pile up, and the files have to grow.
   const run = await FaultRun.open(t, { dataDir }, { concurrency: 4, backoffMs: 50, stalledAfterMs: 1_000 })

@@ -14,7 +14,7 @@ import { until } from '../helpers/until.ts'
 t.setTimeout(180_000)
 
 const STORAGES: ReadonlyArray<[name: string, storage: (t: Test) => TokenSettings['storage']]> = [
-  ['embedded', t => ({ dataDir: temporaryFolder(t) })],
+  ['SQLite', t => ({ dataDir: temporaryFolder(t) })],
   ['Redis', () => ({ redis: process.env['REDIS_URL'] as string })]
 ]
 const DEAL = 2

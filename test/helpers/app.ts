@@ -25,7 +25,7 @@ export interface World {
 /** What the host does to its app before it registers the plugin. */
 type Prepare = (app: FastifyInstance) => void
 
-/** A simulated Bitrix24 and an app that listens on loopback with the embedded store; both end with the test. */
+/** A simulated Bitrix24 and an app that listens on loopback with SQLite; both end with the test. */
 export async function buildWorld (t: Test, options: Partial<FastifyBitrix24Options> = {}, server: FastifyServerOptions = {}, prepare?: Prepare): Promise<World> {
   const clientId = `local.${secret().slice(1, 20)}`
   const clientSecret = secret()

@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import type { Test } from 'tap'
-import { openDelivery, type Delivery } from '../../src/delivery/open-delivery.ts'
+import { openDelivery, type Delivery, type DeliveryQueue } from '../../src/delivery/open-delivery.ts'
 import { completeDelivery } from '../../src/delivery/delivery-options.ts'
 import { LifecycleHookRegistry } from '../../src/delivery/handlers/lifecycle-hooks.ts'
 import { PairCheck } from '../../src/delivery/lifecycle/pair-check.ts'
@@ -8,8 +8,6 @@ import { postOf } from '../../src/delivery/post.ts'
 import type { Keeping } from '../../src/delivery/queued-post.ts'
 import { HandlerRegistry } from '../../src/events/handlers.ts'
 import type { HandlerContext } from '../../src/index.ts'
-import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
-import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import type { InstallStore } from '../../src/storage/install-store.ts'
 import { WebhookTokens } from '../../src/installs/application-token.ts'
 import { UnverifiedLimiter } from '../../src/delivery/unverified-limiter.ts'
@@ -19,59 +17,52 @@ import { createPageUserFetcher } from '../../src/portal/rest/page-user.ts'
 import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
 import { Portals } from '../../src/portal/portal.ts'
 import { LazyAbortController } from '../../src/async/abort.ts'
-import type { StoredLetter, EventQueue, Process, QueuedEvent, Run } from '../../src/queue/queue.ts'
+import type { PendingInstalls } from '../../src/storage/pending-installs.ts'
+import type { DeadEvent, Processor, QueuedEvent, Run } from '../../src/storage/queued-event.ts'
 import { createSimulator, type Simulator } from '../../src/testing/index.ts'
 import type { Envelope } from '../../src/wire/envelope.ts'
-import { temporaryFolder } from './app.ts'
 import { endSimulator } from './end-simulator.ts'
 import { secret } from './secrets.ts'
+import { openTestStorage } from './test-storage.ts'
 
 export interface Bench {
-  process: Process
+  process: Processor
   delivery: Delivery
   hooks: HandlerRegistry<HandlerContext>
   store: InstallStore
-  claims: EmbeddedClaims
+  claims: PendingInstalls
   b24: Simulator
   encryptor: ReturnType<typeof createEncryptor>
   dead: unknown[]
-  tellDead: (letter: StoredLetter) => void
+  tellDead: (letter: DeadEvent) => void
   /** Messages of what was logged as a warning or worse. */
   warnings: string[]
   added: QueuedEvent[]
-  queue: EventQueue
+  queue: DeliveryQueue
 }
 
 /** The delivery with its parts in hand: the queue is this test, which hands out one run at a time. */
 export async function bench (t: Test, { store: own, webhooks = [] }: { store?: InstallStore, webhooks?: Array<{ memberId: string, applicationToken: string }> } = {}): Promise<Bench> {
   const [clientId, clientSecret] = ['local.processor', secret()]
   const b24 = await createSimulator({ clientId, clientSecret })
-  const folder = temporaryFolder(t)
-  const embedded = await EmbeddedInstallStore.open(folder, 'app')
-  const claims = await EmbeddedClaims.open(folder, 'app')
+  const { installs, pendingInstalls: claims } = await openTestStorage(t)
   const warnings: string[] = []
   const app = Fastify({ logger: { level: 'warn', stream: { write: line => { warnings.push((JSON.parse(line) as { msg: string }).msg) } } } })
-  t.teardown(async () => {
-    await embedded.close()
-    await claims.end()
-    await endSimulator(b24)
-  })
+  t.teardown(() => endSimulator(b24))
   const hooks = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const lifecycleHooks = new LifecycleHookRegistry()
   const encryptor = createEncryptor([], clientSecret, clientId)
   const dead: unknown[] = []
   lifecycleHooks.add('onDeadLetter', ({ deadLetter }) => { dead.push(deadLetter) })
-  const held: { process?: Process, onDead?: (letter: StoredLetter) => void } = {}
+  const held: { process?: Processor, onDead?: (letter: DeadEvent) => void } = {}
   const added: QueuedEvent[] = []
-  const queue: EventQueue = {
-    deadLetters: { list: async () => ({ letters: [] }), get: async () => undefined, replay: async () => false, discard: async () => false },
+  const queue: DeliveryQueue = {
+    deadLetters: { list: async () => ({ items: [] }), get: async () => undefined, replay: async () => false, discard: async () => false },
     add: async (event) => { added.push(event) },
     work: (process, { onDead }) => Object.assign(held, { process, onDead }),
-    counts: async () => ({ waiting: 0, active: 0, dead: 0 }),
-    stopWorking: async () => {},
-    close: async () => {}
+    counts: async () => ({ waiting: 0, active: 0, dead: 0 })
   }
-  const store = own ?? embedded
+  const store = own ?? installs
   const transport = new RestTransport({ allowPrivateNetworks: true })
   t.teardown(() => transport.close())
   const limiter = new UnverifiedLimiter()
@@ -93,7 +84,8 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     }),
     log: app.log,
     closing: new LazyAbortController(),
-    storage: { queue, claims }
+    pendingInstalls: claims,
+    queue
   })
   delivery.start()
   return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, claims, b24, encryptor, dead, warnings, added, queue }

@@ -16,8 +16,8 @@ import { until } from './until.ts'
 export type Storage = { redis: string } | { dataDir: string }
 
 /** Where the events of a run may be kept: of each test alone. */
-export const PLACES: ReadonlyArray<{ name: string, storage: () => Storage | 'embedded' }> = [
-  { name: 'embedded', storage: () => 'embedded' },
+export const PLACES: ReadonlyArray<{ name: string, storage: () => Storage | 'SQLite' }> = [
+  { name: 'SQLite', storage: () => 'SQLite' },
   { name: 'Redis', storage: () => ({ redis: process.env['REDIS_URL'] as string }) }
 ]
 
@@ -76,9 +76,9 @@ export class FaultRun {
   }
 
   /** Everything ends with the test. */
-  static async open (t: Test, storage: Storage | 'embedded', delivery: DeliveryOptions = {}): Promise<FaultRun> {
+  static async open (t: Test, storage: Storage | 'SQLite', delivery: DeliveryOptions = {}): Promise<FaultRun> {
     const keys = { clientId: `local.${secret().slice(1, 20)}`, clientSecret: secret() }
-    const place = storage === 'embedded' ? { dataDir: temporaryFolder(t) } : storage
+    const place = storage === 'SQLite' ? { dataDir: temporaryFolder(t) } : storage
     if ('redis' in place && place.redis === process.env['REDIS_URL']) forgetApp(t, keys.clientId)
     const b24 = await createSimulator(keys)
     t.teardown(() => endSimulator(b24))

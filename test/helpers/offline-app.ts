@@ -1,7 +1,6 @@
 import { existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 import Fastify from 'fastify'
 import { completeDelivery } from '../../src/delivery/delivery-options.ts'
-import { openEventStorage } from '../../src/delivery/event-storage.ts'
 import type { HandlerContext } from '../../src/delivery/handlers/run-handler.ts'
 import { LifecycleHookRegistry } from '../../src/delivery/handlers/lifecycle-hooks.ts'
 import { openDelivery } from '../../src/delivery/open-delivery.ts'
@@ -20,10 +19,13 @@ import { PortalRest } from '../../src/portal/rest/rest.ts'
 import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
 import { Tokens } from '../../src/portal/tokens/tokens.ts'
 import { LazyAbortController } from '../../src/async/abort.ts'
-import { connectRedis } from '../../src/storage/redis/connect.ts'
+import { EventQueue } from '../../src/storage/event-queue.ts'
+import { openStorage } from '../../src/storage/open-storage.ts'
+import { appId } from '../../src/storage/redis/keys.ts'
 import { eventRoutes } from '../../src/routes/events.ts'
 import { keepAnswers, keepLog } from './kept-logs.ts'
-import { openPlace, type TokenSettings } from './token-world.ts'
+import { storageSettings } from './test-storage.ts'
+import type { TokenSettings } from './token-world.ts'
 
 // An app whose events wait at the portals, put together from its parts. It runs in a test, and as a program that is to be killed.
 
@@ -41,13 +43,13 @@ export interface OfflineApp extends Pick<SubscriptionServices, 'syncFleet'> {
 
 export async function openOfflineApp (settings: OfflineAppSettings): Promise<OfflineApp> {
   const { storage, clientId, clientSecret, oauthServer, journal, port, offline: times } = settings
-  const place = await openPlace(settings)
-  const connection = 'redis' in storage ? await connectRedis(storage.redis, () => {}) : undefined
+  const kept = await openStorage({ dataDir: '', ...storage }, storageSettings(appId(clientId)))
+  const place = { store: kept.installs, locks: { take: kept.lock.bind(kept) } }
   const app = Fastify({ forceCloseConnections: true, logger: { level: 'warn', stream: { write: keepLog } } })
   const { log } = app
   keepAnswers(app)
   const delivery = completeDelivery({ stalledAfterMs: 3_000 })
-  const events = await openEventStorage({ clientId, dataDir: '', ...storage, delivery }, connection?.client, log)
+  const queue = new EventQueue(kept.events, { ...delivery, onError: error => log.warn({ err: error }, 'event storage is not usable') })
   const hooks = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], clientSecret, clientId)
   const oauth = { clientId, clientSecret, allowedServers: [oauthServer] }
@@ -57,13 +59,14 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   const rest = new PortalRest({ tokens, limits: new LocalLimits(), transport })
   const options = { offline: ['onCrmDealUpdate'] }
   const subscriptions = openSubscriptions({ rest, store: place.store, hooks, publicUrl: `http://127.0.0.1:${port}`, prefix: '/bitrix24', options, log })
-  const offline = openOffline({ rest, locks: place.locks, store: place.store, queue: events.queue, encryptor, hooks, coalesce: true, options, log, times })
+  const offline = openOffline({ rest, locks: place.locks, store: place.store, queue, encryptor, hooks, coalesce: true, options, log, times })
   const limiter = new UnverifiedLimiter()
   const opened = openDelivery({
     limiter,
     settings: delivery,
     store: place.store,
-    storage: events,
+    pendingInstalls: kept.pendingInstalls,
+    queue,
     hooks,
     lifecycleHooks: new LifecycleHookRegistry(),
     encryptor,
@@ -90,12 +93,11 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
     close: async () => {
       await app.close()
       await offline.close()
-      await events.queue.stopWorking(5_000)
-      await events.close()
+      await queue.stopWorking(5_000)
+      await queue.close(0)
       await transport.close()
       await tokens.close()
-      await connection?.close()
-      await place.close()
+      await kept.close()
     }
   }
 }

@@ -1,23 +1,20 @@
 import type { Test } from 'tap'
 import { digestToken } from '../../src/installs/application-token.ts'
-import { EmbeddedInstallStore } from '../../src/installs/embedded-store.ts'
 import type { Install, PairOwner, SealedPair } from '../../src/installs/install.ts'
-import { RedisInstallStore } from '../../src/storage/redis/installs.ts'
 import type { InstallStore } from '../../src/storage/install-store.ts'
 import { applyFact } from '../../src/installs/install-transitions.ts'
 import { createEncryptor, type Encryptor } from '../../src/oauth/encryption.ts'
-import { EmbeddedLocks } from '../../src/portal/locks/embedded-locks.ts'
 import type { Locks } from '../../src/storage/locks.ts'
-import { RedisLocks } from '../../src/storage/redis/locks.ts'
 import { KeepAlive } from '../../src/portal/tokens/keep-alive.ts'
 import { Tokens, type TokensParts, type TokenTimes } from '../../src/portal/tokens/tokens.ts'
-import { connectRedis } from '../../src/storage/redis/connect.ts'
+import { openStorage } from '../../src/storage/open-storage.ts'
 import { appId } from '../../src/storage/redis/keys.ts'
 import { createSimulator, type SimulatedPair, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
 import { endSimulator } from './end-simulator.ts'
 import { keepLog } from './kept-logs.ts'
 import { forgetApp } from './redis-keys.ts'
 import { secret } from './secrets.ts'
+import { storageSettings } from './test-storage.ts'
 
 /** What a process needs to find the tokens of an app. */
 export interface TokenSettings {
@@ -35,13 +32,8 @@ export interface TokenPlace {
 }
 
 export async function openPlace ({ storage, clientId }: TokenSettings): Promise<TokenPlace> {
-  const app = appId(clientId)
-  if ('redis' in storage) {
-    const { client, close } = await connectRedis(storage.redis, () => {})
-    return { store: new RedisInstallStore(client, app), locks: new RedisLocks(client, app), close }
-  }
-  const [store, locks] = [await EmbeddedInstallStore.open(storage.dataDir, app), await EmbeddedLocks.open(storage.dataDir, app)]
-  return { store, locks, close: async () => { await Promise.all([store.close(), locks.end()]) } }
+  const opened = await openStorage({ dataDir: '', ...storage }, storageSettings(appId(clientId)))
+  return { store: opened.installs, locks: { take: opened.lock.bind(opened) }, close: async () => await opened.close() }
 }
 
 /** Logs where the suite looks for secrets. */

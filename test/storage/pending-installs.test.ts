@@ -4,7 +4,6 @@ import { createInterface } from 'node:readline'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { digestToken } from '../../src/installs/application-token.ts'
-import { EmbeddedClaims } from '../../src/installs/embedded-claims.ts'
 import { sourceOf } from '../../src/delivery/unverified-limiter.ts'
 import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_LIFE_MS, type PendingInstall, type PendingInstalls } from '../../src/storage/pending-installs.ts'
 import { connectRedis } from '../../src/storage/redis/connect.ts'
@@ -36,8 +35,7 @@ interface Adapter {
 
 const ADAPTERS: Adapter[] = [
   { name: 'RedisPendingInstalls', prepare: prepareRedis },
-  { name: 'SqlitePendingInstalls', prepare: prepareSqlite },
-  { name: 'EmbeddedClaims', prepare: prepareEmbedded }
+  { name: 'SqlitePendingInstalls', prepare: prepareSqlite }
 ]
 
 async function prepareRedis (t: Test): Promise<Open> {
@@ -56,15 +54,6 @@ async function prepareSqlite (t: Test): Promise<Open> {
     const db = await openDatabase(dataDir)
     t.teardown(() => db.close())
     return new SqlitePendingInstalls(db, lifeMs)
-  }
-}
-
-async function prepareEmbedded (t: Test): Promise<Open> {
-  const dataDir = t.testdir()
-  return async (lifeMs) => {
-    const installs = await EmbeddedClaims.open(dataDir, 'app', lifeMs)
-    t.teardown(() => installs.end())
-    return installs
   }
 }
 
@@ -301,28 +290,6 @@ t.test('RedisPendingInstalls: says that Redis is away', async t => {
   const installs = new RedisPendingInstalls(client, newApp())
   await server.kill()
   for (const verb of verbs(installs)) await t.rejects(verb(newPending()), UNAVAILABLE)
-})
-
-t.test('EmbeddedClaims: says that it cannot work', async t => {
-  const installs = await EmbeddedClaims.open(t.testdir(), 'app')
-  for (const verb of verbs(installs)) await t.rejects(verb({ memberId: 'x'.repeat(5000), token: '' }), UNAVAILABLE, 'a key that LMDB cannot take')
-  t.equal(await installs.open(newPending(), A, EVENT), true)
-  const ended = installs.end()
-  for (const verb of verbs(installs)) await t.rejects(verb(newPending()), UNAVAILABLE, 'during its end')
-  await ended
-  for (const verb of verbs(installs)) await t.rejects(verb(newPending()), UNAVAILABLE, 'after its end')
-  await t.rejects(EmbeddedClaims.open(`${t.testdirName}/app/claims/data.mdb`, 'app'), UNAVAILABLE)
-})
-
-t.test('EmbeddedClaims: keeps what is open when it is opened again', async t => {
-  const dataDir = t.testdir()
-  const pending = newPending()
-  const before = await EmbeddedClaims.open(dataDir, 'app')
-  await before.open(pending, A, EVENT)
-  await before.end()
-  const after = await EmbeddedClaims.open(dataDir, 'app')
-  t.teardown(() => after.end())
-  t.equal(await isOpen(after, pending), true)
 })
 
 t.test('SqlitePendingInstalls: says that it cannot work', async t => {

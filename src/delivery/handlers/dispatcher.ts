@@ -1,11 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { FST_B24_ANSWER_TOO_LARGE, FST_B24_CLOSING, FST_B24_GIVE_UP, FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT } from '../../errors.ts'
+import { FST_B24_ANSWER_TOO_LARGE, FST_B24_CLOSING, FST_B24_GIVE_UP, FST_B24_HANDLER_TIMEOUT, FST_B24_PORTAL_CALL, FST_B24_PORTAL_LIMIT, FST_B24_PORTAL_UNAVAILABLE } from '../../errors.ts'
 import { type Bitrix24Event, createEvent, type EventMetadata } from '../../events/event.ts'
 import type { HandlerRegistry } from '../../events/handlers.ts'
 import type { RegisteredHandler } from '../../events/registration.ts'
 import type { Portal } from '../../portal/portal.ts'
 import type { PortalLimitError } from '../../portal/rest/call-error.ts'
-import type { Outcome, QueuedEvent, Run } from '../../queue/queue.ts'
+import type { Outcome, QueuedEvent, Run } from '../../storage/queued-event.ts'
 import { longestBackoffOf } from '../../storage/backoff.ts'
 import type { AbortState } from '../../async/abort.ts'
 import type { Envelope } from '../../wire/envelope.ts'
@@ -66,6 +66,11 @@ export class Dispatcher {
   /** How many fields did not fit their documented type, by event; counted where an event has handlers. */
   get schemaMismatches (): Record<string, number> {
     return Object.fromEntries(this.#schemaMismatches)
+  }
+
+  /** Returns whether any handler may want an event of this code. */
+  listensTo (code: string): boolean {
+    return this.#parts.hooks.match(code).length > 0
   }
 
   /** Hands an event to its handlers; resolves with the errors of those that failed, or were not run because of the signal. */
@@ -167,7 +172,11 @@ export function outcomeOfErrors (errors: readonly Error[], receivedAt: number): 
     // Not all of them at once: it would be full again.
     return { status: 'later', delayMs: Math.round(Math.min(delayMs * (1 + Math.random()), patienceMs)) }
   }
-  return { status: 'failed', error: combineErrors(errors) }
+  return { status: 'failed', error: combineErrors(errors), hung: errors.some(hasHung) }
+}
+
+function hasHung (error: Error): boolean {
+  return error instanceof FST_B24_HANDLER_TIMEOUT || error instanceof FST_B24_PORTAL_UNAVAILABLE
 }
 
 /** Returns whether no other attempt can end differently: the handler says so, or the portal does. */

@@ -37,6 +37,11 @@ export interface LifecycleHooks {
   onBlocked: LifecycleHook<{ portal: Portal, reason: string, method: string, retryAfterMs: number }>
   /** The portal has another address; its `memberId` stays. */
   onPortalRenamed: LifecycleHook<{ portal: Portal, from: string, to: string }>
+  /**
+   * A portal has as many bytes of events waiting as it may: its events are answered 503 until some are handled. Called once a minute for each portal;
+   * `refused`: events since the start of this process.
+   */
+  onQuota: LifecycleHook<{ memberId: string, refused: number }>
   /** An event could not be handled, and is kept as a dead letter. Told in the process whose attempt was the last. */
   onDeadLetter: LifecycleHook<{ deadLetter: DeadLetter }>
 }
@@ -49,7 +54,7 @@ export type HandlerFailure = { error: Error, portal: Portal } & (
 export type LifecycleHook<Fact, Context = LifecycleContext> = (fact: Fact, context: Context) => unknown
 export type LifecycleHookName = keyof LifecycleHooks
 /** Hooks that hear of what is decided already. */
-type NotificationHookName = 'onReject' | 'onHandlerError' | 'onReauthRequired' | 'onSuspended' | 'onBlocked' | 'onPortalRenamed' | 'onDeadLetter'
+type NotificationHookName = 'onReject' | 'onHandlerError' | 'onReauthRequired' | 'onSuspended' | 'onBlocked' | 'onPortalRenamed' | 'onQuota' | 'onDeadLetter'
 export type LifecycleFact<N extends LifecycleHookName> = Parameters<LifecycleHooks[N]>[0]
 
 /** A lifecycle hook to run, and what to tell it beside the portal. Plain JSON. */
@@ -65,7 +70,7 @@ export interface LifecycleContext {
 
 export const HOOK_NAMES: readonly string[] = [
   'onInstall', 'onUpdate', 'onUninstall', 'onUserReady', 'onReject', 'onHandlerError', 'onReauthRequired', 'onSuspended', 'onBlocked', 'onPortalRenamed',
-  'onDeadLetter'
+  'onQuota', 'onDeadLetter'
 ] satisfies LifecycleHookName[]
 
 /** A hook as it was registered. */

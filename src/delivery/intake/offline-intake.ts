@@ -1,16 +1,13 @@
-import { definitionOf, itemOf } from '../../events/definitions.ts'
-import type { HandlerRegistry } from '../../events/handlers.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import type { OfflineEvent } from '../../portal/offline/offline-event.ts'
-import type { EventQueue } from '../../queue/queue.ts'
+import type { EventQueue } from '../../storage/event-queue.ts'
 import type { Envelope } from '../../wire/envelope.ts'
-import type { HandlerContext } from '../handlers/run-handler.ts'
-import { stow } from '../queued-post.ts'
+import { type EventOrder, orderOf, stow } from '../queued-post.ts'
 
 export interface OfflineIntakeParts {
   queue: Pick<EventQueue, 'add'>
   encryptor: Encryptor
-  hooks: Pick<HandlerRegistry<HandlerContext>, 'coalesces'>
+  hooks: EventOrder
   coalesce: boolean
 }
 
@@ -25,14 +22,8 @@ export class OfflineIntake {
   /** @throws FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING */
   async take (event: OfflineEvent): Promise<void> {
     const { queue, encryptor, hooks, coalesce } = this.#parts
-    const { id, code, data } = event
-    const definition = definitionOf(code)
-    await queue.add(stow({ envelope: envelopeOf(event), token: undefined, ip: '' }, encryptor, {
-      id,
-      receivedAt: Date.now(),
-      item: definition === undefined ? undefined : itemOf(definition, data),
-      coalesce: coalesce && definition?.content !== true && hooks.coalesces(code)
-    }))
+    const envelope = envelopeOf(event)
+    await queue.add(stow({ envelope, token: undefined, ip: '' }, encryptor, { id: event.id, receivedAt: Date.now(), ...orderOf(envelope, hooks, coalesce) }))
   }
 }
 

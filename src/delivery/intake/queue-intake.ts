@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
-import { FST_B24_INSTALL_BUSY } from '../../errors.ts'
-import { definitionOf, itemOf } from '../../events/definitions.ts'
+import { FST_B24_INSTALL_BUSY, FST_B24_PORTAL_QUOTA } from '../../errors.ts'
 import type { HandlerRegistry } from '../../events/handlers.ts'
 import type { PendingInstalls } from '../../storage/pending-installs.ts'
 import type { InstallStore, StoredInstall } from '../../storage/install-store.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
-import type { EventQueue } from '../../queue/queue.ts'
+import type { EventQueue } from '../../storage/event-queue.ts'
 import type { Gate } from './gate.ts'
 import type { HandlerContext } from '../handlers/run-handler.ts'
 import { wasKnown, type LifecycleProof } from '../lifecycle/lifecycle-proof.ts'
 import { pendingInstallOf, type Post } from '../post.ts'
-import { stow, type Keeping } from '../queued-post.ts'
+import { orderOf, stow, type Keeping } from '../queued-post.ts'
+import type { QuotaReports } from '../quota-reports.ts'
 import { type Receipt, rejected } from '../receipt.ts'
 import { networksOf } from '../client-ip.ts'
 import { sourceOf, type UnverifiedLimiter } from '../unverified-limiter.ts'
@@ -20,12 +20,13 @@ import type { Intake } from './receiver.ts'
 export interface QueueIntakeParts {
   store: InstallStore
   claims: PendingInstalls
-  queue: EventQueue
+  queue: Pick<EventQueue, 'add'>
   limiter: UnverifiedLimiter
   gate: Gate
   proof: LifecycleProof
   encryptor: Encryptor
   hooks: HandlerRegistry<HandlerContext>
+  quotas: QuotaReports
   coalesce: boolean
 }
 
@@ -63,7 +64,7 @@ export class QueueIntake implements Intake {
     if (!await claims.open(claim, source, id)) throw new FST_B24_INSTALL_BUSY()
     try {
       // What waits for a server that does not answer must not keep what waits for another one from its turn.
-      return await this.#keep(post, { id, turn: isKnown ? undefined : `? ${source.path.slice(0, 2).join(' ')}`, lifecycle: true }, { status: 'accepted' })
+      return await this.#keep(post, { id, group: isKnown ? undefined : `? ${source.path.slice(0, 2).join(' ')}`, lifecycle: true }, { status: 'accepted' })
     } catch (error) {
       // The place would be taken until the claim is forgotten.
       await claims.abandon(claim, id).catch(() => {})
@@ -75,7 +76,7 @@ export class QueueIntake implements Intake {
   async #hold (post: Post, stored: StoredInstall | undefined, lifecycle: boolean): Promise<Receipt> {
     const { claims, gate, store } = this.#parts
     if (!isLarge(post) && await claims.admitEvent(pendingInstallOf(post))) {
-      return await this.#keep(post, { lifecycle, turn: wasKnown(post, stored) ? undefined : `? ${networksOf(post.ip)[0]}`, held: true }, { status: 'accepted' })
+      return await this.#keep(post, { lifecycle, group: wasKnown(post, stored) ? undefined : `? ${networksOf(post.ip)[0]}`, held: true }, { status: 'accepted' })
     }
     // The install may have been confirmed since it was read.
     const proved = gate.prove(post, await store.get(post.envelope.auth.member_id))
@@ -83,18 +84,26 @@ export class QueueIntake implements Intake {
   }
 
   async #keep (post: Post, keeping: Partial<Keeping>, receipt: Receipt): Promise<Receipt> {
-    const { queue, limiter, encryptor, hooks, coalesce } = this.#parts
-    const { event, data, auth } = post.envelope
-    const definition = keeping.lifecycle ? undefined : definitionOf(event)
-    const item = definition === undefined ? undefined : itemOf(definition, data)
-    await queue.add(stow(post, encryptor, {
+    const { queue, limiter, quotas, encryptor, hooks, coalesce } = this.#parts
+    const { auth } = post.envelope
+    // Nothing verifies yet what is kept for an install: it must not be taken into what is verified.
+    const order = keeping.lifecycle === true ? {} : orderOf(post.envelope, hooks, coalesce && keeping.held !== true)
+    const queued = stow(post, encryptor, {
       id: randomUUID(),
       ...keeping,
+      ...order,
       receivedAt: Date.now(),
-      first: keeping.lifecycle === true && limiter.isPriority(keeping.turn ?? auth.member_id),
-      item,
-      coalesce: coalesce && definition?.content !== true && keeping.held !== true && hooks.coalesces(event)
-    }))
+      isPriority: keeping.lifecycle === true && limiter.isPriority(keeping.group ?? auth.member_id)
+    })
+    try {
+      await queue.add(queued)
+    } catch (error) {
+      if (!(error instanceof FST_B24_PORTAL_QUOTA)) throw error
+      // An unverified sender must not learn what waits of others.
+      if (queued.group !== undefined) throw new FST_B24_INSTALL_BUSY()
+      quotas.refused(auth.member_id)
+      throw error
+    }
     return receipt
   }
 }

@@ -73,3 +73,6 @@ export const message = object({
 /** Where it happened, who did it, and the language of the portal. */
 export const scene = { chat, user, language: text }
 export const reaction = { reaction: text, action: oneOf('add', 'delete'), message }
+
+/** Events of one chat are handled in order, and none stands for another. */
+export const inDialog = { item: ['dialog', 'dialogId|chat.dialogId'], content: true } as const

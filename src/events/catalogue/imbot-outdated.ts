@@ -3,6 +3,9 @@ import { int, mapOf, object, oneOf, optional, text, timestamp, unknown, yesNo } 
 
 const events = eventTable('imbot', 'api-reference/chat-bots/', { deprecated: true })
 
+/** Events of one chat are handled in order, and none stands for another. */
+const inDialog = { item: ['dialog', 'PARAMS.DIALOG_ID'], content: true } as const
+
 /** Tokens of the bot. Without a user there are no tokens to pass. */
 const tokens = {
   access_token: optional(text),
@@ -135,15 +138,15 @@ const joined = object({
 /** Bots of version 1: BOT and COMMAND are maps, keyed by the ids of bots and commands. */
 export const imbotOutdated = {
   ...events('outdated/messages/events/on-imbot-message-add.md', ['onImBotMessageAdd'],
-    object({ BOT: bots, PARAMS: added, USER: optional(author) })),
+    object({ BOT: bots, PARAMS: added, USER: optional(author) }), inDialog),
   ...events('outdated/messages/events/on-imbot-message-update.md', ['onImBotMessageUpdate'],
-    object({ BOT: bots, PARAMS: updated, USER: optional(author) })),
+    object({ BOT: bots, PARAMS: updated, USER: optional(author) }), inDialog),
   ...events('outdated/messages/events/on-imbot-message-delete.md', ['onImBotMessageDelete'],
-    object({ BOT: bots, PARAMS: deleted, USER: optional(author) })),
+    object({ BOT: bots, PARAMS: deleted, USER: optional(author) }), inDialog),
   ...events('outdated/commands/events/on-im-command-add.md', ['onImCommandAdd'],
-    object({ COMMAND: mapOf(command), PARAMS: commanded, USER: optional(object(person)) })),
+    object({ COMMAND: mapOf(command), PARAMS: commanded, USER: optional(object(person)) }), inDialog),
   ...events('outdated/chats/events/on-imbot-join-chat.md', ['onImBotJoinChat'],
-    object({ BOT: bots, PARAMS: joined, USER: optional(object({ ...person, WORK_POSITION: text })) })),
+    object({ BOT: bots, PARAMS: joined, USER: optional(object({ ...person, WORK_POSITION: text })) }), inDialog),
   ...events('outdated/events/on-imbot-delete.md', ['onImBotDelete'], object({ BOT_ID: int, BOT_CODE: text })),
   // Only named, as the predecessor of onImBotV2ContextGet.
   ...events('chat-bots-v2/migration.md', ['onImBotContextGet'], unknown)

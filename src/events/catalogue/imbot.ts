@@ -1,5 +1,5 @@
 import { eventPage } from './definition.ts'
-import { message, reaction, scene } from './im-shapes.ts'
+import { inDialog, message, reaction, scene } from './im-shapes.ts'
 import { bool, freeMap, int, object, oneOf, optional, text, timestamp } from './shapes.ts'
 
 const events = eventPage('imbot', 'api-reference/chat-bots/chat-bots-v2/imbot.v2/events/events.md')
@@ -43,11 +43,11 @@ const command = object({ id: int, command: text, params: text, context: oneOf('t
 
 /** Bots of version 2. `imbot.v2.Bot.register` subscribes them, not `event.bind`. */
 export const imbot = {
-  ...events(['onImBotV2MessageAdd', 'onImBotV2MessageUpdate'], object({ bot, message, ...scene })),
-  ...events(['onImBotV2MessageDelete'], object({ bot, messageId: int, ...scene })),
-  ...events(['onImBotV2CommandAdd'], object({ bot, command, message, ...scene })),
-  ...events(['onImBotV2ReactionChange'], object({ bot, ...reaction, ...scene })),
-  ...events(['onImBotV2JoinChat'], object({ bot, dialogId: text, ...scene })),
-  ...events(['onImBotV2ContextGet'], object({ bot, dialogId: text, context: optional(freeMap), ...scene })),
+  ...events(['onImBotV2MessageAdd', 'onImBotV2MessageUpdate'], object({ bot, message, ...scene }), inDialog),
+  ...events(['onImBotV2MessageDelete'], object({ bot, messageId: int, ...scene }), inDialog),
+  ...events(['onImBotV2CommandAdd'], object({ bot, command, message, ...scene }), inDialog),
+  ...events(['onImBotV2ReactionChange'], object({ bot, ...reaction, ...scene }), inDialog),
+  ...events(['onImBotV2JoinChat'], object({ bot, dialogId: text, ...scene }), inDialog),
+  ...events(['onImBotV2ContextGet'], object({ bot, dialogId: text, context: optional(freeMap), ...scene }), inDialog),
   ...events(['onImBotV2Delete'], object({ bot }))
 }

@@ -8,7 +8,7 @@ import { HandlerRegistry } from '../../../src/events/handlers.ts'
 import { createEncryptor } from '../../../src/oauth/encryption.ts'
 import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
 import type { SubscriptionOptions } from '../../../src/portal/subscriptions/wanted-events.ts'
-import type { QueuedEvent } from '../../../src/queue/queue.ts'
+import type { QueuedEvent } from '../../../src/storage/queued-event.ts'
 import { secret } from '../../helpers/secrets.ts'
 import { until } from '../../helpers/until.ts'
 

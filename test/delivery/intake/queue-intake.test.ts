@@ -49,8 +49,8 @@ t.test('charges a forged install to who sends it, and not to the portal that it 
   const forged = { ...envelope, auth: { ...envelope.auth, application_token: secret() } }
   for (let count = 0; count < MAX_EVENTS_PER_PENDING_INSTALL; count++) await delivery.receiver.receive(forged, sender)
   await delivery.receiver.receive(dealOf(portal.memberId, forged.auth.application_token), { ...sender, ip: '2001:db8::1' })
-  t.strictSame([...new Set(added.map(({ turn }) => turn))], [`? ${b24.oauthServer} 192.0.2.0/24`, '? 2001:db8:0::/48'])
-  t.equal(added.filter(({ first }) => first).length, 5)
+  t.strictSame([...new Set(added.map(({ group }) => group))], [`? ${b24.oauthServer} 192.0.2.0/24`, '? 2001:db8:0::/48'])
+  t.equal(added.filter(({ isPriority }) => isPriority).length, 5)
   t.ok(added.every(({ memberId }) => memberId === portal.memberId))
   await delivery.receiver.receive(envelope, sender)
   t.match(added.at(-1), { memberId: portal.memberId, turn: undefined, first: true }, 'which has its own places')
@@ -100,6 +100,6 @@ t.test('lets lifecycle events go first, but not a flood of them', async t => {
   const [{ envelope }, portal] = await installOf(b24)
   await store.swap(portal.memberId, 0, { ...sampleInstall(portal.memberId), token: digestToken(portal.applicationToken) })
   for (let count = 0; count < 8; count++) await delivery.receiver.receive(envelope, sender)
-  t.equal(added.filter(({ first }) => first).length, 5)
+  t.equal(added.filter(({ isPriority }) => isPriority).length, 5)
   t.equal(added.length, 8)
 })

@@ -17,7 +17,7 @@ t.jobs = 2
 
 const PLACES: Array<[name: string, storage: (t: Test) => TokenSettings['storage']]> = [
   ['Redis', () => ({ redis: process.env['REDIS_URL'] as string })],
-  ['embedded', t => ({ dataDir: temporaryFolder(t) })]
+  ['SQLite', t => ({ dataDir: temporaryFolder(t) })]
 ]
 const PROGRAM = join(await compilePrograms(t, ['test/helpers/call-process.ts']), 'call-process.mjs')
 /** As those of an Enterprise portal, which takes 200 calls at once. */

@@ -14,7 +14,7 @@ import { until } from '../../helpers/until.ts'
 
 const PLACES: Array<[name: string, storage: (t: Test) => TokenWorld['settings']['storage']]> = [
   ['Redis', () => ({ redis: process.env['REDIS_URL'] as string })],
-  ['embedded', t => ({ dataDir: temporaryFolder(t) })]
+  ['SQLite', t => ({ dataDir: temporaryFolder(t) })]
 ]
 const MINUTE_MS = 60_000
 const NO_REST = 'REST API is available only on commercial plans.'

@@ -12,7 +12,7 @@ import { until } from '../../helpers/until.ts'
 
 const PLACES: Array<[name: string, storage: (t: Test) => TokenSettings['storage']]> = [
   ['Redis', () => ({ redis: process.env['REDIS_URL'] as string })],
-  ['embedded', t => ({ dataDir: temporaryFolder(t) })]
+  ['SQLite', t => ({ dataDir: temporaryFolder(t) })]
 ]
 /** Sooner than by default, so that the tests do not wait for long. */
 const TIMES: Partial<TokenTimes> = { lockMs: 1_500, graceMs: 500 }
@@ -60,7 +60,7 @@ for (const [name, storage] of PLACES) {
     world.b24.fault('token', { answerDelayMs: 1_000, times: 1 })
     slow.order(acme, 50)
     await until(() => world.refreshes === 1, 'it asks')
-    // One that stands still in the middle of a write keeps all others from the embedded store.
+    // One that stands still in the middle of a write keeps all others from SQLite.
     await sleep(200)
     await slow.signal('SIGSTOP')
     t.match(await quick.ask(acme, 50), { errors: ['FST_B24_REAUTH_REQUIRED'] })

@@ -1,0 +1,190 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { Bitrix24 } from './bitrix24.ts'
+import type { DeliverySettings } from './delivery/delivery-options.ts'
+import { createPortalListener, HOOK_NAMES, LifecycleHookRegistry } from './delivery/handlers/lifecycle-hooks.ts'
+import type { HandlerContext } from './delivery/handlers/run-handler.ts'
+import { PairCheck } from './delivery/lifecycle/pair-check.ts'
+import { openChatEvents } from './delivery/open-chat-events.ts'
+import { openDelivery } from './delivery/open-delivery.ts'
+import { openOffline } from './delivery/open-offline.ts'
+import { UnverifiedLimiter } from './delivery/unverified-limiter.ts'
+import type { Receiver } from './delivery/intake/receiver.ts'
+import { FST_B24_CLOSING } from './errors.ts'
+import { HandlerRegistry } from './events/handlers.ts'
+import { WebhookTokens } from './installs/application-token.ts'
+import { createEncryptor } from './oauth/encryption.ts'
+import type { Settings } from './options.ts'
+import { createPortalClient } from './portal/create-portal-client.ts'
+import { Portals } from './portal/portal.ts'
+import { StartSync } from './portal/subscriptions/start-sync.ts'
+import type { InstallPageParts } from './routes/install-page/route.ts'
+import { EventQueue } from './storage/event-queue.ts'
+import { openStorage } from './storage/open-storage.ts'
+import { appId } from './storage/redis/keys.ts'
+import { storageOf } from './storage/redis/connect-failure.ts'
+import { OutageLog } from './storage/redis/outage-log.ts'
+import type { Storage } from './storage/storage.ts'
+import { LazyAbortController } from './async/abort.ts'
+import { settlesWithin } from './async/with-timeout.ts'
+import { isSilent, processWarnings } from './process-warnings.ts'
+
+/** Another process may be there, or come; only the operator knows. */
+const NO_WORKER = 'delivery.worker is false and no Redis is configured: events in dataDir are only stored; run a worker on this machine'
+
+/** Everything but HTTP. */
+export interface App {
+  /** The decorator `fastify.bitrix24`. */
+  bitrix24: Bitrix24
+  receiver: Receiver
+  /** What makes the install page; `undefined` where the app has none. */
+  page: InstallPageParts | undefined
+  /** Begins to work. To be called when every handler is registered. */
+  start (): void
+  /** Takes no new work, and waits for what runs: `ms` at most. Requests that are under way are still taken in. */
+  stop (ms: number): Promise<void>
+  /** Closes what was opened. */
+  close (): Promise<void>
+}
+
+/**
+ * Opens an app: its storage, and all that stands between the routes and the handlers.
+ *
+ * @param path start of the routes' paths, with the prefixes of all scopes
+ * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_STORAGE_LAYOUT
+ */
+export async function openApp (settings: Settings, path: string, log: FastifyBaseLogger): Promise<App> {
+  const storage = await openAppStorage(settings, log)
+  try {
+    return wire(settings, path, log, storage)
+  } catch (error) {
+    await storage.close()
+    throw error
+  }
+}
+
+async function openAppStorage (settings: Settings, log: FastifyBaseLogger): Promise<Storage> {
+  const { clientId, store: installStore, redis, dataDir, delivery } = settings
+  const outages = new OutageLog(log)
+  return await openStorage({ installStore, redis, dataDir }, {
+    app: appId(clientId),
+    events: delivery,
+    waitReplicas: delivery.waitReplicas,
+    onError: outages.failed,
+    onReady: outages.ready,
+    onWarning: problem => log.warn(problem)
+  })
+}
+
+function wire (settings: Settings, path: string, log: FastifyBaseLogger, storage: Storage): App {
+  const { delivery: deliverySettings, installPage } = settings
+  const { installs: store } = storage
+  const locks = { take: storage.lock.bind(storage) }
+  const queue = deliverySettings.mode === 'inline' ? undefined : newQueue(storage, deliverySettings, log)
+  const silent = isSilent(log)
+  const hooks = new HandlerRegistry<HandlerContext>({
+    hookNames: HOOK_NAMES,
+    warn: (message, details) => {
+      log.warn(details, message)
+      if (silent) processWarnings.event(message)
+    }
+  })
+  const lifecycleHooks = new LifecycleHookRegistry()
+  if (silent) lifecycleHooks.add('onHandlerError', ({ error, event, hook }) => processWarnings.handler(`${event?.name ?? hook}: ${error.message}`))
+  const encryptor = createEncryptor(settings.encryptionKeys, settings.clientSecret, settings.clientId)
+  const limiter = new UnverifiedLimiter()
+  const closing = new LazyAbortController()
+  const closed = new AbortController()
+  const portalServices = createPortalClient({ ...settings, prefix: path }, {
+    app: appId(settings.clientId), store, locks, buckets: storage.limits, encryptor, hooks, listener: createPortalListener({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
+  })
+  const { subscribe, subscriptions, syncFleet } = portalServices.subscriptionServices
+  const common = { ...portalServices, locks, store, queue, encryptor, hooks, log }
+  const offline = openOffline({ ...common, coalesce: deliverySettings.coalesce, options: settings.subscriptions })
+  const chatEvents = openChatEvents({ ...common, fetchEveryMs: settings.subscriptions.fetchEveryMs })
+  const startSync = new StartSync({ store, locks, log, isInSync: portalServices.subscriptionServices.isInSync, subscribe, facts: () => startFacts(settings, path, hooks.codes) })
+  const portals = new Portals({ rest: portalServices.rest, updatePlan: portalServices.updatePlan, subscriptions, offline: offline.queue })
+  const delivery = openDelivery({
+    settings: deliverySettings,
+    store,
+    pendingInstalls: storage.pendingInstalls,
+    queue,
+    hooks,
+    lifecycleHooks,
+    portals,
+    encryptor,
+    webhooks: new WebhookTokens(settings.webhooks),
+    pairs: new PairCheck({
+      limiter,
+      encryptor,
+      oauth: {
+        allowedServers: settings.oauthServers,
+        clientId: settings.clientId,
+        clientSecret: settings.clientSecret,
+        signal: closing.signal,
+        refreshSignal: closed.signal,
+        dispatcher: settings.dispatcher,
+        keys: portalServices.keys
+      },
+      fetchPageUser: portalServices.fetchPageUser,
+      allowPrivateNetworks: settings.allowPrivateNetworks
+    }),
+    limiter,
+    page: installPage !== false,
+    log,
+    closing
+  })
+  const afterInstall = subscribe && (async (memberId: string, signal: AbortSignal) => await subscriptions.sync(memberId, { signal }))
+  return {
+    receiver: delivery.receiver,
+    page: delivery.pages && { pages: delivery.pages, options: installPage || {}, afterInstall },
+    bitrix24: new Bitrix24({
+      hooks,
+      lifecycle: lifecycleHooks,
+      store,
+      portals,
+      syncFleet,
+      deadLetters: delivery.deadLetters,
+      queueCounts: delivery.queueCounts,
+      count: () => ({ ...delivery.report(), blocked: portalServices.blocks.list(), appKeys: portalServices.keys.state })
+    }),
+    start: () => {
+      if (subscribe !== undefined) for (const hook of ['onInstall', 'onUpdate'] as const) lifecycleHooks.add(hook, subscribe, 'plugin subscribe')
+      chatEvents.check()
+      delivery.start()
+      startSync.start()
+      if (!deliverySettings.worker) {
+        if (settings.redis === undefined) log.warn({ dataDir: settings.dataDir }, NO_WORKER)
+        return
+      }
+      portalServices.start()
+      offline.start()
+      chatEvents.start()
+    },
+    stop: async ms => {
+      closing.abort(new FST_B24_CLOSING())
+      setTimeout(() => closed.abort(new FST_B24_CLOSING()), deliverySettings.closeTimeoutMs).unref()
+      const ends = [offline.close(), chatEvents.close(), startSync.close(), queue?.stopWorking(deliverySettings.closeTimeoutMs)]
+      await settlesWithin(Promise.allSettled(ends), ms)
+    },
+    close: async () => {
+      await portalServices.close()
+      await queue?.close(0)
+      await storage.close()
+    }
+  }
+}
+
+function newQueue (storage: Storage, settings: DeliverySettings, log: FastifyBaseLogger): EventQueue {
+  return new EventQueue(storage.events, { ...settings, onError: error => log.warn({ err: error }, 'event storage is not usable') })
+}
+
+function startFacts (settings: Settings, path: string, codes: readonly string[]) {
+  const storage = storageOf(settings)
+  return {
+    routes: { events: `${path}/events`, install: `${path}/install` },
+    storage: settings.store === undefined ? storage : `own store, ${storage}`,
+    codes,
+    isWorker: settings.delivery.worker,
+    syncsNow: settings.subscriptions.sync === 'start'
+  }
+}

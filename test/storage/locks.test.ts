@@ -1,0 +1,62 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { Lock } from '../../src/storage/locks.ts'
+import { storageSettings } from '../helpers/test-storage.ts'
+import { until } from '../helpers/until.ts'
+import { DRIVERS } from './drivers.ts'
+
+const LONG = 60_000
+
+for (const { name, prepare } of DRIVERS) {
+  t.test(`locks on ${name}`, async t => {
+    const open = await prepare(t)
+    const [one, other] = [await open(storageSettings('app')), await open(storageSettings('app'))]
+    t.teardown(() => Promise.all([one.close(), other.close()]))
+
+    await t.test('one holds a lock until it is released', async t => {
+      const lock = await one.lock('a', LONG)
+      t.ok(lock)
+      t.equal(await other.lock('a', LONG), undefined)
+      t.equal(await one.lock('a', LONG), undefined, 'not even the same process twice')
+      const beside = await other.lock('b', LONG)
+      t.ok(beside, 'another name is another lock')
+      await lock?.release()
+      const next = await other.lock('a', LONG)
+      t.ok(next)
+      await Promise.all([next?.release(), beside?.release()])
+    })
+
+    await t.test('of many who take at once, one has it', async t => {
+      const taken = await Promise.all(Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? one : other).lock('many', LONG)))
+      const held = taken.filter((lock): lock is Lock => lock !== undefined)
+      t.equal(held.length, 1)
+      await held[0]?.release()
+    })
+
+    await t.test('a lock lapses, and who held it can do nothing about the next', async t => {
+      const lapsed = await one.lock('brief', 500)
+      t.equal(await other.lock('brief', LONG), undefined)
+      let next: Lock | undefined
+      await until(async () => (next = await other.lock('brief', LONG)) !== undefined, 'it lapses')
+      t.equal(await lapsed?.renew(LONG), false)
+      await lapsed?.release()
+      t.equal(await one.lock('brief', LONG), undefined, 'the next holder still has it')
+      await next?.release()
+    })
+
+    await t.test('a lock that is renewed does not lapse', async t => {
+      const lock = await one.lock('renewed', 500)
+      t.equal(await lock?.renew(LONG), true)
+      await sleep(600)
+      t.equal(await other.lock('renewed', LONG), undefined)
+      await lock?.release()
+      t.equal(await lock?.renew(LONG), false, 'once released, it is not held')
+    })
+
+    await t.test('a lock that lapsed and that nobody has cannot be renewed', async t => {
+      const lock = await one.lock('empty', 40)
+      await sleep(80)
+      t.equal(await lock?.renew(LONG), false)
+    })
+  })
+}
