@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto'
 import { FST_B24_INSTALL_BUSY } from '../errors.ts'
-import { hasPlace, KNOWN_PLACES, UNVERIFIED_PLACES, type Source } from '../storage/source-share.ts'
+import { hasPlace, type Source } from '../storage/source-share.ts'
 import { networksOf } from './client-ip.ts'
 import type { RejectReason } from './receipt.ts'
 
 interface Rate { perSecond: number, burst: number }
 
-/** Questions that all senders of one OAuth server may cause, then each of their networks, the widest first. A portal asks once, in its first second. */
+/** Questions to one OAuth server that all senders may cause, then each of their networks, the widest first, or a known portal. An install is one or two. */
 const QUESTION_RATES: readonly Rate[] = [{ perSecond: 50, burst: 500 }, { perSecond: 20, burst: 200 }, { perSecond: 10, burst: 100 }, { perSecond: 10, burst: 100 }]
 /** Part of the questions of all that is kept for networks which asked nothing lately. */
 const NEWCOMER_SHARE = 0.5
@@ -26,8 +26,8 @@ const MAX_REFUSALS = 10_000
  * @param portal member id, only where the token of that portal came with it: a member id is easy to claim
  */
 export function sourceOf (server: string, ip: string, portal?: string): Source {
-  if (portal !== undefined) return { path: [`known ${server}`, portal], places: KNOWN_PLACES }
-  return { path: [server, ...networksOf(ip)], places: UNVERIFIED_PLACES }
+  if (portal !== undefined) return { path: [`known ${server}`, portal], isKnown: true }
+  return { path: [server, ...networksOf(ip)], isKnown: false }
 }
 
 /** Bounds what senders can cause in this process before anything verifies them. What waits in the storage, `PendingInstalls` bounds by the same shares. */
@@ -66,14 +66,14 @@ export class UnverifiedLimiter {
   }
 
   /**
-   * Counts a question to an OAuth server.
+   * Counts a question to an OAuth server. Portals that are known count each for itself: their users may all open the app at nine o'clock.
    * @throws FST_B24_INSTALL_BUSY when its source, or all together, ask too often
    */
   countQuestion (source: Source): void {
     const names = namesOf(source)
     const isNewcomer = (this.#emptyAt.get(names[1] as string) ?? 0) <= this.#now()
     // From the narrowest: what a network may not ask does not count for those around it.
-    for (let level = names.length - 1; level >= 0; level--) {
+    for (let level = names.length - 1; level >= (source.isKnown ? 1 : 0); level--) {
       const { perSecond, burst } = QUESTION_RATES[level] as Rate
       const most = level === 0 && !isNewcomer ? burst * (1 - NEWCOMER_SHARE) : burst
       if (!this.#fill(names[level] as string, { perSecond, burst: most })) throw new FST_B24_INSTALL_BUSY()

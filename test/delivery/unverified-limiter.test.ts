@@ -72,6 +72,7 @@ t.test('questions to an OAuth server have a rate, of each network and of all', a
   t.equal(ask(200, i => from(`198.51.${i}.1`)), 200, 'the rest is for newcomers')
   t.equal(ask(1000, () => from('192.0.2.1', 'https://oauth.bitrix24.tech')), 100, 'each server has a rate of its own')
   t.equal(ask(1000, () => sourceOf(SERVER, '192.0.2.1', 'acme')), 200, 'and so has a portal that is known')
+  t.equal(ask(300, i => sourceOf(SERVER, '192.0.2.1', `portal-${i % 100}`)), 300, 'and many of them ask for nobody else')
   now += 60_000
   t.equal(ask(60, () => from('192.0.2.1')), 60, 'sixty portals install from one address at once')
 })

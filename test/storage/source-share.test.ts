@@ -23,5 +23,7 @@ t.test('each part of a path has its share of what the one before has', async t =
     ['one network cannot have that', [191, 1, 0, 0], false],
     ['no place at all', [192, 0, 0, 0], false]
   ]
-  for (const [what, taken, has] of rows) t.equal(hasPlace({ path: taken.map(String), places: 192 }, taken), has, what)
+  t.equal(hasPlace({ path: ['server', 'acme'], isKnown: true }, [31, 31]), true, 'a known portal has other places')
+  t.equal(hasPlace({ path: ['server', 'acme'], isKnown: true }, [32, 32]), false)
+  for (const [what, taken, has] of rows) t.equal(hasPlace({ path: taken.map(String), isKnown: false }, taken), has, what)
 })

@@ -83,8 +83,8 @@ export class PairCheck {
     const question = [claim, source.mayRefresh !== false]
     const refusal = limiter.refusalOf(question)
     if (refusal !== undefined) return rejected(refusal)
-    limiter.countQuestion(placesOf(server, memberId, source))
-    const verification = await limiter.run(placesOf(server, memberId, source), async () => await verifyPair(claim, this.#options(memberId, source)))
+    limiter.countQuestion(toSource(server, memberId, source))
+    const verification = await limiter.run(toSource(server, memberId, source), async () => await verifyPair(claim, this.#options(memberId, source)))
     if (verification.status === 'rejected') {
       limiter.remember(question, verification.reason)
       return rejected(verification.reason)
@@ -104,8 +104,8 @@ export class PairCheck {
     if (grant.isRefreshed) return this.#verified(memberId, grant)
     const { accessToken, refreshToken } = grant.pair
     const claim = { memberId, accessToken, refreshToken }
-    const places = placesOf(grant.oauthServer, memberId, source)
-    const fresh = await this.#parts.limiter.run(places, async () => await refreshPair(grant.oauthServer, claim, this.#options(memberId, source)))
+    const sender = toSource(grant.oauthServer, memberId, source)
+    const fresh = await this.#parts.limiter.run(sender, async () => await refreshPair(grant.oauthServer, claim, this.#options(memberId, source)))
     if (fresh.status === 'rejected') return rejected(fresh.reason)
     if (fresh.memberId !== undefined && fresh.memberId !== memberId) return rejected('other_portal')
     if (fresh.userId !== undefined && grant.userId !== undefined && fresh.userId !== grant.userId) return rejected('other_user')
@@ -120,7 +120,7 @@ export class PairCheck {
   async ask (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<PageUser> {
     const { fetchPageUser, limiter, oauth: { signal = NEVER } } = this.#parts
     const { domain, clientEndpoint, oauthServer, pair: { accessToken } } = grant
-    return await limiter.run(placesOf(oauthServer, memberId, source), async () => await fetchPageUser({ memberId, domain, clientEndpoint, accessToken, signal }))
+    return await limiter.run(toSource(oauthServer, memberId, source), async () => await fetchPageUser({ memberId, domain, clientEndpoint, accessToken, signal }))
   }
 
   /** Whose pair of the record it is that a post brings; `undefined` when it is another. */
@@ -155,7 +155,7 @@ export class PairCheck {
   }
 }
 
-function placesOf (server: string, memberId: string, { ip, isProven }: CheckSource): Source {
+function toSource (server: string, memberId: string, { ip, isProven }: CheckSource): Source {
   return sourceOf(server, ip, isProven ? memberId : undefined)
 }
 

@@ -1,7 +1,7 @@
 import type { BoundedClient } from './client.ts'
 import { appKeys } from './keys.ts'
 import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_LIFE_MS, type PendingInstall, type PendingInstalls, type PendingState } from '../pending-installs.ts'
-import { NETWORK_SHARE, SUBNETWORK_SHARE, type Source } from '../source-share.ts'
+import { NETWORK_SHARE, placesOf, SUBNETWORK_SHARE, type Source } from '../source-share.ts'
 
 // Fields are pending installs, a value is a PendingRecord as JSON. The clock is the server's, one for all processes.
 const COMMON = `
@@ -91,8 +91,8 @@ export class RedisPendingInstalls implements PendingInstalls {
     this.#lifeMs = lifeMs
   }
 
-  async open (pending: PendingInstall, { path, places }: Source, eventId: string): Promise<boolean> {
-    const rules = [MAX_EVENTS_PER_PENDING_INSTALL, JSON.stringify(path), places, NETWORK_SHARE, SUBNETWORK_SHARE]
+  async open (pending: PendingInstall, source: Source, eventId: string): Promise<boolean> {
+    const rules = [MAX_EVENTS_PER_PENDING_INSTALL, JSON.stringify(source.path), placesOf(source), NETWORK_SHARE, SUBNETWORK_SHARE]
     return await this.#run(OPEN, pending, eventId, this.#lifeMs, ...rules) === 1
   }
 
