@@ -281,10 +281,10 @@ t.test('a namespace and the plain decorator are taken once each, and exclude eac
   const dataDir = temporaryFolder(t)
   const named = { namespace: 'sales' }
   const cases: Array<[first: object, second: object, message: RegExp]> = [
-    [named, named, /namespace 'sales' is taken/],
-    [named, {}, /give each a namespace/],
-    [{}, named, /give each a namespace/],
-    [{}, {}, /give each a namespace/]
+    [named, named, /namespace 'sales' is already in use/],
+    [named, {}, /set a namespace for each/],
+    [{}, named, /set a namespace for each/],
+    [{}, {}, /set a namespace for each/]
   ]
   for (const [first, second, message] of cases) {
     const { app } = await buildApp(t, { ...keys(), clientId: 'local.first', ...first, dataDir })
@@ -299,7 +299,7 @@ t.test('a namespace and the plain decorator are taken once each, and exclude eac
 t.test('one server has an app once, as two of one clientId would share a queue', async t => {
   const own = keys()
   const dataDir = temporaryFolder(t)
-  const again = { code: 'FST_B24_INVALID_OPTIONS', message: /clientId 'local\.plugin-test' is registered already/ }
+  const again = { code: 'FST_B24_INVALID_OPTIONS', message: /clientId 'local\.plugin-test' is already registered/ }
   const beside = async (scope: FastifyInstance) => { await scope.register(fastifyBitrix24, { ...own, namespace: 'support', dataDir }) }
   for (const where of [beside, fp(beside)]) {
     const { app } = await buildApp(t, { ...own, namespace: 'sales', dataDir })

@@ -94,7 +94,7 @@ t.test('the CommonJS app shows what is wrong with its options', async t => {
   await compiled
   const { status, stderr } = await runProgram(join(folder, 'common.cjs'), { cwd: temporaryFolder(t), env: { B24_CLIENT_ID: undefined, B24_CLIENT_SECRET: 'made up' } })
   t.equal(status, 1)
-  t.match(stderr, /Invalid options: clientId must be a string/)
+  t.match(stderr, /Invalid options: clientId must be a non-empty string/)
   t.notMatch(stderr, 'Cannot read properties')
 })
 
