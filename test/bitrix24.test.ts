@@ -53,7 +53,7 @@ t.test('health sees that the folder of SQLite is gone, as events do, and that it
   renameSync(`${dataDir}/data`, `${dataDir}/away`)
   t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 7 } })).statusCode, 503)
   t.match(await app.bitrix24.health(), { store: 'unavailable' })
-  const lines = logs.filter(line => line.includes('event not taken')).map(line => JSON.parse(line))
+  const lines = logs.filter(line => line.includes('failed to store event')).map(line => JSON.parse(line))
   t.match(lines, [{ level: 50, event: 'ONCRMDEALADD', memberId: portal.memberId, isVerified: false }], 'the log tells which event it was')
   renameSync(`${dataDir}/away`, `${dataDir}/data`)
   t.match(await app.bitrix24.health(), { store: 'ok' })

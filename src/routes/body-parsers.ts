@@ -8,38 +8,38 @@ import { decodeJson } from '../wire/json.ts'
 import { describeNonEvent } from '../wire/non-events.ts'
 
 /**
- * Reads forms as PHP writes them, and JSON of the same shape; nothing else. The host's parsers stay as they are.
+ * Adds parsers for PHP-style forms and for JSON of the same shape to a scope, without changing the host's parsers.
  *
- * @param bodyLimit largest body, in bytes; a route must have no limit of its own, for that would be the one that counts
+ * @param bodyLimit maximum body size, in bytes; routes must not set a limit of their own, which would take precedence
  */
 export async function addBodyParsers (scope: FastifyInstance, bodyLimit: number): Promise<void> {
-  // Removed first: formbody throws where the host has it already, and the host's parser would read brackets flat.
+  // formbody throws if the host already uses it, and the host's parser would not interpret brackets.
   scope.removeAllContentTypeParsers()
   await scope.register(formbody, { parser: decodeForm, bodyLimit })
   scope.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit }, async (_request: unknown, body: string) => decodeJson(body))
 }
 
-/** What a platform leaves on a request whose body it has read: Google Cloud Functions, Vercel, `express.urlencoded()` in front. */
+/** Request whose body a platform has already read: Google Cloud Functions, Vercel, `express.urlencoded()` in front. */
 interface ParsedRequest extends IncomingMessage {
-  /** Decoded as a form or as JSON, or the text of it. */
+  /** Body decoded from a form or JSON, or its text. */
   body?: unknown
-  /** As it came. */
+  /** Raw body. */
   rawBody?: unknown
 }
 
-/** Returns whether the body of a request has been read before, so that nothing more comes of it. */
+/** Returns whether the body of a request has already been consumed. */
 export function wasRead (raw: IncomingMessage): boolean {
   return raw.readableEnded || !raw.readable
 }
 
 /**
- * Makes a stream of a body that was read before, for the parsers.
+ * Creates a stream from an already consumed body, for the parsers.
  *
- * @throws FST_B24_BODY_CONSUMED where the request has neither the body nor what was made of it
+ * @throws FST_B24_BODY_CONSUMED if the request has neither the raw nor the decoded body
  */
 export function streamOfParsedBody (raw: ParsedRequest): Readable {
   const announced = Number(raw.headers['content-length'])
-  // Fastify compares what it reads with the header, which is that of the bytes that were read before.
+  // Fastify compares the received length with the header, which refers to the original bytes.
   return Object.assign(Readable.from([bytesOf(raw)]), Number.isSafeInteger(announced) && { receivedEncodedLength: announced })
 }
 
@@ -51,7 +51,7 @@ function bytesOf (raw: ParsedRequest): Buffer {
   throw new FST_B24_BODY_CONSUMED()
 }
 
-/** Vercel parses the body in a getter, which throws. */
+/** Vercel parses the body in a getter, which may throw. */
 function read (raw: ParsedRequest, key: 'body' | 'rawBody'): unknown {
   try {
     return raw[key]
@@ -72,7 +72,7 @@ type EnvelopeCheck = typeof import('../wire/envelope-check.ts')
 
 let check: EnvelopeCheck | undefined
 
-/** Loads the check with the first post: at the start it would cost every app ten milliseconds. */
+/** Loads the check with the first request, since it takes ten milliseconds of start-up time. */
 export function loadEnvelopeCheck (_request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
   if (check !== undefined) return done()
   import('../wire/envelope-check.ts').then((loaded) => {
@@ -81,7 +81,7 @@ export function loadEnvelopeCheck (_request: FastifyRequest, _reply: FastifyRepl
   }, done)
 }
 
-/** Validates the body of an event, once the check is loaded. */
+/** Validates the body of an event. Requires `loadEnvelopeCheck`. */
 export function validateEnvelope (body: unknown): true | { error: Error } {
   const { checkEnvelope, envelopeProblem } = check as EnvelopeCheck
   const callback = describeNonEvent(body)

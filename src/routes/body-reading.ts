@@ -4,11 +4,11 @@ import { FST_B24_BODY_BUSY, FST_B24_BODY_TIMEOUT, FST_B24_CLOSING } from '../err
 import { streamOfParsedBody, wasRead } from './body-parsers.ts'
 
 export interface BodyReadingOptions {
-  /** Time from the headers of a request to the last byte of its body, in milliseconds. */
+  /** Timeout from the headers of a request to the last byte of its body, in milliseconds. */
   timeoutMs?: number
-  /** Time that a body which is under way has when the app closes, in milliseconds. */
+  /** Timeout for bodies in progress when the app closes, in milliseconds. */
   closeMs?: number
-  /** Bytes of large bodies that are read at once. */
+  /** Limits the bytes of large bodies that are read concurrently. */
   budget?: BodyBudget
 }
 
@@ -19,14 +19,14 @@ interface Reading {
 
 const TIMEOUT_MS = 10_000
 const CLOSE_MS = 1_000
-/** A response needs some time on its way before the connection is destroyed. */
+/** Delay that lets a response be sent before its connection is destroyed. */
 const LINGER_MS = 500
 
 /**
- * Bounds how bodies are read on the routes of a scope, in time and in bytes, whatever the host bounds. A body that the platform
- * has read already (serverless hosts) is taken from the request.
+ * Limits the time and memory for reading bodies on the routes of a scope, independently of the host. A body that the platform has
+ * already consumed (serverless hosts) is taken from the request.
  *
- * @param bodyLimit largest body that is read, in bytes
+ * @param bodyLimit maximum body size, in bytes
  */
 export function limitBodies (scope: FastifyInstance, bodyLimit: number, { timeoutMs = TIMEOUT_MS, closeMs = CLOSE_MS, budget = new BodyBudget() }: BodyReadingOptions = {}): void {
   const readings = new Map<FastifyRequest, Reading>()
@@ -34,7 +34,7 @@ export function limitBodies (scope: FastifyInstance, bodyLimit: number, { timeou
   scope.addHook('onRequest', (request, reply, done) => {
     if (!wasRead(request.raw) && hasBody(request)) {
       const end = (error: Error): void => abortReading(request, reply, error)
-      // The error is made only when it is needed: its stack costs more than all else here.
+      // The error is created only when needed: its stack trace is expensive.
       readings.set(request, { end, timer: setTimeout(() => end(new FST_B24_BODY_TIMEOUT(timeoutMs)), timeoutMs) })
       onceClosed(reply, () => stop(request))
     }
@@ -57,7 +57,7 @@ export function limitBodies (scope: FastifyInstance, bodyLimit: number, { timeou
     stop(request)
     done()
   })
-  // A connection whose body never ends would keep the server from closing.
+  // A body that never ends would block closing the server.
   scope.addHook('preClose', async () => {
     for (const reading of readings.values()) {
       clearTimeout(reading.timer)
@@ -71,7 +71,7 @@ export function limitBodies (scope: FastifyInstance, bodyLimit: number, { timeou
   }
 }
 
-/** A hook of the host may have awaited something while the sender hung up: then no event tells of it any more. */
+/** Calls `act` on close, or immediately if the sender disconnected during an asynchronous hook of the host. */
 function onceClosed ({ raw }: FastifyReply, act: () => void): void {
   if (raw.destroyed) act()
   else raw.once('close', act)
@@ -81,35 +81,35 @@ function hasBody ({ headers }: FastifyRequest): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
-/** A body whose length is not announced counts as the largest. */
+/** Returns the announced size of a body; without one, the limit. */
 function sizeOf (request: FastifyRequest, bodyLimit: number): number {
   if (!hasBody(request)) return 0
   const announced = Number(request.headers['content-length'] ?? bodyLimit)
-  // Fastify refuses what is larger before it reads any of it.
+  // Fastify rejects larger bodies without reading them.
   return announced > bodyLimit ? 0 : announced
 }
 
-/** Answers the error, and closes the connection: the rest of the body is not waited for. */
+/** Responds with the error and closes the connection without waiting for the rest of the body. */
 function abortReading ({ raw }: FastifyRequest, reply: FastifyReply, error: Error): void {
   reply.header('connection', 'close')
-  // Where nobody reads yet, or a stream stands between, nobody answers either.
+  // Without a listener (nothing reads yet, or through another stream) no response is sent.
   if (raw.listenerCount('error') > 0) raw.emit('error', error)
   setTimeout(() => raw.destroy(), LINGER_MS).unref()
 }
 
 export interface BudgetOptions {
-  /** Bytes of large bodies that are read at once, in all. */
+  /** Total bytes of large bodies that are read concurrently. */
   most?: number
-  /** Bodies up to this size, in bytes, are not counted: an event has one or two kilobytes. */
+  /** Bodies up to this size, in bytes, are not counted; an event has one or two kilobytes. */
   free?: number
 }
 
-/** What one sender may have of the budget, and what is left for those that have nothing yet: a few senders must not take it all. */
+/** Maximum share of the budget per sender, and the share reserved for senders without a body in progress. */
 const SHARE = 1 / 4
 
 /**
- * Bounds the memory of bodies that are read at once. Who sends one is not known before it is read, so large bodies of strangers
- * must not fill the memory; small ones are always taken.
+ * Limits the memory of bodies that are read concurrently. Senders cannot be verified before their body is read, so large bodies must
+ * not exhaust the memory. Small bodies are always accepted.
  */
 export class BodyBudget {
   readonly #most: number
@@ -122,7 +122,7 @@ export class BodyBudget {
     this.#free = free
   }
 
-  /** Reserves the bytes of a body. Returns what releases them, or `undefined` where there is no room. */
+  /** Reserves the bytes of a body. Returns a function that releases them, or `undefined` if the limit is reached. */
   reserve (bytes: number, ip: string): (() => void) | undefined {
     if (bytes <= this.#free) return () => {}
     const source = ipPrefix(ip)

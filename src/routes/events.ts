@@ -18,29 +18,29 @@ const eventSchema = {
   response: { 200: AcceptedSchema, '4xx': ErrorSchema, '5xx': ErrorSchema }
 }
 const installSchema = { ...eventSchema, summary: 'The install page, and Bitrix24 events', consumes: [...eventSchema.consumes, 'multipart/form-data'] }
-const readySchema = { summary: 'Tells that the route is there', response: { 200: ReadySchema } }
+const readySchema = { summary: 'Checks that the route exists', response: { 200: ReadySchema } }
 
 interface RouterOptions { ignoreDuplicateSlashes?: boolean, ignoreTrailingSlash?: boolean }
 
 export interface EventRoutesOptions {
   receiver: Receiver
-  /** Start of the paths, below the prefix of the scope. */
+  /** Prefix of the paths, below the prefix of the scope. */
   base?: string
   bodyLimit: number
   bodies?: BodyReadingOptions
-  /** What makes the install page; without it, its post is answered 400 like that of any other page. */
+  /** The install page; without it, its requests are answered with 400 like those of other pages. */
   page?: InstallPageParts | undefined
-  /** Longest time that closing waits for answers that are under way, ms. */
+  /** Maximum time that closing waits for responses in progress, ms. */
   closeTimeoutMs: number
-  /** Those of the host, as Fastify hands them on. */
+  /** Serializers of the host, as passed by Fastify. */
   logSerializers?: Record<string, (value: never) => unknown> | undefined
 }
 
 /**
- * `POST /events`, and `POST /install`: for the ONAPPINSTALL that Bitrix24 sends to the install URL of an app without a page,
- * and for what a user's browser posts there.
- * GET answers 200 on both: Bitrix24 asks that handlers be reachable by GET too. A slash at the end, or one too many, is no other path:
- * who pastes such an address into Bitrix24 would lose every event.
+ * Adds `POST /events` and `POST /install`. The latter receives ONAPPINSTALL, which Bitrix24 sends to the install URL of an app without a
+ * page, and the install page's form from a user's browser.
+ * Both answer GET with 200, since Bitrix24 requires handlers to be reachable by GET. Trailing and duplicate slashes are accepted: with such
+ * a URL entered in Bitrix24, every event would otherwise be lost.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/events/test-handler.md
  */
@@ -50,8 +50,8 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, base = ''
   limitBodies(scope, bodyLimit, bodies)
   await addBodyParsers(scope, bodyLimit)
   scope.setErrorHandler(sendError)
-  // The host's ajv may coerce, default and remove; a body from the wire must reach us as it came.
-  // What the host adds for headers and the like is not ours to judge.
+  // The host's ajv may coerce, add defaults and remove properties, but the body must stay as sent. Schemas that the host adds for
+  // headers etc. are not validated here.
   scope.setValidatorCompiler(({ httpPart }) => httpPart === 'body' ? validateEnvelope : () => true)
   scope.setSerializerCompiler(() => JSON.stringify)
 
@@ -73,11 +73,11 @@ export async function eventRoutes (scope: FastifyInstance, { receiver, base = ''
 
 interface Spelling {
   url: string
-  /** Left out of the documentation of the host. */
+  /** Hidden from the host's API documentation. */
   hide: boolean
 }
 
-/** The ways in which a path may be spelled, the documented one first; those that the router of the host takes for the same are left out. */
+/** Returns the variants of a path with extra slashes, canonical one first, without those that the host's router treats as equal. */
 function spellingsOf ({ initialConfig, prefix: above }: FastifyInstance, base: string, path: string): Spelling[] {
   const { routerOptions, ...config } = initialConfig as RouterOptions & { routerOptions?: RouterOptions }
   const { ignoreDuplicateSlashes, ignoreTrailingSlash } = { ...config, ...routerOptions }

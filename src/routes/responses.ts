@@ -7,7 +7,7 @@ import { EVENT_CODE, MEMBER_ID } from '../wire/envelope.ts'
 import { redact } from '../wire/redact.ts'
 
 export const AcceptedSchema = Type.Object({ status: Type.Literal('accepted') }, { description: 'The event is stored; with `delivery.mode: inline`, handled' })
-export const ReadySchema = Type.Object({ status: Type.Literal('ready') }, { description: 'The route is there; events come by POST' })
+export const ReadySchema = Type.Object({ status: Type.Literal('ready') }, { description: 'The route exists; events are sent by POST' })
 export const ErrorSchema = Type.Object({
   statusCode: Type.Integer(),
   code: Type.String({ description: 'FST_B24_… of the plugin, FST_ERR_… of Fastify' }),
@@ -15,7 +15,7 @@ export const ErrorSchema = Type.Object({
   message: Type.String()
 })
 
-/** Already logged, with more detail, where they are thrown. */
+/** Errors that are logged in more detail where they are thrown. */
 const LOGGED_ALREADY = new Set(['FST_B24_FORBIDDEN', 'FST_B24_HANDLER_FAILED'])
 
 type RouteError = FastifyError & { headers?: Record<string, string> }
@@ -27,20 +27,20 @@ export interface PublicError {
   headers: Record<string, string>
 }
 
-/** Answers every error with its code; what has none of ours, and is not the sender's fault, is told to the log alone. */
+/** Responds with the code of an error. Server errors without a code of the plugin are only logged, and answered as an internal error. */
 export function sendError (error: RouteError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { statusCode, code, message, headers } = logError(error, request, reply)
   return reply.code(statusCode).headers(headers).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
 }
 
-/** Writes an error to the log, and says what may be answered of it. */
+/** Logs an error. Returns the parts of it that the response may contain. */
 export function logError (error: RouteError, { log, body }: FastifyRequest, reply: FastifyReply): PublicError {
   const statusCode = error.statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
-  const isTold = statusCode < 500 || String(error.code).startsWith('FST_')
-  const { code, message } = isTold ? error : new FST_B24_INTERNAL()
-  if (LOGGED_ALREADY.has(code)) log.debug({ code, statusCode }, 'post answered')
-  else if (statusCode < 500) log.info({ code, statusCode }, 'post refused')
-  else log.error({ err: error, ...claimedBy(body) }, 'event not taken')
+  const isPublic = statusCode < 500 || String(error.code).startsWith('FST_')
+  const { code, message } = isPublic ? error : new FST_B24_INTERNAL()
+  if (LOGGED_ALREADY.has(code)) log.debug({ code, statusCode }, 'request rejected')
+  else if (statusCode < 500) log.info({ code, statusCode }, 'request rejected')
+  else log.error({ err: error, ...claimedBy(body) }, 'failed to store event')
   return { statusCode, code, message, headers: error.headers ?? {} }
 }
 
@@ -50,7 +50,7 @@ interface Claimed {
   isVerified?: false
 }
 
-/** Which event it was and of which portal, as the sender says: whoever looks for what is missing has no other trace. */
+/** Returns the unverified event code and portal of a failed request, to make lost events traceable. */
 function claimedBy (body: unknown): Claimed {
   const { event, auth, member_id: ofPage } = (body ?? {}) as { event?: unknown, auth?: { member_id?: unknown }, member_id?: unknown }
   const memberId = auth?.member_id ?? ofPage
@@ -64,12 +64,12 @@ type Serializer = (value: never) => unknown
 
 const SERIALIZERS = Symbol.for('pino.serializers')
 
-/** Where a host's serializer may put what stands in the query. */
+/** Keys under which a host's serializer may log the query. */
 const QUERY_FIELDS = ['query', 'querystring', 'search', 'searchParams']
 
 /**
- * Serializers for the log of the plugin's routes: `req` as the host writes it, without the query and without credentials. Bitrix24
- * names the session of a page there, `APP_SID`, and users paste addresses with secrets.
+ * Creates log serializers for the plugin's routes: `req` as the host serializes it, without the query and credentials. The query has
+ * the session of a page (`APP_SID`) and possibly secrets of a pasted URL.
  *
  * @param own serializers that the plugin was registered with
  */
@@ -94,24 +94,24 @@ function pathOf (url: string): string {
 }
 
 /**
- * Lets the server close when the answers that a route has begun are sent. Node destroys a connection whose answer is written and not
- * yet given to the system, so that a sender would see a broken connection in place of a 200 or 503.
+ * Delays closing the server until responses in progress are sent. Node destroys connections with a response that is written but not
+ * flushed, so the sender would see a broken connection instead of a 200 or 503.
  *
- * @param mostMs longest wait, ms
+ * @param mostMs maximum delay, ms
  */
 export function closeAfterResponses (scope: FastifyInstance, mostMs: number): void {
-  let underWay = 0
-  let tellLast: (() => void) | undefined
-  // Not before the body has come: a sender that trickles it would hold up the close.
+  let inProgress = 0
+  let onLast: (() => void) | undefined
+  // Counted once the body has arrived: a slow sender must not delay closing.
   scope.addHook('preHandler', (_request, reply, done) => {
-    // Who hung up before waits for no answer, and no event tells of it any more.
+    // A sender that has already disconnected gets no response and emits no more events.
     if (!reply.raw.destroyed) {
-      underWay++
-      reply.raw.once('close', () => { if (--underWay === 0) tellLast?.() })
+      inProgress++
+      reply.raw.once('close', () => { if (--inProgress === 0) onLast?.() })
     }
     done()
   })
   scope.addHook('preClose', async () => {
-    if (underWay > 0) await settlesWithin(new Promise<void>(resolve => { tellLast = resolve }), mostMs)
+    if (inProgress > 0) await settlesWithin(new Promise<void>(resolve => { onLast = resolve }), mostMs)
   })
 }

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 
 const CODE = 'FST_B24_WRN_TRUST_PROXY'
-const MESSAGE = "a request came with the header '%s', and Fastify's option trustProxy is off: if a proxy stands in front, name it there, or all senders count as one and share its places"
+const MESSAGE = "request has the header '%s', but Fastify's trustProxy is off: behind a proxy all senders appear as one address and share its limits; set trustProxy"
 
-/** Warns once when a request seems to have come through a proxy that Fastify does not know of: all senders behind it have one IP address then. */
+/** Warns once if a request seems to come through a proxy that Fastify does not trust, so that all senders have the proxy's IP address. */
 export function warnWithoutTrustProxy (scope: FastifyInstance): void {
   let isWarned = false
   scope.addHook('onRequest', ({ headers, ips, log }, _reply, done) => {

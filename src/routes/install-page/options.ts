@@ -1,33 +1,33 @@
 import type { Portal } from '../../portal/portal.ts'
 
-/** What an own install page is told. */
+/** Data for a custom install page. */
 export interface InstallPageFacts {
   /**
-   * - `installing`: the app is stored and subscribed; the page must call `BX24.installFinish()`, without which Bitrix24 sends nothing
-   * - `installed`: the app was opened where it is installed; nothing is to be called
+   * - `installing`: the app is stored and subscribed; the page must call `BX24.installFinish()`, otherwise Bitrix24 sends no events
+   * - `installed`: the app was opened on a portal where it is already installed; no call is needed
    * - `error`: see `error`
    */
   status: 'installing' | 'installed' | 'error'
-  /** The portal where the app is stored; `undefined` where an error keeps it from that. */
+  /** The portal, if the install is stored; `undefined` after an error before that. */
   portal: Portal | undefined
-  /** Language of the portal's page as it names it, such as `ru`; `en` where it names none. */
+  /** Language code that the portal sent, such as `ru`; `en` if it sent none. */
   lang: string
-  /** For `<script nonce>` and `<style nonce>`: no other is run. */
+  /** Nonce for `<script nonce>` and `<style nonce>`; others are blocked. */
   nonce: string
-  /** Where `BX24` comes from. */
+  /** URL of the script that defines `BX24`. */
   bx24Url: string
-  /** What went wrong: our code, such as `FST_B24_NOT_ADMIN`, and the status that is answered. */
+  /** Error code, such as `FST_B24_NOT_ADMIN`, and HTTP status of the response. */
   error?: { code: string, statusCode: number } | undefined
 }
 
 export interface InstallPageOptions {
   /**
-   * Writes an own page; `undefined`: the plugin's own is shown.
-   * @default the plugin's own, in English or Russian
+   * Renders a custom page; if it returns `undefined`, the plugin's page is shown.
+   * @default the plugin's page, in English or Russian
    */
   html?: ((facts: InstallPageFacts) => string | undefined | Promise<string | undefined>) | undefined
   /**
-   * Script that gives pages `BX24`; the simulator's portals have one at `bx24Url`.
+   * URL of the script that defines `BX24`; simulated portals have one at `bx24Url`.
    * @default 'https://api.bitrix24.com/api/v1/'
    */
   bx24Url?: string | undefined

@@ -2,9 +2,9 @@ import type { InstallPageFacts } from './options.ts'
 import { errorText, textsOf, type PageTexts } from './texts.ts'
 
 export interface PageDetails {
-  /** Whether the app was subscribed; there is nothing to be said of it otherwise. */
+  /** The app subscribes portals, and this one is subscribed. */
   isSubscribed: boolean
-  /** Events that the portal did not let the app subscribe to. */
+  /** Events that the portal refused to subscribe. */
   refused: readonly string[]
 }
 
@@ -34,7 +34,7 @@ small { display: block; padding-top: 16px; border-top: 1px solid #e6e9ec; color:
 @media (prefers-reduced-motion: reduce) { li.doing::before { animation-duration: 4s } }
 `
 
-// Whatever happens to the script of Bitrix24: not there, no answer, an exception.
+// Handles every failure of Bitrix24's script: not loaded, no response, exception.
 const SCRIPT = `
 {
   const main = document.querySelector('main')
@@ -59,7 +59,7 @@ const ICONS = {
   stop: '<circle cx="20" cy="20" r="19" fill="#fdf1dd"/><path d="M20 11v11" stroke="#f0a020" stroke-width="3.5" stroke-linecap="round"/><circle cx="20" cy="28" r="2.2" fill="#f0a020"/>'
 }
 
-/** Writes the plugin's own install page. */
+/** Renders the plugin's install page. */
 export function renderInstallPage (facts: InstallPageFacts, details: PageDetails): string {
   const { code, texts } = textsOf(facts.lang)
   const { status, nonce, bx24Url } = facts

@@ -11,7 +11,7 @@ import { originOf, setPageHeaders } from './csp.ts'
 import { BX24_URL, type InstallPageFacts, type InstallPageOptions } from './options.ts'
 import { renderInstallPage, NO_DETAILS, type PageDetails } from './render.ts'
 
-/** What subscribing a portal came to, as far as its user is told. */
+/** Result of subscribing a portal, as far as its user sees it. */
 export interface SubscribeReport {
   refused: ReadonlyArray<{ event: string }>
   error?: { code: string } | undefined
@@ -20,7 +20,7 @@ export interface SubscribeReport {
 export interface InstallPageParts {
   pages: Pick<InstallFromPage, 'take'>
   options: InstallPageOptions
-  /** Subscribes the portal to what the app listens to, or tells why not; `undefined` where the app subscribes to nothing. */
+  /** Subscribes the portal to the events of the app's handlers, or reports why not; absent if the app does not subscribe. */
   afterInstall?: ((memberId: string, signal: AbortSignal) => Promise<SubscribeReport | undefined>) | undefined
 }
 
@@ -28,16 +28,16 @@ export type RouteDefinition = RouteShorthandOptions & { url: string }
 
 export interface InstallPageRoutes {
   page: InstallPageParts
-  /** The routes of events at the same path, one for each of its spellings. */
+  /** Event routes at the same path, one for each of its variants. */
   routes: RouteDefinition[]
   receive: (request: FastifyRequest) => Promise<object>
 }
 
-const NOT_SUBSCRIBED = 'a portal is not subscribed'
-/** Longest time that subscribing may take, ms: a user waits. */
+const NOT_SUBSCRIBED = 'failed to subscribe portal'
+/** Maximum time for subscribing, ms: a user is waiting. */
 const SUBSCRIBE_MS = 45_000
 
-/** `POST /install`: events as before, and what a user's browser posts into the frame of the app. */
+/** Adds `POST /install`: for events, and for the form that a user's browser posts into the frame of the app. */
 export async function installPageRoutes (scope: FastifyInstance, { page, routes, receive }: InstallPageRoutes): Promise<void> {
   const frame = new PageRenderer(page.options)
   scope.addContentTypeParser('multipart/form-data', { parseAs: 'buffer', bodyLimit: MAX_PAGE_BYTES }, async (request: FastifyRequest, body: Buffer) => {
@@ -74,7 +74,7 @@ async function handlePageRequest (body: Record<string, unknown>, { pages, afterI
   return { status: outcome.isFinished ? 'installed' : 'installing', portal, clientEndpoint, details }
 }
 
-/** A code of the portal may be shown, but not any text that it calls so: a page of one's own may forget to escape it. */
+/** Returns an error code of the portal if it is plain; a custom page may not escape other text. */
 function safeCode (code: string): string {
   return /^\w{1,64}$/.test(code) ? code : 'FST_B24_PORTAL_CALL'
 }
@@ -91,7 +91,7 @@ async function subscribe (portal: Portal, afterInstall: InstallPageParts['afterI
   }
 }
 
-/** What the user may know of why nothing was proved: no more than that, but where paying would help. */
+/** Reveals the reason of a rejection to the user only if paying helps. */
 function errorOf ({ reason }: Rejection, memberId: string): FastifyError {
   return reason === 'payment_required' ? new FST_B24_PORTAL_SUSPENDED(memberId) : new FST_B24_FORBIDDEN()
 }
@@ -101,15 +101,15 @@ function errorContent (error: FastifyError, request: FastifyRequest, reply: Fast
   return { status: 'error', error: { code, statusCode } }
 }
 
-/** What is to be shown. */
+/** Content of a page. */
 export type PageContent = Pick<InstallPageFacts, 'status' | 'error'> & {
   portal?: InstallPageFacts['portal']
-  /** REST base of the portal, as the OAuth server names it; missing where nothing proves the portal. */
+  /** REST base URL of the portal, as returned by the OAuth server; absent if the portal is unverified. */
   clientEndpoint?: string | undefined
   details?: PageDetails
 }
 
-/** Shows pages in the frame that a portal has of the app: the plugin's own, or those of the option `installPage.html`. */
+/** Renders and sends pages that a portal embeds: the plugin's, or those of the option `installPage.html`. */
 export class PageRenderer {
   readonly #options: InstallPageOptions
 
@@ -137,14 +137,14 @@ export class PageRenderer {
   }
 }
 
-/** Tells a browser that posts the form of a page from whatever else posts to the same URL, where the body does not. */
+/** Returns whether a browser sent the request, for errors where the body is unavailable. */
 export function isFromBrowser ({ headers, query }: FastifyRequest): boolean {
   return (query as Record<string, unknown>)['DOMAIN'] !== undefined || headers.accept?.includes('text/html') === true
 }
 
 /**
- * The page that says to be around this one. What nothing proves is let into its frame all the same, for it shows no more than
- * an error, with nothing in it to be clicked; and without that its user would see nothing.
+ * Returns the unverified origin of the embedding page. An error page without anything to click may be embedded even there, since its
+ * user would otherwise see nothing.
  */
 function claimedOrigin ({ headers, query }: FastifyRequest): string | undefined {
   const { DOMAIN, PROTOCOL } = query as Record<string, unknown>

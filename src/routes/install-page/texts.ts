@@ -1,6 +1,6 @@
 import type { InstallPageFacts } from './options.ts'
 
-/** What a user may read of an error: what it is, and what to do next. */
+/** Error as shown to a user: what happened and what to do next. */
 export interface ErrorText {
   title: string
   advice: string
@@ -16,14 +16,14 @@ export interface PageTexts {
   finishing: string
   finished: string
   close: string
-  /** The script of Bitrix24 is not there, or does not answer. */
+  /** Bitrix24's script is not loaded or does not respond. */
   stuck: ErrorText
   noScript: string
-  /** By our code. */
+  /** Texts by error code. */
   errors: Readonly<Record<string, ErrorText>>
-  /** The app is stored, and yet Bitrix24 will send it nothing. */
+  /** The install is stored, but the portal is not subscribed. */
   unsubscribed: ErrorText
-  /** Any other error, by whose fault it is. */
+  /** Other errors: permanent and temporary. */
   refusedPage: ErrorText
   failed: ErrorText
 }
@@ -76,18 +76,18 @@ const ru: PageTexts = {
   failed: { title: 'Сейчас не получается', advice: 'Ничего не потеряно. Подождите минуту и обновите эту страницу.' }
 }
 
-/** The texts for the language of a portal's page: Russian for `ru`, English for every other. */
+/** Returns the texts for a language: Russian for `ru`, English for any other. */
 export function textsOf (lang: string): { code: 'en' | 'ru', texts: PageTexts } {
   return lang === 'ru' ? { code: 'ru', texts: ru } : { code: 'en', texts: en }
 }
 
-/** What a portal refuses, it refuses again. */
-const REFUSED = ['FST_B24_REAUTH_REQUIRED', 'FST_B24_PORTAL_GONE', 'FST_B24_PORTAL_CALL']
+/** Permanent errors. */
+const PERMANENT = ['FST_B24_REAUTH_REQUIRED', 'FST_B24_PORTAL_GONE', 'FST_B24_PORTAL_CALL']
 
-/** What to tell of an error. */
+/** Returns the text of an error. */
 export function errorText (texts: PageTexts, { error, portal }: InstallPageFacts): ErrorText {
   const { code, statusCode } = error as NonNullable<typeof error>
   if (portal !== undefined) return texts.unsubscribed
-  const isRefused = REFUSED.includes(code) || (statusCode < 500 && statusCode !== 429)
-  return texts.errors[code] ?? (isRefused ? texts.refusedPage : texts.failed)
+  const isPermanent = PERMANENT.includes(code) || (statusCode < 500 && statusCode !== 429)
+  return texts.errors[code] ?? (isPermanent ? texts.refusedPage : texts.failed)
 }
