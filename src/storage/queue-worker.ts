@@ -29,7 +29,7 @@ export interface WorkOptions {
   onEvicted?: (count: number) => void
 }
 
-/** Longest time between two turns, ms. Others that store events wake the worker. */
+/** Longest time between two turns, ms, and at least three in the time of a lease. Others that store events wake the worker. */
 const POLL_MS = 1_000
 /** A run that takes longer counts as one that hangs, until one of its group ends well, ms. */
 const HUNG_AFTER_MS = 2_000
@@ -120,10 +120,11 @@ export class QueueWorker {
 
   #work (): void {
     if (this.#isOver || this.#turns.size >= (this.#isBroken ? 1 : TURNS_AT_ONCE)) return
-    const free = this.#free
+    // One turn at a time begins: the next has to know what it began, or groups get more than their places.
+    const free = this.#reserved > 0 ? 0 : this.#free
     if (this.#ended.length === 0 && !this.#isDue && !(this.#isCalled && free > 0)) return
     this.#isDue = false
-    if (free > 0) this.#isCalled = false
+    this.#isCalled = free === 0
     clearTimeout(this.#timer)
     const turn = this.#takeTurn(this.#ended.splice(0), free).finally(() => {
       this.#turns.delete(turn)
@@ -135,7 +136,8 @@ export class QueueWorker {
 
   async #takeTurn (ended: EventRun[], free: number): Promise<void> {
     this.#reserved += free
-    let waitMs = POLL_MS
+    const pollMs = Math.min(POLL_MS, this.#settings.stalledAfterMs / 3)
+    let waitMs = pollMs
     try {
       await this.#listen()
       const before = [...this.#runs]
@@ -151,7 +153,7 @@ export class QueueWorker {
       for (const event of result.begun) this.#start(event)
       // What was begun may leave more that waits.
       if (free > 0 && result.begun.length === free) this.#isCalled = true
-      waitMs = Math.min(result.dueInMs ?? POLL_MS, POLL_MS)
+      waitMs = Math.min(result.dueInMs ?? pollMs, pollMs)
     } catch (error) {
       // Its outcomes are told with the next one; whoever has the events by then, has them.
       this.#ended.push(...ended)
@@ -197,7 +199,8 @@ export class QueueWorker {
     const turn = {
       worker: this.#id,
       leaseMs: this.#settings.stalledAfterMs,
-      outcomes: ended.map(run => this.#storedOutcome(run, run.outcome as Outcome)),
+      // An aborted run has lost its event, perhaps to another run of this very worker.
+      outcomes: ended.filter(({ isAborted }) => !isAborted).map(run => this.#storedOutcome(run, run.outcome as Outcome)),
       free,
       concurrency: this.#options.concurrency,
       ...(this.#turns.size <= 1 && { runs: [...this.#runs].filter(run => !told.has(run)).map(({ seq }) => seq) }),
@@ -292,6 +295,7 @@ class EventRun implements Run {
   get signal (): AbortSignal { return this.abort.signal }
 
   async save (progress: unknown): Promise<void> {
+    if (this.isAborted) throw givenAway()
     if (!await this.#save(JSON.stringify(progress))) {
       const reason = givenAway()
       this.abort.abort(reason)

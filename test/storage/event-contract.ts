@@ -4,13 +4,17 @@ import { CLOSING } from './contract/closing.ts'
 import { DEAD_LETTERS } from './contract/dead-letters.ts'
 import { HANDLING } from './contract/handling.ts'
 import { KEYS } from './contract/keys.ts'
+import { LISTENING } from './contract/listening.ts'
+import { PLACES } from './contract/places.ts'
 import { REPEATS } from './contract/repeats.ts'
 import { RETENTION } from './contract/retention.ts'
+import { SHARES } from './contract/shares.ts'
 import { Trial } from './contract/trial.ts'
 import { TURNS } from './contract/turns.ts'
+import { WORKERS } from './contract/workers.ts'
 import type { OpenStorage } from './drivers.ts'
 
-const CHECKS = { ...HANDLING, ...ATTEMPTS, ...KEYS, ...REPEATS, ...TURNS, ...DEAD_LETTERS, ...RETENTION, ...CLOSING }
+const CHECKS = { ...HANDLING, ...ATTEMPTS, ...KEYS, ...REPEATS, ...TURNS, ...PLACES, ...SHARES, ...LISTENING, ...WORKERS, ...DEAD_LETTERS, ...RETENTION, ...CLOSING }
 
 /**
  * Lists what the plugin relies on in an `EventQueue` on the event store of a driver. Each case has an app of its own, so that cases can run at the same time;

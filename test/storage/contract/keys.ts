@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { QueuedEvent } from '../../../src/storage/queued-event.ts'
+import { until } from '../../helpers/until.ts'
 import { addAll, failed, newEvent, newEvents, newGate, type Trial } from './trial.ts'
 
 const CODES = ['ONCRMDEALADD', 'ONCRMDEALUPDATE', 'ONCRMDEALDELETE']
@@ -13,6 +15,31 @@ export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
     await Promise.all(events.map(async (event, i) => await queues[i % 2]?.add(event)))
     await trial.settled(queues[0]!, 60)
     assert.deepEqual(trial.ids.sort(), events.map(({ id }) => id).sort())
+  },
+
+  async 'handles the events of one key in order of arrival' (trial) {
+    const queues = [await trial.open(), await trial.open()]
+    for (const queue of queues) trial.work(queue, async () => { await sleep(Math.random() * 4) })
+    const events = Array.from({ length: 60 }, (_, i) => newEvent({ key: `dialog:${i % 3}`, code: CODES[i % 2] as string, ...(i % 5 === 0 && { group: `? ${i % 2}` }) }))
+    await addAll(queues[0]!, events)
+    await trial.settled(queues[0]!, 60)
+    for (const key of ['dialog:0', 'dialog:1', 'dialog:2']) {
+      const idsOf = (all: Array<{ id: string, key?: string }>) => all.filter(event => event.key === key).map(({ id }) => id)
+      assert.deepEqual(idsOf(trial.runs.map(({ event }) => event)), idsOf(events))
+    }
+  },
+
+  async 'keeps a repeat at the place of the event that it became one with' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    trial.work(queue, async () => { await gate.opened })
+    const [a, b, c] = [0, 1, 2].map(i => newEvent({ key: 'deal:1', code: CODES[i] as string, coalesce: true })) as [QueuedEvent, QueuedEvent, QueuedEvent]
+    await queue.add(a)
+    await until(() => trial.runs.length === 1, 'the first runs')
+    await addAll(queue, [b, c, { ...b, id: 'again' }])
+    gate.open()
+    await trial.settled(queue, 3)
+    assert.deepEqual(trial.ids, [a.id, 'again', c.id])
   },
 
   async 'handles one key at a time while its events fail, are for later and come again' (trial) {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventQueue } from '../../../src/storage/event-queue.ts'
 import type { DeadEvent } from '../../../src/storage/queued-event.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, dead, newEvent, newEvents, type Trial } from './trial.ts'
+import { addAll, dead, newEvent, newEvents, newStored, newTurn, type Trial } from './trial.ts'
 
 /** How long dead letters are kept. */
 export const RETENTION: Record<string, (trial: Trial) => Promise<void>> = {
@@ -25,6 +25,26 @@ export const RETENTION: Record<string, (trial: Trial) => Promise<void>> = {
     const [oldest] = trial.dead
     assert.equal(await queue.deadLetters.get(oldest!.id), undefined)
     assert.equal(await queue.deadLetters.replay(oldest!.id), false)
+  },
+
+  async 'evicts the oldest of the portal whose dead letters take most' (trial) {
+    const store = await trial.openStore({ deadLetters: { maxAgeMs: 3_600_000, maxCount: 1_000, maxBytes: 20_000 } })
+    const body = JSON.stringify('x'.repeat(1_000))
+    const kept = ['b', 'c'].map(group => newStored({ group, body }))
+    const flood = Array.from({ length: 40 }, (_, i) => newStored({ id: `flood-${i}`, group: 'a', body }))
+    let evicted = 0
+    for (const event of [kept[0]!, ...flood, kept[1]!]) {
+      await store.add([event])
+      const { begun } = await store.turn(newTurn({ free: 1 }))
+      const result = await store.turn(newTurn({ outcomes: begun.map(({ seq }) => ({ seq, status: 'dead', attempts: 1, error: '{"message":"no"}' })) }))
+      assert.deepEqual(result.dead.map(({ id }) => id), [event.id])
+      evicted += result.evicted
+    }
+    const left = (await store.listDead(undefined, 100)).map(({ id }) => id)
+    for (const { id } of kept) assert.ok(left.includes(id), 'what another portal has is kept')
+    assert.deepEqual(left.filter(id => id.startsWith('flood')), flood.slice(-(left.length - 2)).map(({ id }) => id).reverse(), 'the newest are kept')
+    assert.ok(left.length >= 10 && left.length * 1_000 <= 20_000, `${left.length}`)
+    assert.equal(evicted, 42 - left.length)
   },
 
   async 'keeps dead letters as long as it may' (trial) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { EventQueue } from '../../../src/storage/event-queue.ts'
-import type { EventCounts, EventStore, EventStoreSettings } from '../../../src/storage/event-store.ts'
+import type { EventCounts, EventStore, EventStoreSettings, NewEvent, Turn } from '../../../src/storage/event-store.ts'
 import type { QueueSettings } from '../../../src/storage/queue-worker.ts'
 import type { DeadEvent, Outcome, QueuedEvent, Run } from '../../../src/storage/queued-event.ts'
 import type { Storage } from '../../../src/storage/storage.ts'
@@ -181,4 +181,15 @@ export function failed (message = 'no luck'): Outcome {
 
 export function dead (message = 'hopeless'): Outcome {
   return { status: 'dead', error: new Error(message) }
+}
+
+/** An event as a store takes it, without a key. */
+export function newStored (over: Partial<NewEvent> = {}): NewEvent {
+  const id = randomUUID()
+  return { id, group: 'portal-a', code: 'ONCRMDEALUPDATE', isPriority: false, body: JSON.stringify({ id }), ...over }
+}
+
+/** A turn of a worker that has nothing to tell. */
+export function newTurn (over: Partial<Turn> = {}): Turn {
+  return { worker: 'worker-1', leaseMs: 30_000, outcomes: [], free: 0, concurrency: 16, running: {}, runningOf: { untested: 0, hung: 0 }, responsive: [], hung: [], ...over }
 }
