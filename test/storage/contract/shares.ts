@@ -69,7 +69,7 @@ export const SHARES: Record<string, (trial: Trial) => Promise<void>> = {
     const gate = newGate()
     const events = newEvents(40)
     let stored = 0
-    await assert.rejects(async () => { for (const event of events) await queue.add(event).then(() => stored++) }, { code: 'FST_B24_PORTAL_SHARE', statusCode: 503 })
+    await assert.rejects(async () => { for (const event of events) await queue.add(event).then(() => stored++) }, { code: 'FST_B24_PORTAL_QUOTA', statusCode: 503 })
     assert.ok(stored > 20, `${stored}`)
     await queue.add(newEvent({ memberId: 'portal-b' }))
     trial.work(queue, async () => { await gate.opened })

@@ -61,7 +61,7 @@ export const WORKERS: Record<string, (trial: Trial) => Promise<void>> = {
   },
 
   async 'leaves alone what a worker runs for longer than its lease' (trial) {
-    const queues = [await trial.open({ stalledAfterMs: 600 }), await trial.open({ stalledAfterMs: 600 })]
+    const queues = [await trial.open({ stalledAfterMs: 2_000 }), await trial.open({ stalledAfterMs: 2_000 })]
     const gate = newGate()
     const runs: Run[] = []
     for (const queue of queues) {
@@ -72,7 +72,7 @@ export const WORKERS: Record<string, (trial: Trial) => Promise<void>> = {
     }
     await queues[0]!.add(newEvent())
     await until(() => runs.length === 1, 'it runs')
-    await sleep(1_500)
+    await sleep(3_000)
     assert.deepEqual(runs.map(({ isAborted }) => isAborted), [false])
     gate.open()
     await trial.settled(queues[0]!, 1)
