@@ -81,8 +81,8 @@ t.test('wrong options stop the registration, and the error names the option', as
     [{ portalLimits: { rate: 5 } as never }, /portalLimits has no option 'rate'/],
     [{ bodyLimit: 10 }, /bodyLimit/],
     [{ namespace: null }, /namespace/],
-    [{ publicUrl: 'http://app.example.com' }, /publicUrl must be an https address/],
-    [{ publicUrl: 'https://app.example.com/own', prefix: '/own' }, /give 'https:\/\/app\.example\.com'/],
+    [{ publicUrl: 'http://app.example.com' }, /publicUrl must be a public https URL/],
+    [{ publicUrl: 'https://app.example.com/own', prefix: '/own' }, /use 'https:\/\/app\.example\.com'/],
     [{ subscriptions: { offline: true } }, /subscriptions\.offline requires publicUrl/],
     [{ subscriptions: { offline: ['onTaskAdd'] } }, /subscriptions\.offline requires publicUrl/],
     ...MISSPELT

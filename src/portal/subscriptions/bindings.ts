@@ -3,12 +3,12 @@ import type { Rest } from '../rest/rest.ts'
 import { isBoundElsewhere, type WantedEvent } from './wanted-events.ts'
 import { scalarText } from '../../validation.ts'
 
-/** What a portal says is bound. */
+/** An event binding of a portal. */
 export interface PortalBinding {
   event: string
-  /** Empty for one that waits in a queue. */
+  /** Empty for an offline binding. */
   handler: string
-  /** 0: whoever causes the event. */
+  /** User whose token comes with the event; 0 for the user who caused it. */
   userId: number
   offline: boolean
   connector: string
@@ -21,24 +21,24 @@ export interface BindingChange extends PortalBinding {
 
 export interface Difference {
   binds: BindingChange[]
-  /** Not to be made where the bind of the same event was refused: rather the old binding than none. */
+  /** Skipped for events whose bind was refused: an old binding is better than none. */
   unbinds: BindingChange[]
   unchanged: number
 }
 
-/** Which of a portal's bindings are ours. */
-export interface Ownership {
+/** Decides which bindings of a portal belong to this app. */
+export interface BindingOwner {
   handlerUrl: string
-  /** Addresses that were ours before: nothing is to stay bound to them. */
+  /** Former handler URLs, whose bindings are to be removed. */
   formerUrls?: readonly string[]
-  /** Queue whose bindings are ours; `undefined`: none is. */
+  /** Offline queue of this app; `undefined` if it has none. */
   connector: string | undefined
-  /** Portal user in whose name everything is bound, as they may bind for nobody else. */
+  /** Set if the caller is not an admin and can bind only in their own name. */
   boundUser: number | undefined
 }
 
-/** Reads the result of `event.get`; what is no binding is left out. */
-export function readBindings (result: unknown): PortalBinding[] {
+/** Parses the result of `event.get`, skipping malformed rows. */
+export function parseBindings (result: unknown): PortalBinding[] {
   return (Array.isArray(result) ? result : []).flatMap((row: unknown) => {
     const { event, handler, auth_type: userId, offline, connector_id: connector } = (row ?? {}) as Record<string, unknown>
     if (typeof event !== 'string') return []
@@ -52,7 +52,7 @@ export function readBindings (result: unknown): PortalBinding[] {
   })
 }
 
-/** Tells whether the bindings are in another user's name than is wanted, which may be because the caller is no admin. */
+/** Returns whether existing bindings are bound to a user instead of everyone, as when the caller was not an admin. */
 export function isBoundAsUser (wanted: readonly WantedEvent[], bindings: readonly PortalBinding[], handlerUrl: string): boolean {
   return wanted.some(({ event, offline, authType }) => {
     if (offline === true || authType !== undefined) return false
@@ -61,8 +61,8 @@ export function isBoundAsUser (wanted: readonly WantedEvent[], bindings: readonl
   })
 }
 
-/** What has to be bound and unbound, so that our bindings are those that are wanted. */
-export function diffBindings (wanted: readonly WantedEvent[], bindings: readonly PortalBinding[], { handlerUrl, formerUrls = [], connector, boundUser = 0 }: Ownership): Difference {
+/** Compares actual with wanted bindings. */
+export function diffBindings (wanted: readonly WantedEvent[], bindings: readonly PortalBinding[], { handlerUrl, formerUrls = [], connector, boundUser = 0 }: BindingOwner): Difference {
   const targets = wanted.map(({ event, offline = false, authType = boundUser, authConnector = '' }) => (
     offline ? { event, handler: '', userId: 0, offline, connector: authConnector } : { event, handler: handlerUrl, userId: authType, offline, connector: '' }
   ))
@@ -84,21 +84,20 @@ function isSame (a: PortalBinding, b: PortalBinding): boolean {
   return a.event === b.event && a.offline === b.offline && (a.offline ? a.connector === b.connector : a.userId === b.userId && a.handler === b.handler)
 }
 
-/** Why a portal does not make a change; `code` is Bitrix24's own. */
+/** An event whose change the portal refused; `code` is Bitrix24's. */
 export interface RefusedEvent {
   event: string
   code: string
 }
 
-/** What became of some changes. */
 export interface ChangeOutcome {
-  made: BindingChange[]
+  applied: BindingChange[]
   refused: Array<{ change: BindingChange, code: string }>
 }
 
-/** Calls that Bitrix24 takes in one. */
+/** Bitrix24's limit per batch. */
 const MAX_COMMANDS = 50
-/** The code where `event.bind` answers false and no more. */
+/** Our code for an `event.bind` that returns false without an error. */
 const NOT_BOUND = 'NOT_BOUND'
 
 interface CommandError {
@@ -106,21 +105,21 @@ interface CommandError {
   error_description?: unknown
 }
 
-/** Makes changes of a portal's bindings, up to fifty with one call. */
-export async function makeChanges (rest: Pick<Rest, 'call'>, memberId: string, changes: readonly BindingChange[], options: CallOptions): Promise<ChangeOutcome> {
-  const outcome: ChangeOutcome = { made: [], refused: [] }
+/** Applies binding changes in batches of up to 50. */
+export async function applyChanges (rest: Pick<Rest, 'call'>, memberId: string, changes: readonly BindingChange[], options: CallOptions): Promise<ChangeOutcome> {
+  const outcome: ChangeOutcome = { applied: [], refused: [] }
   for (const batch of batchesOf(changes)) {
-    const answer = await callBatch(rest, memberId, batch, options)
+    const response = await callBatch(rest, memberId, batch, options)
     for (const [index, change] of batch.entries()) {
-      const code = refusalOf(answer, nameOf(index))
-      if (code === undefined) outcome.made.push(change)
+      const code = refusalCode(response, commandName(index))
+      if (code === undefined) outcome.applied.push(change)
       else outcome.refused.push({ change, code })
     }
   }
   return outcome
 }
 
-/** The connector is a matter of the whole call, so that each has a batch of its own. */
+/** The connector applies to a whole batch, so each connector gets its own. */
 function batchesOf (changes: readonly BindingChange[]): BindingChange[][] {
   const connectors = new Set(changes.map(({ connector }) => connector))
   return [...connectors].flatMap(connector => {
@@ -131,14 +130,14 @@ function batchesOf (changes: readonly BindingChange[]): BindingChange[][] {
 
 async function callBatch (rest: Pick<Rest, 'call'>, memberId: string, batch: readonly BindingChange[], options: CallOptions): Promise<Record<string, unknown>> {
   const [{ connector }] = batch as [BindingChange]
-  const cmd = Object.fromEntries(batch.map((change, index) => [nameOf(index), commandOf(change)]))
+  const cmd = Object.fromEntries(batch.map((change, index) => [commandName(index), commandOf(change)]))
   try {
     return await rest.call(memberId, 'batch', { halt: 0, cmd, ...(connector !== '' && { auth_connector: connector }) }, options)
   } catch (error) {
     const { portalCode } = error as { portalCode?: string }
-    // What the plan has not, it has for no change.
+    // The plan lacks the feature, so every change of the batch is refused.
     if (portalCode?.toUpperCase() !== 'WRONG_LICENSE') throw error
-    return { result_error: Object.fromEntries(batch.map((_, index) => [nameOf(index), { error: portalCode }])) }
+    return { result_error: Object.fromEntries(batch.map((_, index) => [commandName(index), { error: portalCode }])) }
   }
 }
 
@@ -149,22 +148,22 @@ function commandOf ({ method, event, handler, userId, offline, connector }: Bind
     if (connector !== '') params.set('auth_connector', connector)
   } else {
     params.set('handler', handler)
-    // Without it an unbind would be one for the bindings of all users.
+    // Without it, unbind removes the bindings of all users.
     if (userId !== 0 || method === 'event.unbind') params.set('auth_type', String(userId))
   }
   return `${method}?${params}`
 }
 
-/** Where nothing failed, PHP's empty map is a list. */
-function refusalOf ({ result, result_error: errors }: Record<string, unknown>, name: string): string | undefined {
+/** Returns the error code of a command; `undefined` on success. */
+function refusalCode ({ result, result_error: errors }: Record<string, unknown>, name: string): string | undefined {
   const { error, error_description: description } = (errors as Record<string, CommandError> | undefined)?.[name] ?? {}
   if (error === undefined) return (result as Record<string, unknown> | undefined)?.[name] === false ? NOT_BOUND : undefined
-  // The handler is bound, or another process is about to do it.
+  // Already bound, or being bound by another process.
   if (scalarText(error).toUpperCase() === 'ERROR_CORE' && /\balready\b/i.test(scalarText(description))) return undefined
   return scalarText(error).slice(0, 100)
 }
 
-/** No name may look like an index: PHP would make a list of them. */
-function nameOf (index: number): string {
+/** Names must not look like indexes: PHP would make a list of them. */
+function commandName (index: number): string {
   return `c${index}`
 }

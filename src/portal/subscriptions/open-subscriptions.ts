@@ -10,39 +10,37 @@ import type { Rest } from '../rest/rest.ts'
 
 export interface SubscriptionParts {
   rest: Pick<Rest, 'call'>
-  /** Asks a portal for its plan; never rejects. */
+  /** Fetches the plan of a portal; never rejects. */
   fetchPlan?: ((memberId: string) => Promise<void>) | undefined
   store: Pick<InstallStore, 'get' | 'swap' | 'scan'>
   hooks: Listeners
-  /** Checked by `checkPublicUrl()`. */
+  /** Validated by `checkPublicUrl()`. */
   publicUrl: string | undefined
   prefix: string
-  /** Checked by `checkSubscriptions()`. */
+  /** Validated by `checkSubscriptions()`. */
   options: SubscriptionOptions
   log: Pick<FastifyBaseLogger, 'info' | 'warn'>
 }
 
 export interface SubscriptionServices {
-  /** Without a `publicUrl` it rejects with FST_B24_NO_PUBLIC_URL, as `syncFleet` does. */
+  /** Rejects with FST_B24_NO_PUBLIC_URL without a `publicUrl`, as `syncFleet` does. */
   subscriptions: Pick<Subscriptions, 'sync'>
   /** For `app.bitrix24.syncSubscriptions()`. */
   syncFleet: (options?: FleetSyncOptions) => Promise<FleetReport>
   /**
-   * For the hooks `onInstall` and `onUpdate`: subscribes the portal. Rejects where another attempt may help; logs where not. `undefined`
-   * without a `publicUrl`.
+   * Subscribes a portal, as an `onInstall` and `onUpdate` hook. Rejects on transient errors, logs permanent ones. `undefined` without a
+   * `publicUrl`.
    */
   subscribe: ((fact: { portal: { memberId: string } }) => Promise<void>) | undefined
-  /** Returns whether a portal is subscribed to what the code listens to, as far as is known. `undefined` without a `publicUrl`. */
+  /** Returns whether the last sync of a portal matches the current handlers. `undefined` without a `publicUrl`. */
   isInSync: ((install: Install) => boolean) | undefined
 }
 
-/** What passes by itself. */
-const PASSING = [FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING]
+const TRANSIENT_ERRORS = [FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING]
 
-/** Puts the parts of the subscriptions together. */
 export function openSubscriptions ({ rest, fetchPlan, store, hooks, publicUrl, prefix, options, log }: SubscriptionParts): SubscriptionServices {
   if (publicUrl === undefined) {
-    const refuse = async () => { throw new FST_B24_NO_PUBLIC_URL('portals have to know where to post events') }
+    const refuse = async () => { throw new FST_B24_NO_PUBLIC_URL('portals need a URL to post events to') }
     return { subscriptions: { sync: refuse }, syncFleet: refuse, subscribe: undefined, isInSync: undefined }
   }
   const { offline, authConnector = '' } = options
@@ -61,14 +59,14 @@ export function openSubscriptions ({ rest, fetchPlan, store, hooks, publicUrl, p
     syncFleet: async (options) => await syncFleet(subscriptions, store, options),
     subscribe: async ({ portal }) => {
       const { report, failure } = await subscriptions.attempt(portal.memberId)
-      tell(report, log)
+      logReport(report, log)
       if (failure === undefined) await fetchPlan?.(portal.memberId)
-      if (PASSING.some(Passing => failure instanceof Passing)) throw failure
+      if (TRANSIENT_ERRORS.some(Transient => failure instanceof Transient)) throw failure
     }
   }
 }
 
-function tell ({ memberId, domain, bound, unbound, refused, error }: SyncReport, log: SubscriptionParts['log']): void {
-  if (error !== undefined || refused.length > 0) log.warn({ memberId, domain, bound, unbound, refused, error }, 'a portal is not subscribed to all events')
-  else log.info({ memberId, domain, bound, unbound }, 'a portal is subscribed')
+function logReport ({ memberId, domain, bound, unbound, refused, error }: SyncReport, log: SubscriptionParts['log']): void {
+  if (error !== undefined || refused.length > 0) log.warn({ memberId, domain, bound, unbound, refused, error }, 'portal is not subscribed to all events')
+  else log.info({ memberId, domain, bound, unbound }, 'portal subscribed')
 }

@@ -13,9 +13,9 @@ export interface StartSyncParts {
   store: Pick<InstallStore, 'scan'>
   locks: Locks
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'debug'>
-  /** Returns whether a portal is subscribed to what the code listens to; `undefined` where nothing is subscribed. */
+  /** See `SubscriptionServices`. */
   isInSync: ((install: Install) => boolean) | undefined
-  /** Subscribes a portal; rejects where another attempt may help. */
+  /** Subscribes a portal; rejects on transient errors. */
   subscribe: ((fact: { portal: { memberId: string } }) => Promise<void>) | undefined
   facts: () => Omit<StartFacts, 'portals' | 'hasPublicUrl'>
   times?: Partial<StartSyncTimes> | undefined
@@ -23,17 +23,17 @@ export interface StartSyncParts {
 
 export interface StartSyncTimes {
   lockMs: number
-  /** Until another process is looked at again that holds the lock, ms. */
-  lookMs: number
-  /** Waits before portals are tried again that gave no answer, ms. */
+  /** Interval for retrying a lock held by another process, in milliseconds. */
+  lockRetryMs: number
+  /** Delays before failed portals are retried, in milliseconds. */
   retriesMs: readonly number[]
 }
 
-const TIMES: StartSyncTimes = { lockMs: 30_000, lookMs: 2_000, retriesMs: [60_000, 600_000, 3_600_000] }
+const TIMES: StartSyncTimes = { lockMs: 30_000, lockRetryMs: 2_000, retriesMs: [60_000, 600_000, 3_600_000] }
 const CONCURRENCY = 4
 const MAX_EXAMPLES = 5
 
-/** What is done about subscriptions when a process starts, behind its back: one line in the log, and a sync where that is asked for. */
+/** Background work at startup: logs the state of the subscriptions in one line, and syncs portals if configured. */
 export class StartSync {
   readonly #parts: StartSyncParts
   readonly #times: StartSyncTimes
@@ -45,7 +45,7 @@ export class StartSync {
     this.#times = { ...TIMES, ...parts.times }
   }
 
-  /** To be called when every handler is there. */
+  /** Call once all handlers are registered. */
   start (): void {
     this.#underWay = this.#run().catch((error: unknown) => {
       if (!this.#closing.signal.aborted) this.#parts.log.warn({ err: error }, 'failed to subscribe portals at startup')
@@ -64,7 +64,7 @@ export class StartSync {
     if (this.#closing.signal.aborted) return
     const { details, message, isWarning } = startupMessage({ ...known, hasPublicUrl: isInSync !== undefined, portals })
     log[isWarning ? 'warn' : 'info'](details, message)
-    if (portals !== undefined && portals.outOfSync > 0) log.debug({ portals: portals.examples, outOfSync: portals.outOfSync }, 'portals that lack a subscription')
+    if (portals !== undefined && portals.outOfSync > 0) log.debug({ portals: portals.examples, outOfSync: portals.outOfSync }, 'portals not subscribed to all events')
     if (known.syncsNow && known.isWorker && isInSync !== undefined) await this.#syncAll(isInSync)
   }
 
@@ -90,7 +90,7 @@ export class StartSync {
     }
   }
 
-  /** @returns how many portals are to be tried again */
+  /** @returns the number of portals to retry */
   async #syncOnce (isInSync: (install: Install) => boolean): Promise<number> {
     const { subscribe, log } = this.#parts
     const limit = limitConcurrency(CONCURRENCY)
@@ -106,7 +106,6 @@ export class StartSync {
     return failed
   }
 
-  /** Page by page. */
   async * #active (): AsyncGenerator<Install[], void, undefined> {
     for await (const installs of scanInstalls(this.#parts.store)) {
       if (this.#closing.signal.aborted) return
@@ -114,12 +113,12 @@ export class StartSync {
     }
   }
 
-  /** Another process that syncs may be of an older version: what it leaves is done after it. */
+  /** Waits for other processes: they may run an older version, so this one syncs after them. */
   async #lock (): Promise<Lock | undefined> {
     while (!this.#closing.signal.aborted) {
       const lock = await this.#parts.locks.take('subscriptions-start', this.#times.lockMs)
       if (lock !== undefined) return lock
-      await this.#wait(this.#times.lookMs)
+      await this.#wait(this.#times.lockRetryMs)
     }
     return undefined
   }
@@ -129,34 +128,33 @@ export class StartSync {
   }
 }
 
-/** What a process is and does, as it starts. */
+/** Configuration and state to log at startup. */
 export interface StartFacts {
   routes: { events: string, install: string }
-  /** As `storageOf()` tells it. */
+  /** From `storageOf()`. */
   storage: string
-  /** Codes that handlers name. */
   codes: readonly string[]
   isWorker: boolean
   hasPublicUrl: boolean
-  /** Portals that are out of sync are subscribed now. */
+  /** Portals out of sync are subscribed at startup. */
   syncsNow: boolean
-  /** `undefined` where nothing is to be counted, or the store does not answer. */
+  /** `undefined` if not applicable, or the store is unavailable. */
   portals: FleetCount | undefined
 }
 
 export interface FleetCount {
   active: number
-  /** Active portals that are subscribed to something else than the code listens to, or to nothing, as far as is known. */
+  /** Active portals whose subscriptions do not match the handlers. */
   outOfSync: number
-  /** Active portals that refused some of it. */
+  /** Active portals that refused some events. */
   refusing: number
-  /** Domains of the first that are out of sync. */
+  /** Domains of the first few out of sync. */
   examples: string[]
 }
 
 const MAX_NAMES = 10
 
-/** The line that the log has of a start. */
+/** Builds the log line of a startup. */
 export function startupMessage ({ routes, storage, codes, isWorker, hasPublicUrl, syncsNow, portals }: StartFacts): { details: object, message: string, isWarning: boolean } {
   const names = codes.map(code => definitionOf(code)?.name ?? code)
   const listed = names.length === 0 ? 'no events' : names.length <= MAX_NAMES ? names.join(', ') : `${names.slice(0, MAX_NAMES).join(', ')} and ${names.length - MAX_NAMES} more`
@@ -165,16 +163,16 @@ export function startupMessage ({ routes, storage, codes, isWorker, hasPublicUrl
     `storage: ${storage}`,
     isWorker ? `handlers listen to ${listed}` : 'this process only receives, handlers run in others'
   ]
-  if (isWorker && !hasPublicUrl) parts.push('publicUrl is not set, so that nothing is subscribed: set it, or bind events with event.bind')
-  if (portals !== undefined) parts.push(...tellPortals(portals, syncsNow))
+  if (isWorker && !hasPublicUrl) parts.push('publicUrl is not set, so no portal is subscribed: set it, or bind events with event.bind')
+  if (portals !== undefined) parts.push(...describePortals(portals, syncsNow))
   const counts = portals === undefined ? {} : { activePortals: portals.active, outOfSync: portals.outOfSync, refusing: portals.refusing }
   return { details: { routes, storage, events: names, ...counts }, message: parts.join('; '), isWarning: portals !== undefined && portals.outOfSync > 0 && !syncsNow }
 }
 
-function tellPortals ({ active, outOfSync, refusing }: FleetCount, syncsNow: boolean): string[] {
-  const remedy = syncsNow ? 'they are subscribed now' : "set subscriptions.sync to 'start', or call syncSubscriptions()"
+function describePortals ({ active, outOfSync, refusing }: FleetCount, syncsNow: boolean): string[] {
+  const remedy = syncsNow ? 'subscribing them now' : "set subscriptions.sync to 'start', or call syncSubscriptions()"
   const first = active === 0
     ? 'no portal has installed the app yet'
-    : outOfSync === 0 ? `subscribed portals: all ${active}` : `${outOfSync} of ${active} portals lack a subscription to some of it: ${remedy}`
-  return refusing === 0 ? [first] : [first, `${refusing} portals refused some of it: compare the permissions of the app`]
+    : outOfSync === 0 ? `subscribed portals: all ${active}` : `${outOfSync} of ${active} portals are not subscribed to all events: ${remedy}`
+  return refusing === 0 ? [first] : [first, `${refusing} portals refused some events: check the permissions of the app`]
 }

@@ -5,7 +5,7 @@ import type { InstallState } from '../../installs/install.ts'
 import { type Reason, reasonOf } from '../rest/call-error.ts'
 import type { Rest } from '../rest/rest.ts'
 import {
-  type BindingChange, type ChangeOutcome, diffBindings, type Difference, isBoundAsUser, makeChanges, type PortalBinding, readBindings, type RefusedEvent
+  type BindingChange, type ChangeOutcome, diffBindings, type Difference, isBoundAsUser, applyChanges, type PortalBinding, parseBindings, type RefusedEvent
 } from './bindings.ts'
 import { digestOf, type WantedEvent, withSubscription, withUrl } from './wanted-events.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
@@ -15,36 +15,36 @@ import { scalarText } from '../../validation.ts'
 export interface SubscriptionsParts {
   rest: Pick<Rest, 'call'>
   store: Pick<InstallStore, 'get' | 'swap'>
-  /** Asked anew at each sync: hooks come and go. */
+  /** Called for each sync, because handlers change. */
   wanted: () => WantedEvent[]
-  /** Where portals post events, as `handlerUrlOf()` makes it. Only bindings with exactly this address, or one that was remembered as ours, are ever changed. */
+  /** From `handlerUrlOf()`. Only bindings with exactly this URL, or a former one in the install record, are changed. */
   handlerUrl: string
-  /** Queue whose bindings are ours too, `''` for the one without a name; `undefined`: none is. */
+  /** Offline queue of this app, `''` for the unnamed one; `undefined` if it has none. */
   offlineConnector?: string | undefined
 }
 
 export interface SyncOptions {
-  /** Changes nothing, and reports what it would change. @default false */
+  /** Only reports the changes. @default false */
   dryRun?: boolean | undefined
-  /** Breaks the sync off; it then rejects with the reason of the signal. */
+  /** Aborts the sync, which rejects with the signal's reason. */
   signal?: AbortSignal | undefined
 }
 
-/** What a sync did on one portal. An event that waits in a queue is named `ONCRMDEALUPDATE (offline)`. */
+/** Result of a sync on one portal. Offline bindings are named `ONCRMDEALUPDATE (offline)`. */
 export interface SyncReport {
   memberId: string
   domain: string
   bound: string[]
   unbound: string[]
-  /** How many wanted events were bound as they should be. */
+  /** Number of wanted events that were already bound. */
   unchanged: number
-  /** What the portal does not do: `ERROR_EVENT_NOT_FOUND` for an event that is none, or is outside of the app's scope. */
+  /** Changes the portal refused: `ERROR_EVENT_NOT_FOUND` for an unknown event or one outside the app's scope. */
   refused: RefusedEvent[]
-  /** Why the sync ended before its end. */
+  /** Why the sync stopped early. */
   error?: Reason
 }
 
-/** Keeps the bindings of portals as the app's hooks need them. */
+/** Syncs the event bindings of portals with the app's handlers. */
 export class Subscriptions {
   readonly #parts: SubscriptionsParts
 
@@ -53,14 +53,13 @@ export class Subscriptions {
   }
 
   /**
-   * Compares what a portal has bound for this app with what is wanted, binds what is missing, then unbinds what is left over. Says in the
-   * report what went wrong, and rejects for no portal.
+   * Binds missing events on a portal, then unbinds those no longer wanted. Rejects only on abort; other errors are in the report.
    */
   async sync (memberId: string, options: SyncOptions = {}): Promise<SyncReport> {
     return (await this.attempt(memberId, options)).report
   }
 
-  /** The same, with the error itself where one ended it. */
+  /** Same as `sync`, and returns the error that stopped it. */
   async attempt (memberId: string, { dryRun = false, signal }: SyncOptions = {}): Promise<{ report: SyncReport, failure?: unknown }> {
     const { handlerUrl, store, wanted } = this.#parts
     signal?.throwIfAborted()
@@ -71,11 +70,11 @@ export class Subscriptions {
       const events = wanted()
       const formerUrls = install?.subscribed?.urls.filter(url => url !== handlerUrl) ?? []
       if (!dryRun) await updateInstall(store, memberId, known => withUrl(known, handlerUrl))
-      const look: Look = { memberId, events, formerUrls, signal, isPlan: dryRun }
-      const difference = await this.#compare(report, look)
+      const context: SyncContext = { memberId, events, formerUrls, signal, isDryRun: dryRun }
+      const difference = await this.#compare(report, context)
       report.unchanged = difference.unchanged
-      if (dryRun) plan(report, difference)
-      else await this.#apply(report, difference, look)
+      if (dryRun) reportPlan(report, difference)
+      else await this.#apply(report, difference, context)
       return { report }
     } catch (failure) {
       signal?.throwIfAborted()
@@ -83,22 +82,22 @@ export class Subscriptions {
     }
   }
 
-  async #compare (report: SyncReport, { memberId, events, formerUrls, signal, isPlan }: Look): Promise<Difference> {
+  async #compare (report: SyncReport, { memberId, events, formerUrls, signal, isDryRun }: SyncContext): Promise<Difference> {
     const { rest, handlerUrl, offlineConnector: connector } = this.#parts
-    const bindings = readBindings(await rest.call(memberId, 'event.get', {}, { signal }))
+    const bindings = parseBindings(await rest.call(memberId, 'event.get', {}, { signal }))
     const needsList = events.some(({ narrowed }) => narrowed !== undefined)
     const known = needsList ? await this.#knownEvents(memberId, signal) : undefined
     const wanted = narrow(events, known)
     const boundUser = await this.#boundUser(memberId, wanted, bindings, handlerUrl, signal)
     const difference = diffBindings(wanted, bindings, { handlerUrl, formerUrls, connector, boundUser })
-    if (!isPlan || difference.binds.length === 0) return difference
+    if (!isDryRun || difference.binds.length === 0) return difference
     const list = known ?? await this.#knownEvents(memberId, signal)
     const refused = difference.binds.filter(({ event }) => list !== undefined && !isKnown(event, list))
     report.refused.push(...refused.map(change => ({ event: labelOf(change), code: 'ERROR_EVENT_NOT_FOUND' })))
     return withoutRefused({ ...difference, binds: difference.binds.filter(bind => !refused.includes(bind)) }, refused)
   }
 
-  /** Codes of all events that the app may bind on the portal; `undefined` where it does not say. */
+  /** Fetches the codes of all events the app may bind on the portal; `undefined` if the portal refuses. */
   async #knownEvents (memberId: string, signal: AbortSignal | undefined): Promise<ReadonlySet<string> | undefined> {
     try {
       const result = await this.#parts.rest.call(memberId, 'events', {}, { signal })
@@ -109,56 +108,56 @@ export class Subscriptions {
     }
   }
 
-  /** A user who is no admin binds in their own name, whatever they ask for. */
+  /** Returns the token's user if bindings are applied in their name, as for any user who is not an admin. */
   async #boundUser (memberId: string, wanted: WantedEvent[], bindings: PortalBinding[], handlerUrl: string, signal: AbortSignal | undefined): Promise<number | undefined> {
     if (!isBoundAsUser(wanted, bindings, handlerUrl)) return undefined
     const profile = await this.#parts.rest.call<{ ID?: unknown, ADMIN?: unknown } | undefined>(memberId, 'profile', {}, { signal })
     return profile?.ADMIN === true ? undefined : Number(scalarText(profile?.ID))
   }
 
-  async #apply (report: SyncReport, { binds, unbinds, unchanged }: Difference, { memberId, events, signal }: Look): Promise<void> {
+  async #apply (report: SyncReport, { binds, unbinds, unchanged }: Difference, { memberId, events, signal }: SyncContext): Promise<void> {
     const { rest, store, handlerUrl } = this.#parts
-    const make = async (changes: readonly BindingChange[], done: string[]): Promise<ChangeOutcome['refused']> => {
-      const { made, refused } = await makeChanges(rest, memberId, changes, { signal })
-      done.push(...made.map(labelOf))
+    const applyAll = async (changes: readonly BindingChange[], done: string[]): Promise<ChangeOutcome['refused']> => {
+      const { applied, refused } = await applyChanges(rest, memberId, changes, { signal })
+      done.push(...applied.map(labelOf))
       report.refused.push(...refused.map(({ change, code }) => ({ event: labelOf(change), code })))
       return refused
     }
-    const refused = (await make(binds, report.bound)).map(({ change }) => change)
-    const kept = await make(withoutRefused({ binds, unbinds, unchanged }, refused).unbinds, report.unbound)
+    const refused = (await applyAll(binds, report.bound)).map(({ change }) => change)
+    const kept = await applyAll(withoutRefused({ binds, unbinds, unchanged }, refused).unbinds, report.unbound)
     const urls = [handlerUrl, ...new Set(kept.map(({ change }) => change.handler).filter(handler => handler !== '' && handler !== handlerUrl))]
     const codes = report.refused.map(({ event }) => event)
     await updateInstall(store, memberId, known => withSubscription(known, { urls, wanted: digestOf(events), ...(codes.length > 0 && { refused: codes }) }))
   }
 }
 
-interface Look {
+interface SyncContext {
   memberId: string
   events: readonly WantedEvent[]
   formerUrls: readonly string[]
   signal: AbortSignal | undefined
-  isPlan: boolean
+  isDryRun: boolean
 }
 
-/** What to bind on a portal that knows these events. All types or the common event, never both: each would deliver. */
+/** Replaces common events by their types if the portal knows all of them. Never both, which would deliver events twice. */
 function narrow (events: readonly WantedEvent[], known: ReadonlySet<string> | undefined): WantedEvent[] {
   const common = new Set(events.filter(({ narrowed }) => narrowed?.every(code => known?.has(code)) !== true).map(({ event }) => event))
   const chosen = events.flatMap(({ narrowed, ...wanted }) => common.has(wanted.event) ? [wanted] : (narrowed ?? []).map(event => ({ ...wanted, event })))
   return chosen.filter(({ event }, index) => chosen.findIndex(other => other.event === event) === index)
 }
 
-/** Every app may bind the basic events, whatever a list says. */
+/** Basic events can always be bound, even if the list lacks them. */
 function isKnown (event: string, known: ReadonlySet<string>): boolean {
   return known.has(event) || definitionOf(event)?.scope === 'basic'
 }
 
-/** Rather the old binding than none: also of the common event where that of a type was refused, and the other way round. */
+/** Keeps old bindings of refused events; common and typed events stand in for each other. */
 function withoutRefused (difference: Difference, refused: readonly BindingChange[]): Difference {
   const kept = new Set(refused.map(({ event }) => baseCode(event)))
   return { ...difference, unbinds: difference.unbinds.filter(({ event }) => !kept.has(baseCode(event))) }
 }
 
-function plan (report: SyncReport, { binds, unbinds }: Difference): void {
+function reportPlan (report: SyncReport, { binds, unbinds }: Difference): void {
   report.bound.push(...binds.map(labelOf))
   report.unbound.push(...unbinds.map(labelOf))
 }
@@ -168,25 +167,25 @@ function labelOf ({ event, offline }: BindingChange): string {
 }
 
 export interface FleetSyncOptions extends SyncOptions {
-  /** Portals that are worked on at once. @default 4 */
+  /** Portals synced concurrently. @default 4 */
   concurrency?: number | undefined
 }
 
-/** What a sync of all portals did. */
+/** Result of a sync of all portals. */
 export interface FleetReport {
-  /** Of the portals that were not in order. */
+  /** Reports of portals that changed, refused or failed. */
   reports: SyncReport[]
-  /** Portals on which the app may not act now. */
+  /** Portals without access. */
   skipped: Array<{ memberId: string, domain: string, reason: Exclude<InstallState, 'active'> }>
   totals: FleetTotals
 }
 
 export interface FleetTotals {
-  /** All that installed the app, ever. */
+  /** All portals that ever installed the app. */
   portals: number
-  /** Portals that were as they should be. */
+  /** Portals without changes. */
   inOrder: number
-  /** Portals that could not be brought to an end; each has an `error` in its report. */
+  /** Portals with an `error` in their report. */
   failed: number
   skipped: number
   bound: number
@@ -195,9 +194,9 @@ export interface FleetTotals {
 }
 
 /**
- * Brings the subscriptions of every portal in order. What goes wrong on one portal stands in its report, and stops no other.
+ * Syncs the subscriptions of every portal. A failing portal does not stop the others; its error is in its report.
  *
- * @throws FST_B24_STORE_UNAVAILABLE, or the reason of `signal`
+ * @throws FST_B24_STORE_UNAVAILABLE, or the signal's reason
  */
 export async function syncFleet (subscriptions: Pick<Subscriptions, 'sync'>, store: Pick<InstallStore, 'scan'>, { concurrency = 4, ...options }: FleetSyncOptions = {}): Promise<FleetReport> {
   const fleet: FleetReport = { reports: [], skipped: [], totals: { portals: 0, inOrder: 0, failed: 0, skipped: 0, bound: 0, unbound: 0, refused: 0 } }

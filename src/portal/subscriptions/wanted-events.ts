@@ -6,87 +6,85 @@ import { check, checkOptionNames, isIntegerIn, isList, isObject, isText } from '
 
 export interface SubscriptionOptions {
   /**
-   * Events that are to wait in the portal's own queue until this app fetches them, instead of being posted to it: none of them
-   * is missed while the app is down. `true`: all that `on()` names and that can wait; or a list of names or codes.
+   * Events that wait in the portal's offline queue until this app fetches them, instead of being posted: none is missed while the app is down.
+   * `true` for all events named in `on()` that support it, or a list of names or codes.
    *
-   * Left out, what waits in such queues is not the plugin's business; `false` ends it where it was so before.
+   * If omitted, existing offline bindings are left alone; `false` removes them.
    */
   offline?: boolean | readonly string[] | undefined
   /**
-   * Portal user whose tokens and rights go with every event that is posted.
-   * @default whoever caused the event
+   * Portal user whose tokens come with every posted event.
+   * @default the user who caused the event
    */
   authType?: number | undefined
   /**
-   * Name of the queue, for apps that have several, or that make changes and want to see them too. Needs a portal whose plan has
-   * `rest_auth_connector`.
-   * @default the app's one queue without a name
+   * Name of the offline queue, for apps with several, or that want events of their own changes. Requires a plan with `rest_auth_connector`.
+   * @default the app's unnamed queue
    */
   authConnector?: string | undefined
   /**
-   * When portals are subscribed: once they have installed or updated the app, or beside that at the start of a process that works, where
-   * the code listens to something else than before or `publicUrl` is another.
+   * When to subscribe portals: after they install or update the app; or also when a worker starts with other handlers or another `publicUrl`.
    * @default 'install'
    */
   sync?: 'install' | 'start' | undefined
   /**
-   * Time between two fetches of a portal's chat events (`onImV2MessageAdd` and the like, which no portal posts), ms.
+   * Interval for fetching a portal's chat events (`onImV2MessageAdd` and the like, which portals do not post), in milliseconds.
    * @default 10000
    */
   fetchEveryMs?: number | undefined
 }
 
-/** An event that a portal is to send, or to keep until it is fetched. */
+/** An event to bind. */
 export interface WantedEvent {
-  /** In capitals, with its type suffix where one was named. */
+  /** Upper-case code, with the type suffix if one was named. */
   event: string
   offline?: boolean
   authConnector?: string
   authType?: number
-  /** Codes to bind instead where the portal knows all of them: those of the types that the handlers' filters name. */
+  /** Codes of single types, from the handlers' filters; bound instead if the portal knows all of them. */
   narrowed?: readonly string[]
 }
 
-/** The handlers of an app, as far as portals have to know of them. */
+/** What the registered handlers listen to. */
 export interface Listeners {
-  /** Codes that handlers name, in capitals. */
+  /** Upper-case codes that handlers name. */
   readonly codes: readonly string[]
-  /** The values that the filters of all handlers of a code wait for. */
+  /** Returns the values of a filter key if all handlers of a code filter by it. */
   filterValues? (code: string, key: string): readonly unknown[] | undefined
 }
 
-/** Says that a queue has something. Without it, only the poll would look. */
+/** Posted when an offline queue has events; without it, only the poll finds them. */
 export const OFFLINE_NOTIFICATION = 'ONOFFLINEEVENT'
-/** Whatever the app listens to: the plugin needs them. */
+/** Always bound, because the plugin needs them. */
 const ALWAYS = ['ONAPPUNINSTALL', 'ONAPPUPDATE']
-/** Bitrix24 binds these by itself. */
+/** Bound by Bitrix24 itself. */
 const AUTOMATIC = ['ONAPPINSTALL', 'ONAPPUSERREADY']
 
-/** Returns whether an event is fetched, as no portal posts it. */
+/** Returns whether an event must be fetched because portals do not post it. */
 export function isFetched (code: string): boolean {
   return definitionOf(code)?.delivery === 'fetch'
 }
 
-/** Tells whether bindings of an event are made by other means than `event.bind`: at the install, or where a bot is registered. */
+/** Returns whether bindings of an event are made by other means than `event.bind`: at install, or when a bot is registered. */
 export function isBoundElsewhere (code: string): boolean {
   return AUTOMATIC.includes(code) || isFetched(code) || definitionOf(code)?.scope === 'imbot'
 }
 
-/** What a portal is to be subscribed to, for these handlers. */
+/** Returns the events to bind for the registered handlers. */
 export function wantedEvents (listeners: Listeners, { offline = false, authType, authConnector }: SubscriptionOptions = {}): WantedEvent[] {
   const listed = typeof offline === 'boolean' ? [] : offline.map(name => name.toUpperCase())
-  const waits = (code: string) => code !== OFFLINE_NOTIFICATION && !ALWAYS.includes(code) && (offline === true || listed.includes(code))
+  const isOffline = (code: string) => code !== OFFLINE_NOTIFICATION && !ALWAYS.includes(code) && (offline === true || listed.includes(code))
   const named = [...new Set([...ALWAYS, ...listeners.codes, ...listed])].filter(code => !isBoundElsewhere(code))
-  const online = named.filter(code => !waits(code))
-  if (named.some(waits) && !online.includes(OFFLINE_NOTIFICATION)) online.push(OFFLINE_NOTIFICATION)
+  const online = named.filter(code => !isOffline(code))
+  if (named.some(isOffline) && !online.includes(OFFLINE_NOTIFICATION)) online.push(OFFLINE_NOTIFICATION)
   return [
     ...online.map(event => ({ event, ...narrowed(event, listeners), ...(authType !== undefined && { authType }) })),
-    ...named.filter(waits).map(event => ({ event, offline: true, ...(authConnector !== undefined && { authConnector }) }))
+    ...named.filter(isOffline).map(event => ({ event, offline: true, ...(authConnector !== undefined && { authConnector }) }))
   ]
 }
 
 /**
- * Of dynamic items, a portal may know an event for each type: bound instead of the common one, it spares the posts about all other types.
+ * Portals may have one event per type of dynamic items. Binding those instead of the common event avoids posts about all other types.
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/crm/universal/events/index.md
  */
 function narrowed (event: string, listeners: Listeners): Pick<WantedEvent, 'narrowed'> {
@@ -104,62 +102,62 @@ export function checkSubscriptions (options: SubscriptionOptions): void {
   check(offline === undefined || typeof offline === 'boolean' || isList(offline, isText),
     'subscriptions.offline must be true, false or a list of events')
   check(authType === undefined || isIntegerIn(authType, 1, Number.MAX_SAFE_INTEGER), 'subscriptions.authType must be the id of a portal user')
-  check(authConnector === undefined || isText(authConnector), 'subscriptions.authConnector must be a string that is not empty')
+  check(authConnector === undefined || isText(authConnector), 'subscriptions.authConnector must be a non-empty string')
   check(sync === undefined || sync === 'install' || sync === 'start', "subscriptions.sync must be 'install' or 'start'")
   check(fetchEveryMs === undefined || isIntegerIn(fetchEveryMs, 1_000, 3_600_000), 'subscriptions.fetchEveryMs must be a whole number of ms from 1000 to 3600000')
 }
 
-/** Addresses that are remembered of a portal: more stand for a server that changes its address at each start. */
+/** Handler URLs remembered per portal, bounded for servers whose URL changes at each start. */
 const MAX_URLS = 10
 
-/** Short digest of what is wanted: the same however it is ordered. */
+/** Short digest of the wanted events, independent of their order. */
 export function digestOf (wanted: readonly WantedEvent[]): string {
   return hash('sha256', JSON.stringify(wanted.map(event => JSON.stringify(event)).sort()), 'base64url').slice(0, 16)
 }
 
-/** Returns whether a portal was last subscribed to just that, at just that address. */
+/** Returns whether the last sync of a portal bound exactly these events to exactly this URL. */
 export function isInSync ({ subscribed }: Pick<Install, 'subscribed'>, handlerUrl: string, wanted: string): boolean {
   return subscribed?.wanted === wanted && subscribed.urls.length === 1 && subscribed.urls[0] === handlerUrl
 }
 
-/** The record before anything is bound to an address: whoever syncs next has to know of it. The very one where it knows. */
+/** Adds a handler URL to the record, before binding to it, so that later syncs recognize it. Returns the same object if it is known. */
 export function withUrl (install: Install, handlerUrl: string): Install {
   const { urls, ...others } = install.subscribed ?? { urls: [], wanted: '' }
   if (urls[0] === handlerUrl) return install
   return { ...install, subscribed: { ...others, urls: [handlerUrl, ...urls.filter(url => url !== handlerUrl)].slice(0, MAX_URLS) } }
 }
 
-/** The record after a sync that came to its end. */
+/** Updates the record after a completed sync. */
 export function withSubscription (install: Install, subscribed: KnownSubscription): Install {
   return JSON.stringify(install.subscribed) === JSON.stringify(subscribed) ? install : { ...install, subscribed }
 }
 
-/** Longest address that a portal keeps. */
+/** Portals truncate longer handler URLs. */
 const MAX_URL_LENGTH = 255
 
 /**
- * Checks where Bitrix24 is to reach this server; `prefix` is the path of the routes, that of the scope before it.
+ * Validates `publicUrl`; `prefix` is the full path prefix of the routes, including the scope's.
  *
- * @throws FST_B24_INVALID_OPTIONS for a `publicUrl` that no portal would take, or that portals could not reach
+ * @throws FST_B24_INVALID_OPTIONS for a URL that portals would reject or could not reach
  */
 export function checkPublicUrl (publicUrl: string, prefix: string, allowPrivateNetworks: AllowedNetworks): void {
   check(isText(publicUrl) && URL.canParse(publicUrl), 'publicUrl must be a URL')
   const { protocol, origin, pathname, search, hash, username } = new URL(publicUrl)
-  check(/^https?:$/.test(protocol), 'publicUrl must begin with https://')
+  check(/^https?:$/.test(protocol), 'publicUrl must start with https://')
   check(search === '' && hash === '' && username === '', 'publicUrl must have no user, query or fragment')
   check(allowPrivateNetworks !== false || (protocol === 'https:' && !isPrivateAddress(publicUrl)),
-    'publicUrl must be an https address that the internet reaches; http, loopback and private addresses need allowPrivateNetworks')
+    'publicUrl must be a public https URL; http, loopback and private addresses require allowPrivateNetworks')
   const path = pathname.replace(/\/+$/, '')
-  const before = withoutEnd(path.replace(/\/(events|install)$/, ''), prefix)
-  check(path === before, `publicUrl has the path of the routes, which comes behind it by itself: give '${origin}${before}'`)
-  check(handlerUrlOf(publicUrl, prefix).length <= MAX_URL_LENGTH, `publicUrl is too long: portals keep ${MAX_URL_LENGTH} characters of '${prefix}/events' behind it`)
+  const before = withoutSuffix(path.replace(/\/(events|install)$/, ''), prefix)
+  check(path === before, `publicUrl must not include the path of the routes, which is appended: use '${origin}${before}'`)
+  check(handlerUrlOf(publicUrl, prefix).length <= MAX_URL_LENGTH, `publicUrl is too long: with '${prefix}/events' it exceeds the ${MAX_URL_LENGTH} characters portals store`)
 }
 
-/** Where portals post events, with a `publicUrl` that was checked. */
+/** Returns the URL portals post events to; expects a valid `publicUrl`. */
 export function handlerUrlOf (publicUrl: string, prefix: string): string {
   return `${publicUrl.replace(/\/+$/, '')}${prefix}/events`
 }
 
-function withoutEnd (path: string, end: string): string {
+function withoutSuffix (path: string, end: string): string {
   return path.endsWith(end) ? path.slice(0, path.length - end.length) : path
 }

@@ -33,7 +33,7 @@ t.test('at the start one line says what an app listens to, and how many portals 
   await same.app.close()
 
   const more = await again(['onCrmDealUpdate', 'onTaskAdd'])
-  t.match(more.line, { level: 40, outOfSync: 1, msg: /1 of 1 portals lack a subscription to some of it: set subscriptions\.sync to 'start'/ })
+  t.match(more.line, { level: 40, outOfSync: 1, msg: /1 of 1 portals are not subscribed to all events: set subscriptions\.sync to 'start'/ })
   await until(() => more.logs.some(line => /"level":20.*acme\.bitrix24\.com/.test(line)), 'names at debug')
   t.equal(lineOf(more.logs).length, 1)
   await more.app.close()
@@ -43,7 +43,7 @@ t.test('at the start one line says what an app listens to, and how many portals 
   await moved.app.close()
 
   const without = await again(['onCrmDealUpdate'], { publicUrl: undefined })
-  t.match(without.line, { level: 30, msg: /publicUrl is not set, so that nothing is subscribed: set it, or bind events with event\.bind$/ })
+  t.match(without.line, { level: 30, msg: /publicUrl is not set, so no portal is subscribed: set it, or bind events with event\.bind$/ })
   await without.app.close()
 
   const receiver = await again([], { delivery: { worker: false } })
@@ -51,7 +51,7 @@ t.test('at the start one line says what an app listens to, and how many portals 
   await receiver.app.close()
 
   const start = await again(['onCrmDealUpdate', 'onTaskAdd'], { publicUrl: 'https://moved.example.com', subscriptions: { sync: 'start' } })
-  t.match(start.line, { level: 30, outOfSync: 1, msg: /they are subscribed now$/ })
+  t.match(start.line, { level: 30, outOfSync: 1, msg: /subscribing them now$/ })
   await until(() => start.logs.some(line => /portals subscribed at startup/.test(line)), 'it is subscribed')
   t.strictSame(portal.bindings.find({}).map(({ event, handler }) => `${event} ${handler}`).filter(line => !/ONAPPINSTALL|127/.test(line)).sort(), [
     'ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE', 'ONTASKADD'
@@ -72,7 +72,7 @@ t.test('the line', async t => {
   const codes = Array.from({ length: 12 }, (_, index) => `ONMINE${index}`)
   t.match(startupMessage(facts({ codes })).message, /listen to ONMINE0, .*ONMINE9 and 2 more$/)
   t.match(startupMessage(facts({ portals: { active: 0, outOfSync: 0, refusing: 0, examples: [] } })), { isWarning: false, message: /no events; no portal has installed the app yet$/ })
-  t.match(startupMessage(facts({ portals: { active: 9, outOfSync: 0, refusing: 2, examples: [] } })).message, /all 9; 2 portals refused some of it/)
+  t.match(startupMessage(facts({ portals: { active: 9, outOfSync: 0, refusing: 2, examples: [] } })).message, /all 9; 2 portals refused some events/)
 })
 
 function stage (t: Test, { portals = 250, ...more }: { portals?: number } & Partial<StartSyncParts> = {}) {
@@ -97,7 +97,7 @@ function stage (t: Test, { portals = 250, ...more }: { portals?: number } & Part
       installs.find(install => install.memberId === memberId)!.subscribed = { urls: ['u'], wanted: 'w' }
     },
     facts: () => facts({ syncsNow: true }),
-    times: { lookMs: 5, retriesMs: [5, 5] },
+    times: { lockRetryMs: 5, retriesMs: [5, 5] },
     ...more
   })
   t.teardown(() => sync.close())
@@ -124,7 +124,7 @@ t.test('tries again where a portal gave no answer, and ends when the app closes'
   sync.start()
   await until(() => fails === 9, 'three rounds')
   await until(() => logs.filter(([, message]) => message === 'portals subscribed at startup').length === 3, 'each is told')
-  const closing = stage(t, { times: { lookMs: 60_000, retriesMs: [] } })
+  const closing = stage(t, { times: { lockRetryMs: 60_000, retriesMs: [] } })
   closing.taken.add('subscriptions-start')
   closing.sync.start()
   await sleep(10)

@@ -358,7 +358,7 @@ t.test('after an install: tried again where that may help, logged where it does 
   await t.resolves(subscribe({ portal }))
   portal.paid = false
   await t.resolves(subscribe({ portal }))
-  t.strictSame(logs.map(([, message]) => message), Array(3).fill('a portal is not subscribed to all events'))
+  t.strictSame(logs.map(([, message]) => message), Array(3).fill('portal is not subscribed to all events'))
 })
 
 t.test('an install waits for a portal that takes no calls, and that is no attempt', async t => {
@@ -372,7 +372,7 @@ t.test('an install waits for a portal that takes no calls, and that is no attemp
 t.test('an install without refusals is told as one', async t => {
   const { portal, subscribe, logs } = await setup(t)
   await subscribe({ portal })
-  t.match(logs, [[{ memberId: portal.memberId, bound: { length: 4 } }, 'a portal is subscribed']])
+  t.match(logs, [[{ memberId: portal.memberId, bound: { length: 4 } }, 'portal subscribed']])
 })
 
 t.test('the fleet: one portal that fails stops no other, and those on which the app may not act are left out', async t => {
@@ -413,16 +413,16 @@ t.test('a publicUrl that no portal takes, or that has the path of the routes alr
     ['', /must be a URL/],
     [5, /must be a URL/],
     ['app.example.com', /must be a URL/],
-    ['ftp://app.example.com', /must begin with https/],
+    ['ftp://app.example.com', /must start with https/],
     ['https://app.example.com/?a', /no user, query or fragment/],
     ['https://app.example.com/#a', /no user, query or fragment/],
     ['https://u@app.example.com', /no user, query or fragment/],
     [`https://app.example.com/${'x'.repeat(250)}`, /too long/],
-    ['https://app.example.com/bitrix24/events', /give 'https:\/\/app\.example\.com'$/],
-    ['https://app.example.com/bitrix24/install/', /give 'https:\/\/app\.example\.com'$/],
-    ['https://app.example.com/bitrix24', /give 'https:\/\/app\.example\.com'$/],
-    ['https://app.example.com/sub/api/bitrix24/events', /give 'https:\/\/app\.example\.com\/sub'$/, '/api/bitrix24'],
-    ['https://app.example.com/events', /give 'https:\/\/app\.example\.com'$/, '']
+    ['https://app.example.com/bitrix24/events', /use 'https:\/\/app\.example\.com'$/],
+    ['https://app.example.com/bitrix24/install/', /use 'https:\/\/app\.example\.com'$/],
+    ['https://app.example.com/bitrix24', /use 'https:\/\/app\.example\.com'$/],
+    ['https://app.example.com/sub/api/bitrix24/events', /use 'https:\/\/app\.example\.com\/sub'$/, '/api/bitrix24'],
+    ['https://app.example.com/events', /use 'https:\/\/app\.example\.com'$/, '']
   ]
   for (const [publicUrl, message, prefix = '/bitrix24'] of cases) {
     t.throws(() => checkPublicUrl(publicUrl as string, prefix, true), { code: 'FST_B24_INVALID_OPTIONS', message }, String(publicUrl))
@@ -432,6 +432,6 @@ t.test('a publicUrl that no portal takes, or that has the path of the routes alr
 t.test('only where private networks are allowed may a publicUrl be one that the internet does not reach by https', async t => {
   for (const publicUrl of ['http://app.example.com', 'http://127.0.0.1:3000', 'http://localhost:3000', 'https://localhost', 'https://10.0.0.5', 'http://[::1]:3000', 'https://app.local']) {
     t.doesNotThrow(() => checkPublicUrl(publicUrl, '/bitrix24', true), publicUrl)
-    t.throws(() => checkPublicUrl(publicUrl, '/bitrix24', false), { code: 'FST_B24_INVALID_OPTIONS', message: /need allowPrivateNetworks/ }, publicUrl)
+    t.throws(() => checkPublicUrl(publicUrl, '/bitrix24', false), { code: 'FST_B24_INVALID_OPTIONS', message: /require allowPrivateNetworks/ }, publicUrl)
   }
 })
