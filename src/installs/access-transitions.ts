@@ -2,41 +2,41 @@ import { TOKEN_GRACE_MS } from './application-token.ts'
 import type { Install, PairOwner, SealedPair, Suspension, TokenDigest } from './install.ts'
 import { storePair, reactivate, secondOf } from './token-pairs.ts'
 
-/** The pair that the OAuth server was asked about, or the portal with. What is answered counts only while that pair is still kept. */
+/** The pair used for a request. The response is applied only while this pair is still stored. */
 interface PairReference {
   owner: PairOwner
   generation: number
 }
 
-/** A pair was traded for a new one. */
+/** A pair was refreshed. */
 export interface RefreshedFact extends PairReference {
   type: 'refreshed'
   pair: SealedPair
-  /** Absent where the answer had none that can be used: the known one stays. */
+  /** Absent if the response had no usable one; the stored one is kept. */
   clientEndpoint?: string | undefined
-  /** What `clientEndpoint` says of the domain, taken where it is another than before. */
+  /** Domain of `clientEndpoint`, stored if that has changed. */
   domain?: string | undefined
   scope: string[]
   status?: string | undefined
 }
 
-/** The refresh token of a pair is no good, or the portal refuses its user. */
+/** The refresh token of a pair is invalid, or the portal rejects its user. */
 export interface RevokedFact extends PairReference {
   type: 'revoked'
 }
 
-/** The OAuth server refuses to issue tokens for the portal, or the portal takes none. */
+/** The OAuth server refuses to issue tokens for the portal, or the portal rejects them. */
 export interface RefusedFact extends PairReference {
   type: 'refused'
   suspension: Suspension
 }
 
-/** The portal took a token. */
+/** The portal accepted a token. */
 export interface AnsweredFact extends PairReference {
   type: 'answered'
 }
 
-/** The OAuth server named the address of the portal. */
+/** The OAuth server returned the address of the portal. */
 export interface LocatedFact {
   type: 'located'
   clientEndpoint: string
@@ -50,25 +50,25 @@ export interface MovedFact {
   clientEndpoint: string
 }
 
-/** What an OAuth server or a portal answered to the app, and not to a post. */
+/** Result of a request of the app to an OAuth server or a portal. */
 export type AccessFact = RefreshedFact | RevokedFact | RefusedFact | AnsweredFact | LocatedFact | MovedFact
 
 /**
- * - `refreshed`, `suspended`, `still-suspended`, `located`: as the fact says
- * - `resumed`: the portal had refused the app, and does so no more
- * - `revoked`: the portal has another pair, which may be good
- * - `reauth-required`: it has none
- * - `stale`: it is about a pair that is kept no more, or there is nothing new in it
+ * - `refreshed`, `suspended`, `still-suspended`, `located`: according to the fact
+ * - `resumed`: the portal accepts the app again
+ * - `revoked`: the pair is invalid, but the portal's other pair may be valid
+ * - `reauth-required`: no valid pair is left
+ * - `stale`: the pair is no longer stored, or nothing has changed
  */
 export type AccessOutcome = 'refreshed' | 'revoked' | 'reauth-required' | 'suspended' | 'still-suspended' | 'resumed' | 'located' | 'stale'
 
 export interface AccessTransition {
   outcome: AccessOutcome
-  /** Record to write; the very one that was given when there is nothing to write. */
+  /** Record to write; identical to the given one if nothing has changed. */
   install: Install | undefined
 }
 
-/** Applies what an OAuth server or the portal answered to what is known of a portal. No I/O, no clock: `now` is ms since the epoch. */
+/** Applies the result of a request to the record of a portal. Pure: no I/O, no clock; `now` is ms since the epoch. */
 export function applyAccessFact (known: Install | undefined, fact: AccessFact, now: number): AccessTransition {
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'stale', install: known }
   if (fact.type === 'located') return applyLocated(known, fact, now)
@@ -84,14 +84,14 @@ export function applyAccessFact (known: Install | undefined, fact: AccessFact, n
   }
 }
 
-/** A portal that refuses the app does so whatever tokens it is shown. */
+/** New tokens do not end a suspension by the portal itself. */
 function applyRefreshed (known: Install, fact: RefreshedFact, now: number): Install {
   const { suspension } = known
   const install = storePair({ ...known, ...newsOf(known, fact) }, fact.owner, fact.pair, now)
   return suspension?.by === 'portal' ? { ...install, state: 'suspended', suspension } : install
 }
 
-/** A refresh of an older system may name no scope. */
+/** The refresh response of an older system may have no scope. */
 function newsOf (known: Install, { clientEndpoint, domain, scope, status }: RefreshedFact): Partial<Install> {
   return {
     ...(clientEndpoint !== undefined && domain !== undefined && isOtherAddress(known, clientEndpoint) && { clientEndpoint, domain }),
@@ -110,7 +110,7 @@ function applyRevoked (known: Install, owner: PairOwner, pair: SealedPair, now: 
 
 function applyRefused (known: Install, suspension: Suspension, now: number): AccessTransition {
   const { state, suspension: before } = known
-  // Of many calls that get the same answer at once, one is enough to write it.
+  // Of many concurrent calls with the same response, only one writes it.
   if (before?.reason === suspension.reason && now < before.retryAt) return { outcome: 'still-suspended', install: known }
   return { outcome: state === 'suspended' ? 'still-suspended' : 'suspended', install: { ...known, state: 'suspended', suspension, updatedAt: now } }
 }
@@ -131,28 +131,28 @@ function applyMoved (known: Install, { from, clientEndpoint }: MovedFact, now: n
   return { outcome: 'located', install: { ...known, clientEndpoint, updatedAt: now } }
 }
 
-/** An OAuth server goes on telling http of a portal that was registered so, and has https since. */
+/** Returns whether an address differs. Ignores `http` for a stored `https`: an OAuth server keeps the scheme a portal was registered with. */
 function isOtherAddress ({ clientEndpoint: known }: Install, told: string): boolean {
   if (told === known) return false
   const [from, to] = [new URL(known), new URL(told)]
   return !(from.protocol === 'https:' && to.protocol === 'http:' && from.hostname === to.hostname)
 }
 
-/** What a verified event says of its portal beside its data. */
+/** Fields of a verified event's `auth` that update the record. */
 export interface AuthFact {
-  /** Portal's time, Unix seconds. An event without it changes nothing: it may be an old one. */
+  /** Portal time, Unix seconds. Events without it may be old, so they are ignored. */
   ts: number | undefined
-  /** The token that verified it, which may be the one before the current one. */
+  /** The token that verified the event, possibly the previous one. */
   tokenDigest: TokenDigest | undefined
-  /** Empty where the event names none. */
+  /** Empty if the event has none. */
   scope: string[]
   status: string | undefined
 }
 
-/** Least time between two changes of the current token by events, in milliseconds: two tokens that are both in use must not cost a write for each event. */
+/** Minimum time between token changes by events, in milliseconds, so that two tokens in use do not cause a write per event. */
 const TOKEN_PAUSE_MS = 60 * 60 * 1000
 
-/** The record after a verified event; `known` itself where the event says nothing new, or is not newer than what is known. No I/O, no clock. */
+/** Returns the record after a verified event, or `known` itself if the event is older or has nothing new. Pure: no I/O, no clock. */
 export function applyAuthFact (known: Install, event: AuthFact, now: number): Install {
   if (event.ts === undefined || known.state === 'uninstalled') return known
   const ts = secondOf(event.ts, now)
@@ -167,7 +167,7 @@ function toPortalAccess (known: Install, { scope, status }: AuthFact): Partial<I
   return { ...(isOther && { scope }), ...(status !== undefined && { status }) }
 }
 
-/** A token before the current one that the portal still uses becomes the current one again: it must not lapse. */
+/** Makes a previous token that the portal still uses current again, so that it does not expire. */
 function tokensOf ({ token, previousToken }: Install, { tokenDigest }: AuthFact, now: number): Partial<Install> {
   if (previousToken === undefined || tokenDigest !== previousToken.digest || now >= previousToken.expiresAt) return {}
   if (previousToken.expiresAt - now > TOKEN_GRACE_MS - TOKEN_PAUSE_MS) return {}

@@ -2,12 +2,12 @@ import { hash, timingSafeEqual } from 'node:crypto'
 import type { Install, TokenDigest } from './install.ts'
 
 /**
- * Time that a token stays good after a newer one, ms: a day, because events that the portal made before the change may
- * still be on their way, and Bitrix24 never sends them twice.
+ * How long a token stays valid after a rotation, ms: a day, since events from before it may still arrive, and Bitrix24 never sends them
+ * again.
  */
 export const TOKEN_GRACE_MS = 24 * 60 * 60 * 1000
 
-/** Stand in where nothing is stored or sent, so that an unknown portal costs the same work. No token has them: they are no digests. */
+/** Placeholders for a missing stored or sent digest, so that unknown portals take the same time. No token has such a digest. */
 const NOTHING_STORED = '-'.repeat(43)
 const NOTHING_SENT = '_'.repeat(43)
 
@@ -16,29 +16,29 @@ export function digestToken (token: string): TokenDigest {
   return hash('sha256', token, 'base64url')
 }
 
-/** Digest of the token that a post brings; `undefined` where it brings none. An empty one is none, even where a digest of it got stored. */
+/** Returns the digest of a sent token, or `undefined` without one. An empty token never matches, even if its digest was stored. */
 export function digestOfSent (token: string | undefined): TokenDigest | undefined {
   return token === undefined || token === '' ? undefined : digestToken(token)
 }
 
 /**
- * Tells whether the token with this digest is the portal's, now or until its rotation has lapsed. The work is the same
- * whatever is missing: the portal, the token, the previous token.
+ * Returns whether a digest matches the portal's current token, or the previous one during its grace period. Takes the same time if the
+ * portal, the token or the previous token is missing.
  *
- * A portal that has uninstalled proves nothing; see `provesUninstall`.
+ * Never true after an uninstall; see `verifyUninstallToken`.
  */
 export function verifyToken (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {
   return matches(install?.state === 'uninstalled' ? undefined : install, token, now)
 }
 
-/** Tells the same of an ONAPPUNINSTALL, which may come again after the portal has uninstalled. */
+/** Like `verifyToken`, for ONAPPUNINSTALL, which may be repeated after the uninstall. */
 export function verifyUninstallToken (install: Install | undefined, token: TokenDigest | undefined, now: number): boolean {
   return matches(install, token, now)
 }
 
 /**
- * Puts a new digest in place of the current one, which stays good for `TOKEN_GRACE_MS`. A previous one that is still good
- * stays in its place, so that two changes in a row cannot push out the token that the portal uses.
+ * Replaces the current digest, which stays valid for `TOKEN_GRACE_MS`. A previous one that is still valid is kept, so that two rotations
+ * in a row cannot evict the token that the portal uses.
  */
 export function rotateToken (install: Install, digest: TokenDigest, now: number): Install {
   const { token, previousToken } = install
@@ -50,7 +50,7 @@ export function rotateToken (install: Install, digest: TokenDigest, now: number)
   return { ...install, token: digest, previousToken: { digest: token, expiresAt: now + TOKEN_GRACE_MS } }
 }
 
-/** The record without any token that proves something, until an install or a page brings one. */
+/** Removes the tokens from a record, so that no event is verified until an install or a page sets a new one. */
 export function revokeToken ({ previousToken, ...install }: Install): Install {
   return { ...install, token: NOTHING_STORED }
 }
@@ -64,11 +64,11 @@ function matches (install: Install | undefined, token: TokenDigest | undefined, 
   return current || (before && fresh)
 }
 
-/** Stands in for a portal without webhooks, so that it costs the same work. No token has it: it is no digest. */
+/** Placeholder for portals without webhooks, so that they take the same time. No token has such a digest. */
 const NO_DIGESTS = [Buffer.from('-'.repeat(43))]
 
 /**
- * Tokens of outgoing webhooks, which a portal's owner made by hand: Bitrix24 never tells them to an app.
+ * Tokens of outgoing webhooks, which portal administrators create manually: Bitrix24 does not send them to apps.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/local-integrations/local-webhooks.md
  */
@@ -81,12 +81,12 @@ export class WebhookTokens {
     }
   }
 
-  /** Tells whether the portal has a webhook. */
+  /** Returns whether the portal has a webhook. */
   has (memberId: string): boolean {
     return this.#digests.has(memberId)
   }
 
-  /** Tells whether the token with this digest is one of this portal's webhooks. */
+  /** Returns whether a digest matches one of the portal's webhook tokens. */
   verify (memberId: string, token: TokenDigest | undefined): boolean {
     const digest = Buffer.from(token ?? NOTHING_SENT)
     const digests = this.#digests.get(memberId) ?? NO_DIGESTS

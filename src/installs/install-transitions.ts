@@ -3,7 +3,7 @@ import { rotateToken } from './application-token.ts'
 import type { Install, SealedPair, TokenDigest } from './install.ts'
 import { followsPage, hasPair, isAlive, isLater, isNewer, isOutdated, storePair, mayReplaceInstaller, reactivate, secondOf } from './token-pairs.ts'
 
-/** What an OAuth server vouched for, beside the token that came with it. */
+/** An install verified by an OAuth server, with the token that was sent with it. */
 export interface VerifiedInstall {
   memberId: string
   domain: string
@@ -11,16 +11,16 @@ export interface VerifiedInstall {
   oauthServer: string
   tokenDigest: TokenDigest
   pair: SealedPair
-  /** The pair came by a refresh, so that its refresh token is verified too: only such a pair takes the place of one that may be good. */
+  /** The pair comes from a refresh, which verifies its refresh token: only such a pair may replace a possibly valid one. */
   isRefreshed?: boolean | undefined
   scope: string[]
   status?: string | undefined
-  /** When it vouched, ms since the epoch; absent: now. A fact whose write failed is applied later. */
+  /** Time of the verification, ms since the epoch; earlier than now if a write failed. @default now */
   verifiedAt?: number | undefined
 }
 
 interface Timed {
-  /** Portal's time, Unix seconds; absent: now. */
+  /** Portal time, Unix seconds. @default now */
   ts?: number | undefined
 }
 
@@ -30,17 +30,17 @@ export interface InstalledFact extends Timed, VerifiedInstall {
   version?: string | undefined
 }
 
-/** The install page, opened by an admin, verified. The same post comes whenever anybody opens the app. */
+/** The install page, opened by an admin, verified. Opening an installed app sends the same request. */
 export interface OpenedFact extends VerifiedInstall {
   type: 'opened'
-  /** When it was opened, by the app's clock, Unix seconds. */
+  /** When the page was opened, by the app's clock, Unix seconds. */
   ts: number
   version?: string | undefined
-  /** `false` until the page has called `installFinish`, once after an install and once after an update. */
+  /** `false` until the page has called `installFinish` after an install or update. */
   isFinished: boolean
 }
 
-/** ONAPPUPDATE. Without `verified` it only says which version runs. */
+/** ONAPPUPDATE. Without `verified` only the version is applied. */
 export interface UpdatedFact extends Timed {
   type: 'updated'
   version?: string | undefined
@@ -51,11 +51,11 @@ export interface UpdatedFact extends Timed {
 export interface UserReadyFact extends Timed {
   type: 'userReady'
   pair: SealedPair
-  /** As of an install. */
+  /** See `VerifiedInstall`. */
   isRefreshed?: boolean | undefined
 }
 
-/** ONAPPUNINSTALL, proved by the token. */
+/** ONAPPUNINSTALL, verified by the token. */
 export interface UninstalledFact extends Timed {
   type: 'uninstalled'
 }
@@ -64,25 +64,25 @@ export type InstallFact = InstalledFact | OpenedFact | UpdatedFact | UserReadyFa
 
 /**
  * - `installed`: the portal is new
- * - `reinstalled`: it was uninstalled, or installed again without a word of the uninstall
- * - `updated`, `user-ready`, `uninstalled`: as the fact says
- * - `repeated`: nothing new, though a newer pair may have been taken
- * - `stale`: older than what is known
- * - `unknown`: the portal has no install that this could change
+ * - `reinstalled`: after an uninstall, whether or not that was received
+ * - `updated`, `user-ready`, `uninstalled`: according to the fact
+ * - `repeated`: nothing new, except possibly a newer pair
+ * - `stale`: older than the record
+ * - `unknown`: the portal has no install to change
  */
 export type FactOutcome = 'installed' | 'reinstalled' | 'updated' | 'user-ready' | 'uninstalled' | 'repeated' | 'stale' | 'unknown'
 
 export interface Transition {
   outcome: FactOutcome
-  /** Record to write; the very one that was given when there is nothing to write. */
+  /** Record to write; identical to the given one if nothing has changed. */
   install: Install | undefined
 }
 
 /**
- * Applies what happened at a portal to what is known of it. No I/O, no clock: `now` is ms since the epoch.
+ * Applies a lifecycle event to the record of a portal. Pure: no I/O, no clock; `now` is ms since the epoch.
  *
- * The portal's `ts` orders, not the arrival. It is not signed, so it counts as `now` at most: a forged uninstall of next
- * year must not lock a portal out.
+ * Events are ordered by the portal's `ts`, not by arrival. It is not signed, so it is limited to `now`: a forged uninstall of next year
+ * must not lock out a portal.
  */
 export function applyFact (install: Install | undefined, fact: InstallFact, now: number): Transition {
   const ts = secondOf(fact.ts, now)
@@ -102,14 +102,14 @@ function applyInstall (known: Install | undefined, fact: VerifiedInstall, versio
   if (followsPage(known, claimed, now)) return applyAfterPage(known, fact, version, ts, now)
   if (isOutdated(known, claimed, now)) return { outcome: 'stale', install: known }
   if (ts === known.ts && fact.tokenDigest === known.token) return repeatInstall(known, fact, now)
-  // Not every system sends ONAPPUPDATE: there an update shows as an install of another version.
+  // Some systems do not send ONAPPUPDATE: an update is an install of another version there.
   const outcome = version !== undefined && known.version !== undefined && version !== known.version ? 'updated' : 'reinstalled'
   return { outcome, install: renew(known, fact, version, ts, now) }
 }
 
 /**
- * An install of which ONAPPINSTALL may tell too, before or after. So a portal that is known is never installed again by its
- * page; but an update may show nowhere else.
+ * ONAPPINSTALL may report the same install before or after. So the page never reinstalls a known portal, but it may be the only sign of
+ * an update.
  */
 function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, now: number): Transition {
   const { version } = fact
@@ -117,7 +117,7 @@ function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, 
   if (known.state === 'uninstalled') return applyReinstall(known, fact, version, ts, now, { pageTs: ts })
   const isUpdate = !fact.isFinished && isLater(version, known.version)
   const opened: Install = { ...rotateToken(known, fact.tokenDigest, now), ...addresses(fact), ...(isUpdate && { version: version as string, pageTs: ts }) }
-  // Another admin who only opens the app leaves the pair of the one who installed it.
+  // Another admin who only opens the app does not replace the installer's pair.
   const isTaken = !hasPair(known) || (!fact.isFinished && fact.isRefreshed === true && isNewer(fact.pair, known.installer))
   const install = isTaken ? storePair(opened, 'installer', fact.pair, now) : changed(known, reactivate(opened), now)
   return { outcome: isUpdate ? 'updated' : 'repeated', install }
@@ -125,12 +125,12 @@ function applyOpened (known: Install | undefined, fact: OpenedFact, ts: number, 
 
 function applyReinstall (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number, more: Pick<Install, 'pageTs'> = {}): Transition {
   if (wasRemovedSince(fact, known, ts)) return { outcome: 'stale', install: known }
-  // Whatever the clocks say: the OAuth server has confirmed the pair since, and it refuses those of a removed app.
+  // Regardless of clocks: the OAuth server has confirmed the pair since, and rejects pairs of a removed app.
   const { installedAt, generation } = known
   return { outcome: 'reinstalled', install: { ...newInstall(fact, version, Math.max(ts, known.ts), now, generation), installedAt, ...more } }
 }
 
-/** Whether the uninstall was heard of after the proof, and is the later one by the portal's time too: the one before may come late. */
+/** Returns whether the uninstall arrived after the verification and is later by portal time too; an earlier uninstall may arrive late. */
 function wasRemovedSince ({ verifiedAt }: VerifiedInstall, known: Install, ts: number): boolean {
   return verifiedAt !== undefined && verifiedAt < known.updatedAt && ts < known.ts
 }
@@ -148,11 +148,11 @@ function applyUpdate (known: Install | undefined, fact: UpdatedFact, ts: number,
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'unknown', install: known }
   if (ts < known.ts) return { outcome: 'stale', install: known }
   if (fact.version === undefined || fact.version === known.version) return { outcome: 'repeated', install: known }
-  // `ts` stays: what nobody verified must not make a later-coming uninstall look old.
+  // `ts` is kept: an unverified update must not make a later uninstall look outdated.
   return { outcome: 'updated', install: { ...known, version: fact.version, updatedAt: now } }
 }
 
-/** Takes no account of `ts`: this event races with the install of the same second, and the pair was verified just now. */
+/** Ignores `ts`: this event races with the install of the same second, and its pair has just been verified. */
 function applyUserReady (known: Install | undefined, fact: UserReadyFact, now: number): Transition {
   if (known === undefined || known.state === 'uninstalled') return { outcome: 'unknown', install: known }
   const isTaken = fact.isRefreshed === true || !isAlive(known.systemUser)
@@ -163,9 +163,9 @@ function applyUserReady (known: Install | undefined, fact: UserReadyFact, now: n
 function applyUninstall (known: Install | undefined, ts: number, now: number): Transition {
   if (known === undefined) return { outcome: 'unknown', install: undefined }
   if (known.state === 'uninstalled') return { outcome: 'repeated', install: known }
-  // In the same second the install wins: a script reinstalls that fast, and a wrong delete costs more than a late one.
+  // In the same second the install wins: scripts reinstall that fast, and a wrong deletion is worse than a late one.
   if (ts <= known.ts) return { outcome: 'stale', install: known }
-  // The digests stay, so that a repeated uninstall is known as one.
+  // The digests are kept to recognize a repeated uninstall.
   const { installer, systemUser, suspension, ...rest } = known
   return { outcome: 'uninstalled', install: { ...rest, state: 'uninstalled', ts, updatedAt: now } }
 }
@@ -208,7 +208,7 @@ function addresses (fact: VerifiedInstall): Pick<Install, 'domain' | 'clientEndp
   return { domain, clientEndpoint, oauthServer, scope, ...(status === undefined ? {} : { status }) }
 }
 
-/** `known` itself where nothing is new in `next`. */
+/** Returns `known` itself if `next` has no changes. */
 function changed (known: Install, next: Install, now: number): Install {
   return isDeepStrictEqual(known, next) ? known : { ...next, updatedAt: now }
 }

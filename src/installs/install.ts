@@ -1,91 +1,91 @@
-/** SHA-256 of an `application_token`, as base64url (43 characters). The token itself is never kept. */
+/** SHA-256 of an `application_token`, as base64url (43 characters). The token itself is never stored. */
 export type TokenDigest = string
 
-/** An OAuth pair that only the plugin can open (AES-256-GCM, bound to the portal), beside what must be read without opening it. */
+/** An encrypted OAuth token pair (AES-256-GCM, bound to the portal) with the fields that are needed without decryption. */
 export interface SealedPair {
   sealed: string
   /** Portal user the pair belongs to. */
   userId?: number
   /** End of the access token, ms since the epoch. */
   expiresAt: number
-  /** The number that this pair got when it was kept; see `Install.generation`. Absent: 0. */
+  /** Number of this pair; see `Install.generation`. @default 0 */
   generation?: number
-  /** When it was kept, ms since the epoch. */
+  /** When it was stored, ms since the epoch. */
   refreshedAt?: number
-  /** The OAuth server takes its refresh token no more. */
+  /** The OAuth server has rejected its refresh token. */
   isDead?: true
 }
 
-/** Whose pair it is: that of who installed, or that of the portal's system user. */
+/** Owner of a pair: the user who installed the app, or the portal's system user. */
 export type PairOwner = 'installer' | 'systemUser'
 
-/** Why a portal is `suspended`, and when it may be tried again. */
+/** Why a portal is `suspended`, and when to retry. */
 export interface Suspension {
-  /** `payment_required`: the portal must pay first. `uninstalled`: the app or the portal is gone. */
+  /** `payment_required`: unpaid or expired plan. `uninstalled`: the app or the portal is gone. */
   reason: 'payment_required' | 'uninstalled'
   /** ms since the epoch. */
   retryAt: number
-  /** Set where the portal itself says so, whose OAuth server may well make tokens: then only an answer of the portal ends it. */
+  /** Set if the portal itself rejected a call. The OAuth server may still issue tokens, so only a response of the portal ends it. */
   by?: 'portal'
 }
 
 /**
  * - `active`: the app may act on the portal
- * - `suspended`: not now; it is `active` again as soon as a refresh succeeds, or a call where the portal itself had refused the app
- * - `reauth_required`: no token is good any more; a verified install, update or system user ends it
- * - `uninstalled`: the portal said so
+ * - `suspended`: temporarily not; `active` again once a refresh succeeds, or a call if the portal itself had rejected the app
+ * - `reauth_required`: no valid token is left; ended by a verified install, update or system user
+ * - `uninstalled`: the portal has removed the app
  */
 export type InstallState = 'active' | 'suspended' | 'reauth_required' | 'uninstalled'
 
-/** The bindings of a portal, as the last sync left them. */
+/** Bindings of a portal after the last sync. */
 export interface KnownSubscription {
-  /** Addresses that something may be bound to, the newest first. More than one: a sync that was to unbind the others did not end. */
+  /** Bound URLs, newest first. More than one after a sync that was interrupted before it unbound the old ones. */
   urls: string[]
-  /** Digest of the events that were wanted. */
+  /** Digest of the requested events. */
   wanted: string
   /** Codes that the portal refused. */
   refused?: string[]
 }
 
-/** What is known of one portal that installed the app. One record per (app, portal); plain JSON. */
+/** Record of a portal that installed the app, one per app and portal. Plain JSON. */
 export interface Install {
-  /** Bitrix24's stable identity of the portal; survives renames. */
+  /** Stable identity of the portal; unchanged when the portal is renamed. */
   memberId: string
   state: InstallState
-  /** Host of the portal, as the OAuth server names it. */
+  /** Host of the portal, as returned by the OAuth server. */
   domain: string
-  /** REST base of the portal, ends with `/rest/`; as the OAuth server names it. */
+  /** REST base URL of the portal, as returned by the OAuth server; ends with `/rest/`. */
   clientEndpoint: string
-  /** Origin of the OAuth server that vouched for the install. */
+  /** Origin of the OAuth server that verified the install. */
   oauthServer: string
-  /** Digest of the token that proves events. */
+  /** Digest of the token that verifies events. */
   token: TokenDigest
-  /** Digest of the token before a rotation, good until `expiresAt` (ms since the epoch). */
+  /** Digest of the token before a rotation, valid until `expiresAt` (ms since the epoch). */
   previousToken?: { digest: TokenDigest, expiresAt: number }
-  /** Pair of the user who installed. Absent once uninstalled. */
+  /** Pair of the user who installed the app. Absent after an uninstall. */
   installer?: SealedPair
-  /** Pair of the portal's system user (ONAPPUSERREADY), where there is one. */
+  /** Pair of the portal's system user (ONAPPUSERREADY), if there is one. */
   systemUser?: SealedPair
-  /** Number of the newest pair of this portal, whosever it is: one more at each, and never less, so that a late answer is known as one. */
+  /** Number of the portal's newest pair, of either owner. Increases with each pair, so that late responses are recognized. */
   generation?: number
-  /** Only where the state is `suspended`. */
+  /** Only in the state `suspended`. */
   suspension?: Suspension
   scope: string[]
-  /** `L` local, `F` free, `S` subscription, `D` demo, `T` trial, `P` paid; others may come. */
+  /** `L` local, `F` free, `S` subscription, `D` demo, `T` trial, `P` paid; other values are possible. */
   status?: string
   /** Version of the app that the portal runs. */
   version?: string
-  /** Portal's time of the newest lifecycle event that was applied, Unix seconds. */
+  /** Portal time of the newest applied lifecycle event, Unix seconds. */
   ts: number
-  /** Portal's time of the newest event whose `auth` changed this record, Unix seconds. */
+  /** Portal time of the newest event whose `auth` changed this record, Unix seconds. */
   seenTs?: number
-  /** When an install page last told of an install or an update, Unix seconds. */
+  /** Time of the last install or update through an install page, Unix seconds. */
   pageTs?: number
-  /** What the portal was last subscribed to. Absent: nothing is known of it, or another install was. */
+  /** Subscription after the last sync. Absent if unknown, or from before a reinstall. */
   subscribed?: KnownSubscription
-  /** Where the fetching of the installer's chat events stands. */
+  /** Position in the installer's chat events. */
   chatEvents?: { userId: number, offset?: number }
-  /** Family of the portal's plan as its `app.info` names it, such as `ent`. */
+  /** Family of the portal's plan from `app.info`, such as `ent`. */
   licenseFamily?: string
   /** First verified install, ms since the epoch. */
   installedAt: number

@@ -6,9 +6,9 @@ import type { Install } from '../installs/install.ts'
 const MOST_SWAPS = 20
 
 /**
- * Changes fields of a record that no lifecycle event is about. `updatedAt` stays: it says when the portal changed something.
+ * Updates fields of a record independently of lifecycle events. `updatedAt` is kept: it refers to changes by the portal.
  *
- * @param edit gives the very record that it was given where there is nothing to write
+ * @param edit returns the given record itself if there is nothing to write
  * @throws FST_B24_STORE_UNAVAILABLE
  */
 export async function updateInstall (store: Pick<InstallStore, 'get' | 'swap'>, memberId: string, edit: (install: Install) => Install): Promise<void> {
@@ -22,7 +22,7 @@ export async function updateInstall (store: Pick<InstallStore, 'get' | 'swap'>, 
   throw storeUnavailable(new Error(`${MOST_SWAPS} writes in a row came too late`))
 }
 
-/** Walks through all installs, page by page, in the order of their `memberId`. @throws FST_B24_STORE_UNAVAILABLE */
+/** Yields all installs in pages, ordered by `memberId`. @throws FST_B24_STORE_UNAVAILABLE */
 export async function * scanInstalls (store: Pick<InstallStore, 'scan'>): AsyncGenerator<Install[], void, undefined> {
   let cursor: string | undefined
   do {
