@@ -46,9 +46,9 @@ export function openChatEvents ({ rest, locks, store, queue, encryptor, hooks, f
   }
   // Chat events that repeat are different messages.
   const intake = new OfflineIntake({ queue, encryptor, hooks, coalesce: false })
-  const events = new ChatEvents({ rest, store, locks, keep: async event => await intake.take(event), log })
+  const events = new ChatEvents({ rest, store, locks, enqueue: async event => await intake.take(event), log })
   // The turns of the offline queues are others.
   const turns: Locks = { take: async (name, ttlMs) => await locks.take(`chat-${name}`, ttlMs) }
-  const watch = new OfflinePoller({ queue: events, store, locks: turns, wants: () => fetched().length > 0, log, times: { pollMs: fetchEveryMs } })
-  return { check: () => {}, start: () => watch.start(), close: async () => await watch.close() }
+  const poller = new OfflinePoller({ queue: events, store, locks: turns, isEnabled: () => fetched().length > 0, log, times: { pollMs: fetchEveryMs } })
+  return { check: () => {}, start: () => poller.start(), close: async () => await poller.close() }
 }

@@ -49,15 +49,15 @@ export function openOffline ({ rest, locks, store, queue, encryptor, hooks, coal
   if (queue === undefined) return NOTHING_STORED
   const intake = new OfflineIntake({ queue, encryptor, hooks, coalesce })
   const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector, times })
-  const wants = () => wantedEvents(hooks, options).some(event => event.offline === true)
-  const watch = new OfflinePoller({ queue: offline, store, locks, wants, log, times })
+  const isEnabled = () => wantedEvents(hooks, options).some(event => event.offline === true)
+  const poller = new OfflinePoller({ queue: offline, store, locks, isEnabled, log, times })
   return {
     queue: offline,
     start: () => {
       if (options.offline === undefined || options.offline === false) return
-      hooks.on(OFFLINE_NOTIFICATION, (_event, { portal }) => watch.ring(portal.memberId), { id: 'offline-bell' })
-      watch.start()
+      hooks.on(OFFLINE_NOTIFICATION, (_event, { portal }) => poller.notify(portal.memberId), { id: 'offline-notification' })
+      poller.start()
     },
-    close: async () => await watch.close()
+    close: async () => await poller.close()
   }
 }

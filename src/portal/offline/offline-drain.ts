@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { pause } from '../../async/abort.ts'
 import { FST_B24_PORTAL_UNAVAILABLE } from '../../errors.ts'
-import { type OfflineEvent, type OfflineRow, readRows } from './offline-event.ts'
+import { type OfflineEvent, type OfflineRow, parseRows } from './offline-event.ts'
 import type { CallOptions } from '../rest/call-options.ts'
 import type { Reason } from '../rest/call-error.ts'
 import type { Rest } from '../rest/rest.ts'
@@ -34,134 +34,133 @@ export interface OfflineDrainParts {
   store: (event: OfflineEvent) => Promise<void>
   log: Pick<FastifyBaseLogger, 'warn' | 'error'>
   times: OfflineTimes
-  /** Rows that were told to be no events, by this process. */
-  told?: Set<string> | undefined
+  /** Invalid rows that this process has logged already. */
+  logged?: Set<string> | undefined
 }
 
 export interface OfflineTimes {
-  /** How long a drainer that was killed keeps others away, ms. */
+  /** Lock TTL, in milliseconds: how soon another process can take over after a crash. */
   lockMs: number
-  /** How long an event that the portal has deleted already is tried to be stored, ms. */
-  patienceMs: number
+  /** How long to retry storing an event that the portal has deleted already, in milliseconds. */
+  storeRetryMs: number
 }
 
 export interface DrainTask {
   memberId: string
-  /** `''` for the queue without a name. */
+  /** `''` for the unnamed queue. */
   connector: string
   lock: Lock
   report: DrainReport
-  /** Looks only at what waits, not at what others left. */
-  isQuick: boolean
+  /** Skips the recovery of rows reserved by crashed processes. */
+  isNewOnly: boolean
   signal: AbortSignal | undefined
 }
 
-/** Another drainer may be at work by now. */
+/** The lock expired; another process may be draining by now. */
 export class LockLost extends Error {}
 
-/** Rows of one call. Bitrix24's own default is fifty: so many may well be all that it gives. */
+/** Rows requested per call. Portals may cap it at Bitrix24's default, `PAGE_SIZE`. */
 const MAX_ROWS = 200
 const PAGE_SIZE = 50
-/** Rows that one lost answer may cost, where the portal deletes what it brings. */
+/** Rows per call when the portal deletes on read: a lost response loses at most these. */
 const ROWS_AT_RISK = 10
-/** Longest time to wait for a portal that takes no more calls, ms, and how often. */
+/** Bounds of the waits for a rate-limited portal. */
 const MAX_WAIT_MS = 15_000
 const MAX_WAITS = 20
-/** Rows of which is noted that they were told. */
 const MAX_LOGGED_ROWS = 1_000
 
 type Method = 'event.offline.get' | 'event.offline.list' | 'event.offline.clear'
 
 /**
- * Fetches what waits in one queue of a portal: reserves rows, stores them, and only then deletes them there. Bitrix24 has no part in
- * it that is safe by itself: `event.offline.clear` without ids deletes a whole batch, and with an empty process id all that waits;
- * `event.offline.get` deletes what it brings unless told not to.
+ * Drains one offline queue of a portal: reserves rows, stores them, and only then deletes them at the portal. The API is dangerous by default:
+ * `event.offline.clear` without ids deletes a whole batch, and with an empty process id everything; `event.offline.get` deletes what it returns
+ * unless `clear` is 0.
  */
 export class OfflineDrain {
   readonly #parts: OfflineDrainParts
-  readonly #order: DrainTask
-  /** Rows of the last page. */
+  readonly #task: DrainTask
+  /** Row ids of the previous page. */
   #lastPage = new Set<string>()
 
-  constructor (parts: OfflineDrainParts, order: DrainTask) {
+  constructor (parts: OfflineDrainParts, task: DrainTask) {
     this.#parts = parts
-    this.#order = order
+    this.#task = task
   }
 
   /** @throws LockLost */
   async run (): Promise<void> {
-    const left = this.#order.isQuick ? { isEmpty: false, hasErrors: false } : await this.#takeOver()
+    const left = this.#task.isNewOnly ? { isEmpty: false, hasErrors: false } : await this.#recoverReserved()
     if (left.isEmpty) return
-    await this.#empty({})
-    // What was put aside swallows the next change of the same item: nobody would ever see it.
-    if (left.hasErrors) await this.#empty({ error: 1 })
+    await this.#fetchAll({})
+    // A row marked as failed absorbs later changes of the same item, so it must be fetched too.
+    if (left.hasErrors) await this.#fetchAll({ error: 1 })
   }
 
   /**
-   * Takes over what a drainer reserved that died, or never got the answer: such rows come with no other call. Nobody else reserves
-   * rows while this one has the lock, so that nobody has to write down what was reserved, which could not be done in time.
+   * Recovers rows reserved by a process that crashed or never got the response: no other call returns them. The lock guarantees that nobody else
+   * holds a reservation.
    */
-  async #takeOver (): Promise<{ isEmpty: boolean, hasErrors: boolean }> {
+  async #recoverReserved (): Promise<{ isEmpty: boolean, hasErrors: boolean }> {
     const seen = new Set<string>()
     for (;;) {
-      // The reserved ones first, then those that were put aside.
-      const rows = readRows(this.#order.memberId, await this.#call('event.offline.list', { order: { PROCESS_ID: 'DESC', ERROR: 'DESC' } }))
+      // Reserved rows first, then failed ones.
+      const rows = parseRows(this.#task.memberId, await this.#call('event.offline.list', { order: { PROCESS_ID: 'DESC', ERROR: 'DESC' } }))
       const reserved = rows.filter(({ processId, rowId }) => processId !== '' && !seen.has(rowId))
       if (reserved.length === 0) return { isEmpty: rows.length === 0, hasErrors: rows.some(({ isError, processId }) => isError && processId === '') }
       for (const processId of new Set(reserved.map(row => row.processId))) {
-        await this.#keep(processId, reserved.filter(row => row.processId === processId))
+        await this.#storeAndClear(processId, reserved.filter(row => row.processId === processId))
       }
       for (const { rowId } of reserved) seen.add(rowId)
     }
   }
 
-  async #empty (kind: { error?: 1 }): Promise<void> {
-    const { report } = this.#order
+  async #fetchAll (kind: { error?: 1 }): Promise<void> {
+    const { report } = this.#task
     for (;;) {
-      const rows = report.atRisk ? await this.#takeAtRisk(kind) : await this.#take(kind)
+      const rows = report.atRisk ? await this.#fetchPageAtRisk(kind) : await this.#fetchPage(kind)
       if (rows < (report.atRisk ? ROWS_AT_RISK : PAGE_SIZE)) return
     }
   }
 
-  async #take (kind: { error?: 1 }): Promise<number> {
-    const { report } = this.#order
+  async #fetchPage (kind: { error?: 1 }): Promise<number> {
+    const { report } = this.#task
     try {
       const { process_id: processId, events } = await this.#get({ clear: 0, limit: MAX_ROWS, ...kind })
       this.#checkNew(events)
-      await this.#keep(scalarText(processId), events)
+      await this.#storeAndClear(scalarText(processId), events)
       return events.length
     } catch (error) {
       if ((error as { portalCode?: string }).portalCode?.toUpperCase() !== 'WRONG_LICENSE') throw error
       report.atRisk = true
-      return await this.#takeAtRisk(kind)
+      return await this.#fetchPageAtRisk(kind)
     }
   }
 
-  /** The portal's plan knows no reserving: what comes is deleted there already. Nothing breaks this call off. */
-  async #takeAtRisk (kind: { error?: 1 }): Promise<number> {
-    const { report, signal } = this.#order
+  /** For plans without reservations, where `get` deletes the rows. The call is never aborted. */
+  async #fetchPageAtRisk (kind: { error?: 1 }): Promise<number> {
+    const { report, signal } = this.#task
     signal?.throwIfAborted()
     const { events } = await this.#get({ clear: 1, limit: ROWS_AT_RISK, ...kind }, {})
     report.reserved += events.length
     report.cleared += events.length
-    this.#tellOdd(events)
-    const results = await Promise.allSettled(eventsOf(events).map(async event => await this.#storeSurely(event)))
+    this.#logInvalid(events)
+    const results = await Promise.allSettled(eventsOf(events).map(async event => await this.#storeWithRetries(event)))
     throwFirst(results)
     return events.length
   }
 
   async #get (params: object, options?: CallOptions): Promise<{ process_id?: unknown, events: OfflineRow[] }> {
     const result = await this.#call('event.offline.get', params, options) as { process_id?: unknown, events?: unknown } | undefined
-    return { process_id: result?.process_id, events: readRows(this.#order.memberId, result?.events) }
+    return { process_id: result?.process_id, events: parseRows(this.#task.memberId, result?.events) }
   }
 
-  /** Stores rows, and deletes at the portal those that are stored. */
-  async #keep (processId: string, rows: readonly OfflineRow[]): Promise<void> {
+  /** Stores rows, then deletes the stored ones at the portal. */
+  async #storeAndClear (processId: string, rows: readonly OfflineRow[]): Promise<void> {
     if (rows.length === 0) return
-    if (processId === '') throw new FST_B24_PORTAL_UNAVAILABLE('it reserved events and does not say as what')
-    const { report } = this.#order
+    if (processId === '') throw new FST_B24_PORTAL_UNAVAILABLE('it reserved events without a process id')
+    const { report } = this.#task
     report.reserved += rows.length
-    this.#tellOdd(rows)
+    this.#logInvalid(rows)
     const results = await Promise.allSettled(rows.map(async ({ event }) => event !== undefined && await this.#parts.store(event)))
     const done = rows.filter((_, index) => results[index]?.status === 'fulfilled')
     report.stored += eventsOf(done).length
@@ -169,64 +168,64 @@ export class OfflineDrain {
     throwFirst(results)
   }
 
-  /** A portal whose rows stay although they are deleted would give them for ever. */
+  /** Stops an endless loop with a portal that does not delete rows. */
   #checkNew (rows: readonly OfflineRow[]): void {
     const page = new Set(rows.map(({ rowId, messageId, event }) => event?.id ?? `${rowId} ${messageId}`))
-    if (page.size > 0 && [...page].every(id => this.#lastPage.has(id))) throw new FST_B24_PORTAL_UNAVAILABLE('it gives the same events again')
+    if (page.size > 0 && [...page].every(id => this.#lastPage.has(id))) throw new FST_B24_PORTAL_UNAVAILABLE('it returned the same events again')
     this.#lastPage = page
   }
 
-  #tellOdd (rows: readonly OfflineRow[]): void {
-    const { log, told = new Set() } = this.#parts
-    const { memberId, report } = this.#order
+  #logInvalid (rows: readonly OfflineRow[]): void {
+    const { log, logged = new Set() } = this.#parts
+    const { memberId, report } = this.#task
     for (const { rowId, messageId, event } of rows) {
-      const { code, isCut } = event ?? {}
-      if (isCut === true) log.warn({ memberId, code, messageId }, 'offline event data exceeded limits and was dropped')
+      const { code, isTruncated } = event ?? {}
+      if (isTruncated === true) log.warn({ memberId, code, messageId }, 'offline event data exceeded limits and was dropped')
       if (event !== undefined) continue
       report.skipped++
       const name = `${memberId} ${rowId} ${messageId}`
-      if (told.has(name) || told.size >= MAX_LOGGED_ROWS) continue
-      told.add(name)
-      log.warn({ memberId, rowId, messageId }, 'skipped a row of the offline queue that is not an event')
+      if (logged.has(name) || logged.size >= MAX_LOGGED_ROWS) continue
+      logged.add(name)
+      log.warn({ memberId, rowId, messageId }, 'skipped an invalid row of the offline queue')
     }
   }
 
-  /** Not broken off either: what is stored and not deleted comes again. A row without a number and a message cannot be named, and is left to the portal. */
+  /** Never aborted: rows stored but not deleted would come again. Rows without any id cannot be deleted. */
   async #clear (processId: string, rows: readonly OfflineRow[]): Promise<void> {
     const messages = rows.filter(({ messageId }) => messageId !== '').map(({ messageId }) => messageId)
     const ids = rows.filter(({ rowId, messageId }) => messageId === '' && rowId !== '').map(({ rowId }) => rowId)
-    // An empty list would delete all that is reserved.
+    // An empty list would delete all reserved rows.
     if (messages.length > 0) await this.#call('event.offline.clear', { process_id: processId, message_id: messages }, {})
     if (ids.length > 0) await this.#call('event.offline.clear', { process_id: processId, id: ids }, {})
-    this.#order.report.cleared += messages.length + ids.length
+    this.#task.report.cleared += messages.length + ids.length
   }
 
-  /** Tries for long: nobody else has this event any more. */
-  async #storeSurely (event: OfflineEvent): Promise<void> {
-    const end = performance.now() + this.#parts.times.patienceMs
+  /** Retries for long, because the event exists nowhere else. */
+  async #storeWithRetries (event: OfflineEvent): Promise<void> {
+    const end = performance.now() + this.#parts.times.storeRetryMs
     let pauseMs = 50
-    while (!await this.#isStored(event, end)) {
+    while (!await this.#tryStore(event, end)) {
       await sleep(pauseMs)
       pauseMs = Math.min(pauseMs * 2, 1_000)
     }
-    this.#order.report.stored++
+    this.#task.report.stored++
   }
 
-  async #isStored (event: OfflineEvent, end: number): Promise<boolean> {
+  async #tryStore (event: OfflineEvent, end: number): Promise<boolean> {
     try {
       await this.#parts.store(event)
       return true
     } catch (error) {
       if (performance.now() < end && (error as { code?: string }).code !== 'FST_B24_CLOSING') return false
       const { memberId, code, messageId, data } = event
-      this.#parts.log.error({ err: error, memberId, code, messageId, data: redact(data) }, 'an event that waited in a portal is lost: the portal deleted it, and it cannot be stored')
+      this.#parts.log.error({ err: error, memberId, code, messageId, data: redact(data) }, 'offline event lost: the portal deleted it and it could not be stored')
       throw error
     }
   }
 
-  /** Holds the lock on the way; fails with it, and so asks for nothing while the store is away. */
-  async #call (method: Method, params: object, options: CallOptions = { signal: this.#order.signal }, waits = 0): Promise<unknown> {
-    const { memberId, connector, lock, signal } = this.#order
+  /** Renews the lock first, so no call is made while the store is down. */
+  async #call (method: Method, params: object, options: CallOptions = { signal: this.#task.signal }, waits = 0): Promise<unknown> {
+    const { memberId, connector, lock, signal } = this.#task
     if (!await lock.renew(this.#parts.times.lockMs)) throw new LockLost()
     try {
       return await this.#parts.rest.call(memberId, method, { ...params, ...(connector !== '' && { auth_connector: connector }) }, options)

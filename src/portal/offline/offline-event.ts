@@ -3,53 +3,53 @@ import { isObject, scalarText } from '../../validation.ts'
 import { EVENT_CODE } from '../../wire/envelope.ts'
 import { decodeJson } from '../../wire/json.ts'
 
-/** An event that waited in a portal's queue. */
+/** An event from a portal's offline queue. */
 export interface OfflineEvent {
-  /** The same whenever this row of this queue is read again, and of no other. */
+  /** Unique and stable: the same when the row is read again. */
   id: string
   memberId: string
-  /** In capitals. */
+  /** Upper case. */
   code: string
-  /** As it came: JSON, of which numbers may be text and text numbers. `undefined` where the event has no data. */
+  /** JSON as received: numbers may be strings and vice versa. `undefined` if the event has no data. */
   data: unknown
-  /** It had data that are longer or deeper than what a portal may post, and were left out. */
-  isCut: boolean
-  /** Bitrix24's own: the same for all events of this code with these data. */
+  /** The data exceeded the limits of posted events and was dropped. */
+  isTruncated: boolean
+  /** Bitrix24's id: the same for all events of this code with the same data. */
   messageId: string
-  /** Portal user who caused it. */
+  /** Portal user who caused the event. */
   userId?: number
-  /** When the portal made it, ms since the epoch (of whole seconds); `undefined` where that cannot be read. */
+  /** Creation time in ms since the epoch, with a resolution of one second; `undefined` if malformed. */
   timestamp: number | undefined
 }
 
-/** A row of a portal's queue. */
+/** A row of a portal's offline queue. */
 export interface OfflineRow {
-  /** Number of the row; empty where it has none. */
+  /** Row number; empty if missing. */
   rowId: string
-  /** 32 characters; empty where it has none. */
+  /** 32 characters; empty if missing. */
   messageId: string
-  /** Who reserved it; empty where nobody did, and where the portal does not say. */
+  /** Reservation the row belongs to; empty if not reserved or not reported. */
   processId: string
-  /** It was put aside as one that could not be handled. */
+  /** Marked as failed. */
   isError: boolean
-  /** `undefined` for a row that has no name of an event. */
+  /** `undefined` for a row without a valid event name. */
   event: OfflineEvent | undefined
 }
 
-/** Rows that are read of one answer: no portal gives so many. */
+/** Upper limit of rows per response, more than any portal returns. */
 const MAX_ROWS = 1_000
 const MAX_TEXT_LENGTH = 200
 const ROW_ID = /^\d{1,20}$/
 const MESSAGE_ID = /^[0-9A-Za-z]{32}$/
-/** Longest data of a row, as JSON; what is posted may be as long, unless told otherwise. */
+/** Maximum JSON length of an event's data, the same as the default `bodyLimit`. */
 const MAX_DATA_LENGTH = 262_144
 
-/** Reads the rows of `event.offline.get` or `event.offline.list`. */
-export function readRows (memberId: string, rows: unknown): OfflineRow[] {
-  return (Array.isArray(rows) ? rows : []).slice(0, MAX_ROWS).map((row: unknown) => readRow(memberId, isObject(row) ? row : {}))
+/** Parses the rows of `event.offline.get` or `event.offline.list`. */
+export function parseRows (memberId: string, rows: unknown): OfflineRow[] {
+  return (Array.isArray(rows) ? rows : []).slice(0, MAX_ROWS).map((row: unknown) => parseRow(memberId, isObject(row) ? row : {}))
 }
 
-function readRow (memberId: string, row: Record<string, unknown>): OfflineRow {
+function parseRow (memberId: string, row: Record<string, unknown>): OfflineRow {
   const code = textAt(row, 'EVENT_NAME')
   const [rowId, messageId] = [matching(ROW_ID, textAt(row, 'ID')), matching(MESSAGE_ID, textAt(row, 'MESSAGE_ID'))]
   const isEvent = EVENT_CODE.test(code) && (rowId !== '' || messageId !== '')
@@ -58,26 +58,26 @@ function readRow (memberId: string, row: Record<string, unknown>): OfflineRow {
     messageId,
     processId: textAt(row, 'PROCESS_ID'),
     isError: textAt(row, 'ERROR') === '1',
-    event: isEvent ? readEvent(memberId, row, { code, rowId, messageId }) : undefined
+    event: isEvent ? parseEvent(memberId, row, { code, rowId, messageId }) : undefined
   }
 }
 
-function readEvent (memberId: string, row: Record<string, unknown>, { code, rowId, messageId }: { code: string, rowId: string, messageId: string }): OfflineEvent {
+function parseEvent (memberId: string, row: Record<string, unknown>, { code, rowId, messageId }: { code: string, rowId: string, messageId: string }): OfflineEvent {
   const at = textAt(row, 'TIMESTAMP_X')
-  const userId = userOf(row['EVENT_ADDITIONAL'])
+  const userId = parseUser(row['EVENT_ADDITIONAL'])
   const timestamp = Date.parse(at)
   return {
     id: idOf(memberId, rowId, messageId, at),
     memberId,
     code: code.toUpperCase(),
-    ...readData(row['EVENT_DATA']),
+    ...parseData(row['EVENT_DATA']),
     messageId,
     ...(userId !== undefined && { userId }),
     timestamp: Number.isNaN(timestamp) ? undefined : timestamp
   }
 }
 
-/** Empty for what is too long to be one of a row. */
+/** Returns '' for values longer than any genuine one. */
 function textAt (row: Record<string, unknown>, name: string): string {
   const text = scalarText(row[name])
   return text.length > MAX_TEXT_LENGTH ? '' : text
@@ -87,25 +87,25 @@ function matching (pattern: RegExp, text: string): string {
   return pattern.test(text) ? text : ''
 }
 
-/** A row that waits takes in what happens again, and has another time then: it is another event. */
+/** Includes the time: a waiting row absorbs later changes and gets a new time, which makes it another event. */
 function idOf (...parts: string[]): string {
   return `offline-${createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)}`
 }
 
-/** PHP's false stands for none. What no sender of events may write is left out: so the event is not lost, nor is it a danger. */
-function readData (data: unknown): Pick<OfflineEvent, 'data' | 'isCut'> {
-  if (typeof data !== 'object' || data === null) return { data: undefined, isCut: false }
+/** PHP writes `false` for no data. Data over the limits is dropped, which keeps the event itself. */
+function parseData (data: unknown): Pick<OfflineEvent, 'data' | 'isTruncated'> {
+  if (typeof data !== 'object' || data === null) return { data: undefined, isTruncated: false }
   const text = JSON.stringify({ data })
-  if (text.length > MAX_DATA_LENGTH) return { data: undefined, isCut: true }
+  if (text.length > MAX_DATA_LENGTH) return { data: undefined, isTruncated: true }
   try {
-    return { data: decodeJson(text)['data'], isCut: false }
+    return { data: decodeJson(text)['data'], isTruncated: false }
   } catch {
-    return { data: undefined, isCut: true }
+    return { data: undefined, isTruncated: true }
   }
 }
 
-/** 0 stands for nobody. */
-function userOf (additional: unknown): number | undefined {
+/** Returns `undefined` for 0, which means no user. */
+function parseUser (additional: unknown): number | undefined {
   const userId = Number(isObject(additional) ? textAt(additional, 'user_id') : 0)
   return Number.isSafeInteger(userId) && userId > 0 ? userId : undefined
 }

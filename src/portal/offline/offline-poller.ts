@@ -15,146 +15,146 @@ export interface OfflinePollerParts {
   queue: Pick<OfflineQueue, 'drain' | 'drainNew'>
   store: Pick<InstallStore, 'scan'>
   locks: Locks
-  /** Whether anything is to wait at portals; asked at each round. */
-  wants: () => boolean
+  /** Returns whether portals should be polled; called before each poll. */
+  isEnabled: () => boolean
   log: Pick<FastifyBaseLogger, 'info' | 'warn'>
   times?: Partial<PollerTimes> | undefined
 }
 
 export interface PollerTimes {
-  /** Time between two looks at a portal that does not ring, ms; a tenth more or less at random. */
+  /** Poll interval per portal, in milliseconds, randomized by ±10 %. */
   pollMs: number
-  /** Time after a bell until the next look, ms: a portal rings at the first change of a second, and not again in it. */
+  /** Delay of the second drain after a notification, in milliseconds: portals notify once per second, at its first change. */
   debounceMs: number
-  /** Time after which a round is tried again that could not be begun, ms. */
+  /** Delay before a failed poll is retried, in milliseconds. */
   retryMs: number
-  /** Longest drain, ms: then other portals have their turn, and what is left comes after them. */
+  /** Maximum duration of one drain, in milliseconds; the rest follows after other portals. */
   drainMs: number
 }
 
-const TIMES: PollerTimes = { pollMs: 300_000, debounceMs: 3_000, retryMs: 10_000, drainMs: 60_000 }
-/** Portals that are drained at once: so many for bells, and so many for rounds. */
+const DEFAULT_TIMES: PollerTimes = { pollMs: 300_000, debounceMs: 3_000, retryMs: 10_000, drainMs: 60_000 }
+/** Concurrent drains, separately for notifications and polls. */
 const CONCURRENCY = 4
 
-/** Drains the queues of portals: once at the start, when a portal rings, and every few minutes, as a bell may be lost. */
+/** Drains the offline queues of portals: at startup, when a portal notifies, and periodically, because notifications may be lost. */
 export class OfflinePoller {
   readonly #parts: OfflinePollerParts
   readonly #times: PollerTimes
   readonly #closing = new AbortController()
   readonly #underWay = new Set<Promise<void>>()
-  readonly #bells = new Map<string, { rangAgain: boolean }>()
-  readonly #belled = limitConcurrency(CONCURRENCY)
-  readonly #polled = limitConcurrency(CONCURRENCY)
-  /** What is logged of a portal already. */
+  readonly #notifications = new Map<string, { isRepeated: boolean }>()
+  readonly #notifiedLimit = limitConcurrency(CONCURRENCY)
+  readonly #pollLimit = limitConcurrency(CONCURRENCY)
+  /** Last logged error code by portal. */
   readonly #problems = new Map<string, string>()
 
   constructor (parts: OfflinePollerParts) {
     this.#parts = parts
-    this.#times = { ...TIMES, ...parts.times }
-    // As many listeners as portals that are waited for are no leak, of which Node would warn.
+    this.#times = { ...DEFAULT_TIMES, ...parts.times }
+    // One listener per waiting portal is not a leak; Node warns at the eleventh.
     setMaxListeners(0, this.#closing.signal)
   }
 
-  /** Drains every portal, and then looks at each from time to time. */
+  /** Drains every portal, then polls periodically. */
   start (): void {
-    this.#track(this.#watch())
+    this.#track(this.#poll())
   }
 
-  /** A portal says that something waits there. Nobody waits for what is done about it. */
-  ring (memberId: string): void {
-    const bell = this.#bells.get(memberId)
-    if (bell !== undefined) {
-      bell.rangAgain = true
+  /** Handles a notification of a portal in the background. */
+  notify (memberId: string): void {
+    const notification = this.#notifications.get(memberId)
+    if (notification !== undefined) {
+      notification.isRepeated = true
     } else if (!this.#closing.signal.aborted) {
-      this.#bells.set(memberId, { rangAgain: true })
-      this.#track(this.#answer(memberId))
+      this.#notifications.set(memberId, { isRepeated: true })
+      this.#track(this.#handleNotification(memberId))
     }
   }
 
-  /** Begins nothing more, and gives what is under way some time to get its rows stored and deleted. */
+  /** Stops polling, and waits up to `withinMs` for drains under way to store and delete their rows. */
   async close (withinMs = 5_000): Promise<void> {
     this.#closing.abort(new FST_B24_CLOSING())
     await settlesWithin(Promise.allSettled(this.#underWay), withinMs)
   }
 
-  async #watch (): Promise<void> {
+  async #poll (): Promise<void> {
     let isFirst = true
     while (!this.#closing.signal.aborted) {
       try {
-        await this.#round(isFirst)
+        await this.#pollOnce(isFirst)
         isFirst = false
         await this.#wait(this.#times.pollMs * (0.9 + Math.random() * 0.2))
       } catch (error) {
         if (this.#closing.signal.aborted) return
-        this.#parts.log.warn({ err: error }, 'portals cannot be looked at for events that wait there')
+        this.#parts.log.warn({ err: error }, 'offline queue poll failed')
         await this.#wait(this.#times.retryMs)
       }
     }
   }
 
-  async #round (isFirst: boolean): Promise<void> {
-    const { store, wants } = this.#parts
-    if (!wants()) return
+  async #pollOnce (isFirst: boolean): Promise<void> {
+    const { store, isEnabled } = this.#parts
+    if (!isEnabled()) return
     for await (const installs of scanInstalls(store)) {
       if (this.#closing.signal.aborted) return
-      await this.#polled.map(installs.filter(({ state }) => state === 'active'), async ({ memberId }) => {
+      await this.#pollLimit.map(installs.filter(({ state }) => state === 'active'), async ({ memberId }) => {
         if (this.#closing.signal.aborted || !await this.#isDue(memberId, isFirst)) return
         const isBusy = await this.#drain(memberId, false)
-        // Who has the lock may have died with it.
-        if (isBusy && isFirst) this.ring(memberId)
+        // The lock holder may have crashed.
+        if (isBusy && isFirst) this.notify(memberId)
       })
     }
   }
 
-  /** One process looks at a portal, then none does for a while: the lock is left to expire, and marks the portal as just checked. */
+  /** Takes a lock that is left to expire, so that one process polls a portal once per interval. */
   async #isDue (memberId: string, isFirst: boolean): Promise<boolean> {
-    const note = await this.#parts.locks.take(`offline-poll:${memberId}`, Math.ceil(this.#times.pollMs * 0.8))
-    return note !== undefined || isFirst
+    const lock = await this.#parts.locks.take(`offline-poll:${memberId}`, Math.ceil(this.#times.pollMs * 0.8))
+    return lock !== undefined || isFirst
   }
 
-  async #answer (memberId: string): Promise<void> {
-    const drain = async () => await this.#belled(async () => await this.#drain(memberId, true))
+  async #handleNotification (memberId: string): Promise<void> {
+    const drain = async () => await this.#notifiedLimit(async () => await this.#drain(memberId, true))
     try {
       await drain()
-      while (this.#bells.get(memberId)?.rangAgain === true) {
-        this.#bells.set(memberId, { rangAgain: false })
+      while (this.#notifications.get(memberId)?.isRepeated === true) {
+        this.#notifications.set(memberId, { isRepeated: false })
         await this.#wait(this.#times.debounceMs)
         if (this.#closing.signal.aborted) return
-        // Another may have looked before what this bell is about was there.
-        if (await drain()) this.ring(memberId)
+        // The other process may have drained before this event was queued.
+        if (await drain()) this.notify(memberId)
       }
     } finally {
-      this.#bells.delete(memberId)
+      this.#notifications.delete(memberId)
     }
   }
 
-  /** Never rejects. @returns whether another drains the queue */
-  async #drain (memberId: string, isBell: boolean): Promise<boolean> {
+  /** Never rejects. @returns whether another process is draining the queue */
+  async #drain (memberId: string, isNotified: boolean): Promise<boolean> {
     const { queue } = this.#parts
     const closing = this.#closing.signal
     return await withTimeout({ timeoutMs: this.#times.drainMs, signal: closing }, async (signal) => {
       try {
-        const report = await queue[isBell ? 'drainNew' : 'drain'](memberId, { signal })
-        this.#tell(report)
+        const report = await queue[isNotified ? 'drainNew' : 'drain'](memberId, { signal })
+        this.#logReport(report)
         return report.busy
       } catch (error) {
         if (closing.aborted) return false
-        const isOverdue = signal.aborted
-        this.#tell({ memberId, reserved: 0, stored: 0, error: reasonOf(isOverdue ? new FST_B24_PORTAL_UNAVAILABLE('its queue has no end') : error) })
-        if (isOverdue) this.ring(memberId)
+        const isTimeout = signal.aborted
+        this.#logReport({ memberId, reserved: 0, stored: 0, error: reasonOf(isTimeout ? new FST_B24_PORTAL_UNAVAILABLE('its offline queue was not empty in time') : error) })
+        if (isTimeout) this.notify(memberId)
         return false
       }
     })
   }
 
-  /** One problem of a portal is told once, until it is over. */
-  #tell ({ memberId, reserved, stored, error }: Pick<DrainReport, 'memberId' | 'reserved' | 'stored' | 'error'>): void {
+  /** Logs each error code of a portal once, until a drain succeeds. */
+  #logReport ({ memberId, reserved, stored, error }: Pick<DrainReport, 'memberId' | 'reserved' | 'stored' | 'error'>): void {
     const { log } = this.#parts
-    if (reserved > 0) log.info({ memberId, reserved, stored }, 'events that waited at a portal were fetched')
+    if (reserved > 0) log.info({ memberId, reserved, stored }, 'offline events fetched')
     if (error === undefined) this.#problems.delete(memberId)
     else if (this.#problems.get(memberId) !== error.code) {
       this.#problems.set(memberId, error.code)
-      log.warn({ memberId, reason: error }, 'events that wait at a portal cannot be fetched')
+      log.warn({ memberId, reason: error }, 'failed to fetch offline events')
     }
   }
 

@@ -12,59 +12,57 @@ export interface OfflineQueueParts {
   /** Resolves when the event is durably queued. Events may come twice, under the same id. */
   store: (event: OfflineEvent) => Promise<void>
   log: Pick<FastifyBaseLogger, 'warn' | 'error'>
-  /** Queue to drain where none is named. @default the one without a name */
+  /** Default queue to drain. @default the unnamed queue */
   connector?: string | undefined
   times?: Partial<OfflineTimes> | undefined
 }
 
 export interface DrainOptions {
-  /** Name of the queue. @default that of the option `subscriptions.authConnector` */
+  /** Name of the queue. @default the option `subscriptions.authConnector` */
   connector?: string | undefined
-  /** Breaks the drain off; it then rejects with the reason of the signal. What is reserved by then comes with the next drain. */
+  /** Aborts the drain, which rejects with the signal's reason. Rows reserved by then come with the next drain. */
   signal?: AbortSignal | undefined
 }
 
-const TIMES: OfflineTimes = { lockMs: 30_000, patienceMs: 60_000 }
+const DEFAULT_TIMES: OfflineTimes = { lockMs: 30_000, storeRetryMs: 60_000 }
 
 /**
- * The queues in which portals keep events until they are fetched. Belongs to the plugin alone: what others reserve in a queue of this
- * app is taken over.
+ * Drains the offline queues of portals. The plugin must be their only consumer: it takes over rows that others reserved.
  */
 export class OfflineQueue {
   readonly #parts: OfflineQueueParts
   readonly #times: OfflineTimes
-  /** Queues that this process has drained to the end, as far as it knows. */
-  readonly #known = new Set<string>()
+  /** Queues without rows left reserved by crashed processes. */
+  readonly #recovered = new Set<string>()
   readonly #warned = new Set<string>()
-  /** Rows that are told already. */
-  readonly #told = new Set<string>()
+  readonly #logged = new Set<string>()
 
   constructor (parts: OfflineQueueParts) {
     this.#parts = parts
-    this.#times = { ...TIMES, ...parts.times }
+    this.#times = { ...DEFAULT_TIMES, ...parts.times }
   }
 
-  /** Fetches all that waits on a portal. Says in the report what went wrong. */
+  /** Fetches all events of a queue. Rejects only on abort; other errors are in the report. */
   async drain (memberId: string, options: DrainOptions = {}): Promise<DrainReport> {
     return await this.#drain(memberId, options, false)
   }
 
-  /** The same with fewer calls, where a bell says that something waits. */
+  /** Same with fewer calls, after a notification: skips recovery if done before. */
   async drainNew (memberId: string, options: DrainOptions = {}): Promise<DrainReport> {
     return await this.#drain(memberId, options, true)
   }
 
-  async #drain (memberId: string, { connector = this.#parts.connector ?? '', signal }: DrainOptions, isQuick: boolean): Promise<DrainReport> {
+  async #drain (memberId: string, { connector = this.#parts.connector ?? '', signal }: DrainOptions, isNewOnly: boolean): Promise<DrainReport> {
     signal?.throwIfAborted()
     const name = `${memberId}:${connector}`
     const report: DrainReport = { memberId, connector, busy: false, reserved: 0, skipped: 0, stored: 0, cleared: 0, atRisk: false }
     try {
       const lock = await this.#parts.locks.take(`offline:${name}`, this.#times.lockMs)
       if (lock === undefined) return { ...report, busy: true }
-      const order = { memberId, connector, lock, report, isQuick: isQuick && this.#known.has(name), signal }
-      this.#known.delete(name)
-      await holdLock(lock, this.#times.lockMs, async () => await new OfflineDrain({ ...this.#parts, times: this.#times, told: this.#told }, order).run())
-      this.#known.add(name)
+      const task = { memberId, connector, lock, report, isNewOnly: isNewOnly && this.#recovered.has(name), signal }
+      this.#recovered.delete(name)
+      await holdLock(lock, this.#times.lockMs, async () => await new OfflineDrain({ ...this.#parts, times: this.#times, logged: this.#logged }, task).run())
+      this.#recovered.add(name)
     } catch (error) {
       signal?.throwIfAborted()
       if (error instanceof LockLost) report.busy = true
@@ -77,6 +75,6 @@ export class OfflineQueue {
   #warn (memberId: string): void {
     if (this.#warned.has(memberId)) return
     this.#warned.add(memberId)
-    this.#parts.log.warn({ memberId }, 'the plan of this portal has no rest_offline_extended: events that wait there are deleted before they are stored, and a few may be lost')
+    this.#parts.log.warn({ memberId }, 'plan of the portal lacks rest_offline_extended: offline events are deleted on read, so a few may be lost on failures')
   }
 }

@@ -13,7 +13,7 @@ import { secret } from '../../helpers/secrets.ts'
 import { until } from '../../helpers/until.ts'
 
 const EVENT: OfflineEvent = {
-  id: 'offline-1', memberId: 'm', code: 'ONCRMDYNAMICITEMUPDATE_1220', data: { FIELDS: { ID: 24, ENTITY_TYPE_ID: '1220' } }, isCut: false, messageId: 'a'.repeat(32), userId: 7, timestamp: 1_700_000_000_000
+  id: 'offline-1', memberId: 'm', code: 'ONCRMDYNAMICITEMUPDATE_1220', data: { FIELDS: { ID: 24, ENTITY_TYPE_ID: '1220' } }, isTruncated: false, messageId: 'a'.repeat(32), userId: 7, timestamp: 1_700_000_000_000
 }
 
 function setup (coalesce = true) {

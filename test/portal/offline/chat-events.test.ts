@@ -37,7 +37,7 @@ async function setup (t: Test) {
   const logs: unknown[][] = []
   const clock = { now: 1_000_000 }
   let fails = 0
-  const parts = { rest, store: world.place.store, locks: world.place.locks, keep: async (event: OfflineEvent) => { if (fails-- > 0) throw new Error('store is down'); kept.push(event) }, log: { warn: (...line: unknown[]) => { logs.push(line) } }, now: () => clock.now }
+  const parts = { rest, store: world.place.store, locks: world.place.locks, enqueue: async (event: OfflineEvent) => { if (fails-- > 0) throw new Error('store is down'); kept.push(event) }, log: { warn: (...line: unknown[]) => { logs.push(line) } }, now: () => clock.now }
   return { portal, world, kept, clock, logs, parts, open: () => new ChatEvents(parts), failNext: (times: number) => { fails = times } }
 }
 
@@ -127,7 +127,7 @@ t.test('odd answers end a fetch, and move no offset back', async t => {
   while (answers.length > 0) t.match(await events.drain(portal.memberId), { error: undefined })
   t.strictSame(offsets, [undefined, undefined, undefined, undefined, undefined, undefined, 4, 4])
   t.equal(kept.length, 1)
-  t.strictSame(logs, [[{ memberId: portal.memberId, rowId: '4' }, 'skipped a chat event that is not an event']])
+  t.strictSame(logs, [[{ memberId: portal.memberId, rowId: '4' }, 'skipped an invalid chat event']])
 })
 
 t.test('reaches the handlers of an app, whose other portals go on where one refuses', async t => {

@@ -55,7 +55,7 @@ function setup (t: Test, { portals = ['a', 'b'], work = async () => undefined, t
     queue: { drain: async (memberId, options) => await drain(memberId, memberId, options), drainNew: async (memberId, options) => await drain(memberId, `q${memberId}`, options) },
     store,
     locks: openLocks(),
-    wants: () => true,
+    isEnabled: () => true,
     log: { info: (...line: unknown[]) => { logs.push(line) }, warn: (...line: unknown[]) => { logs.push(line) } },
     ...parts
   }
@@ -90,7 +90,7 @@ t.test('looks at each portal from time to time, one process of all', async t => 
 
 t.test('looks at nothing where nothing is to wait', async t => {
   let isWanted = false
-  const { watch, drains } = setup(t, { wants: () => isWanted, times: { pollMs: 20 } })
+  const { watch, drains } = setup(t, { isEnabled: () => isWanted, times: { pollMs: 20 } })
   watch.start()
   await sleep(60)
   t.strictSame(drains, [])
@@ -100,7 +100,7 @@ t.test('looks at nothing where nothing is to wait', async t => {
 
 t.test('a bell is answered at once, and once more: a portal rings at the first change of a second only', async t => {
   const { watch, drains } = setup(t)
-  watch.ring('a')
+  watch.notify('a')
   await until(() => drains.length === 1, 'at once', REST_MS)
   await until(() => drains.length === 2, 'and again')
   await sleep(REST_MS * 2)
@@ -111,7 +111,7 @@ t.test('many bells are no more than a drain in a while, and the last is heard', 
   const { watch, drains } = setup(t)
   const start = performance.now()
   while (performance.now() - start < REST_MS * 5) {
-    watch.ring('a')
+    watch.notify('a')
     await sleep(5)
   }
   const rung = drains.length
@@ -124,11 +124,11 @@ t.test('many bells are no more than a drain in a while, and the last is heard', 
 t.test('a bell that rings while the last drain runs is not lost', async t => {
   const { watch, drains } = setup(t, {
     work: async () => {
-      if (drains.length === 2) watch.ring('a')
+      if (drains.length === 2) watch.notify('a')
       return undefined
     }
   })
-  watch.ring('a')
+  watch.notify('a')
   await until(() => drains.length === 3, 'a third drain')
 })
 
@@ -146,7 +146,7 @@ t.test('a queue that another drains is looked at again', async t => {
 
 t.test('a portal that many bells wait for does not keep the others waiting', async t => {
   const { watch, drains, most } = setup(t, { work: async what => { if (what === 'q1') await sleep(1_000) } })
-  for (let n = 1; n <= 20; n++) watch.ring(String(n))
+  for (let n = 1; n <= 20; n++) watch.notify(String(n))
   await until(() => drains.length >= 20, 'all are answered', 900)
   t.ok(most() <= 4)
 })
@@ -157,14 +157,14 @@ t.test('tells a problem of a portal once, until it is over', async t => {
   ]
   const { watch, drains, logs } = setup(t, { work: async () => reports[drains.length - 1] })
   for (const count of [2, 4]) {
-    watch.ring('a')
+    watch.notify('a')
     await until(() => drains.length === count, 'answered')
     await sleep(REST_MS)
   }
   t.match(logs, [
-    [{ memberId: 'a', reason: { code: 'ACCESS_DENIED' } }, /cannot be fetched/],
-    [{ memberId: 'a', reserved: 2, stored: 2 }, /were fetched/],
-    [{ memberId: 'a' }, /cannot be fetched/]
+    [{ memberId: 'a', reason: { code: 'ACCESS_DENIED' } }, /failed to fetch/],
+    [{ memberId: 'a', reserved: 2, stored: 2 }, /offline events fetched/],
+    [{ memberId: 'a' }, /failed to fetch/]
   ])
   t.equal(logs.length, 3)
 })
@@ -174,7 +174,7 @@ t.test('a drain that fails as none should is told too, and stops nothing', async
   watch.start()
   await until(() => drains.length === 2, 'both')
   await until(() => logs.length === 1, 'told')
-  t.match(logs, [[{ memberId: 'a', reason: { code: 'FST_B24_INTERNAL', message: 'broken' } }, /cannot be fetched/]])
+  t.match(logs, [[{ memberId: 'a', reason: { code: 'FST_B24_INTERNAL', message: 'broken' } }, /failed to fetch/]])
 })
 
 t.test('a store that is away at the start is asked again soon', async t => {
@@ -196,11 +196,11 @@ t.test('at the close what is under way ends, and nothing begins', async t => {
   const portals = Array.from({ length: 9 }, (_, index) => `p${index}`)
   const { watch, drains } = setup(t, { portals, work: async () => await sleep(50) })
   watch.start()
-  watch.ring('x')
+  watch.notify('x')
   await until(() => drains.length === 3, 'under way')
   await watch.close()
   const { length } = drains
-  watch.ring('y')
+  watch.notify('y')
   await sleep(REST_MS * 2)
   t.equal(drains.length, length)
 })
