@@ -6,6 +6,8 @@ export const RESPONSIVE_SHARE = 3
 export const UNTESTED_SHARE = 0.75
 /** Part of the places that groups may have that hang. */
 export const HUNG_SHARE = 0.25
+/** Part of the places that one unverified group may have while it is alone: each of its runs may wait for an OAuth server that does not answer. */
+export const UNVERIFIED_SHARE = 0.25
 /** How long a group counts as responsive after a run of it has ended well, ms. */
 export const RESPONSIVE_MS = 30_000
 /** How long a group of which a run ended well counts as one that may soon have another event, ms. */

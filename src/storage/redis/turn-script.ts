@@ -1,4 +1,4 @@
-import { HUNG_SHARE, LATELY_MS, RESPONSIVE_SHARE, UNTESTED_SHARE } from '../fair-share.ts'
+import { HUNG_SHARE, LATELY_MS, RESPONSIVE_SHARE, UNTESTED_SHARE, UNVERIFIED_SHARE } from '../fair-share.ts'
 import { DEAD_ROW, LIBRARY } from './scripts.ts'
 
 /** Most events that are taken over, that are promoted, and dead letters that are evicted, in one turn. */
@@ -225,6 +225,7 @@ local RINGS = { ['0'] = { 'priority', 'unverified' }, ['1'] = REST }
 local LANES = { priority = '0', unverified = '0', responsive = '1', untested = '1', hung = '1' }
 local STATES = { priority = 'responsive', unverified = 'untested', responsive = 'responsive', untested = 'untested', hung = 'hung' }
 local mostHung, mostUntested = math.max(1, math.floor(concurrency * ${HUNG_SHARE})), math.max(1, math.floor(concurrency * ${UNTESTED_SHARE}))
+local mostUnverified = math.max(1, math.floor(concurrency * ${UNVERIFIED_SHARE}))
 local function isAlone (name, group)
   for other, own in pairs(running) do if own > 0 and other ~= group then return false end end
   local waiting = 0
@@ -238,6 +239,7 @@ local function hasRoom (name, group)
   local own = running[group] or 0
   if own == 0 and not isFull(name) then return true end
   if STATES[name] == 'responsive' and (name == 'priority' or own < (most[group] or 1)) and own + 1 <= ${RESPONSIVE_SHARE} * (concurrency - all - 1) then return true end
+  if isUnverified(group) and own >= mostUnverified then return false end
   return name ~= 'hung' and isAlone(name, group)
 end`
 

@@ -1,5 +1,5 @@
 import type { Turn, GroupState } from '../event-store.ts'
-import { hasRoom, LATELY_MS, RESPONSIVE_MS, RESPONSIVE_SHARE, HUNG_SHARE, UNTESTED_SHARE, type Places } from '../fair-share.ts'
+import { hasRoom, LATELY_MS, RESPONSIVE_MS, RESPONSIVE_SHARE, HUNG_SHARE, UNTESTED_SHARE, UNVERIFIED_SHARE, type Places } from '../fair-share.ts'
 import type { SqliteDatabase } from './database.ts'
 import { GROUP, type Group, type GroupRow, type Ledger } from './ledger.ts'
 import { HUNG, RESPONSIVE, UNTESTED, UNVERIFIED } from './schema.ts'
@@ -31,6 +31,7 @@ export class WorkerPlaces {
     const state = this.#stateOf(group, lane)
     if (lane === 0 && state === 'responsive') return own === 0 || own + 1 <= RESPONSIVE_SHARE * (this.#places.concurrency - this.#places.all - 1)
     if (hasRoom(state, { own, most, isAlone: false }, this.#places)) return true
+    if (group.class === UNVERIFIED && own >= Math.max(1, Math.floor(this.#places.concurrency * UNVERIFIED_SHARE))) return false
     return !isAmongOthers && hasRoom(state, { own, most, isAlone: true }, this.#places) && this.#isAlone(group)
   }
 

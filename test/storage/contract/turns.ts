@@ -85,6 +85,20 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     await trial.settled(queue, 21)
   },
 
+  async 'leaves places while an unverified group, though alone, waits for what does not answer' (trial) {
+    const queue = await trial.open()
+    const gate = newGate()
+    trial.work(queue, async ({ event }) => { if ((event as { group?: string }).group !== undefined) await gate.opened }, 8)
+    for (const isPriority of [true, false]) await addAll(queue, newEvents(10, { group: '? 198.51.100.0/24', isPriority }))
+    await until(() => trial.runs.length === 2, 'it has a quarter of the places')
+    const event = newEvent()
+    await queue.add(event)
+    await until(() => trial.ids.includes(event.id), 'another has its turn', 3_000)
+    assert.equal(trial.runs.length, 3)
+    gate.open()
+    await trial.settled(queue, 21)
+  },
+
   async 'leaves places for other portals while the lifecycle hooks of one hang' (trial) {
     const queue = await trial.open()
     const gate = newGate()
