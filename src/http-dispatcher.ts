@@ -1,6 +1,5 @@
 /**
- * What sends requests: a `Dispatcher` of undici 6 or later, such as its `ProxyAgent`. Named by its shape, so that no version of undici is
- * part of our types.
+ * A `Dispatcher` of undici 6 or later, such as its `ProxyAgent`. Typed structurally, so that no undici version becomes part of the public types.
  */
 export interface HttpDispatcher {
   dispatch (options: never, handler: never): boolean

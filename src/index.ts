@@ -28,7 +28,7 @@ export type { Installation, Portal } from './portal/portal.ts'
 export type { PortalLimitOptions } from './portal/plan-limits.ts'
 export type { DrainOptions } from './portal/offline/offline-queue.ts'
 export type { BatchCall, BatchCalls, BatchOutcome, BatchOutcomes, BatchResult } from './portal/rest/batch.ts'
-export type { BatchOptions, CallOptions, ListOptions } from './portal/rest/call-options.ts'
+export type { BatchOptions, CallOptions, ListOptions } from './portal/rest/call-arguments.ts'
 export type { CallAnswer } from './portal/rest/rest.ts'
 export type { OfficialClient, OfficialClientMissing } from './portal/rest/sdk.ts'
 

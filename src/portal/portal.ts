@@ -3,7 +3,7 @@ import { CallerStack } from './caller-stack.ts'
 import type { DrainReport } from './offline/offline-drain.ts'
 import type { DrainOptions, OfflineQueue } from './offline/offline-queue.ts'
 import type { BatchCall, BatchCalls, BatchResult } from './rest/batch.ts'
-import type { BatchOptions, CallOptions, ListOptions } from './rest/call-options.ts'
+import type { BatchOptions, CallOptions, ListOptions } from './rest/call-arguments.ts'
 import type { CallAnswer, Rest } from './rest/rest.ts'
 import type { OfficialClient } from './rest/sdk.ts'
 import type { Subscriptions, SyncOptions, SyncReport } from './subscriptions/subscriptions.ts'
@@ -177,12 +177,12 @@ class KnownPortal implements Portal {
 
   async installation (options?: CallOptions): Promise<Installation> {
     const appInfo = await this.call('app.info', {}, options)
-    // The plan is kept if that can be; it is not what was asked for.
+    // Storing the plan is a side effect: its failure must not fail the call.
     await this.#operations.updatePlan?.(this.memberId, appInfo).catch(() => {})
     return parseInstallation(appInfo)
   }
 
-  /** What stands in a log. */
+  /** Representation in logs. */
   toJSON (): object {
     const { memberId, domain, state, scope, status, version } = this
     return { memberId, domain, state, scope, status, version }

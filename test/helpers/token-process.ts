@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline'
 import { createEncryptor } from '../../src/oauth/encryption.ts'
-import type { PortalAccess } from '../../src/portal/tokens/portal-access.ts'
+import type { PortalAccess } from '../../src/portal/tokens/access-state.ts'
 import { Tokens } from '../../src/portal/tokens/tokens.ts'
 import { logTo, openPlace, type TokenSettings } from './token-world.ts'
 

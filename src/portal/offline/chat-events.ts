@@ -8,7 +8,7 @@ import type { Lock, Locks } from '../../storage/locks.ts'
 import type { DrainReport } from './offline-drain.ts'
 import { type OfflineEvent, parseRows } from './offline-event.ts'
 import { reasonOf } from '../rest/call-error.ts'
-import type { CallOptions } from '../rest/call-options.ts'
+import type { CallOptions } from '../rest/call-arguments.ts'
 import type { Rest } from '../rest/rest.ts'
 import { scalarText } from '../../validation.ts'
 

@@ -1,9 +1,8 @@
 import type { FastifyError } from '@fastify/error'
 import { FST_B24_INVALID_CALL } from '../../errors.ts'
 import { unavailableError } from './call-error.ts'
-import { checkMethod } from './call-options.ts'
+import { checkMethod, copyParams, encodeQuery } from './call-arguments.ts'
 import { type AnsweredCall, itemError } from './classify-response.ts'
-import { copyParams, encodeQuery } from './params.ts'
 import { isObject } from '../../validation.ts'
 
 /** One call: `['crm.item.get', { entityTypeId: 2, id: 5 }]`, or the same as an object. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { ListOptions } from './call-options.ts'
+import type { ListOptions } from './call-arguments.ts'
 import { type FetchPage, isPositional, List, type ListPage, nameOf } from './list.ts'
 
 export type PagingOptions = Pick<ListOptions, 'paging' | 'idKey' | 'cursorIdKey'>

@@ -1,5 +1,5 @@
 import type { Recovery } from './classify-response.ts'
-import type { PortalAccess } from '../tokens/portal-access.ts'
+import type { PortalAccess } from '../tokens/access-state.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 
 interface PostedTo {

@@ -1,11 +1,12 @@
-import { CALL_TIMEOUT_MS, checkCallOptions, checkMethod, type BatchOptions, type CallOptions, type ListOptions, type RequestOptions } from './call-options.ts'
+import {
+  type BatchOptions, CALL_TIMEOUT_MS, type CallOptions, checkCallOptions, checkMethod, copyParams, type ListOptions, type RequestOptions
+} from './call-arguments.ts'
 import {
   type BatchCall, type BatchCalls, batchParams, batchParams3, BatchResult, commandsOf, countAt, batchError, parseBatch, parseBatch3, valueAt
 } from './batch.ts'
 import { listPages } from './list-pages.ts'
 import type { PortalBlocks } from './observed-limits.ts'
 import { type Answered, PortalCalls, type CallTokens, type PortalCall } from './portal-calls.ts'
-import { copyParams } from './params.ts'
 import type { PortalLimits } from '../../storage/limits.ts'
 import type { RestTransport } from './rest-transport.ts'
 import { SdkClients } from './sdk-client.ts'

@@ -1,9 +1,9 @@
 import type { B24OAuth, B24OAuthParams, CustomRefreshAuth } from '@bitrix24/b24jssdk'
 import { onOneLine } from './call-error.ts'
-import { CALL_TIMEOUT_MS } from './call-options.ts'
+import { CALL_TIMEOUT_MS } from './call-arguments.ts'
 import type { PortalCalls } from './portal-calls.ts'
 import { type AjaxConfig, loadSdk, type OfficialClient, type Sdk, UNRESTRICTED } from './sdk.ts'
-import type { PortalAccess } from '../tokens/portal-access.ts'
+import type { PortalAccess } from '../tokens/access-state.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 import { isObject } from '../../validation.ts'
 

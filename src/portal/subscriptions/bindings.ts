@@ -1,4 +1,4 @@
-import type { CallOptions } from '../rest/call-options.ts'
+import type { CallOptions } from '../rest/call-arguments.ts'
 import type { Rest } from '../rest/rest.ts'
 import { isBoundElsewhere, type WantedEvent } from './wanted-events.ts'
 import { scalarText } from '../../validation.ts'

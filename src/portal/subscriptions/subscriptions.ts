@@ -108,7 +108,7 @@ export class Subscriptions {
     }
   }
 
-  /** Returns the token's user if bindings are applied in their name, as for any user who is not an admin. */
+  /** Returns the token's user if bindings are made in their name, as for any user who is not an admin. */
   async #boundUser (memberId: string, wanted: WantedEvent[], bindings: PortalBinding[], handlerUrl: string, signal: AbortSignal | undefined): Promise<number | undefined> {
     if (!isBoundAsUser(wanted, bindings, handlerUrl)) return undefined
     const profile = await this.#parts.rest.call<{ ID?: unknown, ADMIN?: unknown } | undefined>(memberId, 'profile', {}, { signal })

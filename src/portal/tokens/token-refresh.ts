@@ -9,8 +9,9 @@ import type { Encryptor } from '../../oauth/encryption.ts'
 import { fetchAppInfo, type RefreshedPair, refreshGrant } from '../../oauth/oauth-server.ts'
 import { unavailable } from '../../oauth/request.ts'
 import type { OAuthErrorResponse } from '../../oauth/response.ts'
-import type { AccessRecords, PortalListener, AccessState } from './access-state.ts'
-import { toPortalAccess, validPairs, selectPair, type SelectedPair, type PortalAccess } from './portal-access.ts'
+import {
+  type AccessRecords, type AccessState, type PortalAccess, type PortalListener, type SelectedPair, selectPair, toPortalAccess, validPairs
+} from './access-state.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 
 interface LocateParts {

@@ -7,10 +7,9 @@ import { AppCredentials } from '../../oauth/app-credentials.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import { unavailable } from '../../oauth/request.ts'
 import { settlesWithin } from '../../async/with-timeout.ts'
-import { AccessRecords, type PortalListener, type Refusal, AccessState } from './access-state.ts'
+import { AccessRecords, AccessState, otherOwner, type PortalAccess, type PortalListener, type Refusal, validPairs } from './access-state.ts'
 import { withLock } from '../with-lock.ts'
 import type { Locks } from '../../storage/locks.ts'
-import { validPairs, otherOwner, type PortalAccess } from './portal-access.ts'
 import { locatePortal, type OAuthKeys, TokenRefresh } from './token-refresh.ts'
 
 export interface TokensParts {

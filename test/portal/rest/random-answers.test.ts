@@ -10,7 +10,7 @@ import { refreshGrant } from '../../../src/oauth/oauth-server.ts'
 import { LocalLimits } from '../../../src/storage/sqlite/limits.ts'
 import type { CallTokens } from '../../../src/portal/rest/portal-calls.ts'
 import { PortalRest } from '../../../src/portal/rest/rest.ts'
-import type { PortalAccess } from '../../../src/portal/tokens/portal-access.ts'
+import type { PortalAccess } from '../../../src/portal/tokens/access-state.ts'
 import { secret } from '../../helpers/secrets.ts'
 import { transportOf } from '../../helpers/transport.ts'
 

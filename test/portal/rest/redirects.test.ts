@@ -1,7 +1,7 @@
 import t from 'tap'
 import { unavailableError } from '../../../src/portal/rest/call-error.ts'
 import { resolveRedirect, redirectTarget, type RedirectTokens } from '../../../src/portal/rest/redirects.ts'
-import type { PortalAccess } from '../../../src/portal/tokens/portal-access.ts'
+import type { PortalAccess } from '../../../src/portal/tokens/access-state.ts'
 
 const PATH = 'crm.item.get?bx24_request_id=1'
 

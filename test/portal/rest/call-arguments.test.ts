@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { copyParams, encodeQuery } from '../../../src/portal/rest/params.ts'
+import { copyParams, encodeQuery } from '../../../src/portal/rest/call-arguments.ts'
 import { hasPhp, php } from '../../helpers/php.ts'
 
 const METHOD = 'crm.item.update'
