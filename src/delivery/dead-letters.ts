@@ -7,15 +7,15 @@ import type { InstallStore } from '../storage/install-store.ts'
 import { redact } from '../wire/redact.ts'
 import { nameOfCode, payloadOf } from './queued-post.ts'
 
-/** Most dead letters of one page. */
+/** Maximum dead letters per page. */
 const MAX_PAGE = 100
 
-/** An event that could not be handled. Holds no secret. */
+/** An event that failed permanently. Contains no secret. */
 export interface DeadLetter {
-  /** That of the event. */
+  /** Id of the event. */
   readonly id: string
   readonly memberId: string
-  /** Documented name of the event; its code where there is none, `''` for what was no event of this plugin. */
+  /** Documented name of the event, otherwise its code; `''` for an unrecognized job. */
   readonly name: string
   readonly code: string
   /** ms since the epoch. */
@@ -23,18 +23,18 @@ export interface DeadLetter {
   /** When the last attempt failed, ms since the epoch. */
   readonly failedAt: number
   readonly attempts: number
-  /** How many deliveries it stands for. */
+  /** Number of deliveries that were merged into this event, including itself. */
   readonly coalesced: number
   readonly error: { readonly message: string, readonly code?: string }
-  /** The body as it was decoded, without its secrets. */
+  /** Decoded body without its secrets. */
   readonly raw: unknown
 }
 
 export interface DeadLetterQuery extends DeadLetterFilter {
-  /** That of the page before. */
+  /** Cursor of the previous page. */
   cursor?: string | undefined
   /**
-   * Most dead letters of the page, 1 to 100.
+   * Maximum dead letters per page, 1 to 100.
    * @default 100
    */
   limit?: number | undefined
@@ -42,20 +42,20 @@ export interface DeadLetterQuery extends DeadLetterFilter {
 
 export interface DeadLetterList {
   items: DeadLetter[]
-  /** Pass it to the next call; `undefined` when there is no more. */
+  /** Cursor of the next page; absent on the last one. */
   cursor?: string
 }
 
 type DeadLetterReference = Pick<DeadEvent, 'id' | 'memberId' | 'code'>
 
-/** What could not be handled, to be looked at, tried again or thrown away. */
+/** Lists, replays and discards dead letters. */
 export class DeadLetters {
   readonly #deadLetters: DeadLetterStore
   readonly #store: InstallStore
   readonly #webhooks: WebhookTokens
   readonly #isLifecycle: (code: string) => boolean
 
-  /** `isLifecycle` tells by its code whether an event changes an install. */
+  /** @param isLifecycle returns whether an event of this code changes an install */
   constructor (stored: DeadLetterStore, store: InstallStore, webhooks: WebhookTokens, isLifecycle: (code: string) => boolean) {
     this.#isLifecycle = isLifecycle
     this.#deadLetters = stored
@@ -64,7 +64,7 @@ export class DeadLetters {
   }
 
   /**
-   * Lists some dead letters, newest first. A page with a filter may be short, even empty, and have a `cursor` all the same.
+   * Lists dead letters, newest first. With a filter, a page may be short or empty and still have a `cursor`.
    *
    * @throws FST_B24_INVALID_FILTER, FST_B24_INVALID_CURSOR, FST_B24_STORE_UNAVAILABLE
    */
@@ -76,7 +76,7 @@ export class DeadLetters {
   }
 
   /**
-   * The dead letter of that id, or `undefined` when there is none.
+   * Returns the dead letter with this id, or `undefined`.
    *
    * @throws FST_B24_STORE_UNAVAILABLE
    */
@@ -86,11 +86,10 @@ export class DeadLetters {
   }
 
   /**
-   * Puts one event back into the queue, its attempts counted anew; or all that meet a filter (`{}`: all), those of portals that
-   * are gone left out. Hooks and handlers that have succeeded do not run again. Lifecycle events need no portal that is there:
-   * they make it, or tell that it is gone.
+   * Queues a dead letter again with its attempts reset, or all that match a filter (`{}`: all) except those of uninstalled portals. Hooks
+   * and handlers that succeeded are skipped. Lifecycle events do not require an installed portal: they create or end the install.
    *
-   * @returns how many
+   * @returns number of replayed events
    * @throws FST_B24_NO_DEAD_LETTER, FST_B24_PORTAL_GONE for an id
    * @throws FST_B24_INVALID_FILTER, FST_B24_STORE_UNAVAILABLE
    */
@@ -103,9 +102,9 @@ export class DeadLetters {
   }
 
   /**
-   * Deletes one dead letter, or all that meet a filter (`{}`: all).
+   * Deletes a dead letter, or all that match a filter (`{}`: all).
    *
-   * @returns how many
+   * @returns number of deleted events
    * @throws FST_B24_NO_DEAD_LETTER for an id
    * @throws FST_B24_INVALID_FILTER, FST_B24_STORE_UNAVAILABLE
    */
@@ -124,7 +123,7 @@ export class DeadLetters {
     })
   }
 
-  /** Walks first and acts then: what is taken out, or fails again, would shift the pages. The bodies are not kept meanwhile. */
+  /** Collects all ids before acting on any, since removed or failing events shift the pages. Keeps no bodies in memory. */
   async #each (filter: DeadLetterFilter, act: (dead: DeadLetterReference) => Promise<boolean>): Promise<number> {
     const meant = predicateOf(checkDeadLetterFilter(filter))
     const found: DeadLetterReference[] = []
@@ -149,37 +148,37 @@ export class DeadLetters {
   }
 }
 
-/** A dead letter as the app sees it. */
+/** Converts a stored event to the public type. */
 export function toDeadLetter (dead: DeadEvent): DeadLetter {
   const { event, ...facts } = dead
   return { ...facts, name: nameOfCode(dead.code), raw: redact(payloadOf(event)?.envelope) }
 }
 
-/** Which dead letters are meant; `{}`: all. */
+/** Filter of dead letters; `{}`: all. */
 export interface DeadLetterFilter {
   memberId?: string
-  /** Name or code of the event, in any case; without a type suffix, those with one are meant too. */
+  /** Name or code of the event, in any case; without a type suffix it also matches codes with one. */
   event?: string
 }
 
 const KEYS: readonly string[] = ['memberId', 'event'] satisfies Array<keyof DeadLetterFilter>
 
 /**
- * Refuses whatever may be a slip: a filter that says less than was meant would throw away what is kept.
+ * Validates a filter strictly: a mistake in it could discard all dead letters.
  *
  * @throws FST_B24_INVALID_FILTER
  */
 export function checkDeadLetterFilter (filter: unknown): DeadLetterFilter {
-  // A Map or a promise has no keys either, and does not mean all.
-  if (Object.prototype.toString.call(filter) !== '[object Object]') throw new FST_B24_INVALID_FILTER('an id or an object is needed')
+  // A Map or a promise has no keys, but does not mean "all".
+  if (Object.prototype.toString.call(filter) !== '[object Object]') throw new FST_B24_INVALID_FILTER('must be an id or an object')
   for (const [key, value] of Object.entries(filter as object)) {
-    if (!KEYS.includes(key)) throw new FST_B24_INVALID_FILTER(`there is no '${key}', only ${KEYS.join(' and ')}`)
-    if (typeof value !== 'string') throw new FST_B24_INVALID_FILTER(`${key} must be a string; left out, it means all`)
+    if (!KEYS.includes(key)) throw new FST_B24_INVALID_FILTER(`unknown key '${key}', use ${KEYS.join(' and ')}`)
+    if (typeof value !== 'string') throw new FST_B24_INVALID_FILTER(`${key} must be a string, or omitted to match all`)
   }
   return filter as DeadLetterFilter
 }
 
-/** What a filter asks of a letter; `undefined` for nothing. */
+/** Converts a filter to a predicate; `undefined` for one that matches all. */
 export function predicateOf ({ memberId, event }: DeadLetterFilter): DeadEventFilter | undefined {
   if (memberId === undefined && event === undefined) return undefined
   const wanted = event?.toUpperCase()

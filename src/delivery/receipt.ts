@@ -1,11 +1,11 @@
 import type { PairRejectReason } from '../oauth/verify-pair.ts'
 import type { Portal } from '../portal/portal.ts'
 
-/** What became of a post. */
+/** Result of receiving a request. */
 export type Receipt =
-  /** To be handed to the handlers, or stored for them. `portal` is not known while its install is being verified. */
+  /** Stored, or ready for the handlers. `portal` is absent while its install is being verified. */
   | { status: 'accepted', portal?: Portal }
-  /** Too old to matter. */
+  /** Superseded by a newer lifecycle event. */
   | { status: 'stale', portal: Portal }
   | Rejection
 
@@ -18,26 +18,26 @@ export function rejected (reason: RejectReason): Rejection {
   return { status: 'rejected', reason }
 }
 
-/** Why a post was refused. Stands in logs and in `onReject`; an event is answered the same 403 for all. */
+/** Why a request was rejected. Used in logs and `onReject`; the response is the same 403 for all reasons. */
 export type RejectReason = PairRejectReason | 'unknown_portal' | 'wrong_token' | 'uninstalled' | 'no_tokens' | 'private_address' | 'too_large' | 'not_admin'
 
-/** What this process did since its start. */
+/** Counters of this process since its start. */
 export interface EventCounts {
-  /** Posts answered 200. */
+  /** Requests answered with 200. */
   accepted: number
   /** Events whose handlers have all succeeded. */
   handled: number
-  /** Events that no handler of this process or of another live one listens to: they are dropped. */
+  /** Events that no handler of a live process listens to: they are dropped. */
   unheard: number
-  /** Attempts that failed: of each event, the last one too. */
+  /** Failed attempts, including the last one of each event. */
   failedAttempts: number
   /** Events that became dead letters. */
   dead: number
-  /** Lifecycle events that newer ones had overtaken; they reach no handler. */
+  /** Lifecycle events superseded by newer ones; they reach no handler. */
   stale: number
-  /** Posts answered 403, and events that were kept for an install which proved forged. */
+  /** Requests answered with 403, and events that waited for an install that turned out to be forged. */
   rejected: number
-  /** Posts answered 5xx: nothing was stored, or a handler failed before the answer. */
+  /** Requests answered with 5xx: nothing was stored, or a handler failed before the response. */
   unavailable: number
 }
 

@@ -3,13 +3,13 @@ import type { Envelope } from '../wire/envelope.ts'
 import type { EventCounts, RejectReason } from './receipt.ts'
 import type { LifecycleHookRegistry } from './handlers/lifecycle-hooks.ts'
 
-/** Options that would have let a genuine install in. */
+/** Hints at options that would accept a genuine install. */
 const ADVICE: Partial<Record<RejectReason, string>> = {
-  private_address: 'the portal is in a private network: set allowPrivateNetworks to take it',
-  server_not_allowed: 'it names an OAuth server that is not in the option oauthServers'
+  private_address: 'the portal is in a private network, set allowPrivateNetworks to accept it',
+  server_not_allowed: 'its OAuth server is not in the option oauthServers'
 }
 
-/** Counts the posts that proved nothing, and tells the log and `onReject` why. */
+/** Counts and logs unverified requests, and calls `onReject`. */
 export class Rejections {
   readonly #hooks: LifecycleHookRegistry
   readonly #counts: EventCounts
@@ -19,22 +19,22 @@ export class Rejections {
     this.#counts = counts
   }
 
-  /** Of a post that is refused at once: its sender reads the 403. Whoever knows the URL can send such, so it is no warning. */
+  /** Reports a request that is answered with 403. Logged as info: anyone who knows the URL can send one. */
   reject (reason: RejectReason, envelope: Envelope, log: FastifyBaseLogger): void {
-    this.#tell(reason, envelope, log, 'info')
+    this.#report(reason, envelope, log, 'info')
   }
 
-  /** Of a post that was answered 200 before it could be judged: nobody but the log learns that it is dropped. */
+  /** Reports an event that was answered with 200 before its verification and is now dropped. */
   drop (reason: RejectReason, envelope: Envelope, log: FastifyBaseLogger): void {
-    this.#tell(reason, envelope, log, isInstall(envelope) ? 'warn' : 'info')
+    this.#report(reason, envelope, log, isInstall(envelope) ? 'warn' : 'info')
   }
 
-  #tell (reason: RejectReason, envelope: Envelope, log: FastifyBaseLogger, level: 'warn' | 'info'): void {
+  #report (reason: RejectReason, envelope: Envelope, log: FastifyBaseLogger, level: 'warn' | 'info'): void {
     const { event, auth } = envelope
     const fact = { reason, memberId: auth.member_id, event }
     const advice = isInstall(envelope) ? ADVICE[reason] : undefined
     this.#counts.rejected++
-    log[level](fact, `${level === 'warn' ? 'install refused' : 'sender not proved'}${advice === undefined ? '' : `: ${advice}`}`)
+    log[level](fact, `${level === 'warn' ? 'install rejected' : 'unverified request rejected'}${advice === undefined ? '' : `: ${advice}`}`)
     this.#hooks.notify('onReject', fact, { log })
   }
 }

@@ -17,7 +17,7 @@ export interface DispatcherParts {
   hooks: HandlerRegistry<HandlerContext>
   lifecycle: LifecycleHookRegistry
   limits: RunLimits
-  /** How what failed is tried again; `undefined` where it is not. */
+  /** Retry settings; `undefined` if failures are not retried. */
   retries?: RetryPlan | undefined
 }
 
@@ -28,17 +28,17 @@ export interface Pass {
   portal: Portal
   log: FastifyBaseLogger
   facts?: EventMetadata
-  /** Ids of handlers that have succeeded already, and are not to run again. */
+  /** Ids of handlers that have already succeeded and are skipped. */
   done?: Iterable<string>
-  /** Told of each handler that succeeds while another is still to come, or has failed; awaited. */
+  /** Called and awaited for each handler that succeeds while another is pending or has failed. */
   onSucceeded?: (id: string) => Promise<void>
-  /** Something of this event has failed before. */
+  /** A hook of this event has failed. */
   hasFailed?: boolean
-  /** Ends the pass: what runs has its signal aborted, the rest is not run. */
+  /** Aborts the pass: signals of running handlers are aborted, the others do not start. */
   run?: AbortState
 }
 
-/** The pass over a queued event: what succeeds is kept with the progress of its run, and not run at the next attempt. */
+/** Creates the pass over a queued event, which saves succeeded handlers with the progress of its run. */
 export function passOf (run: Run, { id, receivedAt }: QueuedEvent, portal: Portal, log: FastifyBaseLogger, progress: { done?: string[] } = {}): Pass {
   const done = [...progress.done ?? []]
   return {
@@ -54,7 +54,7 @@ export function passOf (run: Run, { id, receivedAt }: QueuedEvent, portal: Porta
   }
 }
 
-/** Runs handlers and hooks, one after another; one that fails does not keep the others from theirs. */
+/** Runs handlers and hooks sequentially, regardless of failures. */
 export class Dispatcher {
   readonly #parts: DispatcherParts
   readonly #schemaMismatches = new Map<string, number>()
@@ -63,17 +63,17 @@ export class Dispatcher {
     this.#parts = parts
   }
 
-  /** How many fields did not fit their documented type, by event; counted where an event has handlers. */
+  /** Number of fields that did not match their documented type, by event, counted for events with handlers. */
   get schemaMismatches (): Record<string, number> {
     return Object.fromEntries(this.#schemaMismatches)
   }
 
-  /** Returns whether any handler may want an event of this code. */
+  /** Returns whether an event with this code has handlers. */
   listensTo (code: string): boolean {
     return this.#parts.hooks.match(code).length > 0
   }
 
-  /** Hands an event to its handlers; resolves with the errors of those that failed, or were not run because of the signal. */
+  /** Runs the handlers of an event. Resolves with the errors of those that failed or did not start because of an abort. */
   async dispatch (envelope: Envelope, pass: Pass): Promise<Error[]> {
     const errors: Error[] = []
     const registrations = this.#parts.hooks.match(envelope.event)
@@ -91,7 +91,7 @@ export class Dispatcher {
     return errors
   }
 
-  /** Runs the lifecycle hooks of one name; resolves with the errors of those that failed, or were not run. */
+  /** Runs the lifecycle hooks of one name. Resolves with the errors of those that failed or did not start. */
   async runHooks ({ hook: name, fact }: HookCall, pass: Pass): Promise<Error[]> {
     const { portal, log, done, onSucceeded, run } = pass
     const errors: Error[] = []
@@ -106,7 +106,7 @@ export class Dispatcher {
         continue
       }
       errors.push(error)
-      context.log.error({ err: error, ...this.#outlook(pass, error) }, 'lifecycle hook failed')
+      context.log.error({ err: error, ...this.#retryInfo(pass, error) }, 'lifecycle hook failed')
       this.#parts.lifecycle.notify('onHandlerError', { error, portal, hook: name }, { log: context.log })
     }
     return errors
@@ -117,14 +117,14 @@ export class Dispatcher {
     const context = new HandlerRunContext(portal, log, { event: event.id, code: event.code, portal: portal.domain }, run)
     const error = await this.#run(() => registration.handler(event, context), context)
     if (error !== undefined) {
-      context.log.error({ err: error, ...this.#outlook(pass, error) }, 'handler failed')
+      context.log.error({ err: error, ...this.#retryInfo(pass, error) }, 'handler failed')
       this.#parts.lifecycle.notify('onHandlerError', { error, event, portal }, { log: context.log })
     }
     return error
   }
 
-  /** What comes after a failure. A portal that takes no more calls says itself, on its error, when it does. */
-  #outlook ({ facts, run }: Pass, error: Error): Record<string, number> {
+  /** Returns log fields about the next attempt. Errors of portal limits have their own retry time. */
+  #retryInfo ({ facts, run }: Pass, error: Error): Record<string, number> {
     const { attempt = 1 } = facts ?? {}
     const { retries } = this.#parts
     if (retries === undefined) return { attempt }
@@ -140,18 +140,18 @@ export class Dispatcher {
   }
 }
 
-/** What has not begun then is not to begin: it did not fail, and nobody is told of it. */
+/** Returns whether no further handler may start. A handler that did not start has not failed, so it is not reported. */
 function isOver ({ run }: Pass): boolean {
   return run?.isAborted === true
 }
 
-/** How long an event waits for a portal that takes no more calls, ms. */
-const LIMIT_PATIENCE_MS = 24 * 60 * 60 * 1000
-const SHORTEST_LIMIT_MS = 1_000
-/** What a portal says of calls that it will never take, in small letters. */
-const NEVER: readonly string[] = ['error_method_not_found', 'insufficient_scope', 'bitrix_rest_v3_exception_methodnotfoundexception']
+/** How long an event waits for a portal that rejects calls, ms. */
+const MAX_LIMIT_WAIT_MS = 24 * 60 * 60 * 1000
+const MIN_LIMIT_DELAY_MS = 1_000
+/** Error codes of calls that a portal will never accept, in lower case. */
+const PERMANENT_CODES: readonly string[] = ['error_method_not_found', 'insufficient_scope', 'bitrix_rest_v3_exception_methodnotfoundexception']
 
-/** One error for all that failed: the only one, or an `AggregateError` whose message names each. */
+/** Returns the only error, or an `AggregateError` with all messages. */
 export function combineErrors (errors: readonly Error[]): Error {
   const [first] = errors
   if (errors.length === 1) return first as Error
@@ -159,18 +159,18 @@ export function combineErrors (errors: readonly Error[]): Error {
 }
 
 /**
- * What becomes of an event whose handlers failed so. Where none of them can ever succeed, it is a dead letter at once: one that may succeed at
- * another attempt is waited for, and those that gave up run again beside it. Where all others wait for a portal that takes no more calls
- * now, the event waits for as long as the portal says, and that is no attempt; for a day at most, then it counts like any other failure.
+ * Returns the outcome of an event whose handlers failed with these errors. If all errors are permanent, the event becomes a dead letter
+ * immediately; otherwise it is retried with all failed handlers. If the others are all limits of a portal, the event waits as long as the
+ * portal demands, without counting an attempt, for a day at most; after that it counts as a failure.
  */
 export function outcomeOfErrors (errors: readonly Error[], receivedAt: number): Outcome {
-  const passing = errors.filter(error => !isPermanent(error))
-  if (passing.length === 0) return { status: 'dead', error: combineErrors(errors) }
-  const patienceMs = receivedAt + LIMIT_PATIENCE_MS - Date.now()
-  if (passing.every(isLimit) && patienceMs > 0) {
-    const delayMs = Math.max(...passing.map(({ retryAfterMs }) => retryAfterMs), SHORTEST_LIMIT_MS)
-    // Not all of them at once: it would be full again.
-    return { status: 'later', delayMs: Math.round(Math.min(delayMs * (1 + Math.random()), patienceMs)) }
+  const temporary = errors.filter(error => !isPermanent(error))
+  if (temporary.length === 0) return { status: 'dead', error: combineErrors(errors) }
+  const maxDelayMs = receivedAt + MAX_LIMIT_WAIT_MS - Date.now()
+  if (temporary.every(isLimit) && maxDelayMs > 0) {
+    const delayMs = Math.max(...temporary.map(({ retryAfterMs }) => retryAfterMs), MIN_LIMIT_DELAY_MS)
+    // Jitter: events that resume together would exceed the limit again.
+    return { status: 'later', delayMs: Math.round(Math.min(delayMs * (1 + Math.random()), maxDelayMs)) }
   }
   return { status: 'failed', error: combineErrors(errors), hung: errors.some(hasHung) }
 }
@@ -179,10 +179,10 @@ function hasHung (error: Error): boolean {
   return error instanceof FST_B24_HANDLER_TIMEOUT || error instanceof FST_B24_PORTAL_UNAVAILABLE
 }
 
-/** Returns whether no other attempt can end differently: the handler says so, or the portal does. */
+/** Returns whether retrying is pointless, according to the handler or the portal. */
 export function isPermanent (error: Error): boolean {
   if (error instanceof FST_B24_GIVE_UP || error instanceof FST_B24_ANSWER_TOO_LARGE) return true
-  return error instanceof FST_B24_PORTAL_CALL && NEVER.includes(error.portalCode.toLowerCase())
+  return error instanceof FST_B24_PORTAL_CALL && PERMANENT_CODES.includes(error.portalCode.toLowerCase())
 }
 
 export function isLimit (error: Error): error is PortalLimitError {

@@ -5,17 +5,17 @@ import type { Portal } from '../../portal/portal.ts'
 import { type AbortState, LazyAbortController } from '../../async/abort.ts'
 
 export interface RunLimits {
-  /** Longest run of a handler, ms. */
+  /** Time limit of a handler, ms. */
   handlerTimeoutMs: number
-  /** Time that one which was aborted has to end, ms. */
+  /** Time that an aborted handler has to end, ms. */
   graceMs: number
 }
 
 /**
- * Runs one handler up to its time limit. At the limit `onLimit` is called and the run counts as failed, whatever the handler
- * does then. Its end is waited for all the same, up to another limit: what is tried again before would run beside it.
+ * Runs a handler with a time limit. At the limit `onLimit` is called and the run counts as failed, regardless of what the handler does
+ * later. Its end is still awaited for `graceMs`, so that a retry does not run concurrently with it.
  *
- * @returns the error the handler failed with, or `undefined`
+ * @returns the error of the handler, or `undefined`
  */
 export function runHandler (call: () => unknown, { handlerTimeoutMs, graceMs }: RunLimits, onLimit: (error: Error) => void): Promise<Error | undefined> {
   return new Promise((resolve) => {
@@ -28,7 +28,7 @@ export function runHandler (call: () => unknown, { handlerTimeoutMs, graceMs }: 
       timer = setTimeout(resolve, graceMs, error).unref()
       onLimit(error)
     }
-    // A run that the queue has given back must not keep the process.
+    // A run that was given back to the queue must not keep the process alive.
     let timer = setTimeout(abort, handlerTimeoutMs).unref()
     const end = (error?: Error): void => {
       clearTimeout(timer)
@@ -38,7 +38,7 @@ export function runHandler (call: () => unknown, { handlerTimeoutMs, graceMs }: 
   })
 }
 
-/** What the handler returned; what it threw at once is told to `fail`. */
+/** Calls the handler and returns its result; passes a synchronous error to `fail`. */
 function start (call: () => unknown, fail: (error: Error) => void): unknown {
   try {
     return call()
@@ -48,7 +48,7 @@ function start (call: () => unknown, fail: (error: Error) => void): unknown {
 }
 
 function errorOf (thrown: unknown): Error {
-  // An error of another realm is no instance of ours; one of @fastify/error is no native one.
+  // Errors of another realm are not instances of `Error` here, and those of @fastify/error are not native.
   return thrown instanceof Error || types.isNativeError(thrown) ? thrown : new Error(inspect(thrown), { cause: thrown })
 }
 
@@ -56,16 +56,16 @@ function isPromise (value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | undefined)?.then === 'function'
 }
 
-/** What a handler gets beside the event. */
+/** Second argument of handlers. */
 export interface HandlerContext {
   readonly portal: Portal
-  /** Logs with the event and its portal. */
+  /** Logger bound to the event and its portal. */
   readonly log: FastifyBaseLogger
-  /** Aborts at the handler's time limit (`delivery.handlerTimeoutMs`) and when the app closes. */
+  /** Aborted at the handler's time limit (`delivery.handlerTimeoutMs`) and when the app closes. */
   readonly signal: AbortSignal
 }
 
-/** The context of one run. `log` and `signal` are made when they are first read: most handlers read neither. */
+/** Context of one run. `log` and `signal` are created on first access: most handlers use neither. */
 export class HandlerRunContext implements HandlerContext {
   readonly portal: Portal
   readonly #parentLog: FastifyBaseLogger
@@ -75,7 +75,7 @@ export class HandlerRunContext implements HandlerContext {
   #log: FastifyBaseLogger | undefined
   #isLinked = false
 
-  /** `run` aborts this one too. */
+  /** @param run aborts this context too */
   constructor (portal: Portal, parentLog: FastifyBaseLogger, bindings: object, run?: AbortState) {
     this.portal = portal
     this.#parentLog = parentLog
@@ -101,7 +101,7 @@ export class HandlerRunContext implements HandlerContext {
     this.#abort.abort(reason)
   }
 
-  /** The handler has ended: from now on only `abort` aborts it. */
+  /** Detaches from the run after the handler has ended; only `abort` still aborts. */
   end (): void {
     if (this.#isLinked) this.#run?.signal.removeEventListener('abort', this.#follow)
     this.#isLinked = true

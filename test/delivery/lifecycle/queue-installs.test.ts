@@ -152,14 +152,14 @@ for (const { storage, options } of STORAGES) {
       await waitForIdle(bitrix24)
       t.equal((await portal.install(eventsUrl, { auth: { server_endpoint: 'https://oauth.elsewhere.example/rest/' } })).statusCode, 403)
       const { memberId } = portal
-      const refused = logs.filter(line => line.includes('install refused')).map(line => JSON.parse(line)).sort((a, b) => a.reason < b.reason ? -1 : 1)
+      const refused = logs.filter(line => line.includes('install rejected')).map(line => JSON.parse(line)).sort((a, b) => a.reason < b.reason ? -1 : 1)
       t.match(refused, [
         { level: 40, reason: 'private_address', memberId, msg: /set allowPrivateNetworks/ },
-        { level: 40, reason: 'token_refused', memberId, msg: /^install refused$/ }
+        { level: 40, reason: 'token_refused', memberId, msg: /^install rejected$/ }
       ])
       await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } }, { url: eventsUrl })
-      const unproved = logs.filter(line => line.includes('sender not proved')).map(line => JSON.parse(line))
-      t.match(unproved, [{ level: 30, reason: 'server_not_allowed', msg: /oauthServers/ }, { level: 30, reason: 'unknown_portal' }], 'strangers are no warning')
+      const unverified = logs.filter(line => line.includes('unverified request rejected')).map(line => JSON.parse(line))
+      t.match(unverified, [{ level: 30, reason: 'server_not_allowed', msg: /oauthServers/ }, { level: 30, reason: 'unknown_portal' }], 'strangers are no warning')
     })
 
     t.test('a failed onInstall is run again, though the install is stored', async t => {
