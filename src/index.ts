@@ -32,7 +32,7 @@ export type { BatchOptions, CallOptions, ListOptions } from './portal/rest/call-
 export type { CallAnswer } from './portal/rest/rest.ts'
 export type { OfficialClient, OfficialClientMissing } from './portal/rest/sdk.ts'
 
-export type { Install, InstallState, PairOwner, SealedPair, Suspension, TokenDigest } from './installs/install.ts'
+export type { Install, InstallState, PairOwner, EncryptedPair, Suspension, TokenDigest } from './installs/install.ts'
 export type { InstallPage, InstallStore, StoredInstall } from './storage/install-store.ts'
 export type { EventCounts as QueueCounts } from './storage/event-store.ts'
 export { bullQueueOf } from './storage/redis/keys.ts'

@@ -120,7 +120,7 @@ async function restOn (store: InstallStore, locks: Locks, limits: PortalLimits):
     clientEndpoint: `${portal}/rest/`,
     oauthServer: 'https://oauth.bitrix.info',
     token: 'digest',
-    installer: { sealed: encryptor.encrypt(PAIR, MEMBER_ID), userId: 1, expiresAt: PAIR.expiresAt },
+    installer: { encrypted: encryptor.encrypt(PAIR, MEMBER_ID), userId: 1, expiresAt: PAIR.expiresAt },
     scope: ['crm'],
     ts: 1,
     installedAt: 1,

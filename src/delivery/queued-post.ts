@@ -17,13 +17,13 @@ export interface QueuedPayload {
   v: typeof FORMAT
   /** Without any secret; the `application_token` is nowhere. */
   envelope: Envelope
-  /** Secrets of the envelope, sealed, with their places. */
-  sealed?: string
+  /** Secrets of the envelope, encrypted, with their places. */
+  encrypted?: string
   /** Digest of the `application_token`, where it is still to be judged. */
   token?: TokenDigest
   /** Nothing proves the post yet but a claim that is open. */
   held?: true
-  /** What an install page proved; its pair is sealed. */
+  /** What an install page proved; its pair is encrypted. */
   facts?: InstallFact[]
   /** Sender's address, where a check is to come. */
   ip?: string
@@ -61,7 +61,7 @@ export function stow ({ envelope, token, ip, facts }: Post, encryptor: Encryptor
   const payload: QueuedPayload = {
     v: FORMAT,
     envelope: rest,
-    ...(kept.length > 0 && { sealed: encryptor.encryptText(JSON.stringify(kept), memberId) }),
+    ...(kept.length > 0 && { encrypted: encryptor.encryptText(JSON.stringify(kept), memberId) }),
     ...((lifecycle || held) && { ip, ...(token !== undefined && { token }) }),
     ...(held && { held }),
     ...(facts !== undefined && { facts })
@@ -87,12 +87,12 @@ function isWanted (path: string[], lifecycle: boolean): boolean {
  * Makes the post again.
  * @throws FST_B24_DECRYPTION_FAILED
  */
-export function unstow ({ memberId }: QueuedEvent, { envelope, sealed, token, ip = '', facts }: QueuedPayload, encryptor: Encryptor): Post {
+export function unstow ({ memberId }: QueuedEvent, { envelope, encrypted, token, ip = '', facts }: QueuedPayload, encryptor: Encryptor): Post {
   const known = { token, ip, ...(facts !== undefined && { facts }) }
-  if (sealed === undefined) return { envelope, ...known }
-  // What was found is written back as it is when the event is put off: it must never hold what was sealed.
+  if (encrypted === undefined) return { envelope, ...known }
+  // What was found is written back as it is when the event is put off: it must never hold what was encrypted.
   const opened = structuredClone(envelope)
-  restoreSecrets(opened, JSON.parse(encryptor.decryptText(sealed, memberId)) as Secret[])
+  restoreSecrets(opened, JSON.parse(encryptor.decryptText(encrypted, memberId)) as Secret[])
   return { envelope: opened, ...known }
 }
 

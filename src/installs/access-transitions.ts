@@ -1,5 +1,5 @@
 import { TOKEN_GRACE_MS } from './application-token.ts'
-import type { Install, PairOwner, SealedPair, Suspension, TokenDigest } from './install.ts'
+import type { Install, PairOwner, EncryptedPair, Suspension, TokenDigest } from './install.ts'
 import { storePair, reactivate, secondOf } from './token-pairs.ts'
 
 /** The pair used for a request. The response is applied only while this pair is still stored. */
@@ -11,7 +11,7 @@ interface PairReference {
 /** A pair was refreshed. */
 export interface RefreshedFact extends PairReference {
   type: 'refreshed'
-  pair: SealedPair
+  pair: EncryptedPair
   /** Absent if the response had no usable one; the stored one is kept. */
   clientEndpoint?: string | undefined
   /** Domain of `clientEndpoint`, stored if that has changed. */
@@ -100,7 +100,7 @@ function newsOf (known: Install, { clientEndpoint, domain, scope, status }: Refr
   }
 }
 
-function applyRevoked (known: Install, owner: PairOwner, pair: SealedPair, now: number): AccessTransition {
+function applyRevoked (known: Install, owner: PairOwner, pair: EncryptedPair, now: number): AccessTransition {
   const other = known[owner === 'installer' ? 'systemUser' : 'installer']
   const install: Install = { ...known, [owner]: { ...pair, isDead: true }, updatedAt: now }
   if (other !== undefined && other.isDead !== true) return { outcome: 'revoked', install }

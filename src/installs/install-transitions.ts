@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { rotateToken } from './application-token.ts'
-import type { Install, SealedPair, TokenDigest } from './install.ts'
+import type { Install, EncryptedPair, TokenDigest } from './install.ts'
 import { followsPage, hasPair, isAlive, isLater, isNewer, isOutdated, storePair, mayReplaceInstaller, reactivate, secondOf } from './token-pairs.ts'
 
 /** An install verified by an OAuth server, with the token that was sent with it. */
@@ -10,7 +10,7 @@ export interface VerifiedInstall {
   clientEndpoint: string
   oauthServer: string
   tokenDigest: TokenDigest
-  pair: SealedPair
+  pair: EncryptedPair
   /** The pair comes from a refresh, which verifies its refresh token: only such a pair may replace a possibly valid one. */
   isRefreshed?: boolean | undefined
   scope: string[]
@@ -50,7 +50,7 @@ export interface UpdatedFact extends Timed {
 /** ONAPPUSERREADY, its pair verified. */
 export interface UserReadyFact extends Timed {
   type: 'userReady'
-  pair: SealedPair
+  pair: EncryptedPair
   /** See `VerifiedInstall`. */
   isRefreshed?: boolean | undefined
 }

@@ -2,8 +2,8 @@
 export type TokenDigest = string
 
 /** An encrypted OAuth token pair (AES-256-GCM, bound to the portal) with the fields that are needed without decryption. */
-export interface SealedPair {
-  sealed: string
+export interface EncryptedPair {
+  encrypted: string
   /** Portal user the pair belongs to. */
   userId?: number
   /** End of the access token, ms since the epoch. */
@@ -63,9 +63,9 @@ export interface Install {
   /** Digest of the token before a rotation, valid until `expiresAt` (ms since the epoch). */
   previousToken?: { digest: TokenDigest, expiresAt: number }
   /** Pair of the user who installed the app. Absent after an uninstall. */
-  installer?: SealedPair
+  installer?: EncryptedPair
   /** Pair of the portal's system user (ONAPPUSERREADY), if there is one. */
-  systemUser?: SealedPair
+  systemUser?: EncryptedPair
   /** Number of the portal's newest pair, of either owner. Increases with each pair, so that late responses are recognized. */
   generation?: number
   /** Only in the state `suspended`. */

@@ -1,4 +1,4 @@
-import type { Install, PairOwner, SealedPair, TokenDigest } from './install.ts'
+import type { Install, PairOwner, EncryptedPair, TokenDigest } from './install.ts'
 
 /** Fields of an install before its verification. */
 export interface UnverifiedInstall {
@@ -39,7 +39,7 @@ export function hasPair ({ state, installer }: Install): boolean {
   return state !== 'reauth_required' && isAlive(installer)
 }
 
-export function isAlive (pair: SealedPair | undefined): boolean {
+export function isAlive (pair: EncryptedPair | undefined): boolean {
   return pair !== undefined && pair.isDead !== true
 }
 
@@ -55,9 +55,9 @@ export function secondOf (ts: number | undefined, now: number): number {
 }
 
 /** Stores a pair that the OAuth server has just issued or confirmed, with the next generation, and reactivates the install. */
-export function storePair (known: Install, owner: PairOwner, { sealed, userId, expiresAt }: SealedPair, now: number): Install {
+export function storePair (known: Install, owner: PairOwner, { encrypted, userId, expiresAt }: EncryptedPair, now: number): Install {
   const generation = (known.generation ?? 0) + 1
-  const pair: SealedPair = { sealed, ...(userId !== undefined && { userId }), expiresAt, generation, refreshedAt: now }
+  const pair: EncryptedPair = { encrypted, ...(userId !== undefined && { userId }), expiresAt, generation, refreshedAt: now }
   return { ...reactivate(known), [owner]: pair, generation, updatedAt: now }
 }
 
@@ -67,6 +67,6 @@ export function reactivate ({ suspension, ...known }: Install): Install {
 }
 
 /** Returns whether a confirmed pair should replace a stored one. */
-export function isNewer (pair: SealedPair, known: SealedPair | undefined): boolean {
+export function isNewer (pair: EncryptedPair, known: EncryptedPair | undefined): boolean {
   return known === undefined || known.isDead === true || pair.expiresAt > known.expiresAt
 }

@@ -144,7 +144,7 @@ export function sampleInstall (memberId: string, over: Partial<Install> = {}): I
     clientEndpoint: 'https://acme-industries.bitrix24.com/rest/',
     oauthServer: 'https://oauth.bitrix24.tech',
     token: randomBytes(32).toString('base64url'),
-    installer: { sealed: randomBytes(225).toString('base64url'), userId: 1, expiresAt: 1_790_000_000_000 },
+    installer: { encrypted: randomBytes(225).toString('base64url'), userId: 1, expiresAt: 1_790_000_000_000 },
     scope: ['crm', 'task', 'user_brief', 'placement'],
     status: 'S',
     version: '12',

@@ -30,8 +30,8 @@ t.test('an event whose portal is not known any more, or whose secrets no key ope
   const { process, encryptor } = await bench(t)
   t.strictSame(codeOf(await process(runOf(stow(postOf(dealOf('nobody'), ''), encryptor, keeping())))), ['dead', 'FST_B24_PORTAL_GONE'])
   const bot = { ...dealOf('nobody'), event: 'ONIMBOTMESSAGEADD', data: { BOT: { 39: { access_token: secret() } } } }
-  const sealed = stow(postOf(bot, ''), createEncryptor([], secret(), 'local.processor'), keeping())
-  t.strictSame(codeOf(await process(runOf(sealed))), ['dead', 'FST_B24_DECRYPTION_FAILED'])
+  const encrypted = stow(postOf(bot, ''), createEncryptor([], secret(), 'local.processor'), keeping())
+  t.strictSame(codeOf(await process(runOf(encrypted))), ['dead', 'FST_B24_DECRYPTION_FAILED'])
 })
 
 t.test('queued events hold no token, and handlers get what is theirs', async t => {

@@ -85,7 +85,7 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
       const pair = portal.issue()
       const { memberId, domain, clientEndpoint } = portal
       const { userId, expiresAt } = pair
-      const installer = { sealed: encryptor.encrypt(pair, memberId), userId, expiresAt }
+      const installer = { encrypted: encryptor.encrypt(pair, memberId), userId, expiresAt }
       const known = await store.get(memberId)
       await store.swap(memberId, known?.version ?? 0, {
         memberId,

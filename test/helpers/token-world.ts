@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { digestToken } from '../../src/installs/application-token.ts'
-import type { Install, PairOwner, SealedPair } from '../../src/installs/install.ts'
+import type { Install, PairOwner, EncryptedPair } from '../../src/installs/install.ts'
 import type { InstallStore } from '../../src/storage/install-store.ts'
 import { applyFact } from '../../src/installs/install-transitions.ts'
 import { createEncryptor, type Encryptor } from '../../src/oauth/encryption.ts'
@@ -113,10 +113,10 @@ export class TokenWorld {
   async install (portal: SimulatedPortal, { systemUser = false, expired = true } = {}): Promise<Install> {
     const { memberId, domain, clientEndpoint, scope } = portal
     const { oauthServer } = this.settings
-    const verified = { memberId, domain, clientEndpoint, oauthServer, tokenDigest: digestToken(portal.applicationToken), scope, pair: this.#sealed(portal.issue()), isRefreshed: true }
+    const verified = { memberId, domain, clientEndpoint, oauthServer, tokenDigest: digestToken(portal.applicationToken), scope, pair: this.#encrypted(portal.issue()), isRefreshed: true }
     await this.#apply(memberId, install => applyFact(install, { type: 'installed', ...verified }, this.now()).install)
     if (systemUser) {
-      const pair = this.#sealed(portal.issue({ userId: 1000 }))
+      const pair = this.#encrypted(portal.issue({ userId: 1000 }))
       await this.#apply(memberId, install => applyFact(install, { type: 'userReady', pair, isRefreshed: true }, this.now()).install)
     }
     if (expired) await this.expire(portal)
@@ -142,7 +142,7 @@ export class TokenWorld {
 
   /** The access token that is kept. */
   async keptToken (portal: SimulatedPortal, owner: PairOwner = 'installer'): Promise<string> {
-    return this.encryptor.decrypt((await this.record(portal))[owner]!.sealed, portal.memberId).accessToken
+    return this.encryptor.decrypt((await this.record(portal))[owner]!.encrypted, portal.memberId).accessToken
   }
 
   /** How often a pair was to be traded. */
@@ -154,8 +154,8 @@ export class TokenWorld {
     return this.b24.requests.filter(({ path }) => path.startsWith('/rest/app.info')).length
   }
 
-  #sealed ({ accessToken, refreshToken, expiresAt, userId, portal }: SimulatedPair): SealedPair {
-    return { sealed: this.encryptor.encrypt({ accessToken, refreshToken, expiresAt }, portal.memberId), expiresAt, userId }
+  #encrypted ({ accessToken, refreshToken, expiresAt, userId, portal }: SimulatedPair): EncryptedPair {
+    return { encrypted: this.encryptor.encrypt({ accessToken, refreshToken, expiresAt }, portal.memberId), expiresAt, userId }
   }
 
   async #apply (memberId: string, next: (install: Install | undefined) => Install | undefined): Promise<void> {

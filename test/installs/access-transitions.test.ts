@@ -1,13 +1,13 @@
 import t from 'tap'
 import { type AccessFact, type AccessOutcome, applyAccessFact, applyAuthFact, type AuthFact } from '../../src/installs/access-transitions.ts'
 import { TOKEN_GRACE_MS } from '../../src/installs/application-token.ts'
-import type { Install, SealedPair, Suspension } from '../../src/installs/install.ts'
+import type { Install, EncryptedPair, Suspension } from '../../src/installs/install.ts'
 import { buildWorld } from '../helpers/app.ts'
 
 const NOW = 1_000_000_000
 
-const pair = (sealed: string, generation: number): SealedPair => ({ sealed, userId: 1, expiresAt: 1, generation, refreshedAt: 1 })
-const dead = (sealed: string, generation: number): SealedPair => ({ ...pair(sealed, generation), isDead: true })
+const pair = (encrypted: string, generation: number): EncryptedPair => ({ encrypted, userId: 1, expiresAt: 1, generation, refreshedAt: 1 })
+const dead = (encrypted: string, generation: number): EncryptedPair => ({ ...pair(encrypted, generation), isDead: true })
 
 const active: Install = {
   memberId: 'a',
@@ -36,7 +36,7 @@ const refreshed = {
   type: 'refreshed',
   owner: 'installer',
   generation: 4,
-  pair: { sealed: 'new', userId: 2, expiresAt: 9 },
+  pair: { encrypted: 'new', userId: 2, expiresAt: 9 },
   clientEndpoint: 'https://old.example/rest/',
   domain: 'old.example',
   scope: ['crm', 'task'],
@@ -50,7 +50,7 @@ const refused = (generation: number, over: Partial<Suspension> = {}): AccessFact
 const answered = (generation: number): AccessFact => ({ type: 'answered', owner: 'installer', generation })
 const located = (domain: string): AccessFact => ({ type: 'located', domain, clientEndpoint: `https://${domain}/rest/` })
 
-const kept = { sealed: 'new', userId: 2, expiresAt: 9, generation: 6, refreshedAt: NOW }
+const kept = { encrypted: 'new', userId: 2, expiresAt: 9, generation: 6, refreshedAt: NOW }
 const news = { scope: ['crm', 'task'], status: 'F', generation: 6, updatedAt: NOW }
 
 t.test('a record and an answer make an outcome and the next record', async t => {
@@ -66,7 +66,7 @@ t.test('a record and an answer make an outcome and the next record', async t => 
     ['a new pair where the portal had not paid', suspended, answer(), 'refreshed', { ...active, ...news, installer: kept }],
     ['a new pair where the portal itself refuses the app', refusing, answer(), 'refreshed', { ...refusing, ...news, installer: kept }],
     ['a new pair of one that was given up', lost, answer(), 'refreshed', { ...lost, state: 'active', ...news, installer: kept }],
-    ['a new pair of one from before pairs were counted', { ...alone, installer: { sealed: 'installer', expiresAt: 1 }, generation: undefined as never },
+    ['a new pair of one from before pairs were counted', { ...alone, installer: { encrypted: 'installer', expiresAt: 1 }, generation: undefined as never },
       answer({ generation: 0 }), 'refreshed', { ...alone, ...news, installer: { ...kept, generation: 1 }, generation: 1 }],
     ['a new pair of an older one', active, answer({ generation: 3 }), 'stale', 'nothing'],
     ['a new pair of one that has gone', bare, answer(), 'stale', 'nothing'],

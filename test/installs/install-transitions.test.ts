@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { TOKEN_GRACE_MS } from '../../src/installs/application-token.ts'
-import type { Install, SealedPair } from '../../src/installs/install.ts'
+import type { Install, EncryptedPair } from '../../src/installs/install.ts'
 import { applyFact, type InstalledFact, type InstallFact, type FactOutcome, type VerifiedInstall } from '../../src/installs/install-transitions.ts'
 
 const NOW = 1_000_000_000
 const SECOND = NOW / 1000
-const pair = (name: string, expiresAt = 1, userId = 1): SealedPair => ({ sealed: name, userId, expiresAt })
+const pair = (name: string, expiresAt = 1, userId = 1): EncryptedPair => ({ encrypted: name, userId, expiresAt })
 
 const verified: VerifiedInstall = {
   memberId: 'a',
@@ -190,7 +190,7 @@ function expected (known: Install, changes: Partial<Install>): Install {
   const next: Install = { ...known, updatedAt: NOW, ...changes }
   for (const owner of ['installer', 'systemUser'] as const) {
     const change = changes[owner]
-    if (change === undefined || change.sealed === known[owner]?.sealed) continue
+    if (change === undefined || change.encrypted === known[owner]?.encrypted) continue
     const generation = (known.generation ?? 0) + 1
     Object.assign(next, { generation, [owner]: { ...change, generation, refreshedAt: NOW } })
   }

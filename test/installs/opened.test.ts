@@ -1,12 +1,12 @@
 import t from 'tap'
-import type { Install, SealedPair } from '../../src/installs/install.ts'
+import type { Install, EncryptedPair } from '../../src/installs/install.ts'
 import { applyFact, type InstallFact, type OpenedFact, type FactOutcome, type VerifiedInstall } from '../../src/installs/install-transitions.ts'
 
 const NOW = 1_000_000_000
 const SECOND = NOW / 1000
-const pair = (name: string, expiresAt = 9, userId = 1): SealedPair => ({ sealed: name, userId, expiresAt })
+const pair = (name: string, expiresAt = 9, userId = 1): EncryptedPair => ({ encrypted: name, userId, expiresAt })
 /** As it is kept. */
-const kept = (given: SealedPair, generation = 1): SealedPair => ({ ...given, generation, refreshedAt: NOW })
+const kept = (given: EncryptedPair, generation = 1): EncryptedPair => ({ ...given, generation, refreshedAt: NOW })
 
 const verified: VerifiedInstall = {
   memberId: 'a',
@@ -62,7 +62,7 @@ const TABLE: Row[] = [
   ['the app opened by another admin, where none was good', { ...byPage, state: 'reauth_required' }, { ...open, pair: pair('other', 1, 2) }, 'repeated',
     { state: 'active', installer: kept(pair('other', 1, 2), 2) }],
   ['the app opened by another admin, where the portal had not paid', { ...byPage, state: 'suspended', suspension: { reason: 'payment_required', retryAt: NOW + 1 } },
-    { ...open, pair: pair('other', 9, 2) }, 'repeated', { state: 'active', installer: byPage.installer as SealedPair }],
+    { ...open, pair: pair('other', 9, 2) }, 'repeated', { state: 'active', installer: byPage.installer as EncryptedPair }],
   ['the app opened at another address', byPage, { ...open, domain: 'new.example', pair: pair('old', 8) }, 'repeated', { domain: 'new.example' }],
   ['the page with another token', byPage, { ...opened, tokenDigest: 'T2', pair: pair('old', 8) }, 'repeated', { token: 'T2', previousToken: { digest: 'T1', expiresAt: NOW + 86_400_000 } }],
   ['the page of a later version', byEvent, { ...opened, version: '2' }, 'updated', { version: '2', pageTs: SECOND, ts: byEvent.ts }],
@@ -70,10 +70,10 @@ const TABLE: Row[] = [
   ['the page of a version that is written in another way', { ...byEvent, version: '1.0.0' }, { ...opened, version: '2', pair: pair('old', 8) }, 'repeated', 'nothing'],
   ['the app opened, whatever version it has', byEvent, { ...open, version: '2', pair: pair('old', 8) }, 'repeated', 'nothing'],
 
-  ['the event after the page', byPage, installed(), 'repeated', { ts: SECOND, installer: byPage.installer as SealedPair }],
+  ['the event after the page', byPage, installed(), 'repeated', { ts: SECOND, installer: byPage.installer as EncryptedPair }],
   ['the event after the page, with a version of its own', byPage, installed({ version: '1.0.0', pair: pair('old', 8) }), 'repeated', { version: '1.0.0', ts: SECOND }],
   ['the event after the page, without a version', byPage, installed({ version: undefined, pair: pair('old', 8) }), 'repeated', { version: '1', ts: SECOND }],
-  ['the event after the page, of another user', byPage, installed({ pair: pair('other', 9, 2) }), 'repeated', { installer: byPage.installer as SealedPair, ts: SECOND }],
+  ['the event after the page, of another user', byPage, installed({ pair: pair('other', 9, 2) }), 'repeated', { installer: byPage.installer as EncryptedPair, ts: SECOND }],
   ['the event after the page, where the pair is dead', { ...byPage, installer: { ...pair('old'), isDead: true } }, installed({ pair: pair('other', 9, 2) }), 'repeated',
     { installer: kept(pair('other', 9, 2), 2) }],
   ['the event from before the page', byPage, installed({ ts: SECOND - 600, pair: pair('old', 8) }), 'repeated', 'nothing'],

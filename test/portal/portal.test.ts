@@ -47,7 +47,7 @@ t.test('a portal as JSON holds no secret and no address of its REST API', t => {
     clientEndpoint: 'https://acme.bitrix24.com/rest/',
     oauthServer: 'https://oauth.bitrix.info',
     token: 'digest',
-    installer: { sealed: 'sealed', userId: 7, expiresAt: 1 },
+    installer: { encrypted: 'encrypted', userId: 7, expiresAt: 1 },
     scope: ['crm'],
     ts: 1,
     installedAt: 2,

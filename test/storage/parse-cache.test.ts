@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ReadRecords } from '../../src/storage/parse-cache.ts'
 
-interface Named { name: string, pair: { sealed: string } }
+interface Named { name: string, pair: { encrypted: string } }
 
 function counted (): { records: ReadRecords<Named>, reads: string[] } {
   const reads: string[] = []
@@ -11,7 +11,7 @@ function counted (): { records: ReadRecords<Named>, reads: string[] } {
   })
   return { records, reads }
 }
-const text = (name: string): string => JSON.stringify({ name, pair: { sealed: 'x' } })
+const text = (name: string): string => JSON.stringify({ name, pair: { encrypted: 'x' } })
 
 t.test('a text is read once, and anew as soon as it is another', async t => {
   const { records, reads } = counted()
@@ -31,7 +31,7 @@ t.test('the same text of two portals is read for each', async t => {
 t.test('nobody can change what others are given', async t => {
   const record = counted().records.of('a', text('one'))
   t.throws(() => { record.name = 'another' }, TypeError)
-  t.throws(() => { record.pair.sealed = 'another' }, TypeError)
+  t.throws(() => { record.pair.encrypted = 'another' }, TypeError)
 })
 
 t.test('what cannot be read is told each time, and is not kept', async t => {

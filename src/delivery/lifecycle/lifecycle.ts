@@ -15,7 +15,7 @@ import { rejected, type Rejection } from '../receipt.ts'
 export interface LifecycleProgress {
   /** A refresh was asked for; if its answer got lost, so did the pair. */
   refreshed?: true | undefined
-  /** What posted pairs were traded for, sealed; they stand nowhere else until the facts are kept. */
+  /** What posted pairs were traded for, encrypted; they stand nowhere else until the facts are kept. */
   traded?: Partial<Record<PairPlace, string>>
   /** What was proved. */
   facts?: InstallFact[]

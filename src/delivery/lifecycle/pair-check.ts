@@ -1,4 +1,4 @@
-import type { Install, PairOwner, SealedPair } from '../../installs/install.ts'
+import type { Install, PairOwner, EncryptedPair } from '../../installs/install.ts'
 import type { AppCredentials } from '../../oauth/app-credentials.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import type { TokenPair } from '../../oauth/oauth-server.ts'
@@ -30,23 +30,23 @@ export interface CheckSource {
 
 /** Keeps durably what became of a pair that only one refresh can prove. */
 export interface TradeLog {
-  /** What the posted pair was traded for, sealed. */
+  /** What the posted pair was traded for, encrypted. */
   readonly pair?: string | undefined
   /** See `VerifyOptions`. */
   before (): Promise<void>
-  after (sealed: string): Promise<void>
+  after (encrypted: string): Promise<void>
 }
 
 export interface VerifiedPair {
   status: 'verified'
   grant: Grant
-  pair: SealedPair
+  pair: EncryptedPair
 }
 
 const LONGEST_TOKEN = 2048
 const NEVER = new AbortController().signal
 
-/** Asks the OAuth server about the token pair of a post and the portal about its user, and seals the pair that is confirmed. */
+/** Asks the OAuth server about the token pair of a post and the portal about its user, and encrypts the confirmed pair. */
 export class PairCheck {
   readonly #parts: PairCheckParts
   readonly #guard: AddressGuard
@@ -126,7 +126,7 @@ export class PairCheck {
   /** Whose pair of the record it is that a post brings; `undefined` when it is another. */
   ownerOf (install: Install | undefined, tokens: unknown): PairOwner | undefined {
     if (install === undefined || !hasPair(tokens)) return undefined
-    return (['installer', 'systemUser'] as const).find(owner => this.#open(install[owner]?.sealed, install.memberId)?.refreshToken === tokens.refresh_token)
+    return (['installer', 'systemUser'] as const).find(owner => this.#open(install[owner]?.encrypted, install.memberId)?.refreshToken === tokens.refresh_token)
   }
 
   #tradedFor (memberId: string, { trades }: CheckSource): TokenPair | undefined {
@@ -134,9 +134,9 @@ export class PairCheck {
   }
 
   /** A pair that cannot be opened is none. */
-  #open (sealed: string | undefined, memberId: string): TokenPair | undefined {
+  #open (encrypted: string | undefined, memberId: string): TokenPair | undefined {
     try {
-      return sealed === undefined ? undefined : this.#parts.encryptor.decrypt(sealed, memberId)
+      return encrypted === undefined ? undefined : this.#parts.encryptor.decrypt(encrypted, memberId)
     } catch {
       return undefined
     }
@@ -150,8 +150,8 @@ export class PairCheck {
 
   #verified (memberId: string, grant: Grant): VerifiedPair {
     const { pair, userId } = grant
-    const sealed = this.#parts.encryptor.encrypt(pair, memberId)
-    return { status: 'verified', grant, pair: { sealed, expiresAt: pair.expiresAt, ...(userId !== undefined && { userId }) } }
+    const encrypted = this.#parts.encryptor.encrypt(pair, memberId)
+    return { status: 'verified', grant, pair: { encrypted, expiresAt: pair.expiresAt, ...(userId !== undefined && { userId }) } }
   }
 }
 

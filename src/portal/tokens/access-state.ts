@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_PORTAL_GONE, FST_B24_PORTAL_SUSPENDED, FST_B24_REAUTH_REQUIRED } from '../../errors.ts'
 import { type AccessFact, type AccessTransition, applyAccessFact } from '../../installs/access-transitions.ts'
-import type { Install, PairOwner, SealedPair, Suspension } from '../../installs/install.ts'
+import type { Install, PairOwner, EncryptedPair, Suspension } from '../../installs/install.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import { storeUnavailable } from '../../storage/unavailable.ts'
@@ -30,7 +30,7 @@ export interface PortalAccess {
 
 export interface SelectedPair {
   owner: PairOwner
-  pair: SealedPair
+  pair: EncryptedPair
   generation: number
 }
 
@@ -70,7 +70,7 @@ export function selectPair (memberId: string, install: Install | undefined, now:
 /** @throws FST_B24_DECRYPTION_FAILED */
 export function toPortalAccess (install: Install, { owner, pair, generation }: SelectedPair, encryptor: Encryptor): PortalAccess {
   const { memberId, domain, clientEndpoint, oauthServer } = install
-  const { accessToken, expiresAt } = encryptor.decrypt(pair.sealed, memberId)
+  const { accessToken, expiresAt } = encryptor.decrypt(pair.encrypted, memberId)
   return {
     memberId,
     domain,

@@ -136,7 +136,7 @@ export class TokenRefresh {
     const { memberId, oauthServer } = install
     const origin = allowedServer(oauthServer, allowedServers)
     keys.check(memberId)
-    const { refreshToken } = encryptor.decrypt(selected.pair.sealed, memberId)
+    const { refreshToken } = encryptor.decrypt(selected.pair.encrypted, memberId)
     const response = await refreshGrant({ origin, clientId, clientSecret, refreshToken, timeoutMs, signal, now, dispatcher: this.#parts.oauth.dispatcher })
     if (response.status === 'ok') {
       keys.accept(origin)
@@ -162,7 +162,7 @@ export class TokenRefresh {
     if (response.memberId !== undefined && response.memberId !== memberId) throw unavailable('token pair of another portal')
     const { pair: { expiresAt, accessToken }, clientEndpoint, domain, scope, appStatus: status } = response
     const { userId = known.userId } = response
-    const pair = { sealed: encryptor.encrypt(response.pair, memberId), expiresAt, ...(userId !== undefined && { userId }) }
+    const pair = { encrypted: encryptor.encrypt(response.pair, memberId), expiresAt, ...(userId !== undefined && { userId }) }
     const fact = { type: 'refreshed' as const, owner, generation, pair, clientEndpoint, domain, scope, status }
     const { outcome, install: next } = await records.write(memberId, fact, { retryForMs: NEW_PAIR_WRITE_MS, signal })
     if (outcome !== 'refreshed' || next === undefined) {

@@ -54,7 +54,7 @@ t.test('what may not stand for another does not', async t => {
   t.match(other.queued, [{ coalesce: undefined }])
 })
 
-t.test('secrets among the data are sealed', async t => {
+t.test('secrets among the data are encrypted', async t => {
   const { queued, encryptor, intake } = setup()
   const token = secret()
   await intake.take({ ...EVENT, code: 'ONIMBOTMESSAGEADD', data: { BOT: { 7: { access_token: token } } } })

@@ -80,7 +80,7 @@ t.test('a chain that is found dead is told, and the run goes on', async t => {
   const { world, portals } = await openFleet(t, 3)
   world.aheadMs = 151 * DAY_MS
   world.b24.fault('token', { status: 400, body: { error: 'invalid_grant' }, times: 1 })
-  await world.change(portals[0]!, ({ installer }) => ({ installer: { ...installer!, sealed: 'x' } }))
+  await world.change(portals[0]!, ({ installer }) => ({ installer: { ...installer!, encrypted: 'x' } }))
   await world.keepAlive(t, { times: { graceMs: 50 } }).run()
   t.equal(world.refreshes, 2)
   t.equal(world.told.length, 1)

@@ -308,7 +308,7 @@ t.test('a portal without tokens is told as such', async t => {
   await world.install(acme)
   await world.change(acme, () => ({ state: 'uninstalled' }))
   await t.rejects(tokens.access(acme.memberId), GONE)
-  await world.change(acme, () => ({ state: 'active', installer: { ...{ sealed: '', expiresAt: 0 }, isDead: true } }))
+  await world.change(acme, () => ({ state: 'active', installer: { ...{ encrypted: '', expiresAt: 0 }, isDead: true } }))
   await t.rejects(tokens.access(acme.memberId), { ...REAUTH, message: /must open or reinstall the app/ })
   t.equal(world.refreshes, 0)
 })
@@ -330,7 +330,7 @@ t.test('a pair of another portal is not kept', async t => {
   t.equal((await world.record(acme)).generation, 1)
 })
 
-t.test('sealed with a key that is gone: no question, and the state stays', async t => {
+t.test('encrypted with a key that is gone: no question, and the state stays', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const encryptor = createEncryptor([], secret(), 'other')

@@ -7,7 +7,7 @@ export const HANDLING: Record<string, (trial: Trial) => Promise<void>> = {
   async 'hands an event to the process as it was added, as attempt 1 that stands for itself' (trial) {
     const queue = await trial.open()
     trial.work(queue)
-    const event = newEvent({ memberId: 'a', code: 'ONIMBOTV2MESSAGEADD', key: 'message:1', payload: { data: [1, null, { x: '' }], auth: 'sealed' } })
+    const event = newEvent({ memberId: 'a', code: 'ONIMBOTV2MESSAGEADD', key: 'message:1', payload: { data: [1, null, { x: '' }], auth: 'encrypted' } })
     await queue.add(event)
     await trial.settled(queue, 1)
     const [run] = trial.runs

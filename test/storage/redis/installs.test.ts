@@ -87,7 +87,7 @@ t.test('RedisInstallStore', async t => {
     await store.swap('a', 0, sampleInstall('a'))
     t.teardown(() => raw.del(keys.install('a'), keys.installs))
     const whole = encodeRecord(1, sampleInstall('a'))
-    for (const value of ['', 'sealed-text', '1.x {"sealed-text', '1.x null', '1.x []', whole.slice(0, -1), whole.slice(1), encodeRecord(1, sampleInstall('b'))]) {
+    for (const value of ['', 'encrypted-text', '1.x {"encrypted-text', '1.x null', '1.x []', whole.slice(0, -1), whole.slice(1), encodeRecord(1, sampleInstall('b'))]) {
       await raw.set(keys.install('a'), value)
       for (const read of [store.get('a'), store.scan()]) {
         const error = await read.catch(error => error)
