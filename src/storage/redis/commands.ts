@@ -42,7 +42,10 @@ const IN_SCRIPTS: Record<string, readonly string[]> = {
   ZSCORE: ['m']
 }
 
-/** All commands that the plugin needs of Redis, for the rules of its user. Beside them it may ask INFO, CONFIG GET and CLUSTER SLOTS, and goes on without. */
+/**
+ * All commands that the plugin needs of Redis, for the rules of its user. Beside them it asks CONFIG GET and INFO where it may; a Cluster needs
+ * CLUSTER SLOTS and CLUSTER INFO.
+ */
 export const REDIS_COMMANDS: readonly string[] = [...Object.keys(IN_SCRIPTS), 'EVAL', 'EVALSHA', 'MGET', 'PING', 'PUBLISH', 'SUBSCRIBE', 'TIME', 'UNSUBSCRIBE', 'WAIT'].sort()
 
 // ARGV: of each command its name, how many arguments it has behind the key, and those. Answers the first that is refused, and why. What is refused for

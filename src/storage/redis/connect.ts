@@ -76,7 +76,7 @@ function duplicate (client: RedisClient, options: RedisOptions): Redis {
   if (!('nodes' in client)) return (client as unknown as { duplicate (options: RedisOptions): unknown }).duplicate(own) as Redis
   const cluster = client as unknown as Cluster
   const { redisOptions } = cluster.options
-  return cluster.duplicate([], { ...OWN, ...('keyPrefix' in options && { keyPrefix: options.keyPrefix }), scaleReads: 'master', redisOptions: { ...redisOptions, ...own } } as object) as unknown as Redis
+  return cluster.duplicate([], { ...OWN, ...('keyPrefix' in options && { keyPrefix: options.keyPrefix }), ...(options.autoResendUnfulfilledCommands === false && { retryDelayOnFailover: 0 }), scaleReads: 'master', redisOptions: { ...redisOptions, ...own } } as object) as unknown as Redis
 }
 
 const VERBS = ['mget', 'eval', 'ping', 'duplicate'] as const satisfies Array<keyof RedisClient>

@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster, Redis } from 'ioredis'
 import type { AddResult, BegunEvent, DeadRow, EventCounts, EventStore, EventStoreSettings, GroupState, NewEvent, StoredOutcome, Turn, TurnResult } from '../event-store.ts'
-import { bareError, isConnectionError, storeUnavailable } from '../unavailable.ts'
+import { bareError, isConnectionError } from '../unavailable.ts'
 import { withinDeadline } from '../within-deadline.ts'
 import { ADD, COUNTS, DISCARD, GET_DEAD, LISTEN, LIST_DEAD, REPLAY, SAVE } from './scripts.ts'
 import { TURN } from './turn-script.ts'
@@ -8,6 +9,8 @@ import { TURN } from './turn-script.ts'
 /** Scripts of events by their names. */
 export const EVENT_SCRIPTS = { ADD, TURN, LISTEN, SAVE, REPLAY, DISCARD, LIST_DEAD, GET_DEAD, COUNTS }
 
+/** Before what may be done twice is asked for again, ms. */
+const AGAIN_MS = 100
 /** Time that replicas have to confirm an event, ms. */
 const REPLICAS_MS = 500
 
@@ -104,6 +107,7 @@ export class RedisEvents implements EventStore {
   async #again<T> (name: keyof typeof EVENT_SCRIPTS, ...values: Value[]): Promise<T> {
     return await withinDeadline(this.#run<T>(name, values).catch(async (error: Error) => {
       if (!isConnectionError(bareError(error))) throw error
+      await sleep(AGAIN_MS)
       return await this.#run<T>(name, values)
     }))
   }
@@ -115,7 +119,7 @@ export class RedisEvents implements EventStore {
       [[Error | null, AddResult[]], [Error | null, number]]
     if (failure !== null) throw failure
     if (problem !== null) throw problem
-    if (confirmed < replicas) throw storeUnavailable(new Error(`${confirmed} of ${replicas} replicas have the event within ${REPLICAS_MS} ms`))
+    if (confirmed < replicas) throw new Error(`${confirmed} of ${replicas} replicas have the event within ${REPLICAS_MS} ms`)
     return results
   }
 }

@@ -1,0 +1,167 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { EVENT_OVERHEAD_BYTES, type NewEvent, type StoredOutcome } from '../../../src/storage/event-store.ts'
+import { until } from '../../helpers/until.ts'
+import { newEvent, newStored, newTurn } from '../contract/trial.ts'
+import { setUp, type Setup } from './setup.ts'
+
+t.setTimeout(180_000)
+
+t.test('a damaged event is a dead letter, one that is gone is told, and the others are handled', async t => {
+  const setup = await setUp(t)
+  const { admin, key } = setup
+  const queue = await setup.open()
+  const events = Array.from({ length: 8 }, (_, i) => newEvent({ id: `e${i + 1}`, key: `deal:${i}`, coalesce: true }))
+  for (const event of events) await queue.add(event)
+  await admin.del(key('event:1'))
+  await admin.set(key('event:2'), 'something else')
+  await admin.hdel(key('event:3'), 'body')
+  await admin.hset(key('event:4'), 'attempts', 'many')
+  await admin.hdel(key('event:5'), 'id')
+  await admin.hset(key('event:6'), 'body', 'no JSON')
+  await admin.hdel(key('event:7'), 'group', 'size')
+  await admin.zadd(key('waiting:1:portal-a'), 0, 'stranger')
+  setup.work(queue)
+  await until(() => setup.runs.some(({ event }) => (event as { id?: string } | undefined)?.id === 'e8'), 'what is sound is handled')
+  await until(() => setup.dead.length === 4, 'the damaged are dead letters')
+  t.strictSame(setup.dead.map(({ id }) => id).sort(), ['e3', 'e4', 'e7', 'unknown-5'])
+  t.ok(setup.runs.some(({ event }) => event === undefined), 'what is no JSON is for the processor to judge')
+  t.match(setup.warnings.filter(text => text.includes('lost')).join(), /lost/)
+  t.equal((await queue.deadLetters.list()).items.length, 4)
+  for (const { id } of setup.dead) t.equal(await queue.deadLetters.discard(id), true)
+  t.strictSame(setup.errors, [])
+})
+
+t.test('a key whose event was deleted is free for the next one', async t => {
+  const setup = await setUp(t)
+  const { events } = await setup.storage()
+  await events.add([newStored({ key: 'k' })])
+  const { begun: [gone] } = await events.turn(newTurn({ free: 1 }))
+  await setup.admin.del(setup.key(`event:${gone!.seq}`))
+  await events.add([newStored({ key: 'k', body: '2' })])
+  t.strictSame((await events.turn(newTurn({ free: 1 }))).begun.map(({ body }) => body), ['2'])
+})
+
+t.test('a lease that ends far in the future, as after the clock was set back, ends in its time', async t => {
+  const setup = await setUp(t)
+  const { events } = await setup.storage()
+  await events.add([newStored()])
+  await events.turn(newTurn({ leaseMs: 200, free: 1 }))
+  await setup.admin.zadd(setup.key('workers'), Date.now() + 3_600_000, 'worker-1')
+  await events.turn(newTurn({ worker: 'worker-2' }))
+  await until(async () => (await events.turn(newTurn({ worker: 'worker-2', free: 1 }))).begun.length === 1, 'it is taken over', 2_000)
+})
+
+t.test('no step holds up Redis, however much is due at once', async t => {
+  const setup = await setUp(t)
+  const { events } = await setup.storage({ maxWaitingBytes: 4e9 })
+  const body = JSON.stringify('x'.repeat(200_000))
+  for (let i = 0; i < 1_000; i += 10) await events.add(Array.from({ length: 10 }, (_, j) => newStored({ group: `p${j}`, key: `k${i + j}`, body })))
+  let failed = 0
+  while (failed < 1_000) {
+    const { begun } = await events.turn(newTurn({ free: 100, concurrency: 1_000 }))
+    failed += begun.length
+    await events.turn(newTurn({ outcomes: begun.map(({ seq }) => ({ seq, status: 'wait', delayMs: 1_000, attempts: 1, isRetry: true })), responsive: Array.from({ length: 10 }, (_, j) => `p${j}`) }))
+  }
+  await new Promise(resolve => setTimeout(resolve, 1_000))
+  await setup.admin.config('SET', 'slowlog-log-slower-than', '0')
+  await setup.admin.config('SET', 'slowlog-max-len', '100')
+  await setup.admin.slowlog('RESET')
+  let done = 0
+  while (done < 1_000) {
+    const { begun } = await events.turn(newTurn({ free: 50, concurrency: 1_000 }))
+    await events.turn(newTurn({ outcomes: begun.map(({ seq }) => ({ seq, status: 'done' })) }))
+    done += begun.length
+  }
+  const slowest = Math.max(...(await setup.admin.slowlog('GET', 100) as unknown as number[][]).map(entry => Number(entry[2])))
+  t.ok(slowest < 30_000, `${slowest} µs`)
+})
+
+const anEvent = fc.record({
+  group: fc.constantFrom('a', 'b', '? 1', '? 2'),
+  code: fc.constantFrom('X', 'Y'),
+  isPriority: fc.boolean(),
+  key: fc.constantFrom(undefined, 'k1', 'k2'),
+  repeats: fc.boolean(),
+  size: fc.integer({ min: 0, max: 3_000 })
+})
+const aStep = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('add' as const), events: fc.array(anEvent, { minLength: 1, maxLength: 4 }) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('turn' as const), worker: fc.constantFrom('w1', 'w2'), free: fc.integer({ min: 0, max: 4 }), ends: fc.array(fc.constantFrom('done', 'later', 'failed', 'dead', 'runs'), { maxLength: 4 }), leaves: fc.boolean(), forgets: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('dies' as const), worker: fc.constantFrom('w1', 'w2') }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('listen' as const), worker: fc.constantFrom('w1', 'w2'), codes: fc.constantFrom(undefined, ['X'], ['Y'], []) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('replay' as const, 'discard' as const), at: fc.integer({ min: 0, max: 5 }) }) }
+)
+
+t.test('what is counted is what is stored, whatever happens', async t => {
+  const setup = await setUp(t)
+  const { events } = await setup.storage({ maxWaitingBytes: 60_000, deadLetters: { maxAgeMs: 3_600_000, maxCount: 6, maxBytes: 8_000 } })
+  let ids = 0
+  await fc.assert(fc.asyncProperty(fc.array(aStep, { maxLength: 40 }), async steps => {
+    await setup.admin.flushall()
+    const runs: Record<string, string[]> = { w1: [], w2: [] }
+    for (const step of steps) {
+      if (step.kind === 'add') {
+        await events.add(step.events.map(({ group, code, isPriority, key, repeats, size }): NewEvent => ({
+          id: `e${ids++}`, group, code, isPriority, key, dedup: key !== undefined && repeats ? `${code} ${key}` : undefined, body: JSON.stringify('x'.repeat(size))
+        })))
+      } else if (step.kind === 'turn') {
+        const own = runs[step.worker]!
+        const outcomes = step.ends.flatMap((end): StoredOutcome[] => {
+          if (end === 'runs' || own.length === 0) return []
+          const seq = own.shift()!
+          if (end === 'done') return [{ seq, status: 'done' }]
+          if (end === 'dead') return [{ seq, status: 'dead', attempts: 1, error: '{}' }]
+          return [{ seq, status: 'wait', delayMs: end === 'later' ? 0 : 1, attempts: 1, isRetry: end === 'failed' }]
+        })
+        const { begun } = await events.turn(newTurn({ worker: step.worker, free: step.leaves ? 0 : step.free, leaseMs: step.leaves ? 0 : 30_000, outcomes, ...(!step.forgets && { runs: own }) }))
+        runs[step.worker] = step.leaves ? [] : [...own, ...begun.map(({ seq }) => seq)]
+      } else if (step.kind === 'dies') {
+        await setup.admin.zadd(setup.key('workers'), 'XX', 1, step.worker)
+      } else if (step.kind === 'listen') await events.listen(step.worker, step.codes)
+      else {
+        const letter = (await events.listDead(undefined, 10))[step.at]
+        if (letter !== undefined) await events[step.kind](letter.id)
+      }
+      await countsAreRight(setup, events)
+    }
+    // All comes to an end, and nothing is left.
+    for (const worker of ['w1', 'w2']) await events.turn(newTurn({ worker, leaseMs: 0 }))
+    await until(async () => {
+      const { begun } = await events.turn(newTurn({ worker: 'w3', free: 16 }))
+      await events.turn(newTurn({ worker: 'w3', outcomes: begun.map(({ seq }) => ({ seq, status: 'done' })) }))
+      return (await events.counts()).waiting === 0
+    }, 'all is handled', 3_000)
+    for (const { id } of await events.listDead(undefined, 100)) await events.discard(id)
+    await countsAreRight(setup, events)
+    const rest = (await setup.admin.keys('*')).map(key => key.slice(setup.key('').length))
+    t.strictSame(rest.filter(key => !/^(known|seq|totals|turn|deaths|workers|leases|deferred|listens:.*)$/.test(key)), [])
+  }), { numRuns: 150 })
+})
+
+type Store = Awaited<ReturnType<Setup['storage']>>['events']
+
+/** Counts everything anew, and compares. */
+async function countsAreRight ({ admin, key }: Setup, events: Store): Promise<void> {
+  const rows = await Promise.all((await admin.keys(key('event:*'))).map(async name => ({ seq: name.slice(key('event:').length), ...await admin.hgetall(name) }) as Record<string, string>))
+  const dead = new Set(await admin.zrange(key('dead'), '0', '-1'))
+  const active = new Set((await Promise.all((await admin.keys(key('active:*'))).map(async name => await admin.smembers(name)))).flat())
+  const bytes: Record<string, number> = {}
+  const deadBytes: Record<string, number> = {}
+  const totals = { events: rows.length, verified: 0, unverified: 0, dead: 0 }
+  for (const { seq, group, body, size } of rows as Array<{ seq: string, group: string, body: string, size: string }>) {
+    t.equal(Number(size), body.length + EVENT_OVERHEAD_BYTES)
+    const of = dead.has(seq) ? deadBytes : bytes
+    of[group] = (of[group] ?? 0) + Number(size)
+    totals[dead.has(seq) ? 'dead' : group.startsWith('?') ? 'unverified' : 'verified'] += Number(size)
+  }
+  const stored = Object.fromEntries(Object.entries(await admin.hgetall(key('totals'))).map(([name, value]) => [name, Number(value)]))
+  t.strictSame({ events: 0, verified: 0, unverified: 0, dead: 0, ...stored }, totals)
+  t.strictSame(Object.fromEntries(Object.entries(await admin.hgetall(key('bytes'))).map(([name, value]) => [name, Number(value)])), bytes)
+  const ranked = await admin.zrange(key('dead-bytes'), '0', '-1', 'WITHSCORES')
+  t.strictSame(Object.fromEntries(ranked.flatMap((name, i) => i % 2 === 0 ? [[name, Number(ranked[i + 1])]] : [])), deadBytes)
+  t.strictSame(await events.counts(), { waiting: rows.length - dead.size - active.size, active: active.size, dead: dead.size })
+  // Every event that is pending stands in one place.
+  const places = (await Promise.all(['waiting:*', 'blocked:*', 'deferred:*', 'delayed'].map(async pattern => await Promise.all((await admin.keys(key(pattern))).map(async name => await admin.zrange(name, '0', '-1')))))).flat(2)
+  t.strictSame(places.toSorted(), rows.map(({ seq }) => seq!).filter(seq => !dead.has(seq) && !active.has(seq)).sort())
+}
