@@ -82,8 +82,9 @@ CREATE TABLE events (
   body TEXT NOT NULL
 ) STRICT;
 CREATE INDEX events_waiting ON events (lane, grp, seq) WHERE state = 1;
-CREATE INDEX events_key ON events (key, state, seq) WHERE key IS NOT NULL;
 CREATE INDEX events_active ON events (worker, seq) WHERE state = 3;
+CREATE INDEX events_busy ON events (key) WHERE state = 3 AND key IS NOT NULL;
+CREATE INDEX events_blocked ON events (key, seq) WHERE state = 2;
 CREATE INDEX events_due ON events (due) WHERE state = 4;
 CREATE INDEX events_deferred ON events (seq) WHERE state = 5;
 CREATE INDEX events_deferred_code ON events (code, seq) WHERE state = 5;
