@@ -22,7 +22,7 @@ export interface Group {
 export const GROUP = 'id, name, class, responsive_at, marked_at, bytes, place0, place1'
 export type GroupRow = [number, string, number, number, number, number, number | null, number | null]
 
-type CounterRow = [number, number, number, number, number, number, number, number, number, number, number, number, number]
+type CounterRow = [number, number, number, number, number, number, number, number, number, number, number, number, number, number]
 
 /** Keeps one process from following a clock that was set back. */
 export interface Clock {
@@ -44,6 +44,7 @@ export class Ledger {
   arrivals: number
   waiting: number
   active: number
+  blocked: number
   deferred: number
   bytes: number
   unverifiedBytes: number
@@ -56,11 +57,11 @@ export class Ledger {
 
   constructor (db: SqliteDatabase, clock: Clock) {
     this.#db = db
-    const [last, ...counters] = db.get<CounterRow>(`SELECT clock, seq, place, death, arrivals, waiting, active, deferred, bytes, unverified_bytes, dead, dead_bytes, recheck_after
+    const [last, ...counters] = db.get<CounterRow>(`SELECT clock, seq, place, death, arrivals, waiting, active, blocked, deferred, bytes, unverified_bytes, dead, dead_bytes, recheck_after
       FROM counters WHERE id = 1`)!
     clock.offset = Math.max(clock.offset, last - Date.now())
     this.now = Date.now() + clock.offset;
-    [this.seq, this.place, this.death, this.arrivals, this.waiting, this.active, this.deferred, this.bytes, this.unverifiedBytes, this.dead, this.deadBytes, this.recheckAfter] = counters
+    [this.seq, this.place, this.death, this.arrivals, this.waiting, this.active, this.blocked, this.deferred, this.bytes, this.unverifiedBytes, this.dead, this.deadBytes, this.recheckAfter] = counters
   }
 
   group (id: number): Group {
@@ -136,9 +137,9 @@ export class Ledger {
 
   save (): void {
     for (const group of this.#groups.values()) if (group.isChanged || group.isPlaced || group.isMarked) this.#saveGroup(group)
-    this.#db.run(`UPDATE counters SET clock = ?, seq = ?, place = ?, death = ?, arrivals = ?, waiting = ?, active = ?, deferred = ?, bytes = ?, unverified_bytes = ?, dead = ?, dead_bytes = ?,
+    this.#db.run(`UPDATE counters SET clock = ?, seq = ?, place = ?, death = ?, arrivals = ?, waiting = ?, active = ?, blocked = ?, deferred = ?, bytes = ?, unverified_bytes = ?, dead = ?, dead_bytes = ?,
       recheck_after = ? WHERE id = 1`,
-    this.now, this.seq, this.place, this.death, this.arrivals, this.waiting, this.active, this.deferred, this.bytes, this.unverifiedBytes, this.dead, this.deadBytes, this.recheckAfter)
+    this.now, this.seq, this.place, this.death, this.arrivals, this.waiting, this.active, this.blocked, this.deferred, this.bytes, this.unverifiedBytes, this.dead, this.deadBytes, this.recheckAfter)
   }
 
   #saveGroup (group: Group): void {

@@ -26,6 +26,7 @@ CREATE TABLE counters (
   arrivals INTEGER NOT NULL,        -- how often an event began to wait
   waiting INTEGER NOT NULL,         -- events in all states but active
   active INTEGER NOT NULL,
+  blocked INTEGER NOT NULL,         -- counted in waiting too
   deferred INTEGER NOT NULL,        -- counted in waiting too
   bytes INTEGER NOT NULL,           -- of events of verified groups
   unverified_bytes INTEGER NOT NULL,
@@ -114,7 +115,7 @@ CREATE TABLE pending_installs (name TEXT PRIMARY KEY, ends_at INTEGER NOT NULL, 
 CREATE TABLE locks (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends_at INTEGER NOT NULL, ttl INTEGER NOT NULL) STRICT;
 CREATE INDEX locks_ends ON locks (ends_at);
 
-INSERT INTO counters VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1);
+INSERT INTO counters VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1);
 PRAGMA user_version = ${LAYOUT};`
 
 /**

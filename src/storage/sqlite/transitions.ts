@@ -24,26 +24,26 @@ export class Transitions {
 
   add ({ id, group: name, code, isPriority, key, dedup, body }: NewEvent, maxWaitingBytes: number): AddResult {
     const size = Buffer.byteLength(body) + EVENT_OVERHEAD_BYTES
-    const pending = dedup === undefined ? undefined : this.#pendingOf(dedup)
-    if (pending !== undefined) {
-      const growth = size - pending[5]
-      if (growth > 0 && this.#ledger.isOverShare(this.#ledger.group(pending[1]), growth, maxWaitingBytes)) return 'over_share'
-      this.#coalesce(pending, 1, body, size)
-      return 'coalesced'
-    }
     const group = this.#ledger.groupNamed(name)
-    if (this.#ledger.isOverShare(group, size, maxWaitingBytes)) {
-      // One that has nothing is not to stay.
-      group.isChanged = true
-      return 'over_share'
-    }
+    // One that has nothing is not to stay.
+    group.isChanged = true
     const lane = isPriority ? 0 : 1
-    this.#db.run('INSERT INTO events (seq, grp, state, lane, size, id, code, base, key, dedup, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
-      ++this.#ledger.seq, group.id, WAITING, lane, size, id, code, baseOf(code), key ?? null, dedup ?? null, body)
-    this.#ledger.waiting++
-    this.#ledger.charge(group, size)
-    this.#ledger.line(group, lane)
-    return 'stored'
+    const hasRoom = !this.#ledger.isOverShare(group, size, maxWaitingBytes)
+    // Of what is pending with this `dedup` there can be no second one.
+    if (hasRoom && this.#db.run('INSERT OR IGNORE INTO events (seq, grp, state, lane, size, id, code, base, key, dedup, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      this.#ledger.seq + 1, group.id, WAITING, lane, size, id, code, baseOf(code), key ?? null, dedup ?? null, body) === 1) {
+      this.#ledger.seq++
+      this.#ledger.waiting++
+      this.#ledger.charge(group, size)
+      this.#ledger.line(group, lane)
+      return 'stored'
+    }
+    const pending = dedup === undefined ? undefined : this.#pendingOf(dedup)
+    if (pending === undefined) return 'over_share'
+    const growth = size - pending[5]
+    if (growth > 0 && this.#ledger.isOverShare(this.#ledger.group(pending[1]), growth, maxWaitingBytes)) return 'over_share'
+    this.#coalesce(pending, 1, body, size)
+    return 'coalesced'
   }
 
   /** What a worker runs, by its `seq`. */
@@ -59,40 +59,41 @@ export class Transitions {
     return this.#db.all<[number]>(`SELECT seq FROM events WHERE worker = ? AND state = ${ACTIVE}`, worker).map(([seq]) => `${seq}`)
   }
 
-  begin (seq: number, worker: number): void {
-    this.#db.run(`UPDATE events SET state = ${ACTIVE}, worker = ? WHERE seq = ?`, worker, seq)
-    this.#ledger.waiting--
-    this.#ledger.active++
+  begin (seqs: readonly number[], worker: number): void {
+    if (seqs.length === 0) return
+    this.#db.run(`UPDATE events SET state = ${ACTIVE}, worker = ? WHERE seq IN (SELECT value FROM json_each(?))`, worker, JSON.stringify(seqs))
+    this.#ledger.waiting -= seqs.length
+    this.#ledger.active += seqs.length
   }
 
   block (seq: number): void {
     this.#db.run(`UPDATE events SET state = ${BLOCKED} WHERE seq = ?`, seq)
+    this.#ledger.blocked++
   }
 
+  /** `key`: its key, where no event of that is active: those that wait for its end would wait for who is not there. */
   defer (seq: number, key: string | null): void {
     this.#db.run(`UPDATE events SET state = ${DEFERRED} WHERE seq = ?`, seq)
     this.#ledger.deferred++
-    // Those of its key that wait for its end would wait for who is not there.
-    if (key !== null && !this.isBusy(key)) this.#unblock(key)
+    this.#unblock(key)
   }
 
-  /** Makes what is delayed or deferred waiting. */
+  /** Makes waiting what is blocked, delayed or deferred. */
   wait (seq: number, grp: number, lane: number): void {
     this.#db.run(`UPDATE events SET state = ${WAITING} WHERE seq = ?`, seq)
     this.#ledger.line(this.#ledger.group(grp), lane)
   }
 
-  isBusy (key: string): boolean {
-    return this.#db.get(`SELECT 1 FROM events WHERE key = ? AND state = ${ACTIVE} LIMIT 1`, key) !== undefined
-  }
-
-  done (worker: number, seq: string): void {
-    const [ended] = this.#db.all<[number, number, string | null]>(`DELETE FROM events WHERE seq = ? AND state = ${ACTIVE} AND worker = ? RETURNING grp, size, key`, Number(seq), worker)
-    if (ended === undefined) return
-    const [grp, size, key] = ended
-    this.#ledger.active--
-    this.#ledger.charge(this.#ledger.group(grp), -size)
-    this.#unblock(key)
+  /** Ends what a worker has handled. */
+  done (worker: number, seqs: readonly number[]): void {
+    if (seqs.length === 0) return
+    const ended = this.#db.all<[number, number, string | null]>(`DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?)) AND state = ${ACTIVE} AND worker = ? RETURNING grp, size, key`,
+      JSON.stringify(seqs), worker)
+    for (const [grp, size, key] of ended) {
+      this.#ledger.active--
+      this.#ledger.charge(this.#ledger.group(grp), -size)
+      this.#unblock(key)
+    }
   }
 
   /** Puts back what was begun; a repeat that came meanwhile becomes one with it, and what failed is then tried at once. */
@@ -162,15 +163,18 @@ export class Transitions {
     this.#db.run('UPDATE events SET body = (SELECT body FROM events WHERE seq = ?), size = ?, coalesced = coalesced + ?, progress = NULL WHERE seq = ?', from, size, coalesced, seq)
     this.#db.run('DELETE FROM events WHERE seq = ?', from)
     this.#ledger.waiting--
+    if (state === BLOCKED) this.#ledger.blocked--
     if (state === DEFERRED) this.#ledger.deferred--
     this.#ledger.charge(this.#ledger.group(fromGroup), -size)
     this.#ledger.charge(this.#ledger.group(grp), size - before)
   }
 
   #unblock (key: string | null): void {
-    if (key === null) return
+    if (key === null || this.#ledger.blocked === 0) return
     const next = this.#db.get<[number, number, number]>(`SELECT seq, grp, lane FROM events WHERE key = ? AND state = ${BLOCKED} ORDER BY seq LIMIT 1`, key)
-    if (next !== undefined) this.wait(...next)
+    if (next === undefined) return
+    this.#ledger.blocked--
+    this.wait(...next)
   }
 }
 

@@ -3,7 +3,7 @@ import { LATELY_MS, RESPONSIVE_MS } from '../fair-share.ts'
 import type { SqliteDatabase } from './database.ts'
 import type { Group, Ledger } from './ledger.ts'
 import { Rotation, WorkerPlaces } from './rotation.ts'
-import { DELAYED, HUNG, RESPONSIVE, UNTESTED, WAITING } from './schema.ts'
+import { ACTIVE, DELAYED, HUNG, RESPONSIVE, UNTESTED, WAITING } from './schema.ts'
 import type { Transitions } from './transitions.ts'
 import { isHeard, type Codes, type Workers } from './workers.ts'
 
@@ -16,7 +16,12 @@ const FORGOTTEN = 4
 /** Marks of a group that has one are not renewed for so long, ms: each costs its indexes. */
 const MARK_MS = 1_000
 
-type Row = [seq: number, code: string, key: string | null, attempts: number, coalesced: number, progress: string | null, body: string]
+/** The first event of a group. */
+type Row = [seq: number, code: string, key: string | null, attempts: number, coalesced: number, progress: string | null, body: string, isBusy: number, hasMore: number]
+const FIRST = `SELECT seq, code, key, attempts, coalesced, progress, body,
+  EXISTS (SELECT 1 FROM events AS busy WHERE busy.state = ${ACTIVE} AND busy.key = events.key),
+  EXISTS (SELECT 1 FROM events AS more WHERE more.state = ${WAITING} AND more.lane = events.lane AND more.grp = events.grp AND more.seq > events.seq)
+  FROM events WHERE state = ${WAITING} AND lane = ? AND grp = ? AND seq > ? ORDER BY seq LIMIT 1`
 
 export interface TurnParts {
   db: SqliteDatabase
@@ -30,7 +35,7 @@ export function takeTurn (parts: TurnParts, turn: Turn, codes: Codes, settings: 
   const { db, ledger, transitions, workers } = parts
   if (turn.leaseMs === 0) return leave(parts, turn, settings)
   const { id, isLeaseLost } = workers.renew(turn.worker, turn.leaseMs, codes)
-  const dead = turn.outcomes.flatMap(outcome => end(transitions, id, outcome) ?? [])
+  const dead = end(transitions, id, turn.outcomes)
   giveBackLost(parts, id, turn)
   markGroups(ledger, turn)
   const taken = workers.takeOver(settings.attempts)
@@ -46,18 +51,25 @@ export function takeTurn (parts: TurnParts, turn: Turn, codes: Codes, settings: 
 
 function leave ({ transitions, workers }: TurnParts, { worker, outcomes }: Turn, settings: EventStoreSettings): TurnResult {
   const id = workers.idOf(worker)
-  const dead = id === undefined ? [] : outcomes.flatMap(outcome => end(transitions, id, outcome) ?? [])
+  const dead = id === undefined ? [] : end(transitions, id, outcomes)
   if (id !== undefined) workers.leave(id)
   return { begun: [], dead, dueInMs: undefined, evicted: transitions.dead.trim(settings.deadLetters), isLeaseLost: id === undefined }
 }
 
-/** Stores what became of an event, unless another worker has it. */
-function end (transitions: Transitions, worker: number, outcome: StoredOutcome): DeadRow | undefined {
-  const running = outcome.status === 'done' ? undefined : transitions.running(worker, outcome.seq)
-  if (outcome.status === 'done') transitions.done(worker, outcome.seq)
-  else if (running !== undefined && outcome.status === 'dead') return transitions.die(running, outcome.attempts, outcome.error)
-  else if (running !== undefined && outcome.status === 'wait') transitions.putBack(running, outcome)
-  return undefined
+/**
+ * Stores what became of events, unless another worker has them.
+ * @returns those that are dead letters now
+ */
+function end (transitions: Transitions, worker: number, outcomes: readonly StoredOutcome[]): DeadRow[] {
+  const dead: DeadRow[] = []
+  transitions.done(worker, outcomes.filter(({ status }) => status === 'done').map(({ seq }) => Number(seq)))
+  for (const outcome of outcomes) {
+    const running = outcome.status === 'done' ? undefined : transitions.running(worker, outcome.seq)
+    if (running === undefined) continue
+    if (outcome.status === 'dead') dead.push(transitions.die(running, outcome.attempts, outcome.error))
+    if (outcome.status === 'wait') transitions.putBack(running, outcome)
+  }
+  return dead
 }
 
 /** Gives back what a worker has begun and does not know of. */
@@ -107,9 +119,13 @@ function begin ({ db, ledger, transitions, workers }: TurnParts, turn: Turn, wor
   ledger.savePlaces()
   const places = new WorkerPlaces(db, ledger, turn)
   const heardBeside = new Map<string, boolean>()
+  /** What is stored as begun at the end: their keys, and the last one of each group. */
+  const keys = new Set<string>()
+  const last = new Map<Group, number>()
   let left = PASSED
   for (const lane of [0, 1] as const) {
     const rotation = new Rotation(db, ledger, places, lane)
+    last.clear()
     while (begun.length < turn.free && left > 0) {
       const group = rotation.next()
       if (group === undefined) break
@@ -118,31 +134,33 @@ function begin ({ db, ledger, transitions, workers }: TurnParts, turn: Turn, wor
       if (row === undefined) {
         rotation.turned(group, false)
       } else if (left > 0) {
-        const [seq, , , attempts, coalesced, progress, body] = row
-        transitions.begin(seq, worker)
+        const [seq, , key, attempts, coalesced, progress, body, , hasMore] = row
+        if (key !== null) keys.add(key)
+        last.set(group, seq)
         begun.push({ seq: `${seq}`, group: group.name, groupState: places.take(group, lane), body, attempts, coalesced, progress: progress ?? undefined })
-        rotation.turned(group, db.get(`SELECT 1 FROM events WHERE state = ${WAITING} AND lane = ? AND grp = ? LIMIT 1`, lane, group.id) !== undefined)
+        rotation.turned(group, hasMore === 1)
       }
     }
   }
+  transitions.begin(begun.map(({ seq }) => Number(seq)), worker)
   return { begun, isCut: left === 0 }
 
   function first (group: Group, lane: number): Row | undefined {
-    return db.get<Row>(`SELECT seq, code, key, attempts, coalesced, progress, body FROM events WHERE state = ${WAITING} AND lane = ? AND grp = ? ORDER BY seq LIMIT 1`, lane, group.id)
+    return db.get<Row>(FIRST, lane, group.id, last.get(group) ?? 0)
   }
 
   /** Whether an event is not for now, or not for this worker. */
-  function passes ([seq, code, key]: Row, lane: number): boolean {
+  function passes ([seq, code, key, , , , , isBusy]: Row, lane: number): boolean {
+    const isTaken = key !== null && (isBusy === 1 || keys.has(key))
     if (lane === 1 && !isHeard(codes, code)) {
       let isElsewhere = heardBeside.get(code)
       if (isElsewhere === undefined) heardBeside.set(code, isElsewhere = workers.isHeardBeside(worker, code))
       if (isElsewhere) {
-        transitions.defer(seq, key)
+        transitions.defer(seq, isTaken ? null : key)
         return true
       }
     }
-    if (key === null || !transitions.isBusy(key)) return false
-    transitions.block(seq)
-    return true
+    if (isTaken) transitions.block(seq)
+    return isTaken
   }
 }
