@@ -71,11 +71,10 @@ export class Transitions {
     this.#ledger.blocked++
   }
 
-  /** `key`: its key, where no event of that is active: those that wait for its end would wait for who is not there. */
-  defer (seq: number, key: string | null): void {
+  /** Those of its key that come after it wait for its end. */
+  defer (seq: number): void {
     this.#db.run(`UPDATE events SET state = ${DEFERRED} WHERE seq = ?`, seq)
     this.#ledger.deferred++
-    this.#unblock(key)
   }
 
   /** Makes waiting what is blocked, delayed or deferred. */

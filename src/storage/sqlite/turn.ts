@@ -3,7 +3,7 @@ import { LATELY_MS, RESPONSIVE_MS } from '../fair-share.ts'
 import type { SqliteDatabase } from './database.ts'
 import type { Group, Ledger } from './ledger.ts'
 import { Rotation, WorkerPlaces } from './rotation.ts'
-import { ACTIVE, DELAYED, HUNG, RESPONSIVE, UNTESTED, WAITING } from './schema.ts'
+import { ACTIVE, DEFERRED, DELAYED, HUNG, RESPONSIVE, UNTESTED, WAITING } from './schema.ts'
 import type { Transitions } from './transitions.ts'
 import { isHeard, type Codes, type Workers } from './workers.ts'
 
@@ -19,7 +19,7 @@ const MARK_MS = 1_000
 /** The first event of a group. */
 type Row = [seq: number, code: string, key: string | null, attempts: number, coalesced: number, progress: string | null, body: string, isBusy: number, hasMore: number]
 const FIRST = `SELECT seq, code, key, attempts, coalesced, progress, body,
-  EXISTS (SELECT 1 FROM events AS busy WHERE busy.state = ${ACTIVE} AND busy.key = events.key),
+  EXISTS (SELECT 1 FROM events AS busy WHERE busy.state IN (${ACTIVE}, ${DEFERRED}) AND busy.key = events.key),
   EXISTS (SELECT 1 FROM events AS more WHERE more.state = ${WAITING} AND more.lane = events.lane AND more.grp = events.grp AND more.seq > events.seq)
   FROM events WHERE state = ${WAITING} AND lane = ? AND grp = ? AND seq > ? ORDER BY seq LIMIT 1`
 
@@ -151,16 +151,14 @@ function begin ({ db, ledger, transitions, workers }: TurnParts, turn: Turn, wor
 
   /** Whether an event is not for now, or not for this worker. */
   function passes ([seq, code, key, , , , , isBusy]: Row, lane: number): boolean {
-    const isTaken = key !== null && (isBusy === 1 || keys.has(key))
-    if (lane === 1 && !isHeard(codes, code)) {
-      let isElsewhere = heardBeside.get(code)
-      if (isElsewhere === undefined) heardBeside.set(code, isElsewhere = workers.isHeardBeside(worker, code))
-      if (isElsewhere) {
-        transitions.defer(seq, isTaken ? null : key)
-        return true
-      }
+    if (key !== null && (isBusy === 1 || keys.has(key))) {
+      transitions.block(seq)
+      return true
     }
-    if (isTaken) transitions.block(seq)
-    return isTaken
+    if (lane === 0 || isHeard(codes, code)) return false
+    let isElsewhere = heardBeside.get(code)
+    if (isElsewhere === undefined) heardBeside.set(code, isElsewhere = workers.isHeardBeside(worker, code))
+    if (isElsewhere) transitions.defer(seq)
+    return isElsewhere
   }
 }
