@@ -53,7 +53,7 @@ t.test('charges a forged install to who sends it, and not to the portal that it 
   t.equal(added.filter(({ isPriority }) => isPriority).length, 5)
   t.ok(added.every(({ memberId }) => memberId === portal.memberId))
   await delivery.receiver.receive(envelope, sender)
-  t.match(added.at(-1), { memberId: portal.memberId, turn: undefined, first: true }, 'which has its own places')
+  t.match(added.at(-1), { memberId: portal.memberId, group: undefined, isPriority: true }, 'which has its own places')
 })
 
 t.test('what was kept for an install that was answered 503 is not dropped, whether that was stored or not', async t => {
@@ -92,7 +92,7 @@ t.test('looks once more at an install that was confirmed while it looked', async
   const { delivery, added } = await bench(t, { store })
   t.match(await delivery.receiver.receive(dealOf('acme', token), sender), { status: 'accepted', portal: { memberId: 'acme' } })
   t.equal(reads, 2)
-  t.match(added, [{ memberId: 'acme', item: 'deal:7', coalesce: true }])
+  t.match(added, [{ memberId: 'acme', key: 'deal:7', coalesce: true }])
 })
 
 t.test('lets lifecycle events go first, but not a flood of them', async t => {
