@@ -77,7 +77,7 @@ const NO_LETTERS: DeadLetterStore = {
 
 /** Puts the parts of the delivery together. */
 export function openDelivery (parts: DeliveryParts): Delivery {
-  const { settings, store, webhooks, hooks, lifecycleHooks, queue, pendingInstalls: claims } = parts
+  const { settings, store, webhooks, hooks, lifecycleHooks, queue } = parts
   const counts = newEventCounts()
   const quotas = new QuotaReports(lifecycleHooks, parts.log)
   const { handlerTimeoutMs } = settings
@@ -90,7 +90,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
   const common = { ...parts, gate, proof, dispatcher, rejections, counts, lifecycle: new Lifecycle(store, proof, parts.portals) }
   const intake: Intake = queue === undefined
     ? new InlineIntake(common)
-    : new QueueIntake({ ...common, claims, queue, quotas, coalesce: settings.coalesce })
+    : new QueueIntake({ ...common, queue, quotas, coalesce: settings.coalesce })
   return {
     receiver: new Receiver({ store, intake, rejections, counts }),
     pages: parts.page === true ? new InstallFromPage({ ...common, intake }) : undefined,
@@ -98,13 +98,13 @@ export function openDelivery (parts: DeliveryParts): Delivery {
     counts,
     report: () => ({ events: { ...counts }, schemaMismatches: dispatcher.schemaMismatches, overQuota: quotas.list() }),
     queueCounts: async () => await queue?.counts() ?? NO_EVENTS,
-    start: () => { if (queue !== undefined && settings.worker) work(queue, claims, common) }
+    start: () => { if (queue !== undefined && settings.worker) work(queue, common) }
   }
 }
 
-function work (queue: DeliveryQueue, claims: PendingInstalls, common: DeliveryParts & WorkParts): void {
+function work (queue: DeliveryQueue, common: DeliveryParts & WorkParts): void {
   const { settings, lifecycleHooks, counts, hooks, log } = common
-  const processor = new Processor({ ...common, claims, lifecycle: new LifecycleRun({ ...common, claims }) })
+  const processor = new Processor({ ...common, lifecycle: new LifecycleRun(common) })
   queue.work(async run => await processor.process(run), {
     concurrency: settings.concurrency,
     listensTo: () => hooks.listensTo,

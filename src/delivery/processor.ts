@@ -20,7 +20,7 @@ import { waitByAge } from './wait-by-age.ts'
 
 export interface ProcessorParts {
   store: InstallStore
-  claims: PendingInstalls
+  pendingInstalls: PendingInstalls
   encryptor: Encryptor
   gate: Gate
   proof: LifecycleProof
@@ -83,16 +83,16 @@ export class Processor {
   }
 
   async #handle (run: Run, event: QueuedEvent, payload: QueuedPayload, post: Post): Promise<Outcome> {
-    const { store, claims, gate, proof, lifecycle } = this.#parts
+    const { store, pendingInstalls, gate, proof, lifecycle } = this.#parts
     const { member_id: memberId } = post.envelope.auth
-    // Asked before the install is read: a claim is closed only after its install is written.
-    const claim = payload.held === true ? await claims.stateOf(pendingInstallOf(post)) : 'closed'
+    // Asked before the install is read: a pending install is closed only after its install is written.
+    const pending = payload.held === true ? await pendingInstalls.stateOf(pendingInstallOf(post)) : 'closed'
     const isOrdinary = payload.held !== true && !proof.knows(event.code)
     const stored = await (isOrdinary ? this.#recent : store).get(memberId)
     if (payload.held === true) {
       const proved = gate.prove(post, stored)
       if (proved.status === 'rejected') {
-        const outcome = this.#judge(run, event, post, claim, proved.reason)
+        const outcome = this.#judge(run, event, post, pending, proved.reason)
         if (outcome !== undefined) return outcome
       } else if (progressOf(run)?.proved !== true) {
         await run.save({ ...progressOf(run), proved: true } satisfies HandlerProgress)
@@ -104,12 +104,12 @@ export class Processor {
   }
 
   /** What becomes of an event that was kept, and that nothing proves now; `undefined` when it is to be handled all the same. */
-  #judge (run: Run, { code, receivedAt }: QueuedEvent, post: Post, claim: PendingState, reason: RejectReason): Outcome | undefined {
+  #judge (run: Run, { code, receivedAt }: QueuedEvent, post: Post, pending: PendingState, reason: RejectReason): Outcome | undefined {
     // The token may have changed since; what was proved once is as good as what was proved before the answer.
     if (progressOf(run)?.proved === true) return reason === 'wrong_token' || this.#parts.proof.knows(code) ? undefined : { status: 'dead', error: new FST_B24_PORTAL_GONE() }
-    if (claim === 'open') return { status: 'later', delayMs: waitByAge(receivedAt, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
-    // Of a claim that is forgotten nobody knows whether it was refused.
-    if (claim === 'abandoned' || Date.now() - receivedAt >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
+    if (pending === 'open') return { status: 'later', delayMs: waitByAge(receivedAt, SHORTEST_HOLD_MS, LONGEST_HOLD_MS) }
+    // Of an install that is forgotten nobody knows whether it was refused.
+    if (pending === 'abandoned' || Date.now() - receivedAt >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
     this.#parts.rejections.drop(reason, post.envelope, this.#parts.log)
     return { status: 'done' }
   }

@@ -21,7 +21,7 @@ export interface QueuedPayload {
   encrypted?: string
   /** Digest of the `application_token`, where it is still to be judged. */
   token?: TokenDigest
-  /** Nothing proves the post yet but a claim that is open. */
+  /** Nothing verifies it yet: its install is pending. */
   held?: true
   /** What an install page proved; its pair is encrypted. */
   facts?: InstallFact[]

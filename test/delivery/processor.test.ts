@@ -103,32 +103,32 @@ t.test('an event waits for a portal that takes no more calls, and that is no att
   }
 })
 
-t.test('an install that nobody could confirm for a day is dead, and its claim is lost', async t => {
-  const { process, encryptor, claims, b24, warnings } = await bench(t)
+t.test('an install that nobody could confirm for a day is dead, and takes no place any more', async t => {
+  const { process, encryptor, pendingInstalls, b24, warnings } = await bench(t)
   b24.fault('app.info', { status: 500, body: '{}' })
   const [post, portal] = await installOf(b24)
-  const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
-  await claims.open(claim, sourceOf('server', '192.0.2.1'), 'event-1')
+  const pending = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
+  await pendingInstalls.open(pending, sourceOf('server', '192.0.2.1'), 'event-1')
   const young = stow(post, encryptor, keeping({ lifecycle: true, receivedAt: Date.now() - 5_000 }))
   const outcome = await process(runOf(young))
   t.equal(outcome.status, 'later')
   t.ok('delayMs' in outcome && outcome.delayMs >= 5_000 && outcome.delayMs <= 60_000, 'it waits the longer the older it is')
-  t.equal(await claims.stateOf(claim), 'open')
+  t.equal(await pendingInstalls.stateOf(pending), 'open')
   t.strictSame(warnings, ['install cannot be verified now, will be retried'])
   t.match(await process(runOf(young)), { status: 'later' })
   const old = stow(post, encryptor, keeping({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
   t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])
-  t.equal(await claims.stateOf(claim), 'closed')
+  t.equal(await pendingInstalls.stateOf(pending), 'closed')
   t.equal(warnings.length, 1, 'told once for the whole outage')
 })
 
 t.test('an install whose refresh got no answer is dead once its pair is refused, and so is what was kept for it', async t => {
-  const { process, encryptor, claims, b24 } = await bench(t)
+  const { process, encryptor, pendingInstalls, b24 } = await bench(t)
   const [post, portal] = await installOf(b24)
   portal.expireTokens()
-  const claim = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
-  await claims.open(claim, sourceOf('server', '192.0.2.1'), 'event-1')
-  await claims.admitEvent(claim)
+  const pending = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
+  await pendingInstalls.open(pending, sourceOf('server', '192.0.2.1'), 'event-1')
+  await pendingInstalls.admitEvent(pending)
   const event = stow(post, encryptor, keeping({ lifecycle: true }))
   const held = stow(postOf(dealOf(portal.memberId, portal.applicationToken), ''), encryptor, keeping({ id: 'event-2', held: true }))
   b24.fault('token', { status: 502, body: '{}', times: 1 })
@@ -174,7 +174,7 @@ t.test('what was kept for an install, and was proved once, is never dropped', as
   t.strictSame(heard, [2])
 })
 
-t.test('what was kept for a claim that is forgotten is dead, and not dropped', async t => {
+t.test('what was kept for an install that is forgotten is dead, and not dropped', async t => {
   const { process, encryptor } = await bench(t)
   const held = (receivedAt: number) => stow(postOf(dealOf('acme'), ''), encryptor, keeping({ held: true, receivedAt }))
   t.strictSame(codeOf(await process(runOf(held(Date.now() - INSTALL_PATIENCE_MS)))), ['dead', 'FST_B24_INSTALL_LOST'])

@@ -30,7 +30,7 @@ export interface Bench {
   delivery: Delivery
   hooks: HandlerRegistry<HandlerContext>
   store: InstallStore
-  claims: PendingInstalls
+  pendingInstalls: PendingInstalls
   b24: Simulator
   encryptor: ReturnType<typeof createEncryptor>
   dead: unknown[]
@@ -45,7 +45,7 @@ export interface Bench {
 export async function bench (t: Test, { store: own, webhooks = [] }: { store?: InstallStore, webhooks?: Array<{ memberId: string, applicationToken: string }> } = {}): Promise<Bench> {
   const [clientId, clientSecret] = ['local.processor', secret()]
   const b24 = await createSimulator({ clientId, clientSecret })
-  const { installs, pendingInstalls: claims } = await openTestStorage(t)
+  const { installs, pendingInstalls } = await openTestStorage(t)
   const warnings: string[] = []
   const app = Fastify({ logger: { level: 'warn', stream: { write: line => { warnings.push((JSON.parse(line) as { msg: string }).msg) } } } })
   t.teardown(() => endSimulator(b24))
@@ -84,11 +84,11 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     }),
     log: app.log,
     closing: new LazyAbortController(),
-    pendingInstalls: claims,
+    pendingInstalls,
     queue
   })
   delivery.start()
-  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, claims, b24, encryptor, dead, warnings, added, queue }
+  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, pendingInstalls, b24, encryptor, dead, warnings, added, queue }
 }
 
 export function runOf (event: unknown, more: Partial<Run> = {}): Run {

@@ -19,7 +19,7 @@ import type { Intake } from './receiver.ts'
 
 export interface QueueIntakeParts {
   store: InstallStore
-  claims: PendingInstalls
+  pendingInstalls: PendingInstalls
   queue: Pick<EventQueue, 'add'>
   limiter: UnverifiedLimiter
   gate: Gate
@@ -31,7 +31,7 @@ export interface QueueIntakeParts {
 }
 
 /** Largest body, as JSON, that is kept of a sender whom nothing verifies yet, in bytes. A genuine install has some 1,500. */
-const MAX_UNVERIFIED_BYTES = 64 * 1024
+const MAX_UNVERIFIED_EVENT_BYTES = 64 * 1024
 
 /** Stores what was posted before it is answered; the handlers run afterwards, here or in another process. */
 export class QueueIntake implements Intake {
@@ -50,32 +50,32 @@ export class QueueIntake implements Intake {
     if (refused !== undefined) return refused
     const proved = gate.prove(post, stored)
     if (proved.status === 'proved') return await this.#keep(post, { lifecycle: isLifecycle }, { status: 'accepted', portal: proved.portal })
-    if (isLifecycle && proof.asks(post, stored)) return await this.#claim(post, stored)
-    return await this.#hold(post, stored, isLifecycle)
+    if (isLifecycle && proof.asks(post, stored)) return await this.#openPending(post, stored)
+    return await this.#keepUntilVerified(post, stored, isLifecycle)
   }
 
   /** An install that nobody has confirmed yet. */
-  async #claim (post: Post, stored: StoredInstall | undefined): Promise<Receipt> {
-    const { claims, proof } = this.#parts
+  async #openPending (post: Post, stored: StoredInstall | undefined): Promise<Receipt> {
+    const { pendingInstalls, proof } = this.#parts
     if (isLarge(post)) return rejected('too_large')
-    const [claim, id] = [pendingInstallOf(post), randomUUID()]
+    const [pending, id] = [pendingInstallOf(post), randomUUID()]
     const isKnown = wasKnown(post, stored)
-    const source = sourceOf(proof.serversOf(post, stored), post.ip, isKnown ? claim.memberId : undefined)
-    if (!await claims.open(claim, source, id)) throw new FST_B24_INSTALL_BUSY()
+    const source = sourceOf(proof.serversOf(post, stored), post.ip, isKnown ? pending.memberId : undefined)
+    if (!await pendingInstalls.open(pending, source, id)) throw new FST_B24_INSTALL_BUSY()
     try {
       // What waits for a server that does not answer must not keep what waits for another one from its turn.
       return await this.#keep(post, { id, group: isKnown ? undefined : `? ${source.path.slice(0, 2).join(' ')}`, lifecycle: true }, { status: 'accepted' })
     } catch (error) {
-      // The place would be taken until the claim is forgotten.
-      await claims.abandon(claim, id).catch(() => {})
+      // The place would be taken until it is forgotten.
+      await pendingInstalls.abandon(pending, id).catch(() => {})
       throw error
     }
   }
 
   /** An event that nothing proves: kept only while its install is being verified. */
-  async #hold (post: Post, stored: StoredInstall | undefined, lifecycle: boolean): Promise<Receipt> {
-    const { claims, gate, store } = this.#parts
-    if (!isLarge(post) && await claims.admitEvent(pendingInstallOf(post))) {
+  async #keepUntilVerified (post: Post, stored: StoredInstall | undefined, lifecycle: boolean): Promise<Receipt> {
+    const { pendingInstalls, gate, store } = this.#parts
+    if (!isLarge(post) && await pendingInstalls.admitEvent(pendingInstallOf(post))) {
       return await this.#keep(post, { lifecycle, group: wasKnown(post, stored) ? undefined : `? ${networksOf(post.ip)[0]}`, held: true }, { status: 'accepted' })
     }
     // The install may have been confirmed since it was read.
@@ -109,5 +109,5 @@ export class QueueIntake implements Intake {
 }
 
 function isLarge ({ envelope }: Post): boolean {
-  return Buffer.byteLength(JSON.stringify(envelope)) > MAX_UNVERIFIED_BYTES
+  return Buffer.byteLength(JSON.stringify(envelope)) > MAX_UNVERIFIED_EVENT_BYTES
 }

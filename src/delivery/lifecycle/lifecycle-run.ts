@@ -13,7 +13,7 @@ import { waitByAge } from '../wait-by-age.ts'
 
 export interface LifecycleRunParts {
   lifecycle: Lifecycle
-  claims: PendingInstalls
+  pendingInstalls: PendingInstalls
   dispatcher: Dispatcher
   rejections: Rejections
   counts: EventCounts
@@ -49,7 +49,7 @@ export class LifecycleRun {
     const progress: Progress = { ...run.progress as Progress | undefined }
     const settled = await this.#settle(run, event, post, stored, progress)
     if ('delayMs' in settled || 'error' in settled) return settled
-    await this.#parts.claims.close(pendingInstallOf(post), event.id)
+    await this.#parts.pendingInstalls.close(pendingInstallOf(post), event.id)
     if (settled.status === 'rejected') this.#parts.rejections.drop(settled.reason, post.envelope, this.#parts.log)
     if (settled.status === 'stale') this.#parts.counts.stale++
     return settled.status === 'accepted' ? await this.#tell(run, event, post, settled, progress) : { status: 'done' }
@@ -75,7 +75,7 @@ export class LifecycleRun {
     if (code !== 'FST_B24_INSTALL_BUSY') this.#warnUnavailable(Object.assign(bareError(error), { portal: event.memberId }))
     const isPatient = isPassing && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
     if (isPatient) return { status: 'later', delayMs: waitByAge(event.receivedAt, SHORTEST_WAIT_MS, LONGEST_WAIT_MS) }
-    await this.#parts.claims.abandon(pendingInstallOf(post), event.id)
+    await this.#parts.pendingInstalls.abandon(pendingInstallOf(post), event.id)
     return { status: 'dead', error }
   }
 

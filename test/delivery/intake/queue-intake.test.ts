@@ -14,11 +14,11 @@ const MAX_PER_ADDRESS = 72
 const sender = { log: Fastify().log, ip: '192.0.2.1' }
 
 t.test('keeps of a stranger what is short, and refuses the rest', async t => {
-  const { delivery, b24, added, claims } = await bench(t)
+  const { delivery, b24, added, pendingInstalls } = await bench(t)
   const [{ envelope }, portal] = await installOf(b24)
   const long = { ...envelope, data: { VERSION: '\u6f22'.repeat(22_000) } }
   t.match(await delivery.receiver.receive(long, sender), { status: 'rejected', reason: 'too_large' })
-  t.equal(await claims.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'closed')
+  t.equal(await pendingInstalls.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'closed')
   t.match(await delivery.receiver.receive(envelope, sender), { status: 'accepted', portal: undefined })
   const event = dealOf(portal.memberId, portal.applicationToken)
   t.match(await delivery.receiver.receive({ ...event, data: { FIELDS: { ID: 'x'.repeat(66_000) } } }, sender), { status: 'rejected', reason: 'unknown_portal' })
@@ -28,18 +28,18 @@ t.test('keeps of a stranger what is short, and refuses the rest', async t => {
 })
 
 t.test('takes as many installs of one portal, and of one sender, as may wait', async t => {
-  const { delivery, b24, added, claims } = await bench(t)
+  const { delivery, b24, added, pendingInstalls } = await bench(t)
   const [{ envelope }] = await installOf(b24)
-  const claim = (memberId: string, ip = sender.ip) => delivery.receiver.receive({ ...envelope, auth: { ...envelope.auth, member_id: memberId } }, { ...sender, ip })
-  for (let count = 0; count < MAX_EVENTS_PER_PENDING_INSTALL; count++) await claim('portal-0')
-  await t.rejects(claim('portal-0'), { code: 'FST_B24_INSTALL_BUSY' })
-  for (let count = MAX_EVENTS_PER_PENDING_INSTALL; count < MAX_PER_ADDRESS; count++) await claim(`portal-${count}`)
-  await t.rejects(claim('one-more'), { code: 'FST_B24_INSTALL_BUSY' })
-  await claim('one-more', '198.51.100.1')
+  const install = (memberId: string, ip = sender.ip) => delivery.receiver.receive({ ...envelope, auth: { ...envelope.auth, member_id: memberId } }, { ...sender, ip })
+  for (let count = 0; count < MAX_EVENTS_PER_PENDING_INSTALL; count++) await install('portal-0')
+  await t.rejects(install('portal-0'), { code: 'FST_B24_INSTALL_BUSY' })
+  for (let count = MAX_EVENTS_PER_PENDING_INSTALL; count < MAX_PER_ADDRESS; count++) await install(`portal-${count}`)
+  await t.rejects(install('one-more'), { code: 'FST_B24_INSTALL_BUSY' })
+  await install('one-more', '198.51.100.1')
   t.equal(added.length, MAX_PER_ADDRESS + 1)
   t.match(delivery.counts, { unavailable: 2 })
-  for (const { id } of added.slice(0, 2)) await claims.close({ memberId: 'portal-0', token: digestToken(envelope.auth.application_token!) }, id)
-  await claim('portal-0')
+  for (const { id } of added.slice(0, 2)) await pendingInstalls.close({ memberId: 'portal-0', token: digestToken(envelope.auth.application_token!) }, id)
+  await install('portal-0')
 })
 
 t.test('charges a forged install to who sends it, and not to the portal that it names', async t => {
@@ -73,11 +73,11 @@ t.test('what was kept for an install that was answered 503 is not dropped, wheth
 })
 
 t.test('gives the place of an install back that could not be stored', async t => {
-  const { delivery, b24, queue, claims } = await bench(t)
+  const { delivery, b24, queue, pendingInstalls } = await bench(t)
   const [{ envelope }, portal] = await installOf(b24)
   queue.add = async () => { throw new FST_B24_STORE_UNAVAILABLE() }
   await t.rejects(delivery.receiver.receive(envelope, sender), { code: 'FST_B24_STORE_UNAVAILABLE' })
-  t.equal(await claims.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'closed')
+  t.equal(await pendingInstalls.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'closed')
 })
 
 t.test('looks once more at an install that was confirmed while it looked', async t => {
