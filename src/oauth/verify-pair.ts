@@ -4,7 +4,7 @@ import { type OAuthRequestOptions, unavailable } from './request.ts'
 import { type OAuthErrorResponse, parseUserId } from './response.ts'
 
 /** What a request claims about its sender. Only what the OAuth server confirms is used. */
-export interface PairClaim {
+export interface UnverifiedPair {
   memberId: string
   accessToken: string
   refreshToken: string
@@ -78,7 +78,7 @@ export type Verification = { status: 'verified', grant: Grant } | RejectedPair
  *
  * @throws FST_B24_OAUTH_UNAVAILABLE when the server cannot answer; FST_B24_APP_KEYS when it rejects the app's credentials
  */
-export async function verifyPair (claim: PairClaim, options: VerifyOptions): Promise<Verification> {
+export async function verifyPair (claim: UnverifiedPair, options: VerifyOptions): Promise<Verification> {
   const origin = chooseServer(options.allowedServers, claim.serverEndpoint)
   if (origin === undefined) return rejected('server_not_allowed')
   const info = await fetchAppInfo(origin, claim.accessToken, options)
@@ -90,7 +90,7 @@ export async function verifyPair (claim: PairClaim, options: VerifyOptions): Pro
 }
 
 /** For events that arrive hours late. A refresh with the app's secret proves as much: it accepts tokens of this app only. */
-async function verifyByRefresh (origin: string, claim: PairClaim, options: VerifyOptions): Promise<Verification> {
+async function verifyByRefresh (origin: string, claim: UnverifiedPair, options: VerifyOptions): Promise<Verification> {
   const fresh = await refreshPair(origin, claim, options)
   if (fresh.status === 'rejected') return fresh
   const { memberId, clientEndpoint, domain } = fresh
@@ -111,7 +111,7 @@ async function verifyByRefresh (origin: string, claim: PairClaim, options: Verif
  *
  * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS
  */
-export async function refreshPair (origin: string, claim: PairClaim, options: VerifyOptions): Promise<RefreshedPair | RejectedPair> {
+export async function refreshPair (origin: string, claim: UnverifiedPair, options: VerifyOptions): Promise<RefreshedPair | RejectedPair> {
   const { clientId, clientSecret, timeoutMs, signal, refreshSignal, beforeRefresh, afterRefresh, keys, now, dispatcher } = options
   if (signal?.aborted === true) throw unavailable('aborted')
   await beforeRefresh?.()
@@ -126,13 +126,13 @@ export async function refreshPair (origin: string, claim: PairClaim, options: Ve
   return await keys.isAboutPortal(origin, fresh.error) ? rejected('not_installed') : keys.reject(undefined, fresh.error)
 }
 
-function mismatchOf (claim: PairClaim, facts: { memberId: string, userId?: number }): RejectedPair | undefined {
+function mismatchOf (claim: UnverifiedPair, facts: { memberId: string, userId?: number }): RejectedPair | undefined {
   if (facts.memberId !== claim.memberId) return rejected('other_portal')
   if (claim.userId === undefined || facts.userId === undefined) return undefined
   return parseUserId(claim.userId) === facts.userId ? undefined : rejected('other_user')
 }
 
-function grantOf (origin: string, claim: PairClaim, info: AppInfo, { now = Date.now }: VerifyOptions): Grant {
+function grantOf (origin: string, claim: UnverifiedPair, info: AppInfo, { now = Date.now }: VerifyOptions): Grant {
   const { status: _, clientId: __, memberId: ___, appStatus, expiresAt = now(), ...facts } = info
   const { accessToken, refreshToken } = claim
   return {

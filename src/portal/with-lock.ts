@@ -24,7 +24,7 @@ export async function withLock<T> (locks: Locks, { name, lockMs, waitMs, signal 
   const start = performance.now()
   for (;;) {
     const lock = await locks.take(name, lockMs)
-    if (lock !== undefined) return await holdLock(lock, lockMs, work)
+    if (lock !== undefined) return await whileLocked(lock, lockMs, work)
     const waited = performance.now() - start
     if (waited >= waitMs) throw unavailable('another process is still refreshing')
     // A response usually takes 100 ms; after a second, assume an outage with many waiters and poll less often.
@@ -35,7 +35,7 @@ export async function withLock<T> (locks: Locks, { name, lockMs, waitMs, signal 
 }
 
 /** Runs `work`, renewing the lock, and releases it afterwards. */
-export async function holdLock<T> (lock: Lock, lockMs: number, work: () => Promise<T>): Promise<T> {
+export async function whileLocked<T> (lock: Lock, lockMs: number, work: () => Promise<T>): Promise<T> {
   // The lock still expires if this process stalls or the store is down, so `work` must tolerate a second holder.
   const timer = setInterval(() => { lock.renew(lockMs).catch(() => {}) }, lockMs / 3).unref()
   try {

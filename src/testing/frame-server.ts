@@ -23,7 +23,7 @@ export async function addFrameRoutes (scope: FastifyInstance, { find }: { find: 
     if (!portal.installed && !portal.user(Number(user)).admin) return await reply.send(waitingPage(portal.domain))
     const form = portal.frameForm(url, { user: Number(user), lang })
     const appSid = new URL(form.url).searchParams.get('APP_SID')
-    return await reply.send(framePage(portal.domain, form, `finish?APP_SID=${appSid}`))
+    return await reply.send(portalPage(portal.domain, form, `finish?APP_SID=${appSid}`))
   })
   scope.post<Place>(`${portals}/marketplace/app/finish`, async ({ params, query }, reply) => {
     const user = find(params.domain)?.userOfFrame(query.APP_SID ?? '')
@@ -39,7 +39,7 @@ export async function addFrameRoutes (scope: FastifyInstance, { find }: { find: 
  * @param title what stands above the frame
  * @param finishUrl where the simulator learns that the install is finished
  */
-export function framePage (title: string, form: FrameForm, finishUrl: string): string {
+export function portalPage (title: string, form: FrameForm, finishUrl: string): string {
   const fields = Object.entries(form.fields).map(([name, value]) => `<input type="hidden" name="${escape(name)}" value="${escape(value)}">`)
   return page(title, `
 <form method="post" target="app" action="${escape(form.url)}">${fields.join('')}</form>

@@ -9,7 +9,7 @@ import { AppCredentials } from '../../src/oauth/app-credentials.ts'
 import { fetchAppInfo, chooseServer, GENUINE_OAUTH_SERVERS, refreshGrant } from '../../src/oauth/oauth-server.ts'
 import { classifyError } from '../../src/oauth/response.ts'
 import { postForm } from '../../src/oauth/request.ts'
-import { type PairClaim, type PairRejectReason, verifyPair, type VerifyOptions } from '../../src/oauth/verify-pair.ts'
+import { type UnverifiedPair, type PairRejectReason, verifyPair, type VerifyOptions } from '../../src/oauth/verify-pair.ts'
 import type { Fault, FaultPoint } from '../../src/testing/faults.ts'
 import type { SimulatedPortal } from '../../src/testing/portal/portal.ts'
 import { createSimulator, type Simulator } from '../../src/testing/simulator.ts'
@@ -22,7 +22,7 @@ interface World {
   portal: SimulatedPortal
   pair: SimulatedPair
   options: VerifyOptions
-  claim (changes?: Partial<PairClaim>): PairClaim
+  claim (changes?: Partial<UnverifiedPair>): UnverifiedPair
 }
 
 const CLIENT_ID = 'local.ours'
@@ -35,7 +35,7 @@ async function buildWorld (t: Test): Promise<World> {
   const pair = portal.issue()
   const keys = new AppCredentials({ clientId: CLIENT_ID, clientSecret, log: { error: () => {} } })
   const options = { allowedServers: [b24.oauthServer], clientId: CLIENT_ID, clientSecret, keys, timeoutMs: 2000 }
-  const claim = (changes: Partial<PairClaim> = {}): PairClaim => ({
+  const claim = (changes: Partial<UnverifiedPair> = {}): UnverifiedPair => ({
     memberId: portal.memberId,
     accessToken: pair.accessToken,
     refreshToken: pair.refreshToken,
@@ -153,7 +153,7 @@ t.test('rejects a pair', async t => {
   const lateNeighbour = neighbour.issue()
   for (const expired of [late, lateForeign, lateUsed, lateNeighbour]) expired.expiresAt = 0
   const pairOf = ({ accessToken, refreshToken }: SimulatedPair) => ({ accessToken, refreshToken })
-  const cases: Array<[string, Partial<PairClaim>, PairRejectReason]> = [
+  const cases: Array<[string, Partial<UnverifiedPair>, PairRejectReason]> = [
     ['of a server that is not allowed', { serverEndpoint: 'https://oauth.evil.example/rest/' }, 'server_not_allowed'],
     ['that is not well formed', { accessToken: 'x' }, 'token_refused'],
     ['that nobody made', { accessToken: 'ab'.repeat(35) }, 'token_refused'],

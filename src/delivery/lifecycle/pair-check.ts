@@ -2,7 +2,7 @@ import type { Install, PairOwner, EncryptedPair } from '../../installs/install.t
 import type { AppCredentials } from '../../oauth/app-credentials.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import type { TokenPair } from '../../oauth/oauth-server.ts'
-import { refreshPair, verifyPair, type Grant, type PairClaim, type VerifyOptions } from '../../oauth/verify-pair.ts'
+import { refreshPair, verifyPair, type Grant, type UnverifiedPair, type VerifyOptions } from '../../oauth/verify-pair.ts'
 import type { FetchPageUser, PageUser } from '../../portal/rest/page-user.ts'
 import { AddressGuard, type AllowedNetworks } from '../../portal/rest/address-guard.ts'
 import { chooseServer } from '../../oauth/oauth-server.ts'
@@ -159,7 +159,7 @@ function toSource (server: string, memberId: string, { ip, isProven }: CheckSour
   return sourceOf(server, ip, isProven ? memberId : undefined)
 }
 
-function pairClaimOf (memberId: string, tokens: PostedPair, traded: TokenPair | undefined): PairClaim {
+function pairClaimOf (memberId: string, tokens: PostedPair, traded: TokenPair | undefined): UnverifiedPair {
   const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = tokens
   return { memberId, serverEndpoint, userId, ...(traded ?? { accessToken, refreshToken }) }
 }

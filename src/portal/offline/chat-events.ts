@@ -3,7 +3,7 @@ import { FST_B24_PORTAL_CALL } from '../../errors.ts'
 import { updateInstall } from '../../storage/update-install.ts'
 import type { Install } from '../../installs/install.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
-import { holdLock } from '../with-lock.ts'
+import { whileLocked } from '../with-lock.ts'
 import type { Lock, Locks } from '../../storage/locks.ts'
 import type { DrainReport } from './offline-drain.ts'
 import { type OfflineEvent, parseRows } from './offline-event.ts'
@@ -67,7 +67,7 @@ export class ChatEvents {
     try {
       const lock = await this.#parts.locks.take(`chat-events:${memberId}`, LOCK_MS)
       if (lock === undefined) return { ...report, busy: true }
-      await holdLock(lock, LOCK_MS, async () => await this.#fetch(install, report, lock, options))
+      await whileLocked(lock, LOCK_MS, async () => await this.#fetch(install, report, lock, options))
     } catch (error) {
       options.signal?.throwIfAborted()
       this.#subscriptions.delete(memberId)

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type DrainReport, LockLost, OfflineDrain, type OfflineTimes } from './offline-drain.ts'
-import { holdLock } from '../with-lock.ts'
+import { whileLocked } from '../with-lock.ts'
 import type { Locks } from '../../storage/locks.ts'
 import type { OfflineEvent } from './offline-event.ts'
 import { reasonOf } from '../rest/call-error.ts'
@@ -61,7 +61,7 @@ export class OfflineQueue {
       if (lock === undefined) return { ...report, busy: true }
       const task = { memberId, connector, lock, report, isNewOnly: isNewOnly && this.#recovered.has(name), signal }
       this.#recovered.delete(name)
-      await holdLock(lock, this.#times.lockMs, async () => await new OfflineDrain({ ...this.#parts, times: this.#times, logged: this.#logged }, task).run())
+      await whileLocked(lock, this.#times.lockMs, async () => await new OfflineDrain({ ...this.#parts, times: this.#times, logged: this.#logged }, task).run())
       this.#recovered.add(name)
     } catch (error) {
       signal?.throwIfAborted()

@@ -4,7 +4,7 @@ import limitConcurrency from 'p-limit'
 import { settlesWithin } from '../../async/with-timeout.ts'
 import { definitionOf } from '../../events/definitions.ts'
 import type { Install } from '../../installs/install.ts'
-import { holdLock } from '../with-lock.ts'
+import { whileLocked } from '../with-lock.ts'
 import type { InstallStore } from '../../storage/install-store.ts'
 import type { Lock, Locks } from '../../storage/locks.ts'
 import { scanInstalls } from '../../storage/update-install.ts'
@@ -85,7 +85,7 @@ export class StartSync {
       await this.#wait(waitMs)
       const lock = await this.#lock()
       if (lock === undefined) return
-      const failed = await holdLock(lock, this.#times.lockMs, async () => await this.#syncOnce(isInSync))
+      const failed = await whileLocked(lock, this.#times.lockMs, async () => await this.#syncOnce(isInSync))
       if (failed === 0 || this.#closing.signal.aborted) return
     }
   }

@@ -10,11 +10,11 @@ import type { TokenRegistry } from '../tokens.ts'
 import { answerRestV3, type RequestV3 } from './v3/answers.ts'
 
 /** Finds a portal by its domain, or by one that it had before it was renamed. */
-export type PortalFinder = (domain: string) => SimulatedPortal | undefined
+export type FindPortal = (domain: string) => SimulatedPortal | undefined
 
 interface PortalRoute { Params: { domain: string, method: string } }
 
-interface RestServerParts { tokens: TokenRegistry, find: PortalFinder }
+interface RestServerParts { tokens: TokenRegistry, find: FindPortal }
 
 /** Adds the REST side of every portal: `/portals/<domain>/rest/<method>`, by POST and by GET. */
 export async function addRestRoutes (scope: FastifyInstance, { tokens, find }: RestServerParts): Promise<void> {
@@ -43,7 +43,7 @@ interface ReadRequest {
   answer: (portal: SimulatedPortal) => Promise<Answer>
 }
 
-function addRoute (scope: FastifyInstance, url: string, find: PortalFinder, read: (request: FastifyRequest<PortalRoute>) => ReadRequest): void {
+function addRoute (scope: FastifyInstance, url: string, find: FindPortal, read: (request: FastifyRequest<PortalRoute>) => ReadRequest): void {
   scope.route<PortalRoute>({
     method: ['GET', 'POST'],
     url,
