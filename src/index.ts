@@ -30,7 +30,7 @@ export type { DrainOptions } from './portal/offline/offline-queue.ts'
 export type { BatchCall, BatchCalls, BatchOutcome, BatchOutcomes, BatchResult } from './portal/rest/batch.ts'
 export type { BatchOptions, CallOptions, ListOptions } from './portal/rest/call-arguments.ts'
 export type { CallAnswer } from './portal/rest/rest.ts'
-export type { OfficialClient, OfficialClientMissing } from './portal/rest/sdk.ts'
+export type { OfficialClient, OfficialClientMissing } from './portal/rest/official-client.ts'
 
 export type { Install, InstallState, PairOwner, EncryptedPair, Suspension, TokenDigest } from './installs/install.ts'
 export type { InstallPage, InstallStore, StoredInstall } from './storage/install-store.ts'

@@ -33,7 +33,7 @@ t.test('an app that esbuild bundles to CommonJS runs, or names the package that 
     logLevel: 'silent'
   })
   const env = { DATA_DIR: join(folder, 'data'), NODE_PATH: '' }
-  t.match(runCommand(process.execPath, [outfile], { env }).stdout, /^FST_B24_PACKAGE_MISSING .*'lmdb'/)
+  t.match(runCommand(process.execPath, [outfile], { env }).stdout, /^FST_B24_PACKAGE_MISSING .*'libsql'/)
   symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
   const { stdout, stderr } = runCommand(process.execPath, [outfile], { env })
   t.match(stdout, /^status 200$/m, stderr)

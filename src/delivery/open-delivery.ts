@@ -66,6 +66,8 @@ export interface Delivery {
   start (): void
 }
 
+/** Least time between two warnings of evicted dead letters, ms. */
+const EVICTION_QUIET_MS = 60_000
 /** Where nothing is stored, nothing waits and nothing is dead. */
 const NO_EVENTS: QueueCounts = { waiting: 0, active: 0, dead: 0 }
 const NO_LETTERS: DeadLetterStore = {
@@ -105,6 +107,8 @@ export function openDelivery (parts: DeliveryParts): Delivery {
 function work (queue: DeliveryQueue, common: DeliveryParts & WorkParts): void {
   const { settings, lifecycleHooks, counts, hooks, log } = common
   const processor = new Processor({ ...common, lifecycle: new LifecycleRun(common) })
+  let evicted = 0
+  let warnedAt = -Infinity
   queue.work(async run => await processor.process(run), {
     concurrency: settings.concurrency,
     listensTo: () => hooks.listensTo,
@@ -114,7 +118,13 @@ function work (queue: DeliveryQueue, common: DeliveryParts & WorkParts): void {
       log.error({ event: deadLetter.id, code: deadLetter.code, memberId: deadLetter.memberId, reason: deadLetter.error.message }, 'event could not be handled')
       lifecycleHooks.notify('onDeadLetter', { deadLetter }, { log })
     },
-    onEvicted: evicted => log.warn({ evicted, ...settings.deadLetters }, 'dead-letter limit reached, evicting the oldest')
+    onEvicted: count => {
+      evicted += count
+      const now = performance.now()
+      if (now - warnedAt < EVICTION_QUIET_MS) return
+      warnedAt = now
+      log.warn({ evicted, ...settings.deadLetters }, 'dead-letter limit reached, evicting the oldest')
+    }
   })
 }
 

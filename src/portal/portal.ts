@@ -5,7 +5,7 @@ import type { DrainOptions, OfflineQueue } from './offline/offline-queue.ts'
 import type { BatchCall, BatchCalls, BatchResult } from './rest/batch.ts'
 import type { BatchOptions, CallOptions, ListOptions } from './rest/call-arguments.ts'
 import type { CallAnswer, Rest } from './rest/rest.ts'
-import type { OfficialClient } from './rest/sdk.ts'
+import type { OfficialClient } from './rest/official-client.ts'
 import type { Subscriptions, SyncOptions, SyncReport } from './subscriptions/subscriptions.ts'
 
 /** A portal: what is known about it, and calls to it. Contains no secrets. */

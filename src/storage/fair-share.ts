@@ -38,3 +38,27 @@ export function hasRoom (state: GroupState, { own, most, isAlone }: { own: numbe
   if (state === 'hung' && hung >= Math.max(1, Math.floor(concurrency * HUNG_SHARE))) return false
   return untested < Math.max(1, Math.floor(concurrency * UNTESTED_SHARE))
 }
+
+/** How long a run that ended well lets its group have another place, ms; up to twice as long. */
+const RECENT_MS = 5_000
+
+/** How often something happened to each of many groups in the last 5 to 10 seconds. */
+export class RecentCounts {
+  #before = new Map<string, number>()
+  #now = new Map<string, number>()
+  #since = performance.now()
+
+  add (group: string): void {
+    this.#now.set(group, this.of(group) - (this.#before.get(group) ?? 0) + 1)
+  }
+
+  of (group: string): number {
+    const now = performance.now()
+    if (now - this.#since > RECENT_MS) {
+      this.#before = now - this.#since > 2 * RECENT_MS ? new Map() : this.#now
+      this.#now = new Map()
+      this.#since = now
+    }
+    return (this.#before.get(group) ?? 0) + (this.#now.get(group) ?? 0)
+  }
+}

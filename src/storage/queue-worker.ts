@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { FST_B24_CLOSING } from '../errors.ts'
-import { LazyAbortController } from '../async/abort.ts'
 import { settlesWithin } from '../async/with-timeout.ts'
 import { backoffOf } from './backoff.ts'
-import type { BegunEvent, EventStore, GroupState, StoredOutcome, TurnResult } from './event-store.ts'
-import { deadEventOf, errorText, parsed, type DeadEvent, type Outcome, type Processor, type Run } from './queued-event.ts'
-import { storeUnavailable } from './unavailable.ts'
+import { EventRun, givenAway } from './event-run.ts'
+import type { BegunEvent, EventStore, StoredOutcome, TurnResult } from './event-store.ts'
+import { RecentCounts } from './fair-share.ts'
+import { deadEventOf, errorText, type DeadEvent, type Outcome, type Processor } from './queued-event.ts'
 
 export interface QueueSettings {
   /** Attempts before an event is a dead letter. */
@@ -37,8 +37,6 @@ const HUNG_AFTER_MS = 2_000
 const TURNS_AT_ONCE = 2
 /** Time that a worker has to give back what it ran, ms. */
 const LEAVE_MS = 1_000
-/** How long a run that ended well lets its group have another place, ms; up to twice as long. */
-const RECENT_MS = 5_000
 const GIVEN_BACK: Outcome = { status: 'later', delayMs: 0 }
 
 /** Takes events from a store, runs them, and stores what became of them: one call a turn. */
@@ -242,69 +240,4 @@ export class QueueWorker {
     this.#ended.push(run)
     this.#soon()
   }
-}
-
-/** How often something happened to each of many groups in the last 5 to 10 seconds. */
-class RecentCounts {
-  #before = new Map<string, number>()
-  #now = new Map<string, number>()
-  #since = performance.now()
-
-  add (group: string): void {
-    this.#now.set(group, this.of(group) - (this.#before.get(group) ?? 0) + 1)
-  }
-
-  of (group: string): number {
-    const now = performance.now()
-    if (now - this.#since > RECENT_MS) {
-      this.#before = now - this.#since > 2 * RECENT_MS ? new Map() : this.#now
-      this.#now = new Map()
-      this.#since = now
-    }
-    return (this.#before.get(group) ?? 0) + (this.#now.get(group) ?? 0)
-  }
-}
-
-class EventRun implements Run {
-  readonly seq: string
-  readonly group: string
-  readonly groupState: GroupState
-  readonly event: unknown
-  readonly attempts: number
-  readonly coalesced: number
-  readonly abort = new LazyAbortController()
-  readonly beganAt = performance.now()
-  isSlow = false
-  progress: unknown
-  outcome: Outcome | undefined
-  readonly #save: (progress: string) => Promise<boolean>
-
-  constructor ({ seq, group, groupState, body, attempts, coalesced, progress }: BegunEvent, save: (progress: string) => Promise<boolean>) {
-    this.seq = seq
-    this.group = group
-    this.groupState = groupState
-    this.event = parsed(body)
-    this.attempts = attempts
-    this.coalesced = coalesced
-    this.progress = progress === undefined ? undefined : parsed(progress)
-    this.#save = save
-  }
-
-  get attempt (): number { return this.attempts + 1 }
-  get isAborted (): boolean { return this.abort.isAborted }
-  get signal (): AbortSignal { return this.abort.signal }
-
-  async save (progress: unknown): Promise<void> {
-    if (this.isAborted) throw givenAway()
-    if (!await this.#save(JSON.stringify(progress))) {
-      const reason = givenAway()
-      this.abort.abort(reason)
-      throw reason
-    }
-    this.progress = progress
-  }
-}
-
-function givenAway (): Error {
-  return storeUnavailable(new Error('The event was given to another worker'))
 }

@@ -79,6 +79,10 @@ const ROWS: Array<[item: string, events: string, data: unknown, content?: 'conte
   ['userfield:5', 'MAIN.ON.USER.TYPE.ADD MAIN.ON.USER.TYPE.UPDATE MAIN.ON.USER.TYPE.DELETE', { FIELDS }],
   ['group:5', 'onSonetGroupAdd onSonetGroupUpdate onSonetGroupDelete', { FIELDS }],
   ['group-subject:5', 'onSonetGroupSubjectAdd onSonetGroupSubjectUpdate onSonetGroupSubjectDelete', { ID: '5' }],
+  ['dialog:chat7', 'onImBotMessageAdd onImBotMessageUpdate onImBotMessageDelete onImCommandAdd onImBotJoinChat', { PARAMS: { DIALOG_ID: 'chat7' } }, 'content'],
+  ['dialog:chat7', 'onImV2MessageAdd onImV2MessageUpdate onImV2MessageDelete onImV2ReactionChange', { chat: { dialogId: 'chat7' } }, 'content'],
+  ['dialog:chat7', 'onImBotV2MessageAdd onImBotV2MessageUpdate onImBotV2MessageDelete onImBotV2CommandAdd onImBotV2ReactionChange', { chat: { dialogId: 'chat7' } }, 'content'],
+  ['dialog:chat7', 'onImV2JoinChat onImBotV2JoinChat onImBotV2ContextGet', { dialogId: 'chat7', chat: { dialogId: '9' } }, 'content'],
   ['task:5', 'onTaskAdd', AFTER],
   ['task:5', 'onTaskUpdate', { ...BEFORE, ...AFTER }],
   ['task:5', 'onTaskDelete', BEFORE],
@@ -91,16 +95,15 @@ const NONE = `
 onAppInstall onAppUpdate onAppUninstall onAppUserReady onAppMethodConfirm onAppPayment onAppTest onUserAdd onSubscriptionRenew
 onHumanResourcesHcmLinkEmployeeListMapped onHumanResourcesHcmLinkEmployeeListRequested onHumanResourcesHcmLinkFieldValueRequested
 onHumanResourcesHcmLinkPinRequested onHumanResourcesHcmLinkSalaryVacationRequested onSignHcmLinkB2eDocumentSigned
-onImV2MessageAdd onImV2MessageUpdate onImV2MessageDelete onImV2ReactionChange onImV2JoinChat
-onImBotV2MessageAdd onImBotV2MessageUpdate onImBotV2MessageDelete onImBotV2CommandAdd onImBotV2ReactionChange onImBotV2JoinChat
-onImBotV2ContextGet onImBotV2Delete onImBotMessageAdd onImBotMessageUpdate onImBotMessageDelete onImCommandAdd onImBotJoinChat
-onImBotDelete onImBotContextGet onImConnectorMessageAdd onImConnectorMessageUpdate onImConnectorMessageDelete
+onImBotV2Delete onImBotDelete onImBotContextGet onImConnectorMessageAdd onImConnectorMessageUpdate onImConnectorMessageDelete
 onImConnectorDialogStart onImConnectorDialogFinish onOpenLineMessageAdd onOpenLineMessageUpdate onOpenLineMessageDelete
 onSessionStart onSessionFinish onExternalCallStart onExternalCallBackStart
 onVoximplantCallInit onVoximplantCallStart onVoximplantCallEnd`.trim().split(/\s+/)
 
 /** What the documented samples are about. */
 const SAMPLED: Array<[item: string, events: string]> = [
+  ['dialog:27', 'onImBotJoinChat onImBotMessageAdd'],
+  ['dialog:chat5', 'onImBotV2JoinChat'],
   ['measure:1', 'CATALOG.MEASURE.ON.ADD CATALOG.MEASURE.ON.UPDATE'],
   ['price:1', 'CATALOG.PRICE.ON.DELETE'],
   ['price-type:1', 'CATALOG.PRICE.TYPE.ON.ADD CATALOG.PRICE.TYPE.ON.UPDATE'],

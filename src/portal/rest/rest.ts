@@ -10,7 +10,7 @@ import { type Answered, PortalCalls, type CallTokens, type PortalCall } from './
 import type { PortalLimits } from '../../storage/limits.ts'
 import type { RestTransport } from './rest-transport.ts'
 import { SdkClients } from './sdk-client.ts'
-import type { OfficialClient } from './sdk.ts'
+import type { OfficialClient } from './official-client.ts'
 
 /** A complete response of a portal. */
 export interface CallAnswer<T = unknown> {

@@ -37,15 +37,3 @@ export const UNRESTRICTED: NonNullable<Restrictions> = {
   maxRetries: 1,
   retryOnNetworkError: false
 }
-
-/** @ts-ignore `any` if the package is not installed. */
-type Installed = import('@bitrix24/b24jssdk').B24OAuth
-
-/** Type of the client while `@bitrix24/b24jssdk` is not installed. */
-export interface OfficialClientMissing {
-  /** `npm install @bitrix24/b24jssdk` turns this type into its `B24OAuth`. */
-  readonly isMissing: '@bitrix24/b24jssdk is not installed'
-}
-
-/** `B24OAuth` of `@bitrix24/b24jssdk`, an optional peer. */
-export type OfficialClient = string extends keyof Installed ? OfficialClientMissing : Installed

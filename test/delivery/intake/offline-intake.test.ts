@@ -28,7 +28,7 @@ t.test('queues what waited at a portal as if it had been posted', async t => {
   const { queued, encryptor, intake } = setup()
   await intake.take(EVENT)
   const [event] = queued as [QueuedEvent]
-  t.match(event, { id: 'offline-1', memberId: 'm', code: EVENT.code, item: 'dynamic:1220:24', coalesce: true, receivedAt: Number })
+  t.match(event, { id: 'offline-1', memberId: 'm', code: EVENT.code, key: 'dynamic:1220:24', coalesce: true, receivedAt: Number })
   const { envelope } = unstow(event, payloadOf(event)!, encryptor)
   t.match(createEvent(envelope).event, {
     name: 'onCrmDynamicItemUpdate', code: EVENT.code, data: { FIELDS: { ID: 24, ENTITY_TYPE_ID: 1220 } }, userId: 7, sentAt: 1_700_000_000_000
@@ -39,7 +39,7 @@ t.test('an event without data, user and time', async t => {
   const { queued, encryptor, intake } = setup()
   const { userId, ...event } = EVENT
   await intake.take({ ...event, code: 'ONSOMETHING', data: undefined, timestamp: undefined })
-  t.notOk('item' in queued[0]!)
+  t.notOk('key' in queued[0]!)
   const { envelope } = unstow(queued[0]!, payloadOf(queued[0])!, encryptor)
   t.strictSame(envelope, { event: 'ONSOMETHING', auth: { member_id: 'm' } })
 })
@@ -48,7 +48,7 @@ t.test('what may not stand for another does not', async t => {
   const { queued, hooks, intake } = setup()
   hooks.on('onCrmDynamicItemUpdate', () => {}, { coalesce: false })
   await intake.take(EVENT)
-  t.match(queued, [{ item: 'dynamic:1220:24', coalesce: undefined }])
+  t.match(queued, [{ key: 'dynamic:1220:24', coalesce: undefined }])
   const other = setup(false)
   await other.intake.take(EVENT)
   t.match(other.queued, [{ coalesce: undefined }])
