@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { LazyAbortController } from '../../src/async/abort.ts'
 
-t.test('the first reason counts, whether the signal was read before or after', async t => {
+t.test('keeps the first reason, whether the signal is read before or after', async t => {
   for (const isRead of [true, false]) {
     const abort = new LazyAbortController()
     if (isRead) t.equal(abort.signal.aborted, false)
@@ -16,7 +16,7 @@ t.test('the first reason counts, whether the signal was read before or after', a
   }
 })
 
-t.test('many may listen to its signal: events that are handled at once before the answer follow one', async t => {
+t.test('allows many listeners on its signal', async t => {
   const { signal } = new LazyAbortController()
   const warned = once(process, 'warning').then(([{ name }]) => name)
   for (let count = 0; count < 100; count++) signal.addEventListener('abort', () => {})

@@ -27,14 +27,14 @@ function refuses (t: Test, encryptor: Encryptor, encrypted: string, reason: stri
   t.notOk([pair.accessToken, pair.refreshToken, clientSecret, encrypted].some(value => value !== '' && faces.includes(value)), 'holds no content')
 }
 
-t.test('opens what it encrypted, for tokens of any kind', async t => {
+t.test('decrypts what it encrypted, for any tokens', async t => {
   const encryptor = createEncryptor([], clientSecret, 'local.app')
   for (const given of [pair, { accessToken: '', refreshToken: '"é\u0000😀', expiresAt: 0 }]) {
     t.strictSame(encryptor.decrypt(encryptor.encrypt(given, memberId), memberId), given)
   }
 })
 
-t.test('is short, and never the same way twice', async t => {
+t.test('encrypts to short, unique texts', async t => {
   const encryptor = createEncryptor([randomBytes(32)], clientSecret, 'local.app')
   const encrypted = encryptor.encrypt(pair, memberId)
   t.match(encrypted, /^[\w-]{8}\.[\w-]+$/)
@@ -53,7 +53,7 @@ t.test('decrypts with every key, encrypts with the first', async t => {
   refuses(t, createEncryptor([newer], clientSecret, 'local.app'), then, NO_KEY)
 })
 
-t.test('does not open', async t => {
+t.test('does not decrypt modified texts or with other keys', async t => {
   const encryptor = createEncryptor([], clientSecret, 'local.app')
   const encrypted = encryptor.encrypt(pair, memberId)
   const [id, text] = encrypted.split('.') as [string, string]

@@ -46,7 +46,7 @@ async function buildWorld (t: Test): Promise<World> {
   return { b24, portal, pair, options, claim }
 }
 
-/** Runs what must fail for now, and looks into every face of the error for secrets. */
+/** Runs work that must fail temporarily, and checks every representation of the error for secrets. */
 async function rejectsUnavailable (t: Test, b24: Simulator, run: () => Promise<unknown>, reason?: string): Promise<void> {
   const error = await run().then(() => undefined, (error: unknown) => error)
   t.ok(error instanceof FST_B24_OAUTH_UNAVAILABLE, 'is unavailable')
@@ -83,7 +83,7 @@ t.test('chooses an OAuth server', async t => {
   for (const [name, given, expected] of cases) t.equal(chooseServer(GENUINE_OAUTH_SERVERS, given), expected, name)
 })
 
-t.test('classes errors by their code, in any case', async t => {
+t.test('classifies errors by code, in any case', async t => {
   const cases = {
     invalid_grant: 'revoked',
     bad_verification_code: 'revoked',
@@ -133,7 +133,7 @@ t.test('verifies a pair without a user, and at the first server when none is nam
   t.equal((await verifyPair(bare, options)).status, 'verified')
 })
 
-t.test('keeps the address that the server knows after a rename', async t => {
+t.test('uses the server\'s address after a rename', async t => {
   const { portal, options, claim } = await buildWorld(t)
   portal.domain = 'acme-new.bitrix24.com'
   t.match(await verifyPair(claim(), options), { grant: { domain: 'acme-new.bitrix24.com', clientEndpoint: /acme-new\.bitrix24\.com\/rest\/$/ } })
@@ -189,7 +189,7 @@ t.test('rejects by the state of the portal', async t => {
   }
 })
 
-t.test('proves an expired pair by refreshing it, and yields the new one', async t => {
+t.test('verifies an expired pair by refreshing it, and returns the new one', async t => {
   const { b24, portal, pair, options, claim } = await buildWorld(t)
   portal.expireTokens()
   const verification = await verifyPair(claim(), { ...options, now: () => 1_000 })
@@ -219,9 +219,9 @@ t.test('proves an expired pair by refreshing it, and yields the new one', async 
   })
 })
 
-t.test('judges a pair by each documented error, whatever its status and case', async t => {
+t.test('handles every documented error, whatever its status and case', async t => {
   type Meaning = PairRejectReason | 'expired' | 'keys'
-  // PROTOCOL 5.3, of the refresh of a pair that expired; and 4.6, of the question about a token, where that may be answered so.
+  // Documented errors of a refresh, and of `app.info` if it can return them.
   const table: Array<[error: string, status: number, refreshed: Meaning, asked?: Meaning]> = [
     ['wrong_client', 200, 'keys'],
     ['invalid_client', 400, 'keys', 'token_refused'],
@@ -256,7 +256,7 @@ t.test('judges a pair by each documented error, whatever its status and case', a
   }
 })
 
-t.test('takes no decision when its own keys are wrong', async t => {
+t.test('makes no decision with wrong credentials', async t => {
   const { b24, portal, options, claim } = await buildWorld(t)
   portal.expireTokens()
   const wrong = { clientId: CLIENT_ID, clientSecret: secret() }
@@ -266,7 +266,7 @@ t.test('takes no decision when its own keys are wrong', async t => {
   await t.rejects(verifyPair(claim(), options), { code: 'FST_B24_APP_KEYS', message: /wrong_client/ })
 })
 
-t.test('remembers nothing of a portal that a post only claims', async t => {
+t.test('records nothing about a portal that is only claimed', async t => {
   const { b24, portal, options, claim } = await buildWorld(t)
   const keys = new AppCredentials({ clientId: CLIENT_ID, clientSecret: options.clientSecret, log: { error: () => {} } })
   portal.expireTokens()
@@ -278,7 +278,7 @@ t.test('remembers nothing of a portal that a post only claims', async t => {
   }
 })
 
-t.test('waits rather than judge when the OAuth server', async t => {
+t.test('makes no decision when the OAuth server', async t => {
   const { b24, portal, pair, options, claim } = await buildWorld(t)
   const echo = `${pair.accessToken} ${pair.refreshToken}`
   const cases: Array<[string, Fault, string | undefined]> = [
@@ -308,7 +308,7 @@ t.test('waits rather than judge when the OAuth server', async t => {
   t.equal((await verifyPair(claim(), options)).status, 'verified', 'and verifies when all is well again')
 })
 
-t.test('waits rather than judge when an answer lacks', async t => {
+t.test('makes no decision when a response lacks', async t => {
   const { b24, portal, pair, options, claim } = await buildWorld(t)
   const install = { member_id: portal.memberId, client_endpoint: portal.clientEndpoint }
   const result = { client_id: CLIENT_ID, install }
@@ -332,7 +332,7 @@ t.test('waits rather than judge when an answer lacks', async t => {
   }
 })
 
-t.test('makes do with the least answer', async t => {
+t.test('accepts a minimal response', async t => {
   const { b24, portal, pair, options, claim } = await buildWorld(t)
   const install = { member_id: portal.memberId, client_endpoint: 'http://box.example:8080/rest/', version: '1.0.0' }
   const least = { domain: 'box.example:8080', clientEndpoint: install.client_endpoint, oauthServer: b24.oauthServer }
@@ -355,7 +355,7 @@ t.test('makes do with the least answer', async t => {
   t.equal((await verifyPair(claim(), options)).status, 'verified', 'by the clock of the machine')
 })
 
-t.test('tells a refused refresh from a refused token', async t => {
+t.test('distinguishes a refused refresh from a refused token', async t => {
   const { b24, portal, pair, options } = await buildWorld(t)
   const refresh = async (refreshToken: string) => await refreshGrant({ ...options, origin: b24.oauthServer, refreshToken })
   t.match(await fetchAppInfo(b24.oauthServer, 'ab'.repeat(35)), { errorClass: 'revoked', error: 'invalid_client' })
@@ -364,14 +364,14 @@ t.test('tells a refused refresh from a refused token', async t => {
   t.match(await refresh(pair.refreshToken), { status: 'ok', memberId: portal.memberId, domain: new URL(portal.clientEndpoint).host, userId: 1 })
 })
 
-t.test('gives up when it is told to', async t => {
+t.test('aborts with its signal', async t => {
   const { b24, options, claim } = await buildWorld(t)
   b24.fault('app.info', { hang: true })
   await rejectsUnavailable(t, b24, () => verifyPair(claim(), { ...options, signal: AbortSignal.timeout(50), timeoutMs: undefined }), 'TimeoutError')
   await rejectsUnavailable(t, b24, () => verifyPair(claim(), { ...options, signal: AbortSignal.abort() }), 'AbortError')
 })
 
-t.test('leaves nothing on a signal that outlives many requests', async t => {
+t.test('leaves no listener on a long-lived signal', async t => {
   const { b24, options, claim } = await buildWorld(t)
   const { signal } = new AbortController()
   const warnings: string[] = []
@@ -389,7 +389,7 @@ t.test('leaves nothing on a signal that outlives many requests', async t => {
   t.strictSame(warnings, [], 'Node sees no leak either')
 })
 
-t.test('waits rather than judge when the connection', async t => {
+t.test('makes no decision when the connection', async t => {
   const { b24, claim, options } = await buildWorld(t)
   const closed = await listen(createServer())
   closed.server.close()
@@ -403,7 +403,7 @@ t.test('waits rather than judge when the connection', async t => {
   await rejectsUnavailable(t, b24, () => postForm(`${broken.origin}/rest/app.info/`, { auth: claim().accessToken }), 'UND_ERR_SOCKET')
 })
 
-t.test('requests go through the dispatcher that is given', async t => {
+t.test('uses the given dispatcher', async t => {
   const { origin, server } = await listen(createServer((_request, response) => response.end('{"result":1}')))
   const agent = new Agent()
   t.teardown(async () => { server.close(); await agent.destroy() })

@@ -22,7 +22,7 @@ async function installed (t: Test, options: Partial<FastifyBitrix24Options>) {
 }
 
 for (const { storage, options } of STORAGES) {
-  t.test(`a handler acts on its portal, ${storage}`, async t => {
+  t.test(`a handler calls its portal, ${storage}`, async t => {
     const { bitrix24, portal, known } = await installed(t, options(t))
     const id = (await portal.change(1220, 7, { title: 'first' }), 7)
     const seen: unknown[] = []
@@ -47,7 +47,7 @@ for (const { storage, options } of STORAGES) {
     await t.rejects(bitrix24.syncSubscriptions(), { code: 'FST_B24_NO_PUBLIC_URL' })
   })
 
-  t.test(`a portal is subscribed when it has installed the app, ${storage}`, async t => {
+  t.test(`subscribes a portal after the install, ${storage}`, async t => {
     const { app: { bitrix24 }, b24, eventsUrl } = await buildWorld(t, { ...options(t), publicUrl: PUBLIC })
     bitrix24.on('onCrmDealUpdate', async () => {})
     const portal = b24.portal('acme.bitrix24.com')
@@ -58,7 +58,7 @@ for (const { storage, options } of STORAGES) {
     t.match(await bitrix24.syncSubscriptions(), { totals: { portals: 1, inOrder: 1, bound: 0, unbound: 0 } })
   })
 
-  t.test(`what becomes of a portal is told, ${storage}`, async t => {
+  t.test(`notifies changes of a portal, ${storage}`, async t => {
     const { bitrix24, portal, known } = await installed(t, options(t))
     const told: unknown[] = []
     bitrix24.addHook('onPortalRenamed', ({ portal, from, to }) => { told.push(['renamed', portal.domain, from, to]) })
@@ -74,7 +74,7 @@ for (const { storage, options } of STORAGES) {
     t.strictSame(told, [['renamed', 'new.bitrix24.com', 'acme.bitrix24.com', 'new.bitrix24.com'], ['suspended', 'suspended']])
   })
 
-  t.test(`a portal that takes no calls until somebody acts is told, ${storage}`, async t => {
+  t.test(`notifies blocks, ${storage}`, async t => {
     const { bitrix24, portal, known } = await installed(t, options(t))
     const told: unknown[] = []
     bitrix24.addHook('onBlocked', ({ portal, reason, method }) => { told.push([portal.domain, reason, method]) })
@@ -91,7 +91,7 @@ for (const { storage, options } of STORAGES) {
     lift()
   })
 
-  t.test(`what only the portal itself says is told too, ${storage}`, async t => {
+  t.test(`notifies suspensions reported by the portal itself, ${storage}`, async t => {
     const { bitrix24, b24, portal, known } = await installed(t, options(t))
     const told: unknown[] = []
     bitrix24.addHook('onSuspended', ({ portal }) => { told.push(['suspended', portal.state]) })
@@ -113,7 +113,7 @@ for (const { storage, options } of STORAGES) {
     t.equal(b24.requests.slice(before).filter(({ grantType }) => grantType !== undefined).length, 1, 'no refresh but that of the new pair of the reinstall')
   })
 
-  t.test(`a portal of which only dead tokens are left has to install again, ${storage}`, async t => {
+  t.test(`requires a reinstall when no valid token is left, ${storage}`, async t => {
     const { bitrix24, portal, known } = await installed(t, options(t))
     const told: unknown[] = []
     bitrix24.addHook('onReauthRequired', ({ portal }) => { told.push(portal.state) })
@@ -127,7 +127,7 @@ for (const { storage, options } of STORAGES) {
     t.match(await (await known()).call('profile'), { ADMIN: true })
   })
 
-  t.test(`what changes while the app is down waits at the portal, ${storage}`, async t => {
+  t.test(`changes during downtime wait at the portal, ${storage}`, async t => {
     const port = await freePort()
     const { app: first, b24, eventsUrl, options: given } = await buildWorld(t, { ...options(t), publicUrl: `http://127.0.0.1:${port}`, subscriptions: { offline: ['onCrmDealUpdate'] } })
     const portal = b24.portal('acme.bitrix24.com')
@@ -144,18 +144,18 @@ for (const { storage, options } of STORAGES) {
     await until(() => seen.length === 3 && portal.offlineEvents.rows.length === 0, 'what waited is handled, and gone at the portal')
     t.strictSame(seen.toSorted(), [5, 6, 7])
 
-    // A portal rings once in a second.
+    // Portals notify once per second.
     await sleep(1_000)
     t.match(await portal.change(DEAL, 8), [{ statusCode: 200 }], 'it rings')
     await until(() => seen.length === 4 && portal.offlineEvents.rows.length === 0, 'the bell is answered')
     t.equal(seen.at(-1), 8)
   })
 
-  t.test(`an update subscribes a portal again, ${storage}`, async t => {
+  t.test(`subscribes a portal again after an update, ${storage}`, async t => {
     const { app: { bitrix24 }, b24, eventsUrl } = await buildWorld(t, { ...options(t), publicUrl: PUBLIC })
     bitrix24.on('onCrmDealUpdate', async () => {})
     const portal = b24.portal('acme.bitrix24.com')
-    // Portals tell the time in seconds: an update within that of the install would be a repeat of it.
+    // Timestamps have a resolution of one second: an update within the second of the install would be a repeat.
     await portal.install(eventsUrl, { ts: Math.floor(Date.now() / 1000) - 20 })
     await waitForIdle(bitrix24)
     t.equal(portal.bindings.remove({ event: 'ONCRMDEALUPDATE' }), 1)
@@ -164,7 +164,7 @@ for (const { storage, options } of STORAGES) {
     t.match(portal.bindings.find({ event: 'ONCRMDEALUPDATE' }), [{ handler: `${PUBLIC}/bitrix24/events` }])
   })
 
-  t.test(`a sync of all portals says what it would do, then does it, ${storage}`, async t => {
+  t.test(`dry run and sync of all portals, ${storage}`, async t => {
     const { app: { bitrix24 }, b24, clientId, eventsUrl } = await buildWorld(t, { ...options(t), publicUrl: PUBLIC })
     bitrix24.on('onCrmDealUpdate', async () => {})
     const portals = ['acme.bitrix24.com', 'other.bitrix24.com'].map(domain => b24.portal(domain))
@@ -187,7 +187,7 @@ for (const { storage, options } of STORAGES) {
     t.strictSame(other.bindings.find({}), before.other)
   })
 
-  t.test(`waiting for a portal that takes no calls now is no attempt, ${storage}`, async t => {
+  t.test(`waiting for a rate-limited portal does not count as an attempt, ${storage}`, async t => {
     const { bitrix24, portal } = await installed(t, { ...options(t), portalLimits: { waitMs: 0 } })
     await portal.change(1220, 7, { title: 'first' })
     const now = Math.floor(Date.now() / 1000)
@@ -208,7 +208,7 @@ for (const { storage, options } of STORAGES) {
   })
 }
 
-t.test('a portal that does not answer holds up no close: what is fetched and what is handled end at once', async t => {
+t.test('a portal that does not respond does not delay close', async t => {
   const port = await freePort()
   const options = { dataDir: temporaryFolder(t), publicUrl: `http://127.0.0.1:${port}`, subscriptions: { offline: ['onCrmDealUpdate'] }, delivery: { closeTimeoutMs: 500 } }
   const { app: first, b24, eventsUrl, options: given } = await buildWorld(t, options)
@@ -231,7 +231,7 @@ t.test('a portal that does not answer holds up no close: what is fetched and wha
   await t.resolves(app.close(), 'within the time that Fastify gives a hook')
 })
 
-t.test('where no event is stored, none is taken from a portal, which may delete what it gives', async t => {
+t.test('rejects a drain where events are not stored', async t => {
   const { bitrix24, clientId, portal, known } = await installed(t, { delivery: { mode: 'inline' } })
   portal.features.delete('rest_offline_extended')
   portal.bindings.add({ clientId, event: 'ONCRMDEALUPDATE', handler: '', userId: 0, offline: true, connector: '' })
@@ -263,7 +263,7 @@ for (const worker of [true, false]) {
   })
 }
 
-t.test('a process that is closed before its first look for tokens makes none', async t => {
+t.test('a process closed before its first keep-alive sweep makes none', async t => {
   const looks = t.capture(KeepAlive.prototype, 'run', async () => {})
   mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
   t.teardown(() => mock.timers.reset())

@@ -6,7 +6,7 @@ import { Portals } from '../../src/portal/portal.ts'
 import { loadSdk } from '../../src/portal/rest/sdk.ts'
 import { openRestStage } from '../helpers/rest-stage.ts'
 
-/** A portal that answers whatever it is asked with the same, and keeps what it was sent. */
+/** A portal with a fixed response that records requests. */
 async function portalOf (t: Test, answer: { status?: number, body: object } = { body: { result: true } }) {
   const { b24, rest, install } = await openRestStage(t)
   const asked: Array<{ url: string | undefined, headers: IncomingMessage['headers'], body: unknown }> = []
@@ -23,20 +23,20 @@ async function portalOf (t: Test, answer: { status?: number, body: object } = { 
   return { portal, asked }
 }
 
-t.test('a call in full tells what stands beside the result', async t => {
+t.test('callFull returns the fields beside the result', async t => {
   const { portal } = await portalOf(t, { body: { result: [{ ID: '1' }], total: '120', next: 50, time: { duration: 1 } } })
   t.strictSame(await portal.callFull('crm.deal.list'), { result: [{ ID: '1' }], total: 120, next: 50, time: { duration: 1 } })
   t.strictSame(await portal.call('crm.deal.list'), [{ ID: '1' }])
 })
 
-t.test('what the plugin asks for itself may be answered with 64 KB, unless a call asks for more', async t => {
+t.test('limits responses to the plugin\'s own calls to 64 KB unless a call sets maxBytes', async t => {
   const { portal } = await portalOf(t, { body: { result: 'x'.repeat(70_000) } })
   for (const method of ['profile', 'Event.Get']) await t.rejects(portal.call(method), { code: 'FST_B24_ANSWER_TOO_LARGE' }, method)
   t.equal((await portal.call<string>('profile', {}, { maxBytes: 100_000 })).length, 70_000)
   t.equal((await portal.call<string>('crm.item.list')).length, 70_000)
 })
 
-t.test('REST 3 has addresses of its own, and takes a key for repeats', async t => {
+t.test('REST 3 has its own URLs and accepts an idempotency key', async t => {
   const { portal, asked } = await portalOf(t)
   await portal.call('tasks.task.add', { fields: {} }, { version: 3, idempotencyKey: 'event-1' })
   await portal.call('tasks.task.add', { fields: {} }, { version: 2 })
@@ -44,7 +44,7 @@ t.test('REST 3 has addresses of its own, and takes a key for repeats', async t =
   t.notOk('idempotency-key' in asked[1]!.headers)
 })
 
-t.test('a batch of REST 3 is a list of calls, which answers as a whole', async t => {
+t.test('a REST 3 batch is atomic', async t => {
   const { portal, asked } = await portalOf(t, { body: { result: [{ item: { id: 1 } }, { items: [] }], time: {} } })
   const answer = await portal.batch({ task: ['tasks.task.get', { id: 1, done: true }], log: ['main.eventlog.list', { filter: [['userId', '=', { $ref: 'task.item.id' }]] }] }, { version: 3 })
   t.match(asked[0], {
@@ -59,13 +59,13 @@ t.test('a batch of REST 3 is a list of calls, which answers as a whole', async t
   t.equal((await portal.batch([['a.b'], ['a.b'], ['a.b']], { version: 3 })).isSuccess, false, 'a result that is missing')
 })
 
-t.test('parameters by their order are sent as a list', async t => {
+t.test('sends positional parameters as an array', async t => {
   const { portal, asked } = await portalOf(t)
   await portal.call('task.elapseditem.getlist', [5, { ID: 'desc' }])
   t.match(asked[0], { headers: { authorization: /^Bearer ./ }, body: [5, { ID: 'desc' }] })
 })
 
-t.test('what cannot be a call is refused before anything is sent', async t => {
+t.test('rejects invalid calls before sending', async t => {
   const { portal, asked } = await portalOf(t)
   for (const method of ['', 'a/b', '../oauth/token', 'a..b', 'a?b=1', 'a#b', 'a b', '.a', 'a.', 'a%2fb', 'a'.repeat(300), 5, undefined, null, {}, ['profile']]) {
     for (const made of [portal.call(method as string), portal.callFull(method as string), portal.list(method as string).next(), portal.batch([[method as string]])]) {
@@ -94,7 +94,7 @@ t.test('what cannot be a call is refused before anything is sent', async t => {
   t.equal(asked.length, 1, 'what is not set is none')
 })
 
-t.test('an error has the frame of who called, and says method, code and sentence', async t => {
+t.test('an error has the caller\'s stack frame, method, code and description', async t => {
   const { portal } = await portalOf(t, { status: 400, body: { error: 'NOT_FOUND', error_description: 'There is no such deal' } })
   const calls: Record<string, () => Promise<unknown>> = {
     async callHere () { return await portal.call('crm.item.get', { id: 'a value' }) },
@@ -110,7 +110,7 @@ t.test('an error has the frame of who called, and says method, code and sentence
   }
 })
 
-t.test('a client needs the SDK, in a version that is known', async t => {
+t.test('a client requires a supported SDK version', async t => {
   for (const load of [async () => { throw new Error('Cannot find package') }, async () => ({ B24OAuth: 5 })]) {
     await t.rejects(loadSdk(load as never), { code: 'FST_B24_SDK_MISSING', message: /npm install @bitrix24\/b24jssdk@~2\.2\.0/ })
   }

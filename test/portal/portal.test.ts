@@ -3,7 +3,7 @@ import type { Install } from '../../src/index.ts'
 import { Portals, parseInstallation } from '../../src/portal/portal.ts'
 import { isPrivateAddress } from '../../src/portal/rest/address-guard.ts'
 
-t.test('tells addresses inside the own networks from public ones', t => {
+t.test('recognizes private addresses', t => {
   const cases: Array<[host: string, isPrivate: boolean]> = [
     ['acme.bitrix24.com', false],
     ['box.example.ru:8443', false],
@@ -39,7 +39,7 @@ t.test('tells addresses inside the own networks from public ones', t => {
   t.end()
 })
 
-t.test('a portal as JSON holds no secret and no address of its REST API', t => {
+t.test('a portal as JSON contains no secret and no REST URL', t => {
   const install: Install = {
     memberId: 'm',
     state: 'active',
@@ -59,7 +59,7 @@ t.test('a portal as JSON holds no secret and no address of its REST API', t => {
   t.end()
 })
 
-t.test('whatever a portal says of the app on it is read, or left out', async t => {
+t.test('parses or drops every form of app.info', async t => {
   t.match(parseInstallation({ INSTALLED: true, VERSION: 3, STATUS: 'P', LICENSE: 'ru_basic', PAYMENT_EXPIRED: 'N' }), { isFinished: true, version: '3', status: 'P', license: 'ru_basic', isPaymentExpired: false })
   for (const odd of [{ toString: 1 }, { toString: { a: 1 }, valueOf: 1 }, [[]], null, true]) {
     t.match(parseInstallation({ INSTALLED: odd, VERSION: odd, STATUS: odd, LICENSE: odd }), { version: undefined, status: undefined, license: undefined })

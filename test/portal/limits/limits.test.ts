@@ -13,7 +13,7 @@ import { sampleInstall } from '../../../src/testing/index.ts'
 const URL = process.env['REDIS_URL'] as string
 const newApp = () => `local.${randomBytes(6).toString('hex')}`
 
-/** Buckets of one test among those of all that run on this Redis; they end by themselves. */
+/** Unique bucket names per test; the buckets expire. */
 class BucketsOf implements PortalBuckets {
   readonly #buckets: PortalBuckets
   readonly #name: string
@@ -39,7 +39,7 @@ const ADAPTERS: Array<[name: string, open: (t: Test, rates?: BucketRates) => Pro
   ['in the process', async (_t, rates) => new LocalLimits(rates)]
 ]
 
-/** A clock beside: on a busy machine the buckets leak while the calls of a test are made. */
+/** A fake clock: on a busy machine buckets would leak during the test. */
 function startClock (): (waitMs: number, expectedMs: number) => boolean {
   const begun = performance.now()
   return (waitMs, expectedMs) => waitMs <= expectedMs && waitMs >= expectedMs - (performance.now() - begun) - 50

@@ -10,7 +10,7 @@ import { until } from '../../helpers/until.ts'
 
 const message = (id: number) => ({ message: { id, chatId: 5, authorId: 1, text: `hello ${id}` }, chat: { id: 5 }, user: { id: 1 }, language: 'en' })
 
-/** The events of a portal's user, as the documentation has them: an offset deletes all before it. */
+/** Simulates `im.v2.Event.get`: requesting an offset deletes all events before it. */
 function record (portal: SimulatedPortal, { page = 100 } = {}) {
   let events: Array<Record<string, unknown>> = []
   let isSubscribed = false
@@ -41,7 +41,7 @@ async function setup (t: Test) {
   return { portal, world, kept, clock, logs, parts, open: () => new ChatEvents(parts), failNext: (times: number) => { fails = times } }
 }
 
-t.test('has the portal record events, fetches them page by page, and goes on behind them', async t => {
+t.test('makes the portal record events, and fetches them page by page from the stored offset', async t => {
   const { portal, kept, open, world } = await setup(t)
   const chat = record(portal, { page: 2 })
   const events = open()
@@ -58,7 +58,7 @@ t.test('has the portal record events, fetches them page by page, and goes on beh
   t.equal(portal.calls.filter(({ method }) => method.toLowerCase() === 'im.v2.event.subscribe').length, 2, 'once for each process')
 })
 
-t.test('what could not be stored comes again, under the same id', async t => {
+t.test('refetches events that were not stored, with the same id', async t => {
   const { portal, kept, open, failNext } = await setup(t)
   const chat = record(portal)
   for (let i = 0; i < 3; i++) chat.add()
@@ -80,7 +80,7 @@ t.test('one process at a time fetches from a portal', async t => {
   t.match(await open().drain(portal.memberId), { busy: false, stored: 1 })
 })
 
-t.test('a portal that refuses is not asked again for an hour, unless the app gets other permissions', async t => {
+t.test('a portal that refused is not called for an hour, unless the app\'s permissions change', async t => {
   const { portal, open, clock, world } = await setup(t)
   portal.stub('im.v2.Event.subscribe', () => { throw new RestError(403, 'insufficient_scope', 'im') })
   const events = open()
@@ -98,7 +98,7 @@ t.test('a portal that refuses is not asked again for an hour, unless the app get
   t.match(await events.drain('nobody'), { stored: 0, error: undefined })
 })
 
-t.test('events of another user have offsets and numbers of their own', async t => {
+t.test('offsets and ids of events are per user', async t => {
   const { portal, open, kept, world } = await setup(t)
   const chat = record(portal)
   const { version, install } = (await world.place.store.get(portal.memberId))!
@@ -112,7 +112,7 @@ t.test('events of another user have offsets and numbers of their own', async t =
   t.equal(new Set(kept.map(({ id }) => id)).size, 2)
 })
 
-t.test('odd answers end a fetch, and move no offset back', async t => {
+t.test('malformed responses stop a fetch and never move the offset back', async t => {
   const { portal, open, kept, logs } = await setup(t)
   record(portal)
   const answers: unknown[] = [
@@ -130,7 +130,7 @@ t.test('odd answers end a fetch, and move no offset back', async t => {
   t.strictSame(logs, [[{ memberId: portal.memberId, rowId: '4' }, 'skipped an invalid chat event']])
 })
 
-t.test('reaches the handlers of an app, whose other portals go on where one refuses', async t => {
+t.test('reaches the handlers of an app even if another portal refuses', async t => {
   const { app, b24, eventsUrl, logs } = await buildWorld(t, { subscriptions: { fetchEveryMs: 1_000 } })
   const heard: unknown[] = []
   app.bitrix24.on('onImV2MessageAdd', (event, { portal }) => { heard.push([portal.domain, event.data.message.text, event.name]) })
@@ -151,7 +151,7 @@ t.test('reaches the handlers of an app, whose other portals go on where one refu
   t.equal(logs.filter(line => line.includes('insufficient_scope')).length, 1, 'once')
 })
 
-t.test('needs a queue', async t => {
+t.test('requires a queue', async t => {
   const { app } = await buildApp(t, { clientId: 'local.chat', clientSecret: secret(), delivery: { mode: 'inline' } })
   app.bitrix24.on('onImV2JoinChat', () => {})
   await t.rejects(async () => await app.ready(), { code: 'FST_B24_INVALID_OPTIONS', message: /onImV2JoinChat need delivery\.mode 'queue'/ })

@@ -12,7 +12,7 @@ import { until } from '../../helpers/until.ts'
 
 const REST_MS = 100
 
-/** Notes that all processes share, as long as they last. */
+/** Locks shared by all processes. */
 function openLocks (): Locks {
   const ends = new Map<string, number>()
   return {
@@ -26,7 +26,7 @@ function openLocks (): Locks {
 
 interface Setup extends Partial<OfflinePollerParts> {
   portals?: string[]
-  /** What a drain does beside being noted; `q` before the portal where it is a quick one. */
+  /** Runs during a drain, which is recorded; prefixed with `q` for `drainNew`. */
   work?: (what: string, signal: AbortSignal) => Promise<Partial<DrainReport> | undefined>
 }
 
@@ -67,7 +67,7 @@ function setup (t: Test, { portals = ['a', 'b'], work = async () => undefined, t
   return { watch: open(), open, drains, logs, installs, most: () => most }
 }
 
-t.test('drains every active portal once at the start, a few at once', async t => {
+t.test('drains every active portal at startup, a few concurrently', async t => {
   const portals = Array.from({ length: 11 }, (_, index) => `p${index}`)
   const { watch, drains, installs, most } = setup(t, { portals, work: async () => await sleep(5) })
   installs[3]!.state = 'reauth_required'
@@ -78,7 +78,7 @@ t.test('drains every active portal once at the start, a few at once', async t =>
   t.ok(most() <= 4)
 })
 
-t.test('looks at each portal from time to time, one process of all', async t => {
+t.test('polls each portal periodically, in one process', async t => {
   const { open, drains } = setup(t, { portals: ['a'] })
   for (const watch of [open({ pollMs: 100 }), open({ pollMs: 100 }), open({ pollMs: 100 })]) watch.start()
   await until(() => drains.length === 3, 'at the start, each')
@@ -88,7 +88,7 @@ t.test('looks at each portal from time to time, one process of all', async t => 
   t.ok(rounds > 2, `three looks in the time of ${rounds} rounds`)
 })
 
-t.test('looks at nothing where nothing is to wait', async t => {
+t.test('polls nothing unless enabled', async t => {
   let isWanted = false
   const { watch, drains } = setup(t, { isEnabled: () => isWanted, times: { pollMs: 20 } })
   watch.start()
@@ -98,7 +98,7 @@ t.test('looks at nothing where nothing is to wait', async t => {
   await until(() => drains.length > 0, 'it asks at each round')
 })
 
-t.test('a bell is answered at once, and once more: a portal rings at the first change of a second only', async t => {
+t.test('drains at once after a notification, and again later: a portal notifies at the first change of a second only', async t => {
   const { watch, drains } = setup(t)
   watch.notify('a')
   await until(() => drains.length === 1, 'at once', REST_MS)
@@ -107,7 +107,7 @@ t.test('a bell is answered at once, and once more: a portal rings at the first c
   t.strictSame(drains, ['qa', 'qa'])
 })
 
-t.test('many bells are no more than a drain in a while, and the last is heard', async t => {
+t.test('debounces many notifications without losing the last', async t => {
   const { watch, drains } = setup(t)
   const start = performance.now()
   while (performance.now() - start < REST_MS * 5) {
@@ -121,7 +121,7 @@ t.test('many bells are no more than a drain in a while, and the last is heard', 
   t.ok(drains.length <= rung + 2)
 })
 
-t.test('a bell that rings while the last drain runs is not lost', async t => {
+t.test('a notification during the last drain is not lost', async t => {
   const { watch, drains } = setup(t, {
     work: async () => {
       if (drains.length === 2) watch.notify('a')
@@ -132,7 +132,7 @@ t.test('a bell that rings while the last drain runs is not lost', async t => {
   await until(() => drains.length === 3, 'a third drain')
 })
 
-t.test('a queue that another drains is looked at again', async t => {
+t.test('retries a queue that another process drains', async t => {
   let busy = true
   const { watch, drains } = setup(t, { portals: ['a'], work: async () => ({ busy }) })
   watch.start()
@@ -144,14 +144,14 @@ t.test('a queue that another drains is looked at again', async t => {
   t.equal(drains.length, length, 'and no more once it is free')
 })
 
-t.test('a portal that many bells wait for does not keep the others waiting', async t => {
+t.test('a portal with many notifications does not delay others', async t => {
   const { watch, drains, most } = setup(t, { work: async what => { if (what === 'q1') await sleep(1_000) } })
   for (let n = 1; n <= 20; n++) watch.notify(String(n))
   await until(() => drains.length >= 20, 'all are answered', 900)
   t.ok(most() <= 4)
 })
 
-t.test('tells a problem of a portal once, until it is over', async t => {
+t.test('logs a problem of a portal once until it is over', async t => {
   const reports: Array<Partial<DrainReport>> = [
     { error: { code: 'ACCESS_DENIED', message: 'no' } }, { error: { code: 'ACCESS_DENIED', message: 'no' } }, { reserved: 2, stored: 2 }, { error: { code: 'ACCESS_DENIED', message: 'no' } }
   ]
@@ -169,7 +169,7 @@ t.test('tells a problem of a portal once, until it is over', async t => {
   t.equal(logs.length, 3)
 })
 
-t.test('a drain that fails as none should is told too, and stops nothing', async t => {
+t.test('logs an unexpected failure of a drain and continues', async t => {
   const { watch, drains, logs } = setup(t, { work: async what => { if (what === 'a') throw new Error('broken') } })
   watch.start()
   await until(() => drains.length === 2, 'both')
@@ -177,7 +177,7 @@ t.test('a drain that fails as none should is told too, and stops nothing', async
   t.match(logs, [[{ memberId: 'a', reason: { code: 'FST_B24_INTERNAL', message: 'broken' } }, /failed to fetch/]])
 })
 
-t.test('a store that is away at the start is asked again soon', async t => {
+t.test('retries soon after a store outage at startup', async t => {
   let failures = 2
   const { watch, drains, logs } = setup(t, {
     store: {
@@ -192,7 +192,7 @@ t.test('a store that is away at the start is asked again soon', async t => {
   t.match(logs, [[{ err: { code: 'FST_B24_STORE_UNAVAILABLE' } }], [{}]])
 })
 
-t.test('at the close what is under way ends, and nothing begins', async t => {
+t.test('close waits for drains under way and starts none', async t => {
   const portals = Array.from({ length: 9 }, (_, index) => `p${index}`)
   const { watch, drains } = setup(t, { portals, work: async () => await sleep(50) })
   watch.start()
@@ -205,7 +205,7 @@ t.test('at the close what is under way ends, and nothing begins', async t => {
   t.equal(drains.length, length)
 })
 
-t.test('a drain that is broken off by the close is no problem, nor is a store that is', async t => {
+t.test('logs nothing for drains and store calls aborted by close', async t => {
   let fail = (_error: Error) => {}
   const hang = async () => await new Promise<never>((_resolve, reject) => { fail = reject })
   const { watch, logs, drains } = setup(t, { portals: ['a'], work: hang })
@@ -222,7 +222,7 @@ t.test('a drain that is broken off by the close is no problem, nor is a store th
   t.strictSame([...logs, ...other.logs], [])
 })
 
-t.test('a portal whose queue has no end keeps the others waiting for a while only, and has its turn again', async t => {
+t.test('a portal with an endless queue delays others only briefly and is drained again', async t => {
   const { watch, drains, logs } = setup(t, {
     portals: ['endless', 'a', 'b', 'c', 'd', 'e'],
     times: { drainMs: 50 },
@@ -234,7 +234,7 @@ t.test('a portal whose queue has no end keeps the others waiting for a while onl
   t.match(logs, [[{ memberId: 'endless', reason: { code: 'FST_B24_PORTAL_UNAVAILABLE' } }]])
 })
 
-t.test('the close does not wait for ever', async t => {
+t.test('close has a deadline', async t => {
   const { watch, drains } = setup(t, { portals: ['a'], work: async () => await new Promise(() => {}) })
   watch.start()
   await until(() => drains.length === 1, 'under way')

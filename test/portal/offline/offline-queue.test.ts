@@ -16,7 +16,7 @@ async function setup (t: Test, parts: Partial<OfflineQueueParts> = {}) {
   const stored: OfflineEvent[] = []
   const logs: unknown[][] = []
   const log = { warn: (...line: unknown[]) => logs.push(line), error: (...line: unknown[]) => logs.push(line) }
-  /** What goes through REST, as it is sent. */
+  /** Records REST calls as sent. */
   const sent: Array<{ method: string, params: Record<string, unknown> }> = []
   const spied = {
     call: async <T>(...[memberId, method, params = {}, options]: Parameters<typeof rest.call>) => {
@@ -24,19 +24,19 @@ async function setup (t: Test, parts: Partial<OfflineQueueParts> = {}) {
       return await rest.call<T>(memberId, method, params, options)
     }
   }
-  /** Another process, as it were. */
+  /** Simulates another process. */
   const open = (more: Partial<OfflineQueueParts> = {}) => new OfflineQueue({ rest: spied, locks: world.place.locks, store: async event => { stored.push(event) }, log, ...parts, ...more })
   const bind = (event = 'ONCRMDEALUPDATE', connector = '') => portal.bindings.add({ clientId, event, handler: '', userId: 0, offline: true, connector })
   bind()
   const change = async (...ids: number[]) => { for (const id of ids) await portal.change(DEAL, id) }
   const left = () => portal.offlineEvents.rows.length
-  /** Items of what is stored, each time that it was. */
+  /** Item ids of stored events, in order, with repeats. */
   const items = () => stored.map(({ data }) => (data as { FIELDS: { ID: number } }).FIELDS.ID)
   const methods = () => sent.map(({ method }) => method.replace('event.offline.', ''))
   return { world, rest, spied, portal, queue: open(), open, stored, items, logs, log, sent, methods, bind, change, left, clientId }
 }
 
-t.test('brings what waits, and deletes it at the portal once it is stored', async t => {
+t.test('fetches waiting events, and deletes them at the portal once stored', async t => {
   const { portal, queue, stored, methods, sent, change, left } = await setup(t)
   await change(5, 6)
   const { memberId } = portal
@@ -53,13 +53,13 @@ t.test('brings what waits, and deletes it at the portal once it is stored', asyn
   t.match(sent[2]?.params, { process_id: /^[0-9a-f]{32}$/, message_id: ids })
 })
 
-t.test('where nothing waits, one call says so', async t => {
+t.test('an empty queue takes one call', async t => {
   const { portal, queue, methods } = await setup(t)
   t.match(await queue.drain(portal.memberId), { reserved: 0, error: undefined })
   t.strictSame(methods(), ['list'])
 })
 
-t.test('more than a call brings', async t => {
+t.test('drains more rows than fit one call', async t => {
   const { portal, queue, items, change, left, methods } = await setup(t)
   const all = Array.from({ length: 460 }, (_, index) => index + 1)
   await change(...all)
@@ -69,7 +69,7 @@ t.test('more than a call brings', async t => {
   t.strictSame(methods(), ['list', 'get', 'clear', 'get', 'clear', 'get', 'clear', 'get'])
 })
 
-t.test('a portal that brings fifty at most, whatever is asked for', async t => {
+t.test('drains a portal that caps pages at fifty', async t => {
   const { portal, spied, open, items, change, left } = await setup(t)
   await change(...Array.from({ length: 120 }, (_, index) => index + 1))
   const call = async <T>(memberId: string, method: string, params: object = {}, options = {}) => (
@@ -80,7 +80,7 @@ t.test('a portal that brings fifty at most, whatever is asked for', async t => {
   t.equal(left(), 0)
 })
 
-t.test('a change while its row is reserved makes another row, and another event', async t => {
+t.test('a change while its row is reserved creates another event', async t => {
   const { portal, open, stored, items, left } = await setup(t)
   await portal.change(DEAL, 5)
   let isFirst = true
@@ -99,14 +99,14 @@ t.test('a change while its row is reserved makes another row, and another event'
   t.equal(left(), 0)
 })
 
-t.test('a hundred changes of one item are one event', async t => {
+t.test('merges a hundred changes of one item into one event', async t => {
   const { portal, queue, items, change } = await setup(t)
   for (let n = 0; n < 100; n++) await change(5)
   t.match(await queue.drain(portal.memberId), { reserved: 1 })
   t.strictSame(items(), [5])
 })
 
-t.test('what is not stored is not deleted, and what is, is', async t => {
+t.test('deletes exactly the stored rows', async t => {
   const { portal, open, stored, items, left, change } = await setup(t)
   await change(1, 2, 3)
   const failing = open({
@@ -121,7 +121,7 @@ t.test('what is not stored is not deleted, and what is, is', async t => {
   t.strictSame(items(), [1, 3, 2])
 })
 
-t.test('where nothing can be stored, nothing is deleted: no list without ids is ever sent', async t => {
+t.test('deletes nothing when nothing can be stored: never sends an empty list of ids', async t => {
   const { portal, open, change, left, methods } = await setup(t)
   await change(1, 2)
   t.match(await open({ store: async () => { throw storeUnavailable(new Error('away')) } }).drain(portal.memberId), { reserved: 2, stored: 0, cleared: 0, error: {} })
@@ -129,10 +129,10 @@ t.test('where nothing can be stored, nothing is deleted: no list without ids is 
   t.notOk(methods().includes('clear'))
 })
 
-t.test('rows that a dead drainer reserved are found again', async t => {
+t.test('recovers rows reserved by a crashed process', async t => {
   const { portal, open, queue, items, methods, change, left } = await setup(t)
   await change(1, 2)
-  // Died before it wrote anything down.
+  // Crashed before storing anything.
   portal.offlineEvents.reserve({ clientId: portal.offlineEvents.rows[0]!.clientId, connector: '' }, { filter: {}, order: {}, limit: 50, error: false })
   await change(2, 3)
   t.match(await queue.drain(portal.memberId), { reserved: 4, stored: 4, cleared: 4 })
@@ -142,7 +142,7 @@ t.test('rows that a dead drainer reserved are found again', async t => {
   t.match(await open().drain(portal.memberId), { reserved: 0 })
 })
 
-t.test('many dead drainers, more rows than a page of the list', async t => {
+t.test('recovers rows of many crashed processes, beyond one page', async t => {
   const { portal, queue, items, change, left, clientId } = await setup(t)
   for (let n = 0; n < 3; n++) {
     await change(...Array.from({ length: 40 }, (_, index) => index + 1))
@@ -154,7 +154,7 @@ t.test('many dead drainers, more rows than a page of the list', async t => {
   t.equal(left(), 0)
 })
 
-t.test('the answer to a reservation that is lost costs nothing', async t => {
+t.test('a lost response to a reservation loses nothing', async t => {
   const { portal, queue, items, change, left } = await setup(t)
   await change(1, 2)
   portal.fault('event.offline.get', { answerDelayMs: 2_000, times: 1 })
@@ -165,7 +165,7 @@ t.test('the answer to a reservation that is lost costs nothing', async t => {
   t.equal(left(), 0)
 })
 
-t.test('the answer to a deletion that is lost: nothing is lost, and what comes twice has the same id', async t => {
+t.test('a lost response to a deletion loses nothing; repeated events keep their id', async t => {
   const { portal, queue, stored, change, left } = await setup(t)
   await change(1)
   portal.fault('event.offline.clear', { status: 502, body: '', times: 1 })
@@ -177,7 +177,7 @@ t.test('the answer to a deletion that is lost: nothing is lost, and what comes t
   t.equal(stored[0]?.id, stored[1]?.id)
 })
 
-t.test('what was put aside as an error swallows the next change: it is read too', async t => {
+t.test('fetches rows marked as failed, which absorb later changes', async t => {
   const { portal, queue, items, methods, change, left, clientId } = await setup(t)
   await change(1, 2)
   const name = { clientId, connector: '' }
@@ -191,7 +191,7 @@ t.test('what was put aside as an error swallows the next change: it is read too'
   t.strictSame(methods(), ['list', 'get', 'clear', 'get', 'clear'])
 })
 
-t.test('a quick drain asks for less, once the queue was drained to the end', async t => {
+t.test('a drain after a notification takes fewer calls once the queue was recovered', async t => {
   const { portal, queue, methods, sent, change } = await setup(t)
   await queue.drainNew(portal.memberId)
   t.strictSame(methods(), ['list'], 'not known yet')
@@ -213,7 +213,7 @@ t.test('a queue with a name', async t => {
   t.strictSame(items(), [1, 1])
 })
 
-t.test('one drainer at a time', async t => {
+t.test('one drain at a time', async t => {
   const { portal, queue, open, change, items } = await setup(t)
   await change(1)
   portal.fault('event.offline.list', { delayMs: 300, times: 1 })
@@ -226,7 +226,7 @@ t.test('one drainer at a time', async t => {
   t.strictSame(items(), [1])
 })
 
-t.test('who lost the lock leaves the rest to the other', async t => {
+t.test('a process that lost the lock stops', async t => {
   const { portal, open, change, left } = await setup(t)
   await change(1)
   const locks: Locks = { take: async () => ({ renew: async () => false, release: async () => {} }) }
@@ -234,7 +234,7 @@ t.test('who lost the lock leaves the rest to the other', async t => {
   t.equal(left(), 1)
 })
 
-t.test('a store that is away is seen before the portal is asked', async t => {
+t.test('a store outage is detected before the portal is called', async t => {
   const { portal, open, change, sent } = await setup(t)
   await change(1)
   const away = async () => { throw storeUnavailable(new Error('away')) }
@@ -243,7 +243,7 @@ t.test('a store that is away is seen before the portal is asked', async t => {
   t.strictSame(sent, [])
 })
 
-t.test('a portal whose plan cannot reserve', async t => {
+t.test('a plan without reservations', async t => {
   const { portal, queue, items, logs, sent, change, left, methods } = await setup(t)
   portal.features.delete('rest_offline_extended')
   await change(...Array.from({ length: 25 }, (_, index) => index + 1))
@@ -257,7 +257,7 @@ t.test('a portal whose plan cannot reserve', async t => {
   t.strictSame(logs.length, 1, 'told once')
 })
 
-t.test('a plan that cannot reserve: error rows too', async t => {
+t.test('a plan without reservations: fetches failed rows too', async t => {
   const { portal, queue, items, change, left, clientId } = await setup(t)
   await change(1)
   const name = { clientId, connector: '' }
@@ -269,7 +269,7 @@ t.test('a plan that cannot reserve: error rows too', async t => {
   t.equal(left(), 0)
 })
 
-t.test('a plan that cannot reserve: what the portal deleted is stored as soon as that can be', async t => {
+t.test('a plan without reservations: retries storing deleted rows', async t => {
   const { portal, open, stored, items, change } = await setup(t)
   portal.features.delete('rest_offline_extended')
   await change(1, 2)
@@ -284,7 +284,7 @@ t.test('a plan that cannot reserve: what the portal deleted is stored as soon as
   t.strictSame(items().sort(), [1, 2])
 })
 
-t.test('a plan that cannot reserve: what could not be stored is told, with what it was about', async t => {
+t.test('a plan without reservations: logs lost events with their data', async t => {
   const { portal, open, change, logs } = await setup(t)
   portal.features.delete('rest_offline_extended')
   await change(7)
@@ -296,7 +296,7 @@ t.test('a plan that cannot reserve: what could not be stored is told, with what 
   t.equal(portal.offlineEvents.rows.length, 1, 'nothing is begun any more')
 })
 
-t.test('the rights of an admin are needed; the portal is not lost without them', async t => {
+t.test('requires admin rights, whose lack does not suspend the portal', async t => {
   const { portal, world, queue, change, left } = await setup(t)
   await change(1)
   portal.user(1, { admin: false })
@@ -306,7 +306,7 @@ t.test('the rights of an admin are needed; the portal is not lost without them',
   t.strictSame(world.told, [])
 })
 
-t.test('a portal that takes no more calls is waited for', async t => {
+t.test('waits for a rate-limited portal', async t => {
   const { portal, spied, open, items, change, left } = await setup(t)
   await change(1)
   const failures = [50, 50, 60_000]
@@ -323,7 +323,7 @@ t.test('a portal that takes no more calls is waited for', async t => {
   t.strictSame(items(), [1, 1])
 })
 
-t.test('reads what a portal may write', async t => {
+t.test('parses everything a portal may write', async t => {
   const { portal, open, stored, logs } = await setup(t)
   const rows = [
     { ID: '1', TIMESTAMP_X: '2026-07-18T12:32:31+02:00', EVENT_NAME: 'onCrmLeadAdd', EVENT_DATA: { FIELDS: { ID: '25' } }, EVENT_ADDITIONAL: { user_id: 0 }, MESSAGE_ID: 'a'.repeat(32) },
@@ -347,7 +347,7 @@ t.test('reads what a portal may write', async t => {
   t.match(await open({ rest: { call: async () => undefined as never } }).drain(portal.memberId), { stored: 0, error: undefined }, 'nothing')
 })
 
-t.test('rows that stay although the portal says that they are deleted are not taken over for ever', async t => {
+t.test('does not recover undeletable rows forever', async t => {
   const { portal, open, change, stored, spied, clientId } = await setup(t)
   await change(1)
   portal.offlineEvents.reserve({ clientId, connector: '' }, { filter: {}, order: {}, limit: 50, error: false })
@@ -356,7 +356,7 @@ t.test('rows that stay although the portal says that they are deleted are not ta
   t.equal(stored.length, 1)
 })
 
-// What stands in a row instead of what belongs there.
+// Malformed values in a row.
 const ODD: Array<[what: string, changes: Record<string, unknown>, skipped: boolean]> = [
   ['a name that is none', { EVENT_NAME: 'ON CRM; DROP' }, true],
   ['a name of 100 KB', { EVENT_NAME: 'A'.repeat(100_000) }, true],
@@ -371,7 +371,7 @@ const ODD: Array<[what: string, changes: Record<string, unknown>, skipped: boole
 ]
 
 for (const [what, changes, skipped] of ODD) {
-  t.test(`a row with ${what} stops nothing, and does not come again`, async t => {
+  t.test(`a row with ${what} does not stop the drain or come again`, async t => {
     const { portal, spied, open, stored, logs, change, left } = await setup(t)
     await change(1, 2, 3)
     const call = async <T>(memberId: string, method: string, params: object = {}, options = {}) => {
@@ -389,7 +389,7 @@ for (const [what, changes, skipped] of ODD) {
   })
 }
 
-t.test('a row that cannot even be named is told once, and left to the portal', async t => {
+t.test('logs a row without any id once, and leaves it at the portal', async t => {
   const { portal, spied, open, stored, logs, change } = await setup(t)
   await change(1, 2)
   const call = async <T>(memberId: string, method: string, params: object = {}, options = {}) => {
@@ -404,7 +404,7 @@ t.test('a row that cannot even be named is told once, and left to the portal', a
   t.equal(logs.length, 1)
 })
 
-t.test('rows that are no rows stop nothing', async t => {
+t.test('malformed rows do not stop the drain', async t => {
   const { portal, spied, open, stored, change } = await setup(t)
   await change(1)
   const call = async <T>(memberId: string, method: string, params: object = {}, options = {}) => {
@@ -416,7 +416,7 @@ t.test('rows that are no rows stop nothing', async t => {
   t.equal(stored.length, 1)
 })
 
-t.test('a portal that gives the same rows again and again is left', async t => {
+t.test('stops at a portal that repeats the same rows', async t => {
   const { portal, spied, open, stored, change } = await setup(t)
   await change(...Array.from({ length: 60 }, (_, index) => index + 1))
   let first: unknown

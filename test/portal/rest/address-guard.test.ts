@@ -8,7 +8,7 @@ import { transportOf } from '../../helpers/transport.ts'
 const closed = new AddressGuard(false)
 const open = new AddressGuard(true)
 
-t.test('no address of the special-purpose registries is reached, however it is written', async t => {
+t.test('blocks all special-purpose addresses in every notation', async t => {
   const special = [
     '0.1.2.3', '10.0.0.1', '100.64.0.1', '127.0.0.1', '169.254.1.1', '172.16.0.1', '172.31.255.255', '192.0.0.9', '192.0.2.1', '192.31.196.1', '192.52.193.1',
     '192.88.99.1', '192.168.1.1', '192.175.48.1', '198.18.0.1', '198.19.255.255', '198.51.100.1', '203.0.113.1', '224.0.0.1', '240.0.0.1', '255.255.255.255',
@@ -25,7 +25,7 @@ t.test('no address of the special-purpose registries is reached, however it is w
   }
 })
 
-t.test('link-local addresses and those that tell credentials are never allowed', async t => {
+t.test('always blocks link-local addresses and metadata services', async t => {
   const never = [
     '169.254.169.254', '169.254.170.2', '168.63.129.16', '100.100.100.200', '192.0.0.192', 'fe80::1', 'fe80::a9fe:a9fe', 'fd00:ec2::254', 'fd20:ce::254', 'fd00:42::42',
     '::ffff:169.254.169.254', '::ffff:a9fe:a9fe', '::169.254.169.254', '64:ff9b::169.254.169.254', '2002:a9fe:a9fe::1'
@@ -38,7 +38,7 @@ t.test('link-local addresses and those that tell credentials are never allowed',
   t.match([open.blocksIp('8.8.8.8'), open.allowsPlainHttpTo('8.8.8.8')], [false, false], 'a public address is not one of the own networks')
 })
 
-t.test('a list allows what it names, and no more', async t => {
+t.test('a list allows only the networks it names', async t => {
   const guard = new AddressGuard(['10.1.0.0/16', '192.168.1.7', 'fd12::/16'])
   for (const address of ['10.1.2.3', '192.168.1.7', 'fd12::9', '::ffff:10.1.2.3']) t.match([guard.blocksIp(address), guard.allowsPlainHttpTo(address)], [false, true], address)
   for (const address of ['10.2.0.1', '192.168.1.8', '127.0.0.1', '::1', 'fd13::1']) t.match([guard.blocksIp(address), guard.allowsPlainHttpTo(address)], [true, false], address)
@@ -47,7 +47,7 @@ t.test('a list allows what it names, and no more', async t => {
   t.strictSame([closed.allowsPlainHttp('http://127.0.0.1/'), open.allowsPlainHttp('http://127.0.0.1/'), open.allowsPlainHttp('http://box.example.ru/')], [false, true, undefined])
 })
 
-t.test('tells networks from what is none', async t => {
+t.test('recognizes networks', async t => {
   for (const network of ['10.0.0.0/8', '10.0.0.1', '::1', 'fd00::/8', '0.0.0.0/0']) t.ok(isNetwork(network), network)
   for (const network of ['', '10.0.0.0/33', '10.0.0/8', 'fd00::/129', '10.0.0.0/', '10.0.0.0/8/8', 'box.lan', 'fe80::1%eth0', 1, null, undefined]) t.notOk(isNetwork(network), String(network))
 })
@@ -56,7 +56,7 @@ const PUBLIC: LookupAddress = { address: '8.8.8.8', family: 4 }
 const PUBLIC_6: LookupAddress = { address: '2a00:1450::1', family: 6 }
 const LOOPBACK: LookupAddress = { address: '127.0.0.1', family: 4 }
 
-/** Resolves to one list after another. */
+/** Resolves to the given lists in turn. */
 function resolving (...answers: Array<LookupAddress[] | Error>): Resolve {
   return (_host, _options, done) => {
     const answer = answers.length > 1 ? answers.shift() as LookupAddress[] : answers[0] as LookupAddress[] | Error
@@ -71,7 +71,7 @@ function look (resolve: Resolve, all: boolean): Promise<Found> {
   return new Promise(_resolve => publicLookup(closed, resolve)('portal.example.com', { all, family: 0, hints: 0 }, (error, found) => _resolve({ code: error?.code, found })))
 }
 
-t.test('tells what a name resolved to', async t => {
+t.test('judges resolved addresses', async t => {
   const cases: Array<[address: string, isPrivate: boolean]> = [
     ['8.8.8.8', false], ['10.0.0.1', true], ['::1', true], ['2a00:1450::1', false], ['fe80::1%eth0', true], ['::ffff:127.0.0.1', true],
     ['::ffff:8.8.8.8', false], ['64:ff9b::808:808', false], ['64:ff9b::a00:1', true], ['64:ff9b::7f00:1', true], ['64:ff9b::', true],
@@ -80,7 +80,7 @@ t.test('tells what a name resolved to', async t => {
   for (const [address, isPrivate] of cases) t.equal(closed.blocksIp(address), isPrivate, address)
 })
 
-t.test('finds only public addresses', async t => {
+t.test('resolves only public addresses', async t => {
   t.strictSame(await look(resolving([LOOPBACK, PUBLIC, PUBLIC_6]), true), { code: undefined, found: [PUBLIC, PUBLIC_6] })
   t.strictSame(await look(resolving([LOOPBACK, PUBLIC]), false), { code: undefined, found: '8.8.8.8' })
   t.match(await look(resolving([LOOPBACK]), true), { code: 'FST_B24_PRIVATE_ADDRESS' })
@@ -88,7 +88,7 @@ t.test('finds only public addresses', async t => {
   t.match(await look(resolving(Object.assign(new Error(), { code: 'ENOTFOUND' })), true), { code: 'ENOTFOUND' })
 })
 
-t.test('a name that resolves to a private address is refused when it is connected to, however it resolved before', async t => {
+t.test('blocks a name at connection time if it resolves to a private address by then', async t => {
   let connections = 0
   const inside = createServer(socket => { connections++; socket.destroy() })
   await new Promise<void>(resolve => inside.listen(0, '127.0.0.1', resolve))
@@ -106,7 +106,7 @@ t.test('a name that resolves to a private address is refused when it is connecte
   t.equal(connections, 0)
 })
 
-t.test('private addresses are refused as they are written, unless they are allowed', async t => {
+t.test('blocks private addresses in URLs unless allowed', async t => {
   const { b24, rest, install, another } = await openRestStage(t, { transport: transportOf(t, { allowPrivateNetworks: false }) })
   const portal = b24.portal('acme.bitrix24.com')
   await install(portal)
@@ -116,7 +116,7 @@ t.test('private addresses are refused as they are written, unless they are allow
   t.equal(portal.calls.length, 1)
 })
 
-t.test('a name that does not resolve is of a portal that cannot be reached', async t => {
+t.test('a name that does not resolve means an unavailable portal', async t => {
   const resolve = resolving(Object.assign(new Error(), { code: 'ENOTFOUND' }))
   const { b24, rest, install } = await openRestStage(t, { transport: transportOf(t, { allowPrivateNetworks: false, resolve }) })
   const portal = b24.portal('acme.bitrix24.com')

@@ -14,12 +14,12 @@ async function stageOf (t: Test) {
   return { ...stage, portal, sent, refreshes: () => stage.b24.requests.filter(({ path }) => path.includes('token')).length }
 }
 
-/** What a portal answers to a batch. */
+/** Builds a portal's response to a batch. */
 function answered (parts: object): Fault {
   return { body: { result: { result: [], result_error: [], result_total: [], result_next: [], result_time: [], ...parts }, time } }
 }
 
-t.test('several calls go in one request, by name or in a list', async t => {
+t.test('sends several calls in one request, named or as an array', async t => {
   const { rest, portal, sent } = await stageOf(t)
   const named = await rest.batch<{ me: { ID: string }, deal: { item: { title: string } } }>(portal.memberId, {
     me: ['profile'],
@@ -35,14 +35,14 @@ t.test('several calls go in one request, by name or in a list', async t => {
   t.strictSame(sent(), ['batch', 'batch'])
 })
 
-t.test('next and total of each call are told', async t => {
+t.test('returns next and total of each call', async t => {
   const { rest, portal } = await stageOf(t)
   portal.fault('batch', answered({ result: { a: [{ ID: '1' }], b: [] }, result_total: { a: 120, b: '0' }, result_next: { a: 50 } }))
   const { outcomes } = await rest.batch(portal.memberId, { a: ['crm.deal.list'], b: ['crm.deal.list'] })
   t.match(outcomes, { a: { total: 120, next: 50 }, b: { total: 0, next: undefined, result: [] } })
 })
 
-t.test('a refused call fails the batch, whatever its code is, and has the error of a call', async t => {
+t.test('a refused call fails with the error of a single call, whatever its code', async t => {
   const { rest, portal } = await stageOf(t)
   portal.stub('crm.deal.get', () => { throw new RestError(400, '', 'Access denied.') })
   const named = await rest.batch(portal.memberId, { a: ['crm.deal.get', { id: 5 }], b: ['profile'] }, { halt: false })
@@ -57,7 +57,7 @@ t.test('a refused call fails the batch, whatever its code is, and has the error 
   t.match(listed.getData(), [{ ID: '1' }, undefined, { ID: '1' }])
 })
 
-t.test('calls behind one that failed are told as not run', async t => {
+t.test('reports calls after a failed one as skipped', async t => {
   const { rest, portal } = await stageOf(t)
   const calls = { a: ['profile'], b: ['no.such.method'], c: ['profile'] } as const
   const halted = await rest.batch(portal.memberId, calls)
@@ -68,7 +68,7 @@ t.test('calls behind one that failed are told as not run', async t => {
   t.match(whole.outcomes, { c: { status: 'succeeded' } })
 })
 
-t.test('an answer that forgets a call, or is none, is no success', async t => {
+t.test('a response without a result for a call is not a success', async t => {
   const { rest, portal } = await stageOf(t)
   const calls = { a: ['profile'], b: ['profile'] } as const
   let lift = portal.fault('batch', answered({ result: { a: null } }))
@@ -85,7 +85,7 @@ t.test('an answer that forgets a call, or is none, is no success', async t => {
   }
 })
 
-t.test('names and references are sent as they are', async t => {
+t.test('sends names and references verbatim', async t => {
   const { rest, portal } = await stageOf(t)
   const got: unknown[] = []
   portal.stub('x.take', params => { got.push(params); return true })
@@ -94,7 +94,7 @@ t.test('names and references are sent as they are', async t => {
   t.strictSame(portal.calls.at(-1)?.commands, ['profile', 'x.take'])
 })
 
-t.test('a token that expired for every call is renewed once, as nothing was run', async t => {
+t.test('renews a token that expired for every call and repeats the batch once', async t => {
   const { rest, portal, sent, refreshes } = await stageOf(t)
   const expired = { error: 'expired_token', error_description: 'The access token provided has expired.' }
   portal.fault('batch', { ...answered({ result_error: { a: expired, b: expired } }), times: 1 })
@@ -106,7 +106,7 @@ t.test('a token that expired for every call is renewed once, as nothing was run'
   t.strictSame([sent().length, refreshes()], [3, 1])
 })
 
-t.test('a limit of one call is told as the error of that call', async t => {
+t.test('reports a rate limit of one call as its error', async t => {
   const { rest, portal, sent } = await stageOf(t)
   portal.fault('batch', answered({ result: { a: true }, result_error: { b: { error: 'OPERATION_TIME_LIMIT' }, c: { error: 'QUERY_LIMIT_EXCEEDED' } } }))
   const { outcomes } = await rest.batch(portal.memberId, { a: ['profile'], b: ['crm.item.list'], c: ['profile'] }, { halt: false })
@@ -117,7 +117,7 @@ t.test('a limit of one call is told as the error of that call', async t => {
   t.equal(sent().length, 1)
 })
 
-t.test('a batch that cannot be sent is refused before anything is', async t => {
+t.test('rejects an invalid batch before sending', async t => {
   const { rest, portal, sent } = await stageOf(t)
   const many = Array.from({ length: 51 }, () => ['profile'] as [string])
   const cases: Array<[calls: unknown, message: RegExp, options?: object]> = [

@@ -13,7 +13,7 @@ class Deal {
   describe () { return this.title }
 }
 
-t.test('parameters are copied as JSON means them', t => {
+t.test('copies parameters as JSON does', t => {
   const cases: Array<[what: string, given: object, sent: unknown]> = [
     ['what JSON has', { a: 'x', b: 1.5, c: true, d: false, e: null, f: [], g: {} }, { a: 'x', b: 1.5, c: true, d: false, e: null, f: [], g: {} }],
     ['undefined in a map is left out', { a: undefined, b: { c: undefined } }, { b: {} }],
@@ -34,7 +34,7 @@ t.test('parameters are copied as JSON means them', t => {
   t.end()
 })
 
-t.test('what JSON would change or drop is refused, by its name and without its value', t => {
+t.test('rejects values that JSON would change or drop, naming the parameter without its value', t => {
   const cases: Array<[given: unknown, message: RegExp]> = [
     [{ fields: { n: NaN } }, /parameter 'fields\[n\]' is NaN/],
     [{ n: -Infinity }, /'n' is -Infinity/],
@@ -67,14 +67,14 @@ t.test('what JSON would change or drop is refused, by its name and without its v
   t.end()
 })
 
-t.test('a query says booleans as methods read them', t => {
+t.test('encodes booleans in a query as methods expect them', t => {
   t.equal(encodeQuery('user.update', { ID: 5, ACTIVE: false, fields: { OPENED: true } }), 'ID=5&ACTIVE=N&fields%5BOPENED%5D=Y')
   t.equal(encodeQuery(METHOD, { filter: {}, select: [], id: 1 }), 'id=1', 'an empty filter is none')
   t.equal(encodeQuery(METHOD, {}), '')
   t.end()
 })
 
-t.test('what a query cannot say is refused by its name', t => {
+t.test('rejects what a query cannot encode, naming the parameter', t => {
   const cases: Array<[given: object, message: RegExp]> = [
     [{ fields: { UF: null } }, /'fields\[UF\]' is null/],
     [{ id: null }, /'id' is null/],
@@ -91,7 +91,7 @@ t.test('what a query cannot say is refused by its name', t => {
   t.end()
 })
 
-t.test('PHP reads a query as the parameters that it was made of', { skip: !hasPhp && 'no php' }, t => {
+t.test('PHP parses a query into the original parameters', { skip: !hasPhp && 'no php' }, t => {
   const name = fc.oneof(fc.string({ maxLength: 6 }), fc.string({ unit: 'binary', maxLength: 4 }), fc.stringMatching(/^[!<>=%@]{0,2}[A-Z_ .[\]0-9]{1,6}$/))
   const leaf = fc.oneof(fc.string({ unit: 'binary' }), fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean())
   const { tree } = fc.letrec<{ tree: unknown }>(tie => ({
@@ -123,7 +123,7 @@ t.test('PHP writes the same query', { skip: !hasPhp && 'no php' }, t => {
   t.end()
 })
 
-/** What a query can say of parameters. */
+/** Parameters as a query can express them. */
 function asText (value: unknown, isTop = false): unknown {
   if (typeof value === 'boolean') return value ? 'Y' : 'N'
   if (typeof value !== 'object' || value === null) return String(value)

@@ -12,7 +12,7 @@ import { TokenWorld, type TokenSettings } from '../../helpers/token-world.ts'
 import { until } from '../../helpers/until.ts'
 
 t.setTimeout(240_000)
-// Most of their time, they wait for a lock to lapse.
+// These tests mostly wait for locks to expire.
 t.jobs = 2
 
 const PLACES: Array<[name: string, storage: (t: Test) => TokenSettings['storage']]> = [
@@ -20,23 +20,23 @@ const PLACES: Array<[name: string, storage: (t: Test) => TokenSettings['storage'
   ['SQLite', t => ({ dataDir: temporaryFolder(t) })]
 ]
 const PROGRAM = join(await compilePrograms(t, ['test/helpers/call-process.ts']), 'call-process.mjs')
-/** As those of an Enterprise portal, which takes 200 calls at once. */
+/** Limits of an Enterprise plan. */
 const LIMITS = { cap: 250, drainPerSecond: 5 }
-/** As the plugin has them: time after which others take over from a process that does not renew its lock, and longest wait for a token. */
+/** The plugin's defaults: lock TTL and the longest wait for a token. */
 const [LOCK_MS, WAIT_MS] = [5_000, 10_000]
 
 type Process = OrderedProcess<CallReport>
 
-/** How a refresh goes wrong at one of several portals, and what it costs. */
+/** A failure during a refresh, and its expected cost. */
 interface Mishap {
   what: string
-  /** Of the answer to the first who asks for a new pair. */
+  /** Delay of the response to the first refresh. */
   fault: Fault
   systemUser?: boolean
-  /** What else happens before anybody else needs the token. */
+  /** Runs before other processes need the token. */
   meanwhile?: (stage: Stage, portal: SimulatedPortal) => Promise<void>
   refreshes: number
-  /** Of the record, when all is over. */
+  /** Expected record at the end. */
   generation: number
 }
 
@@ -50,13 +50,13 @@ const SLOW: Mishap[] = [
     what: 'the app is installed anew meanwhile: the older answer does not overwrite that pair',
     fault: { answerDelayMs: LOCK_MS + 1_000 },
     meanwhile: reinstall,
-    // One is of the install: its pair is traded before it replaces a good one.
+    // One refresh belongs to the install: its pair is refreshed before it replaces a valid one.
     refreshes: 2,
     generation: 2
   }
 ]
 
-/** No answer comes before the process stands still. */
+/** The process stalls before the response arrives. */
 const STOPS: Array<Mishap & { bringsItsPair?: boolean }> = [
   {
     what: 'others trade the pair before the server does it for the one that stands still: its refusal costs nothing',
@@ -108,11 +108,11 @@ const KILLS: Array<Mishap & { comeBack?: (typeof COMEBACKS)[number][1] }> = [
   { what: 'before the server has traded the pair: others do', fault: { delayMs: 3_000 }, refreshes: 2, generation: 2 }
 ]
 
-/** Four processes with the plugin, and portals whose access tokens have just ended. */
+/** Four processes with the plugin, and portals with expired access tokens. */
 class Stage {
   readonly world: TokenWorld
   readonly processes: Process[]
-  /** Of the process that handles events, to which nothing happens. */
+  /** The worker process, which is not disturbed. */
   readonly eventsUrl: string
 
   private constructor (world: TokenWorld, processes: Process[], eventsUrl: string) {
@@ -133,7 +133,7 @@ class Stage {
       actAs: 'installer',
       portalLimits: { burst: LIMITS.cap, drainPerSecond: LIMITS.drainPerSecond }
     }
-    // A worker that stands still would be waited for.
+    // A stalled worker would be waited for.
     const processes = [false, false, false, true].map((worker): Process => new OrderedProcess(t, PROGRAM, { ...options, delivery: { worker } }))
     const urls = await Promise.all(processes.map(({ ready }) => ready))
     return new Stage(world, processes, urls.at(-1) as string)
@@ -146,7 +146,7 @@ class Stage {
     return portal
   }
 
-  /** A portal for each mishap, where a process waits for the answer to its refresh. */
+  /** One portal per failure, with a process waiting for the response to its refresh. */
   async begin (process: Process, mishaps: Mishap[]): Promise<SimulatedPortal[]> {
     const portals: SimulatedPortal[] = []
     for (const { fault, systemUser } of mishaps) {
@@ -184,7 +184,7 @@ async function reportsOf (processes: Process[], portals: SimulatedPortal[]): Pro
   return await Promise.all(portals.map(async portal => await Promise.all(processes.map(process => process.report(portal)))))
 }
 
-/** That calls succeed from now on, without another refresh. */
+/** Asserts that calls succeed without another refresh. */
 async function succeeds (t: Test, { world }: Stage, processes: Process[], portal: SimulatedPortal): Promise<void> {
   const before = world.refreshes
   const reports = await Promise.all(processes.map(process => process.ask(portal, 5)))
@@ -195,7 +195,7 @@ async function succeeds (t: Test, { world }: Stage, processes: Process[], portal
 }
 
 for (const [name, storage] of PLACES) {
-  t.test(`${name}: 4 processes make 50 calls each on a token that has ended`, { buffered: true }, async t => {
+  t.test(`${name}: 4 processes make 50 calls each with an expired token`, { buffered: true }, async t => {
     const stage = await Stage.open(t, storage(t))
     const { world, processes } = stage
     const [first, ...others] = processes as [Process, ...Process[]]
@@ -226,7 +226,7 @@ for (const [name, storage] of PLACES) {
       }
     })
 
-    await t.test('the process that refreshes stands still for longer than its lock', async t => {
+    await t.test('the refreshing process stalls for longer than its lock', async t => {
       const before = world.refreshes
       const begun = performance.now()
       const portals = await stage.begin(first, STOPS)
@@ -243,7 +243,7 @@ for (const [name, storage] of PLACES) {
         const portal = portals[at] as SimulatedPortal
         await t.test(what, async t => {
           t.strictSame(reports[at], others.map(() => ALL_WELL))
-          // On a busy machine, those of the one that stood still may have had no time left.
+          // On a busy machine, calls of the stalled process may have timed out.
           if (isInTime || late[at]?.[0]?.succeeded === 50) t.strictSame(late[at], [ALL_WELL])
           else t.strictSame(late[at], [{ succeeded: 0, errors: ['FST_B24_OAUTH_UNAVAILABLE'] }])
           const record = await world.record(portal)
@@ -256,7 +256,7 @@ for (const [name, storage] of PLACES) {
       }
     })
 
-    await t.test('the process that refreshes is killed', async t => {
+    await t.test('the refreshing process is killed', async t => {
       const before = world.refreshes
       const portals = await stage.begin(first, KILLS)
       for (const portal of portals) for (const process of others) process.order(portal, 50)

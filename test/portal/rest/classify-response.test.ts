@@ -100,7 +100,7 @@ const OTHERS: Row[] = [
 ]
 
 for (const [group, rows] of Object.entries({ RESULTS, ERRORS, TOKENS, STATES, OTHERS })) {
-  t.test(`every answer is classified: ${group.toLowerCase()}`, async t => {
+  t.test(`classifies every response: ${group.toLowerCase()}`, async t => {
     for (const [what, answer, type, code, portalCode, description] of rows) {
       const classified = classify(answer, CALL)
       t.equal(summaryOf(classified), type, what)
@@ -124,7 +124,7 @@ function summaryOf (classified: { type: 'result' } | Recovery): string {
 
 const failureOf = (answer: PortalResponse, call = CALL) => (classify(answer, call) as unknown as { error: Error & Record<string, unknown> }).error
 
-t.test('a message has method, code and description, and the names of the parameters without their values', async t => {
+t.test('an error message has method, code, description and parameter names, but no values', async t => {
   t.equal(failureOf(classic(400, 'NOT_FOUND', 'No such item')).message, 'crm.item.get: NOT_FOUND: No such item')
   t.equal(failureOf(classic(400, '', 'Not found')).message, 'crm.item.get: Not found')
   t.equal(failureOf(classic(400, '')).message, 'crm.item.get: error without a code')
@@ -135,7 +135,7 @@ t.test('a message has method, code and description, and the names of the paramet
   t.ok(many.message.length < 1_500, 'however many there are')
 })
 
-t.test('what a portal says makes no line of its own in a message', async t => {
+t.test('a portal cannot inject lines into a message', async t => {
   const said = 'gone\n{"level":30,"msg":"all is well"}\r\u001b[2J\u009b1A\u2028\u202eend'
   const error = failureOf(classic(400, 'NOT\nFOUND', said))
   t.equal(error.message, 'crm.item.get: NOT FOUND: gone {"level":30,"msg":"all is well"} [2J 1A end')
@@ -143,7 +143,7 @@ t.test('what a portal says makes no line of its own in a message', async t => {
   t.match(error.stack?.split('\n')[1], /^ +at /)
 })
 
-t.test('further keys of an error are kept, within a size and without the token', async t => {
+t.test('keeps other fields of an error, within a size limit and without the token', async t => {
   const validation = [{ message: 'Required field `id` is missing', field: 'id' }]
   t.strictSame(failureOf(v3(400, 'VALIDATION_REQUESTVALIDATIONEXCEPTION', { validation }))['details'], { validation })
   const body = { error: 'X', error_description: 'Y', argument: 'id', time: { start: 1 } }
@@ -159,14 +159,14 @@ t.test('further keys of an error are kept, within a size and without the token',
   t.notOk(printed(hidden).includes('the-token'))
 })
 
-t.test('a token that is refused once more has an end', async t => {
+t.test('gives up on a token that is refused again', async t => {
   const last = (answer: PortalResponse) => (classify(answer, CALL) as { last?: object }).last
   t.match(last(classic(401, 'NO_AUTH_FOUND')), { type: 'replace', error: { portalCode: 'NO_AUTH_FOUND' } })
   t.match(last(v3(401, 'ACCESSDENIEDEXCEPTION')), { type: 'error', error: { code: 'FST_B24_PORTAL_CALL' } }, 'the user may not')
   t.equal(last(classic(401, 'expired_token')), undefined, 'the clock of the portal may be wrong')
 })
 
-t.test('a site on a server of its own may come back, one of the cloud does not', async t => {
+t.test('a deleted self-hosted portal may come back, a cloud portal does not', async t => {
   const deleted = (status: number) => classic(status, 'PORTAL_DELETED')
   const onPremise = { ...CALL, domain: 'portal.example.ru' }
   t.match(classify(deleted(403), onPremise), { type: 'unusable', error: { code: 'FST_B24_PORTAL_UNAVAILABLE' } })
@@ -174,7 +174,7 @@ t.test('a site on a server of its own may come back, one of the cloud does not',
   t.match(classify(deleted(500), { ...CALL, domain: 'acme.bitrix24.com.br' }), { error: { code: 'FST_B24_PORTAL_GONE' } })
 })
 
-t.test('a method is closed until its time counts no more, by the clock of the portal', async t => {
+t.test('pauses a method until its operating time is freed, by the portal\'s clock', async t => {
   const waitMs = (time?: object) => (classify(json(429, { error: 'OPERATION_TIME_LIMIT', time }), CALL) as { waitMs?: number }).waitMs
   t.equal(waitMs(), undefined)
   t.equal(waitMs({ finish: 1_000 }), undefined)
@@ -184,7 +184,7 @@ t.test('a method is closed until its time counts no more, by the clock of the po
   t.equal(waitMs({ finish: Infinity, operating_reset_at: Infinity }), undefined)
 })
 
-t.test('each error of a batch is one, whatever stands for it', async t => {
+t.test('parses every form of an error in a batch', async t => {
   const item = (value: unknown) => itemError(value, CALL)
   t.match(item({ error: '', error_description: 'Access denied.' }), { code: 'FST_B24_PORTAL_CALL', portalCode: '', description: 'Access denied.' })
   t.match(item({ error: 'QUERY_LIMIT_EXCEEDED' }), { code: 'FST_B24_PORTAL_LIMIT', portalCode: 'QUERY_LIMIT_EXCEEDED' })

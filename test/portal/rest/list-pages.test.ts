@@ -5,12 +5,12 @@ import { openPortalWorld } from '../../helpers/portal-world.ts'
 type Row = Record<string, unknown>
 interface Asked { filter?: Row, order?: Row, start?: number }
 
-/** The pages of a list whose answers hold no more than a result. */
+/** Paginates a list whose responses contain only a result. */
 function listPages<T> (ask: (params: object) => Promise<unknown>, method: string, params: object, options?: PagingOptions) {
   return pagesOf<T>(async params => ({ result: await ask(params) }), method, params, options)
 }
 
-/** A list as a portal has it: in an order of its own until it is asked for another. */
+/** A list in arbitrary order unless an order is requested. */
 function listOf (rows: Row[], { id, wrap = rows => rows }: { id: string, wrap?: (rows: Row[]) => unknown }) {
   const asked: Asked[] = []
   return {
@@ -27,14 +27,14 @@ function listOf (rows: Row[], { id, wrap = rows => rows }: { id: string, wrap?: 
 }
 
 const rowsOf = (count: number, make: (id: number) => Row) => Array.from({ length: count }, (_, index) => make(count - index))
-/** Sizes of the pages. */
+/** Returns the page sizes. */
 async function walk (pages: AsyncIterable<unknown[]>): Promise<number[]> {
   const sizes: number[] = []
   for await (const page of pages) sizes.push(page.length)
   return sizes
 }
 
-t.test('walks through what portals have, told nothing of it', async t => {
+t.test('paginates every kind of list without hints', async t => {
   const items = (rows: Row[]) => ({ items: rows })
   const tasks = (rows: Row[]) => ({ tasks: rows })
   type Case = [what: string, list: ReturnType<typeof listOf>, options: PagingOptions, sizes: number[], calls: number]
@@ -56,11 +56,11 @@ t.test('walks through what portals have, told nothing of it', async t => {
   }
 })
 
-t.test('where there is nothing, there is no page', async t => {
+t.test('yields no page for an empty list', async t => {
   for (const result of [[], { items: [] }]) t.strictSame(await walk(listPages(async () => result, 'x.list', {})), [])
 })
 
-t.test("a filter of one's own is kept, also one by the id", async t => {
+t.test("keeps the caller's filter, even one by id", async t => {
   for (const name of ['filter', 'FILTER']) {
     const asked: Row[] = []
     const ask = async (params: object) => {
@@ -72,7 +72,7 @@ t.test("a filter of one's own is kept, also one by the id", async t => {
   }
 })
 
-t.test('one page needs no ids', async t => {
+t.test('a single page needs no ids', async t => {
   for (const row of [{ TITLE: 'no id' }, { ID: 'DT1220_5' }, { ID: null }, { CURRENCY: 'RUB' }]) {
     t.strictSame(await walk(listPages(async () => [row, row], 'x.list', {})), [2], JSON.stringify(row))
   }
@@ -80,7 +80,7 @@ t.test('one page needs no ids', async t => {
   t.strictSame(await walk(listPages(async () => ({ items: { 5: { id: 5 } } }), 'x.list', {})), [1])
 })
 
-t.test('a method without pages gives all at once', async t => {
+t.test('a method without pagination returns everything at once', async t => {
   const cases: Array<[what: string, rows: Row[], calls: number]> = [
     ['more than a page holds', rowsOf(130, id => ({ ID: `${id}` })), 1],
     ['exactly as many', rowsOf(50, id => ({ ID: `${51 - id}` })), 7],
@@ -96,7 +96,7 @@ t.test('a method without pages gives all at once', async t => {
   }
 })
 
-t.test('users are sorted by text', async t => {
+t.test('users are sorted by string parameters', async t => {
   const users = rowsOf(120, id => ({ ID: `${id}` })).sort((a, b) => Number(a['ID']) * 7919 % 121 - Number(b['ID']) * 7919 % 121)
   const ask = async (params: object) => {
     const given = Object.fromEntries(Object.entries(params).map(([name, value]) => [name.toUpperCase(), value])) as Row
@@ -108,7 +108,7 @@ t.test('users are sorted by text', async t => {
   await t.rejects(walk(listPages(ask, 'user.get', { SORT: 'NAME' })), { code: 'FST_B24_LIST', message: /does not support 'sort'/ })
 })
 
-t.test('an id that order and filter write in other letters is found, also where they refuse the first', async t => {
+t.test('finds the id\'s name in another case, even if the first attempt is rejected', async t => {
   for (const refuses of [false, true]) {
     const ask = async ({ filter, order }: Asked) => {
       if (refuses && order !== undefined && !('ID' in order)) throw Object.assign(new Error('Unknown field'), { code: 'FST_B24_PORTAL_CALL' })
@@ -120,7 +120,7 @@ t.test('an id that order and filter write in other letters is found, also where 
   }
 })
 
-/** A list that knows `start` alone, as portals have it. */
+/** A list that supports only `start`. */
 function byStart (rows: Row[], { tells = { next: true, total: true } }: { tells?: { next?: boolean, total?: boolean } } = {}) {
   const starts: unknown[] = []
   const ask = async (params: object) => {
@@ -133,7 +133,7 @@ function byStart (rows: Row[], { tells = { next: true, total: true } }: { tells?
   return { ask, starts }
 }
 
-t.test('goes by start where there is no id, and where it is told to', async t => {
+t.test('paginates by start without an id, or on request', async t => {
   const rows = rowsOf(120, id => ({ ENTITY_ID: `${id}` }))
   for (const tells of [{ next: true, total: true }, { next: true }, { total: true }, {}]) {
     const { ask } = byStart(rows, { tells })
@@ -146,7 +146,7 @@ t.test('goes by start where there is no id, and where it is told to', async t =>
   t.strictSame(await walk(pagesOf(byStart([]).ask, 'x.list', {}, { paging: 'start' })), [])
 })
 
-t.test('a page that is shorter than asked for is not the last where the portal says so, or the size was given', async t => {
+t.test('a short page is not the last if the portal indicates more or a page size was given', async t => {
   const rows = rowsOf(70, id => ({ id: 71 - id }))
   const limited = async (params: object) => {
     const { filter, limit } = params as { filter?: Row, limit: number }
@@ -158,7 +158,7 @@ t.test('a page that is shorter than asked for is not the last where the portal s
   await t.rejects(walk(listPages(more, 'im.recent.list', {})), { code: 'FST_B24_LIST', message: /same page/ })
 })
 
-t.test('what cannot be walked through is said, and never left out', async t => {
+t.test('reports lists that cannot be paginated instead of missing items', async t => {
   const same = rowsOf(50, id => ({ ID: 51 - id }))
   const plain = rowsOf(50, () => ({ TITLE: 'x' }))
   const cases: Array<[result: unknown, why: RegExp, options?: PagingOptions, params?: object]> = [
@@ -181,7 +181,7 @@ t.test('what cannot be walked through is said, and never left out', async t => {
   }
 })
 
-t.test('a portal whose pages have no end is refused', async t => {
+t.test('rejects endless pages', async t => {
   const page = rowsOf(50, id => ({ name: id }))
   const other = rowsOf(50, id => ({ name: -id }))
   let calls = 0
@@ -205,7 +205,7 @@ t.test('a portal whose pages have no end is refused', async t => {
   await t.rejects(walk(listPages(stuck, 'x.list', {})), { code: 'FST_B24_LIST', message: /ordered by 'ID'/ })
 })
 
-t.test('an order and a start are refused before anything is asked', async t => {
+t.test('rejects order and start before any call', async t => {
   let calls = 0
   const ask = async () => { calls++; return [] }
   const cases: Array<[params: object, options?: PagingOptions]> = [[{ order: { TITLE: 'ASC' } }], [{ ORDER: {} }], [{ start: 0 }], [{ START: 50 }, { paging: 'start' }]]
@@ -216,7 +216,7 @@ t.test('an order and a start are refused before anything is asked', async t => {
   t.strictSame(await walk(listPages(ask, 'x.list', { order: undefined })), [], 'what is not set is none')
 })
 
-t.test('walks through the items of a portal', async t => {
+t.test('paginates the items of a portal', async t => {
   const { rest, portal } = await worldOf(t)
   t.strictSame(await walk(rest.list(portal.memberId, 'crm.item.list', { entityTypeId: 1220 })), [50, 50, 20])
   t.strictSame(await walk(rest.list(portal.memberId, 'crm.item.list', { entityTypeId: 1220, filter: { '@stage': ['NEW'] } })), [50, 10])

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { OperatingResets, type PortalBlock, PortalBlocks } from '../../../src/portal/rest/observed-limits.ts'
 
-t.test('the last success of a method tells how long its time is used up', async t => {
+t.test('derives from the last success how long operating time is used up', async t => {
   let now = 0
   const resets = new OperatingResets(() => now)
   resets.record('m', 'crm.item.list', { finish: 1_000, operating_reset_at: 1_090 })
@@ -20,7 +20,7 @@ t.test('the last success of a method tells how long its time is used up', async 
 
 const block = (memberId: string, reason: string, method = 'crm.item.get'): PortalBlock => ({ memberId, reason, method, retryAfterMs: 60_000 })
 
-t.test('a block is told once, kept from the portal for its time, and over with the next success', async t => {
+t.test('a block is notified once, prevents calls until its retry, and ends with the next success', async t => {
   let now = 0
   const told: PortalBlock[] = []
   const blocks = new PortalBlocks({ onBlocked: each => told.push(each), now: () => now })

@@ -15,7 +15,7 @@ const question = (clientEndpoint: string, accessToken = secret(), signal = new A
 })
 const ask = createPageUserFetcher({ transport: transportOf(t), timeoutMs: 2_000 })
 
-/** A portal that answers so. */
+/** A portal with fixed responses. */
 async function portalThat (t: Test, answers: RequestListener): Promise<string> {
   const server = createServer(answers).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -27,7 +27,7 @@ const answering = (body: unknown, status = 200): RequestListener => (_request, r
   response.writeHead(status, { 'content-type': 'application/json' }).end(typeof body === 'string' ? body : JSON.stringify(body))
 }
 
-t.test('tells who is an admin, and whether the install is finished', async t => {
+t.test('returns whether the user is an admin and the install is finished', async t => {
   const b24 = await createSimulator({ clientId: 'local.x', clientSecret: secret() })
   t.teardown(() => endSimulator(b24))
   const portal = b24.portal('acme.bitrix24.com')
@@ -41,7 +41,7 @@ t.test('tells who is an admin, and whether the install is finished', async t => 
   await t.rejects(ask(question(portal.clientEndpoint)), { code: 'FST_B24_REAUTH_REQUIRED' }, 'a token that the portal does not know')
 })
 
-t.test('believes no more than what is there', async t => {
+t.test('ignores malformed fields', async t => {
   const cases: Array<[body: unknown, opener: unknown]> = [
     [{ result: { result: { profile: { ADMIN: 'true' }, info: { INSTALLED: 'Y' } } } }, { isAdmin: false, isInstalled: undefined }],
     [{ result: { result: { profile: { ADMIN: true } }, result_error: { info: { error: 'insufficient_scope' } } } }, { isAdmin: true, isInstalled: undefined }]
@@ -49,13 +49,13 @@ t.test('believes no more than what is there', async t => {
   for (const [body, opener] of cases) t.strictSame(await ask(question(await portalThat(t, answering(body)))), opener)
 })
 
-t.test('reads no more than 64 KB of an answer', async t => {
+t.test('reads at most 64 KB of a response', async t => {
   const answer = (length: number) => answering({ result: { result: { profile: { ADMIN: true, NAME: 'x'.repeat(length) }, info: { INSTALLED: true } } } })
   t.match(await ask(question(await portalThat(t, answer(50_000)))), { isAdmin: true })
   await t.rejects(ask(question(await portalThat(t, answer(70_000)))), { code: 'FST_B24_ANSWER_TOO_LARGE' })
 })
 
-t.test('an answer that says nothing is an error, without the token', async t => {
+t.test('an empty response is an error without the token', async t => {
   const cases: Array<[what: string, answers: RequestListener, code: string]> = [
     ['no JSON', answering('<html>'), 'FST_B24_PORTAL_UNAVAILABLE'],
     ['another JSON', answering('[1]'), 'FST_B24_PORTAL_UNAVAILABLE'],
@@ -79,7 +79,7 @@ t.test('an answer that says nothing is an error, without the token', async t => 
   await t.rejects(ask(gone), { code: 'FST_B24_PORTAL_UNAVAILABLE' }, 'nobody there')
 })
 
-t.test('ends when it is told to', async t => {
+t.test('aborts with its signal', async t => {
   const url = await portalThat(t, () => {})
   await t.rejects(ask(question(url, secret(), AbortSignal.abort(new FST_B24_CLOSING()))), { code: 'FST_B24_CLOSING' })
   const stop = new AbortController()
@@ -88,7 +88,7 @@ t.test('ends when it is told to', async t => {
   await t.rejects(asked, { code: 'FST_B24_CLOSING' })
 })
 
-t.test('reaches no private address, whatever name it has', async t => {
+t.test('connects to no private address, whatever its name', async t => {
   const resolve: Resolve = (_host, _options, done) => done(null, [{ address: '10.0.0.1', family: 4 }])
   const ask = createPageUserFetcher({ transport: transportOf(t, { allowPrivateNetworks: false, resolve }) })
   await t.rejects(ask(question('http://127.0.0.1/rest/')), { code: 'FST_B24_PRIVATE_ADDRESS' })

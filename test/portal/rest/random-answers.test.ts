@@ -16,7 +16,7 @@ import { transportOf } from '../../helpers/transport.ts'
 
 interface RandomAnswer { status: number, headers: Record<string, string>, body: Buffer }
 
-/** Answers for each of the five functions; `RANDOM_ANSWERS=2000` makes 10,000 in all. */
+/** Responses per function; `RANDOM_ANSWERS=2000` makes 10,000 in all. */
 const RUNS = Number(process.env['RANDOM_ANSWERS'] ?? 400)
 const TOKEN = secret()
 const KEYS = { clientId: 'local.random', clientSecret: secret() }
@@ -52,7 +52,7 @@ const answers: fc.Arbitrary<RandomAnswer> = fc.record({
   body: bytes
 })
 
-/** A server that gives whatever it is set to, and the portal and OAuth server that it plays. */
+/** A server with a settable response, acting as portal and OAuth server. */
 async function openServer (t: Test) {
   const next: { answer: RandomAnswer } = { answer: { status: 200, headers: {}, body: Buffer.alloc(0) } }
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
@@ -81,7 +81,7 @@ function tokensFor (origin: string): CallTokens {
   }
 }
 
-t.test('whatever a portal or an OAuth server answers, all that rejects has a code of ours and no secret', async t => {
+t.test('random responses: every error has a code of the plugin and no secret', async t => {
   const { next, origin } = await openServer(t)
   const rest = new PortalRest({ tokens: tokensFor(origin), limits: new LocalLimits({ burst: 1e5, drainPerSecond: 1e4 }), transport: transportOf(t), maxWaitMs: 0 })
   let portals = 0

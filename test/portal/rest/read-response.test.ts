@@ -15,7 +15,7 @@ async function read ({ body, encoding, status = 200, maxBytes = MB, headers = {}
   return await readResponse(answer, { memberId: 'm', method: 'crm.item.list', maxBytes, budget, signal })
 }
 
-t.test('reads what proxies make of an answer', async t => {
+t.test('reads responses modified by proxies', async t => {
   const value = { result: { name: 'Ганс' } }
   const plain = Buffer.from(JSON.stringify(value))
   const marked = Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), plain])
@@ -47,7 +47,7 @@ t.test('reads what proxies make of an answer', async t => {
   await t.rejects(read({ body: gzipSync(plain).subarray(0, 20), encoding: 'gzip' }), { code: 'Z_BUF_ERROR' })
 })
 
-t.test('an answer that is too large is refused before it is parsed', async t => {
+t.test('rejects a too large response before parsing', async t => {
   const tooLarge = { code: 'FST_B24_ANSWER_TOO_LARGE', statusCode: 502 }
   const empties = Buffer.from(`{"result":[${'[],'.repeat(2_700_000)}[]]}`)
   const deep = Buffer.from(`{"result":${'{"a":'.repeat(100)}1${'}'.repeat(100)}}`)
@@ -71,7 +71,7 @@ t.test('an answer that is too large is refused before it is parsed', async t => 
   t.ok((await read({ body: quoted })).body, 'what stands in a text is no value')
 })
 
-t.test('small answers are read at once, and large ones wait for their share of memory', async t => {
+t.test('reads small responses at once, and large ones within the memory budget', async t => {
   const budget = new ReadBudget({ total: 3 * MB, perPortal: 2 * MB })
   const { signal } = new AbortController()
   const held = [await budget.acquire('evil', MB, signal), await budget.acquire('evil', MB, signal)]
@@ -102,7 +102,7 @@ t.test('small answers are read at once, and large ones wait for their share of m
   t.equal(await budget.acquire('a', 99 * MB, signal).then(() => budget.used), 2 * MB, 'no more than a portal may ever have')
 })
 
-t.test('a few portals that send slowly do not take the memory of all others', async t => {
+t.test('slow portals cannot exhaust the memory budget of others', async t => {
   const budget = new ReadBudget({ total: 32 * MB, perPortal: 8 * MB })
   const stop = new AbortController()
   setMaxListeners(0, stop.signal)
@@ -119,7 +119,7 @@ t.test('a few portals that send slowly do not take the memory of all others', as
   stop.abort(new Error('enough'))
 })
 
-t.test('whatever bytes come, they end as an answer or an error with a code', async t => {
+t.test('random bytes end as a response or an error with a code', async t => {
   const part = fc.oneof(fc.uint8Array({ maxLength: 200 }).map(bytes => Buffer.from(bytes)), fc.json().map(text => Buffer.from(text)), fc.json().map(text => gzipSync(text)))
   const encoding = fc.constantFrom('gzip', 'deflate', 'br', 'gzip, br', 'identity', 'zstd', ',,', 'GZIP,gzip,gzip,gzip')
   await fc.assert(fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 3 }), encoding, fc.integer({ min: 200, max: 599 }), async (body, encoding, status) => {

@@ -5,7 +5,7 @@ import type { PortalAccess } from '../../../src/portal/tokens/access-state.ts'
 
 const PATH = 'crm.item.get?bx24_request_id=1'
 
-t.test('a redirect is followed with a token to https of the same host, or within the same origin, and nowhere else', async t => {
+t.test('follows a redirect with a token only to https on the same host or within the same origin', async t => {
   const cases: Array<[from: string, location: string | undefined, target: string | undefined]> = [
     ['http://box.ru/rest/', 'https://box.ru/rest/crm.item.get?bx24_request_id=1', 'https://box.ru/rest/'],
     ['http://box.ru/rest/', 'https://BOX.ru:443/rest/crm.item.get', 'https://box.ru/rest/'],
@@ -34,7 +34,7 @@ t.test('a redirect is followed with a token to https of the same host, or within
   t.equal(redirectTarget({ clientEndpoint: 'http://box.ru/rest/', path: 'api/note.get' }, 'https://box.ru/rest/api/note.get'), 'https://box.ru/rest/')
 })
 
-t.test('where a redirect may be followed, the address is kept; the word of the OAuth server comes first', async t => {
+t.test('stores the address of a trusted redirect; the OAuth server has precedence', async t => {
   const access = { clientEndpoint: 'https://box.example.ru/rest/' } as PortalAccess
   const error = unavailableError('status 302')
   const follow = async (location: string, named = access.clientEndpoint) => {

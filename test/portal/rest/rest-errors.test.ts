@@ -22,7 +22,7 @@ async function stageOf (t: Parameters<typeof openRestStage>[0]): Promise<RestSta
   return { ...stage, portal, refreshes: () => stage.b24.requests.filter(({ path }) => path.includes('token')).length }
 }
 
-// What happens to the faults, and how often the portal and the OAuth server are asked for it.
+// Outcome of each fault, with the number of calls and refreshes.
 const ROWS: Array<[name: string, faults: Fault[], code: string | undefined, calls: number, refreshes: number]> = [
   ['a token that expired', [stated(401, 'expired_token')], undefined, 2, 1],
   ['one that expired, with another status', [stated(403, 'EXPIRED_TOKEN')], undefined, 2, 1],
@@ -69,7 +69,7 @@ for (const [name, faults, code, calls, refreshed] of ROWS) {
   })
 }
 
-t.test('what the portal says of an error is told', async t => {
+t.test('reports the portal\'s error fields', async t => {
   const { portal, rest } = await stageOf(t)
   await t.rejects(rest.call(portal.memberId, 'no.such.method'), {
     code: 'FST_B24_PORTAL_CALL',
@@ -81,7 +81,7 @@ t.test('what the portal says of an error is told', async t => {
   })
 })
 
-t.test('only what reads is called again after a failure', async t => {
+t.test('retries only reads after a failure', async t => {
   const { portal, rest } = await stageOf(t)
   const cases: Array<[method: string, calls: number]> = [
     ['crm.item.update', 1], ['crm.item.add', 1], ['event.offline.get', 1], ['imbot.v2.Event.get', 1], ['batch', 1],
@@ -96,7 +96,7 @@ t.test('only what reads is called again after a failure', async t => {
   }
 })
 
-t.test('no error of the official client holds a secret either', async t => {
+t.test('errors of the official client contain no secrets either', async t => {
   const { b24, portal, rest } = await stageOf(t)
   const client = await rest.client(portal.memberId)
   portal.fault(METHOD, stated(400, 'ERROR_CORE', `the token ${portal.issue().accessToken}`))
@@ -112,7 +112,7 @@ t.test('no error of the official client holds a secret either', async t => {
   t.notMatch(error.message, /\p{Cc}/u, 'nor does a portal write lines of its own')
 })
 
-t.test('errors of batches and lists are those of a call', async t => {
+t.test('batches and lists reject with the errors of a call', async t => {
   const { b24, portal, rest } = await stageOf(t)
   portal.fault('batch', stated(403, 'insufficient_scope'))
   portal.fault('crm.item.list', stated(400, 'ERROR_ENTITY_NOT_FOUND', 'There is none'))
@@ -127,7 +127,7 @@ t.test('errors of batches and lists are those of a call', async t => {
   for (const secret of b24.secrets()) t.notOk(printed(failures).includes(secret))
 })
 
-t.test('a portal that cannot be reached, hangs up or takes too long', async t => {
+t.test('a portal that is unreachable, hangs up or takes too long', async t => {
   const { b24, rest, install, portal } = await stageOf(t)
   const server = createServer((_request, response) => { response.socket?.destroy() })
   server.listen(0, '127.0.0.1')
@@ -147,7 +147,7 @@ t.test('a portal that cannot be reached, hangs up or takes too long', async t =>
   for (const secret of b24.secrets()) t.notOk(printed([hungUp, refused, slow]).includes(secret))
 })
 
-t.test('an answer is taken zipped too, and of what size it may be when it is not', async t => {
+t.test('accepts compressed responses, limited by their uncompressed size', async t => {
   const { rest, install, portal } = await stageOf(t)
   const answer = JSON.stringify({ result: { name: 'Ганс' }, time: {} })
   const long = JSON.stringify({ result: 'x'.repeat(9_000_000) })
@@ -177,7 +177,7 @@ t.test('an answer is taken zipped too, and of what size it may be when it is not
   }
 })
 
-t.test('a portal that sends a byte now and then is given up in the same time', async t => {
+t.test('the deadline applies to a portal that sends a byte now and then', async t => {
   const { rest, install, portal } = await stageOf(t)
   const server = createServer((_request, response) => {
     const drip = setInterval(() => response.write(' '), 20)
@@ -193,7 +193,7 @@ t.test('a portal that sends a byte now and then is given up in the same time', a
   t.ok(performance.now() - start < 2_000)
 })
 
-t.test('errors of the tokens come through', async t => {
+t.test('passes errors of the tokens on', async t => {
   const { b24, rest, install, portal } = await stageOf(t)
   await install(portal, { state: 'uninstalled' })
   await t.rejects(rest.call(portal.memberId, 'profile'), { code: 'FST_B24_PORTAL_GONE' })
@@ -207,7 +207,7 @@ t.test('errors of the tokens come through', async t => {
   t.ok(b24.requests.length > 0)
 })
 
-t.test('a signal breaks a call off at once, wherever it is', async t => {
+t.test('a signal aborts a call at once at every stage', async t => {
   const { portal, rest } = await stageOf(t)
   const reason = new Error('enough')
   await t.rejects(rest.call(portal.memberId, 'profile', {}, { signal: AbortSignal.abort(reason) }), reason)

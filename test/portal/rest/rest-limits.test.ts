@@ -5,15 +5,15 @@ import { openRestStage } from '../../helpers/rest-stage.ts'
 
 const DOMAIN = 'acme.bitrix24.com'
 
-t.test('four processes together stay within the bucket of a portal', async t => {
-  // The portal's own has room for a few more, not for all: on a busy machine calls do not arrive as evenly as they were sent.
+t.test('four processes together stay within a portal\'s rate limit', async t => {
+  // The portal's own bucket is slightly larger: on a busy machine calls do not arrive as evenly as they were sent.
   const rates = { drainPerSecond: 20, burst: 10 }
   const { b24, another, install } = await openRestStage(t, { rates })
   const portal = b24.portal(DOMAIN)
   portal.limit({ drainPerSecond: 20, cap: 20 })
   await install(portal)
   const processes = Array.from({ length: 4 }, () => another())
-  // Their start would be part of what is measured.
+  // Exclude their startup from the measurement.
   for (const rest of processes) await rest.call(portal.memberId, 'profile')
   await sleep(600)
   portal.calls.length = 0
@@ -25,7 +25,7 @@ t.test('four processes together stay within the bucket of a portal', async t => 
   t.equal(portal.calls.length, 40)
 })
 
-t.test('a call that would wait too long fails, and says when to come again', async t => {
+t.test('a call that would wait too long fails with retryAfterMs', async t => {
   const { b24, rest, install } = await openRestStage(t, { rates: { drainPerSecond: 0.5, burst: 1 }, maxWaitMs: 1_000 })
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -48,7 +48,7 @@ t.test('a call that would wait too long fails, and says when to come again', asy
   t.equal(busy.calls.length, 1)
 })
 
-t.test('what a portal says of its bucket makes all processes wait', async t => {
+t.test('a rate-limit response of a portal makes all processes wait', async t => {
   const { b24, rest, another, install } = await openRestStage(t, { rates: { drainPerSecond: 2, burst: 50 } })
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -67,7 +67,7 @@ t.test('what a portal says of its bucket makes all processes wait', async t => {
   t.strictSame(portal.calls.map(({ status }) => status), [503, 200, 200])
 })
 
-t.test('a method whose time is used up is closed for all processes, until it counts no more', async t => {
+t.test('pauses a method without operating time in all processes until it is freed', async t => {
   const { b24, rest, another, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -85,7 +85,7 @@ t.test('a method whose time is used up is closed for all processes, until it cou
   t.ok(Date.now() / 1000 >= resetAt - 0.1)
 })
 
-t.test('the last success of a method tells how long it is closed', async t => {
+t.test('derives the pause of a method from its last success', async t => {
   const { b24, rest, install } = await openRestStage(t, { maxWaitMs: 100 })
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -97,7 +97,7 @@ t.test('the last success of a method tells how long it is closed', async t => {
   t.ok(error.retryAfterMs > 200_000 && error.retryAfterMs <= 300_000, `${error.retryAfterMs}`)
 })
 
-t.test('one process alone keeps its limits without Redis', async t => {
+t.test('a single process keeps the limits without Redis', async t => {
   const { b24, rest, install, asked } = await openRestStage(t, { limits: new LocalLimits({ drainPerSecond: 20, burst: 2 }) })
   const portal = b24.portal(DOMAIN)
   portal.limit({ drainPerSecond: 20, cap: 3 })

@@ -8,7 +8,7 @@ import { until } from '../../helpers/until.ts'
 const DOMAIN = 'acme.bitrix24.com'
 const RENAMED = 'renamed.bitrix24.com'
 
-t.test('a renamed portal is followed with the post kept, to the address that its OAuth server names', async t => {
+t.test('follows a renamed portal to the address from the OAuth server, repeating the POST', async t => {
   const { b24, rest, another, install, told } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   portal.items.set(2, 5, { title: 'A deal' })
@@ -33,7 +33,7 @@ t.test('a renamed portal is followed with the post kept, to the address that its
   t.not(portal.clientEndpoint, before)
 })
 
-t.test('refreshes and calls of a portal that is being renamed end well', async t => {
+t.test('refreshes and calls succeed while a portal is being renamed', async t => {
   const { b24, another, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -46,14 +46,14 @@ t.test('refreshes and calls of a portal that is being renamed end well', async t
   t.equal(b24.requests.filter(({ path }) => path.includes('token')).length, 1)
 })
 
-t.test('a portal that is renamed while its tokens are refreshed is followed, and told once', async t => {
+t.test('follows a portal renamed during a refresh, with one notification', async t => {
   const { b24, tokens, rest, another, install, told } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   portal.items.set(2, 5, { title: 'A deal' })
   const { memberId } = portal
   await install(portal)
   portal.expireTokens()
-  // The server answers as it was before the rename.
+  // The server still returns the address from before the rename.
   b24.fault('token', { answerDelayMs: 300, times: 1 })
   const calls = [rest, another(), another()].map(async each => await each.call(memberId, 'crm.item.get', { entityTypeId: 2, id: 5 }))
   await until(() => b24.requests.some(({ path }) => path.includes('token')), 'it is asked')
@@ -65,7 +65,7 @@ t.test('a portal that is renamed while its tokens are refreshed is followed, and
   t.strictSame(told, [`renamed ${memberId}`])
 })
 
-t.test('a call with a token whose hour is over finds a portal that moved after its tokens were refreshed', async t => {
+t.test('a call with an expired token finds a portal that moved after the last refresh', async t => {
   const { b24, tokens, rest, another, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -74,13 +74,13 @@ t.test('a call with a token whose hour is over finds a portal that moved after i
   portal.expireTokens()
   await another().call(portal.memberId, 'profile')
   portal.rename(RENAMED)
-  // A call that is on its way with what was good when it began.
+  // A call that started with the previous token and address.
   tokens.access = async () => expired
   t.match(await rest.call(portal.memberId, 'profile'), { ID: '1' })
   t.equal(b24.requests.filter(({ path }) => path.includes('token')).length, 1, 'no other refresh')
 })
 
-t.test('what the OAuth server says of a portal counts while that is being renamed too', async t => {
+t.test('the state from the OAuth server applies during a rename too', async t => {
   const table: Array<[error: string, code: string, told: string[]]> = [
     ['invalid_grant', 'FST_B24_REAUTH_REQUIRED', ['reauth']],
     ['PAYMENT_REQUIRED', 'FST_B24_PORTAL_SUSPENDED', ['suspended']],
@@ -104,7 +104,7 @@ t.test('what the OAuth server says of a portal counts while that is being rename
   }
 })
 
-t.test('a redirect to anywhere else is not followed, nor told', async t => {
+t.test('ignores redirects to other addresses', async t => {
   let requests = 0
   const other = createServer((_request, response) => {
     requests++
@@ -127,7 +127,7 @@ t.test('a redirect to anywhere else is not followed, nor told', async t => {
   t.equal(portal.calls.length, 5)
 })
 
-t.test('a portal that sends away from its new address too cannot be reached', async t => {
+t.test('a portal that redirects from its new address too is unavailable', async t => {
   const { b24, rest, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)

@@ -10,7 +10,7 @@ import { transportOf } from '../../helpers/transport.ts'
 import { TokenWorld } from '../../helpers/token-world.ts'
 import { until } from '../../helpers/until.ts'
 
-// What only the portal's own answer to a call reveals, and what becomes of it in the record.
+// States revealed only by the portal's own responses, and their effect on the record.
 
 const PLACES: Array<[name: string, storage: (t: Test) => TokenWorld['settings']['storage']]> = [
   ['Redis', () => ({ redis: process.env['REDIS_URL'] as string })],
@@ -27,9 +27,9 @@ const stated = (status: number, error: string, description = ''): Fault => ({ st
 interface Stage {
   world: TokenWorld
   acme: SimulatedPortal
-  /** Another process of the app, as it were. */
+  /** Simulates another process of the app. */
   process (store?: InstallStore): PortalRest
-  /** State of the portal in its record, and why. */
+  /** State and suspension in the portal's record. */
   standing (): Promise<Pick<Install, 'state' | 'suspension'>>
   told (): string[]
 }
@@ -76,7 +76,7 @@ const KEPT: Row[] = [
 ]
 
 for (const [name, fault, error, reason, refreshes = 0] of KEPT) {
-  t.test(`${name}: kept, told once over all processes, and the portal is not asked again`, async t => {
+  t.test(`${name}: stored, notified once across processes, and the portal is not called again`, async t => {
     for (const [place, storage] of PLACES) {
       const { world, acme, process, standing, told } = await openStage(t, storage(t))
       await world.install(acme, { expired: false })
@@ -100,7 +100,7 @@ for (const [name, fault, error, reason, refreshes = 0] of KEPT) {
   })
 }
 
-t.test('the error of such a call has the words of the portal', async t => {
+t.test('the error of such a call has the portal\'s code and description', async t => {
   const { world, acme, process } = await openStage(t)
   for (const [name, fault, error] of KEPT) {
     await world.install(acme, { expired: false })
@@ -111,7 +111,7 @@ t.test('the error of such a call has the words of the portal', async t => {
   }
 })
 
-t.test('what is said of a call, a user\'s rights or a moment says nothing of the portal', async t => {
+t.test('errors about a call, a user\'s permissions or a transient state do not suspend the portal', async t => {
   const { world, acme, process, standing, told } = await openStage(t)
   await world.install(acme, { expired: false })
   const rest = process()
@@ -149,7 +149,7 @@ t.test('what is said of a call, a user\'s rights or a moment says nothing of the
   t.equal(world.refreshes, 0)
 })
 
-t.test('a site on a server of its own that says it is deleted may come back any moment', async t => {
+t.test('a self-hosted portal that reports its deletion is not suspended', async t => {
   const { world, acme, process, standing } = await openStage(t)
   await world.install(acme, { expired: false })
   await world.change(acme, () => ({ domain: 'portal.example.ru' }))
@@ -160,7 +160,7 @@ t.test('a site on a server of its own that says it is deleted may come back any 
   t.match(await rest.call(acme.memberId, 'profile'), { ID: '1' })
 })
 
-t.test('a portal that refuses the app is tried every few minutes, without a refresh, and is back by itself', async t => {
+t.test('a portal that denies access is retried every few minutes without a refresh, and recovers', async t => {
   const { world, acme, process, standing, told } = await openStage(t)
   await world.install(acme, { expired: false })
   const [one, other] = [process(), process()]
@@ -188,7 +188,7 @@ t.test('a portal that refuses the app is tried every few minutes, without a refr
   await until(() => told().length === 2, 'it is told again')
 })
 
-t.test('a portal that refuses new tokens too stays suspended, and is told once', async t => {
+t.test('a portal that refuses new tokens too stays suspended, with one notification', async t => {
   const { world, acme, process, standing, told } = await openStage(t)
   await world.install(acme, { expired: false })
   const rest = process()
@@ -210,7 +210,7 @@ t.test('a portal that refuses new tokens too stays suspended, and is told once',
   await until(async () => (await standing()).state === 'active', 'it is active again')
 })
 
-t.test('once the OAuth server refuses too, its word counts', async t => {
+t.test('a refusal of the OAuth server overrides that of the portal', async t => {
   const { world, acme, process, standing, told } = await openStage(t)
   await world.install(acme, { expired: false })
   const rest = process()
@@ -227,7 +227,7 @@ t.test('once the OAuth server refuses too, its word counts', async t => {
   t.strictSame(told(), ['suspended'])
 })
 
-t.test('an answer to an older pair marks no newer one', async t => {
+t.test('a response to an older pair does not affect a newer one', async t => {
   for (const [fault, error] of [[stated(403, 'ACCESS_DENIED', NO_REST), SUSPENDED], [stated(401, 'APPLICATION_NOT_FOUND'), GONE]] as const) {
     const { world, acme, process, standing, told } = await openStage(t)
     await world.install(acme, { expired: false })
@@ -241,7 +241,7 @@ t.test('an answer to an older pair marks no newer one', async t => {
   }
 })
 
-t.test('a user who is refused while a newer pair comes: the call is made with that', async t => {
+t.test('a user refused while a newer pair arrives: the call uses the newer pair', async t => {
   const { world, acme, process, standing, told } = await openStage(t)
   await world.install(acme, { expired: false })
   acme.fault('profile', { ...stated(401, 'authorization_error'), delayMs: 300, times: 1 })
@@ -254,7 +254,7 @@ t.test('a user who is refused while a newer pair comes: the call is made with th
   t.strictSame(told(), [])
 })
 
-t.test('where a user is refused, the system user acts, and nobody has to install again', async t => {
+t.test('falls back to the system user when the installer is refused', async t => {
   for (const [place, storage] of PLACES) {
     const { world, acme, process, standing, told } = await openStage(t, storage(t))
     await world.install(acme, { systemUser: true, expired: false })
@@ -277,7 +277,7 @@ t.test('where a user is refused, the system user acts, and nobody has to install
   }
 })
 
-t.test('a token that is unknown is renewed for each user before he is given up', async t => {
+t.test('renews an unknown token once per user before discarding the pair', async t => {
   const table: Array<[refusals: number, refreshes: number, user: string | undefined]> = [[1, 1, '1'], [2, 1, '1000'], [3, 2, '1000'], [4, 2, undefined]]
   for (const [times, refreshes, user] of table) {
     const { world, acme, process, standing } = await openStage(t)
@@ -291,7 +291,7 @@ t.test('a token that is unknown is renewed for each user before he is given up',
   }
 })
 
-t.test('another user whose token cannot be had now is no reason to install again', async t => {
+t.test('does not require a reinstall while the other user\'s token is temporarily unavailable', async t => {
   const { world, acme, process, standing } = await openStage(t)
   await world.install(acme, { systemUser: true, expired: false })
   await world.change(acme, ({ systemUser }) => ({ systemUser: { ...systemUser!, expiresAt: 0 } }))
@@ -304,7 +304,7 @@ t.test('another user whose token cannot be had now is no reason to install again
   t.match(await rest.call(acme.memberId, 'profile'), { ID: '1000' })
 })
 
-t.test('a store that cannot keep it now costs no more than another call', async t => {
+t.test('a store outage while recording a refusal only causes another call', async t => {
   const { world, acme, process, standing } = await openStage(t)
   await world.install(acme, { expired: false })
   const rest = process(failing(world.place.store))
@@ -317,7 +317,7 @@ t.test('a store that cannot keep it now costs no more than another call', async 
   t.equal((await standing()).state, 'suspended')
 })
 
-t.test('a call is broken off while it waits for the store', async t => {
+t.test('aborts a call that waits for the store', async t => {
   const { world, acme, process } = await openStage(t)
   await world.install(acme, { expired: false })
   const rest = process(failing(world.place.store))

@@ -13,7 +13,7 @@ import { transportOf } from '../../helpers/transport.ts'
 interface Seen { url: string, body: string, headers: IncomingMessage['headers'] }
 interface Portal { origin: string, port: number, seen: Seen[] }
 
-/** A portal that answers with a result, or redirects. */
+/** A portal that returns a result or a redirect. */
 async function portalThat (t: Test, location?: (url: string) => string): Promise<Portal> {
   const seen: Seen[] = []
   const server: Server = createServer((request, response) => {
@@ -35,20 +35,20 @@ const post = (url: string, more: Partial<RestPost> = {}): RestPost => ({
   memberId: 'm', method: 'profile', url, params: { id: 1 }, accessToken: secret(), signal: new AbortController().signal, ...more
 })
 
-/** Sends what is for one origin to another, as a proxy would. */
+/** Routes requests for one origin to another, like a proxy. */
 function mappedTo (t: Test, origins: Record<string, string>): HttpDispatcher {
   const agent = new Agent()
   t.teardown(() => agent.destroy())
   return agent.compose(dispatch => (options, handler) => dispatch({ ...options, origin: origins[String(options.origin)] ?? 'http://127.0.0.1:1' }, handler))
 }
 
-// Timers of a request keep no process, and a name that never resolves does not either.
+// Neither request timers nor pending lookups keep the process alive.
 const alive = setInterval(() => {}, 1_000)
 t.teardown(() => clearInterval(alive))
 
 const loopback: Resolve = (_host, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }])
 
-t.test('time and signal are obeyed while nothing takes the connection', async t => {
+t.test('deadline and signal apply while connecting', async t => {
   const transport = transportOf(t, { resolve: () => {} })
   const url = 'https://portal.example.com/rest/profile'
   let isGivenUp = false
@@ -62,12 +62,12 @@ t.test('time and signal are obeyed while nothing takes the connection', async t 
   t.notOk(isGivenUp, 'sooner than the limit of the connection')
 })
 
-t.test('connecting has a limit of its own', async t => {
+t.test('connecting has its own timeout', async t => {
   const transport = transportOf(t, { resolve: () => {} })
   await t.rejects(transport.post(post('https://portal.example.com/rest/profile')), { code: 'FST_B24_PORTAL_UNAVAILABLE', message: /UND_ERR_CONNECT_TIMEOUT/ })
 })
 
-t.test('a token goes out in clear text only to allowed addresses of the own networks', async t => {
+t.test('sends tokens without https only to allowed private addresses', async t => {
   const { origin, port, seen } = await portalThat(t)
   const named = `http://box.example.ru:${port}/rest/profile`
   const cases: Array<[allowed: boolean | string[], url: string, code: string | undefined]> = [
@@ -91,7 +91,7 @@ t.test('a token goes out in clear text only to allowed addresses of the own netw
   }
 })
 
-t.test('a public portal without https gets neither token nor parameters', async t => {
+t.test('sends neither token nor parameters to a public portal without https', async t => {
   const { origin, seen } = await portalThat(t)
   const dispatcher = mappedTo(t, { 'http://box.example.ru': origin })
   for (const allowPrivateNetworks of [false, true]) {
@@ -102,7 +102,7 @@ t.test('a public portal without https gets neither token nor parameters', async 
   t.notOk(seen.some(({ headers }) => 'idempotency-key' in headers))
 })
 
-t.test('all requests go through the dispatcher that is given, which is not closed', async t => {
+t.test('uses the given dispatcher and does not close it', async t => {
   const { origin, seen } = await portalThat(t)
   const dispatcher = mappedTo(t, { 'https://acme.bitrix24.com': origin })
   const transport = transportOf(t, { allowPrivateNetworks: false, dispatcher })
@@ -117,7 +117,7 @@ t.test('all requests go through the dispatcher that is given, which is not close
   t.equal(seen.length, 3)
 })
 
-t.test('headers of a call are sent, and a list with its token in a header', async t => {
+t.test('sends the headers of a call, and an array with its token in a header', async t => {
   const { origin, seen } = await portalThat(t)
   const asked = post(`${origin}/rest/api/batch`, { params: [{ method: 'profile' }], headers: { 'idempotency-key': 'event 1', accept: 'text/html' } })
   await transportOf(t).post(asked)
@@ -127,7 +127,7 @@ t.test('headers of a call are sent, and a list with its token in a header', asyn
   for (const params of [circle, { id: 1n }]) await t.rejects(transportOf(t).post(post(origin, { params })), { code: 'FST_B24_INVALID_CALL' })
 })
 
-t.test('a portal that has https since it was registered is followed there without a token on the way, and kept', async t => {
+t.test('follows a portal to https without sending a token first, and stores the address', async t => {
   const secure = await portalThat(t)
   const old = await portalThat(t, url => `https://box.example.ru${url}`)
   const dispatcher = mappedTo(t, { 'http://box.example.ru': old.origin, 'https://box.example.ru': secure.origin })
@@ -143,14 +143,14 @@ t.test('a portal that has https since it was registered is followed there withou
   t.equal(b24.requests.length, 0, 'no OAuth server has to know')
 })
 
-t.test('a portal that redirects to another host is followed with no token', async t => {
+t.test('sends no token to another host after a redirect', async t => {
   const other = await portalThat(t)
   const old = await portalThat(t, url => `https://evil.example.ru${url}`)
   const dispatcher = mappedTo(t, { 'https://box.example.ru': old.origin, 'https://evil.example.ru': other.origin })
   const { b24, rest, install } = await openRestStage(t, { transport: transportOf(t, { allowPrivateNetworks: false, dispatcher }) })
   const portal = b24.portal('acme.bitrix24.com')
   await install(portal, { clientEndpoint: 'https://box.example.ru/rest/', domain: 'box.example.ru' })
-  // What its OAuth server names is asked instead: the simulator, on loopback.
+  // The address from the OAuth server is called instead: the simulator, on loopback.
   await t.rejects(rest.call(portal.memberId, 'profile'), { code: 'FST_B24_PRIVATE_ADDRESS' })
   t.equal(other.seen.length, 0)
 })

@@ -6,7 +6,7 @@ import { until } from '../../helpers/until.ts'
 
 const DOMAIN = 'acme.bitrix24.com'
 
-t.test('calls a method with the kept token and resolves with its result', async t => {
+t.test('calls a method with the stored token and resolves with its result', async t => {
   const { b24, rest, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -21,7 +21,7 @@ t.test('calls a method with the kept token and resolves with its result', async 
   t.notOk(portal.calls.some(({ inUrl }) => inUrl.includes('auth')), 'no token in a URL')
 })
 
-t.test('asks Redis twice for a call, and once more for the plan at the first one of a portal', async t => {
+t.test('needs two Redis commands per call, plus one for the plan on a portal\'s first call', async t => {
   const { b24, rest, install, asked } = await openRestStage(t)
   for (const domain of [DOMAIN, 'beta.bitrix24.com']) {
     const portal = b24.portal(domain)
@@ -34,7 +34,7 @@ t.test('asks Redis twice for a call, and once more for the plan at the first one
   }
 })
 
-t.test('one refresh for four processes with fifty calls each', async t => {
+t.test('four processes with fifty calls each share one refresh', async t => {
   const { b24, another, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -45,7 +45,7 @@ t.test('one refresh for four processes with fifty calls each', async t => {
   t.equal(b24.requests.filter(({ path }) => path.includes('token')).length, 1)
 })
 
-t.test('takes the token that another process made, without a refresh of its own', async t => {
+t.test('uses a token refreshed by another process', async t => {
   const { b24, rest, another, tokens, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -62,7 +62,7 @@ t.test('takes the token that another process made, without a refresh of its own'
   t.ok(portal.calls.every(({ status }) => status === 200), 'none was refused')
 })
 
-t.test('the client is the official one, and knows neither the secret of the app nor a refresh token', async t => {
+t.test('the official client knows neither the client secret nor a refresh token', async t => {
   const { b24, rest, install, tokens } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   const pair = await install(portal)
@@ -81,7 +81,7 @@ t.test('the client is the official one, and knows neither the secret of the app 
   await t.rejects(client.actions.v2.call.make({ method: 'no.such.method' }), { name: 'AjaxError', code: 'ERROR_METHOD_NOT_FOUND', status: 404 })
 })
 
-t.test('the client asks for a token when the hour of its own is over', async t => {
+t.test('the client gets a new token when its own has expired', async t => {
   const stage = await openRestStage(t)
   const portal = stage.b24.portal(DOMAIN)
   await stage.install(portal)
@@ -111,7 +111,7 @@ t.test('the client asks for a token when the hour of its own is over', async t =
   t.strictSame(questions, ['access'])
 })
 
-t.test('keeps so many clients, those that were used last', async t => {
+t.test('caches the most recently used clients', async t => {
   const { b24, rest, install } = await openRestStage(t, { maxClients: 2 })
   const portals = ['a', 'b', 'c'].map(name => b24.portal(`${name}.bitrix24.com`))
   for (const portal of portals) await install(portal)
@@ -124,7 +124,7 @@ t.test('keeps so many clients, those that were used last', async t => {
   t.match((await first[1]!.actions.v2.call.make({ method: 'profile' })).getData()?.result, { ID: '1' }, 'one that was forgotten still works')
 })
 
-t.test('the client of REST 3 has a folder of its own', async t => {
+t.test('the client uses the base URL of REST 3', async t => {
   const { b24, rest, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -136,7 +136,7 @@ t.test('the client of REST 3 has a folder of its own', async t => {
   t.match(refused, { validation, originalError: { details: { validation } } }, 'what REST 3 says of single fields reaches who calls')
 })
 
-t.test('parameters that are no JSON fail before anything is sent', async t => {
+t.test('rejects parameters that are not JSON before sending', async t => {
   const { b24, rest, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -146,7 +146,7 @@ t.test('parameters that are no JSON fail before anything is sent', async t => {
   t.equal(portal.calls.length, 0)
 })
 
-t.test('an answer that does not tell its time is one', async t => {
+t.test('accepts a response without time', async t => {
   const { b24, rest, install } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   await install(portal)
@@ -154,7 +154,7 @@ t.test('an answer that does not tell its time is one', async t => {
   t.strictSame(await rest.call(portal.memberId, 'profile'), { ID: '9' })
 })
 
-t.test('the SDK is not loaded before a client is asked for', async t => {
+t.test('loads the SDK on the first use of a client', async t => {
   const program = `
     await import('./src/index.ts')
     const { PortalRest } = await import('./src/portal/rest/rest.ts')

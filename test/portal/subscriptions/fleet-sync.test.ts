@@ -9,7 +9,7 @@ const URL = 'https://app.example.com/bitrix24/events'
 const PORTALS = 500
 const EVENTS = ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALADD', 'ONCRMDEALUPDATE', 'ONCRMDYNAMICITEMUPDATE_1220', 'ONTASKADD']
 
-t.test('a fleet of 500 portals, 30 % of them out of order: one sync makes all right, the next writes nothing', async t => {
+t.test('500 portals, 30 % out of sync: one sync fixes all, the next changes nothing', async t => {
   const { world, rest, install } = await openPortalWorld(t, { rates: BUCKET_RATES })
   const { clientId } = world.settings
   const hooks = new HandlerRegistry<object>({ warn: () => {} })
@@ -18,12 +18,12 @@ t.test('a fleet of 500 portals, 30 % of them out of order: one sync makes all ri
   const { syncFleet } = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: 'https://app.example.com', prefix: '/bitrix24', options: {}, log })
   const portals = await install(PORTALS)
   for (const [index, portal] of portals.entries()) {
-    // All that they need, and nothing more.
+    // Exactly the wanted bindings.
     portal.limit({ cap: 5, drainPerSecond: 0 })
     portal.items.addType(1220)
     const add = (event: string, handler = URL, userId = 0) => portal.bindings.add({ clientId, event, handler, userId, offline: false, connector: '' })
     for (const event of index % 10 === 0 ? [] : index % 10 === 1 ? EVENTS.slice(0, 4) : EVENTS) add(event)
-    // Too much, and in the wrong name.
+    // Superfluous bindings, bound to a user.
     if (index % 10 === 2) add('ONCRMLEADADD') && add('ONTASKADD', URL, 7)
     add('ONCRMLEADADD', 'https://other.example.com/hook')
   }
@@ -53,20 +53,20 @@ t.test('a fleet of 500 portals, 30 % of them out of order: one sync makes all ri
   t.strictSame([...new Set(calls().map(({ status }) => status))], [200], 'no portal had to refuse a call')
 })
 
-t.test('syncs of one portal at once wait for each other rather than be refused', async t => {
+t.test('concurrent syncs of one portal wait for each other', async t => {
   const { world, rest, install } = await openPortalWorld(t, { rates: { burst: 2, drainPerSecond: 20 } })
   const hooks = new HandlerRegistry<object>({ warn: () => {} })
   const log = { info: () => {}, warn: () => {} }
   const { syncFleet } = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: 'https://app.example.com', prefix: '/bitrix24', options: {}, log })
   const [portal] = await install()
-  // Calls do not arrive as evenly as they are sent.
+  // Calls arrive less evenly than they are sent.
   portal!.limit({ cap: 10, drainPerSecond: 20 })
   const reports = await Promise.all(Array.from({ length: 10 }, async () => await syncFleet({ dryRun: true })))
   t.strictSame(reports.map(({ totals }) => totals.failed), Array(10).fill(0))
   t.strictSame(portal!.calls.map(({ method, status }) => [method, status]).sort(), ['event.get', 'events'].flatMap(method => Array(10).fill([method, 200])))
 })
 
-/** How many portals were called how often. */
+/** Histogram of calls per portal. */
 function countsOf (portals: SimulatedPortal[]): Record<number, number> {
   const counts: Record<number, number> = {}
   for (const { calls } of portals) counts[calls.length] = (counts[calls.length] ?? 0) + 1

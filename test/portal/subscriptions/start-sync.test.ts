@@ -11,7 +11,7 @@ const PUBLIC_URL = 'https://app.example.com'
 
 const lineOf = (logs: readonly string[]) => logs.map(line => JSON.parse(line)).filter(({ msg }) => /^events: POST/.test(msg))
 
-t.test('at the start one line says what an app listens to, and how many portals do not send it', async t => {
+t.test('logs at startup what the app listens to and how many portals are out of sync', async t => {
   const dataDir = temporaryFolder(t)
   const { app, b24, options } = await buildWorld(t, { dataDir, publicUrl: PUBLIC_URL })
   app.bitrix24.on('onCrmDealUpdate', () => {})
@@ -68,7 +68,7 @@ function facts (more: Partial<StartFacts> = {}): StartFacts {
   return { routes: { events: '/e', install: '/i' }, storage: 's', codes: [], isWorker: true, hasPublicUrl: true, syncsNow: false, portals: undefined, ...more }
 }
 
-t.test('the line', async t => {
+t.test('startup message', async t => {
   const codes = Array.from({ length: 12 }, (_, index) => `ONMINE${index}`)
   t.match(startupMessage(facts({ codes })).message, /listen to ONMINE0, .*ONMINE9 and 2 more$/)
   t.match(startupMessage(facts({ portals: { active: 0, outOfSync: 0, refusing: 0, examples: [] } })), { isWarning: false, message: /no events; no portal has installed the app yet$/ })
@@ -104,7 +104,7 @@ function stage (t: Test, { portals = 250, ...more }: { portals?: number } & Part
   return { sync, tried, logs, installs, taken }
 }
 
-t.test('a sync at the start waits for another process, and asks only portals that differ', async t => {
+t.test('a sync at startup waits for other processes and calls only portals out of sync', async t => {
   const { sync, tried, installs, taken } = stage(t)
   installs[3]!.subscribed = { urls: ['u'], wanted: 'w' }
   installs[4]!.subscribed = { urls: ['u', 'former'], wanted: 'w' }
@@ -118,7 +118,7 @@ t.test('a sync at the start waits for another process, and asks only portals tha
   t.ok(tried.includes('m4'))
 })
 
-t.test('tries again where a portal gave no answer, and ends when the app closes', async t => {
+t.test('retries portals that did not respond, and stops on close', async t => {
   let fails = 0
   const { sync, logs } = stage(t, { portals: 3, subscribe: async () => { fails++; throw new Error('away') } })
   sync.start()

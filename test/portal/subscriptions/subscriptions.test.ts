@@ -36,7 +36,7 @@ async function setup (t: Test, { options = {}, listen = ['onCrmDealUpdate', 'onT
 
 const BASE = ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONCRMDEALUPDATE ours', 'ONTASKADD ours']
 
-t.test('binds what hooks name and what the plugin needs; the second time nothing is written', async t => {
+t.test('binds what handlers name and the plugin needs; a second sync changes nothing', async t => {
   const { portal, bound, sync } = await setup(t)
   const { memberId, domain } = portal
   t.strictSame(await sync(), {
@@ -49,7 +49,7 @@ t.test('binds what hooks name and what the plugin needs; the second time nothing
   t.strictSame(methodsOf(portal), ['event.get'])
 })
 
-t.test('unbinds what no hook names any more, and touches nothing of others', async t => {
+t.test('unbinds what no handler names any more, and leaves others\' bindings alone', async t => {
   const { bind, bound, sync } = await setup(t)
   bind('ONCRMLEADADD')
   bind('ONCRMLEADADD', { handler: OTHER })
@@ -60,7 +60,7 @@ t.test('unbinds what no hook names any more, and touches nothing of others', asy
   t.strictSame(bound(), [...BASE, `ONCRMLEADADD ${URL}/`, `ONCRMLEADADD ${OTHER}`, 'ONCRMLEADADD offline'].sort())
 })
 
-t.test('a portal whose answers hold maps where texts are is brought in order too', async t => {
+t.test('syncs a portal whose responses have objects in place of strings', async t => {
   const { portal, sync, hooks } = await setup(t)
   const odd = { toString: 1 }
   hooks.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: 147 }, () => {})
@@ -69,7 +69,7 @@ t.test('a portal whose answers hold maps where texts are is brought in order too
   t.match(await sync(), { bound: ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE', 'ONTASKADD', 'ONCRMDYNAMICITEMUPDATE'], error: undefined })
 })
 
-t.test('leaves alone what Bitrix24 binds by itself, and where bots are registered', async t => {
+t.test('leaves bindings made by Bitrix24 and by bots alone', async t => {
   const { portal, bind, bound, sync } = await setup(t, { listen: ['onAppInstall', 'onAppUserReady', 'onImBotMessageAdd', 'onCrmDealUpdate', 'onTaskAdd'] })
   for (const event of ['ONAPPINSTALL', 'ONAPPUSERREADY', 'ONIMBOTMESSAGEADD', 'ONIMBOTJOINCHAT']) bind(event)
   t.match(await sync(), { bound: { length: 4 }, unbound: [], refused: [] })
@@ -79,7 +79,7 @@ t.test('leaves alone what Bitrix24 binds by itself, and where bots are registere
   t.strictSame(methodsOf(portal), ['event.get'])
 })
 
-t.test('a dry run says what it would do, and writes nothing', async t => {
+t.test('a dry run reports changes and makes none', async t => {
   const { portal, bind, bound, sync } = await setup(t)
   bind('ONCRMLEADADD')
   bind('ONTASKADD')
@@ -88,7 +88,7 @@ t.test('a dry run says what it would do, and writes nothing', async t => {
   t.strictSame(methodsOf(portal), ['event.get', 'events'])
 })
 
-t.test('a dry run lists what the portal would refuse, as the sync then does', async t => {
+t.test('a dry run reports the same refusals as the sync', async t => {
   const { portal, bind, sync } = await setup(t, { listen: ['onCrmDealUpdate', 'onCalendarEntryAdd', 'onNoSuchThing'] })
   const refused = [{ event: 'ONCALENDARENTRYADD', code: 'ERROR_EVENT_NOT_FOUND' }, { event: 'ONNOSUCHTHING', code: 'ERROR_EVENT_NOT_FOUND' }]
   const plan = await sync({ dryRun: true })
@@ -107,7 +107,7 @@ t.test('a dry run lists what the portal would refuse, as the sync then does', as
   t.match(await sync({ dryRun: true }), { bound: ['ONCALENDARENTRYADD'], refused: [] })
 })
 
-t.test('a filter on types binds the events of these types, where the portal has all of them', async t => {
+t.test('a filter on types binds the events of these types if the portal has all of them', async t => {
   const { portal, hooks, bound, sync } = await setup(t, { listen: [] })
   portal.items.addType(1220)
   const items = () => bound().filter(line => line.includes('DYNAMIC'))
@@ -138,13 +138,13 @@ t.test('a filter on types binds the events of these types, where the portal has 
   t.strictSame(items(), ['ONCRMDYNAMICITEMUPDATE ours'], 'another filter names no type')
 })
 
-t.test('what is bound at a former address of ours is unbound, and nothing at an address of others', async t => {
+t.test('unbinds former handler URLs and no others', async t => {
   const { world, rest, hooks, portal, bind, bound, sync } = await setup(t)
   await sync()
   bind('ONTASKADD', { handler: 'https://another.example.com/bitrix24/events' })
   const log = { info: () => {}, warn: () => {} }
   const at = (publicUrl: string) => openSubscriptions({ rest, store: world.place.store, hooks, publicUrl, prefix: '/bitrix24', options: {}, log }).subscriptions
-  // The first move does not come to its end.
+  // The first move is interrupted.
   portal.fault('batch', { status: 502, body: '', times: 1 })
   t.match(await at('https://second.example.com').sync(portal.memberId), { error: {} })
   bind('ONTASKADD', { handler: 'https://second.example.com/bitrix24/events' })
@@ -154,13 +154,13 @@ t.test('what is bound at a former address of ours is unbound, and nothing at an 
   ].sort())
 })
 
-t.test('events that are fetched are not bound', async t => {
+t.test('does not bind fetched events', async t => {
   const { bound, sync } = await setup(t, { listen: ['onImV2MessageAdd', 'onTaskAdd'] })
   t.match(await sync(), { refused: [] })
   t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONTASKADD ours'])
 })
 
-t.test('what is outside of the scope, or no event at all, is reported and stops nothing', async t => {
+t.test('reports events outside the scope or unknown, and continues', async t => {
   const { portal, bound, sync } = await setup(t, { listen: ['onCrmDealUpdate', 'onTaskAdd', 'onCalendarEntryAdd', 'onNoSuchThing'] })
   t.match(await sync(), {
     bound: { length: 4 },
@@ -172,14 +172,14 @@ t.test('what is outside of the scope, or no event at all, is reported and stops 
   t.match(await sync(), { bound: ['ONCALENDARENTRYADD'], refused: [{ event: 'ONNOSUCHTHING' }] })
 })
 
-t.test('a code with a type suffix is bound as it was registered', async t => {
+t.test('binds a code with a type suffix as registered', async t => {
   const { portal, bound, sync } = await setup(t, { listen: ['onCrmDynamicItemUpdate', 'ONCRMDYNAMICITEMADD_1220'] })
   portal.items.addType(1220)
   await sync()
   t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONCRMDYNAMICITEMADD_1220 ours', 'ONCRMDYNAMICITEMUPDATE ours'])
 })
 
-t.test('onAny wants nothing, and hooks that were taken off want nothing any more', async t => {
+t.test('onAny and removed handlers bind nothing', async t => {
   const { hooks, bound, sync } = await setup(t, { listen: [] })
   const handler = () => {}
   hooks.onAny(handler)
@@ -192,7 +192,7 @@ t.test('onAny wants nothing, and hooks that were taken off want nothing any more
   t.match(await sync(), { unbound: ['ONTASKADD'] })
 })
 
-t.test('bound by another at the same time counts as bound', async t => {
+t.test('an event bound concurrently counts as bound', async t => {
   const { portal, bind, bound, sync } = await setup(t)
   portal.fault('event.get', { body: { result: [], time: { start: 1, finish: 1, duration: 0 } }, times: 1 })
   bind('ONTASKADD')
@@ -200,7 +200,7 @@ t.test('bound by another at the same time counts as bound', async t => {
   t.strictSame(bound(), BASE)
 })
 
-t.test('tokens of one user with every event', async t => {
+t.test('binds with the tokens of one user', async t => {
   const { portal, bind, bound, sync } = await setup(t, { options: { authType: 1 }, listen: ['onTaskAdd'] })
   bind('ONTASKADD')
   bind('ONTASKADD', { userId: 7 })
@@ -211,14 +211,14 @@ t.test('tokens of one user with every event', async t => {
   t.strictSame(methodsOf(portal), ['event.get'])
 })
 
-t.test('an admin takes back what is bound in the name of one user', async t => {
+t.test('an admin rebinds what is bound to one user', async t => {
   const { bind, bound, sync } = await setup(t)
   bind('ONTASKADD', { userId: 7 })
   t.match(await sync(), { bound: { length: 4 }, unbound: ['ONTASKADD'] })
   t.strictSame(bound(), BASE)
 })
 
-t.test('who is no admin binds in his own name, once', async t => {
+t.test('a user who is not an admin binds in their own name, once', async t => {
   const { portal, bound, sync } = await setup(t, { listen: ['onTaskAdd'] })
   portal.user(1, { admin: false })
   await sync()
@@ -228,7 +228,7 @@ t.test('who is no admin binds in his own name, once', async t => {
   t.strictSame(methodsOf(portal), ['event.get', 'profile'])
 })
 
-t.test('who is no admin may not bind for others: what there is, stays', async t => {
+t.test('a user who is not an admin leaves bindings of others alone', async t => {
   const { portal, bind, bound, sync } = await setup(t, { options: { authType: 7 }, listen: ['onTaskAdd'] })
   portal.user(1, { admin: false })
   bind('ONTASKADD', { userId: 1 })
@@ -236,7 +236,7 @@ t.test('who is no admin may not bind for others: what there is, stays', async t 
   t.strictSame(bound(), ['ONTASKADD ours 1'])
 })
 
-t.test('events that wait in the portal: bound instead of the posted ones, with the bell', async t => {
+t.test('offline events are bound in place of posted ones, with the notification', async t => {
   const { portal, bind, bound, sync } = await setup(t, { options: { offline: true } })
   bind('ONTASKADD')
   bind('ONCRMLEADADD', { offline: true, handler: '', connector: '' })
@@ -250,7 +250,7 @@ t.test('events that wait in the portal: bound instead of the posted ones, with t
   t.strictSame(methodsOf(portal), ['event.get'])
 })
 
-t.test('events that wait in a queue with a name', async t => {
+t.test('offline events in a named queue', async t => {
   const { portal, bound, sync } = await setup(t, { options: { offline: ['onTaskAdd'], authConnector: 'mine' } })
   await sync()
   const all = ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONCRMDEALUPDATE ours', 'ONOFFLINEEVENT ours', 'ONTASKADD offline mine']
@@ -259,7 +259,7 @@ t.test('events that wait in a queue with a name', async t => {
   t.match(await sync(), { bound: [], unchanged: 5 })
 })
 
-t.test('where events cannot wait, what is posted stays', async t => {
+t.test('keeps posted events if offline bindings are refused', async t => {
   for (const prepare of [
     (portal: SimulatedPortal) => portal.features.delete('rest_auth_connector'),
     (portal: SimulatedPortal) => portal.fault('batch', { status: 403, body: { error: 'WRONG_LICENSE', error_description: 'auth_connector' }, times: 1 })
@@ -272,7 +272,7 @@ t.test('where events cannot wait, what is posted stays', async t => {
   }
 })
 
-t.test('`offline: false` ends what waited; without the option nothing that waits is touched', async t => {
+t.test('`offline: false` removes offline bindings; without the option they are left alone', async t => {
   const { bind, bound, sync } = await setup(t, { options: { offline: false }, listen: ['onTaskAdd'] })
   bind('ONTASKADD', { offline: true, handler: '' })
   bind('ONOFFLINEEVENT')
@@ -280,7 +280,7 @@ t.test('`offline: false` ends what waited; without the option nothing that waits
   t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONTASKADD ours'])
 })
 
-t.test('more than fifty changes go in several calls', async t => {
+t.test('splits more than fifty changes into several calls', async t => {
   const types = Array.from({ length: 60 }, (_, index) => 1000 + index * 2)
   const { portal, bound, sync } = await setup(t, { listen: types.map(type => `ONCRMDYNAMICITEMADD_${type}`) })
   for (const type of types) portal.items.addType(type)
@@ -289,14 +289,14 @@ t.test('more than fifty changes go in several calls', async t => {
   t.strictSame(portal.calls.map(({ commands }) => commands?.length ?? 0), [0, 50, 12])
 })
 
-t.test('what goes wrong on a portal stands in its report, without a secret', async t => {
+t.test('errors of a portal are in its report, without secrets', async t => {
   const { world, portal, sync } = await setup(t)
   const reports: unknown[] = []
   const cases: Array<[goWrong: () => void, code: string]> = [
     [() => portal.fault('event.get', { status: 502, body: '<h1>Bad gateway</h1>', times: 1 }), 'FST_B24_PORTAL_UNAVAILABLE'],
     [() => portal.fault('batch', { status: 403, body: { error: 'INVALID_CREDENTIALS', error_description: 'no' }, times: 1 }), 'INVALID_CREDENTIALS'],
     [() => { portal.paid = false }, 'ACCESS_DENIED'],
-    // From now on it is known to have to pay.
+    // From now on the portal is suspended.
     [() => {}, 'FST_B24_PORTAL_SUSPENDED']
   ]
   for (const [goWrong, code] of cases) {
@@ -308,7 +308,7 @@ t.test('what goes wrong on a portal stands in its report, without a secret', asy
   t.notOk(world.b24.secrets().some(secret => JSON.stringify(reports).includes(secret)))
 })
 
-t.test('odd answers of a portal', async t => {
+t.test('malformed responses of a portal', async t => {
   const answers: Record<string, unknown> = {
     'event.get': [null, 'x', { event: 5 }, { event: 'onTaskAdd', handler: URL, auth_type: 3 }],
     profile: undefined,
@@ -329,7 +329,7 @@ t.test('odd answers of a portal', async t => {
   t.match(await broken.sync('m'), { error: { code: 'FST_B24_INTERNAL', message: 'broken' } })
 })
 
-t.test('needs to know where Bitrix24 reaches the app', async t => {
+t.test('requires publicUrl', async t => {
   const { rest, world, hooks, portal, subscribe } = await setup(t)
   const log = { info: () => {}, warn: () => {} }
   const none = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: undefined, prefix: '', options: {}, log })
@@ -343,7 +343,7 @@ t.test('needs to know where Bitrix24 reaches the app', async t => {
   t.strictSame(methodsOf(portal).filter(method => WRITES.includes(method)).length, 4)
 })
 
-t.test('a sync can be broken off', async t => {
+t.test('a sync can be aborted', async t => {
   const { portal, sync, syncFleet } = await setup(t)
   await t.rejects(sync({ signal: AbortSignal.abort(new Error('closing')) }), { message: 'closing' })
   await t.rejects(syncFleet({ signal: AbortSignal.abort(new Error('closing')) }), { message: 'closing' })
@@ -351,7 +351,7 @@ t.test('a sync can be broken off', async t => {
   await t.rejects(sync({ signal: AbortSignal.timeout(50) }), { name: 'TimeoutError' })
 })
 
-t.test('after an install: tried again where that may help, logged where it does not', async t => {
+t.test('after an install: retries transient errors, logs permanent ones', async t => {
   const { portal, subscribe, logs } = await setup(t, { listen: ['onTaskAdd', 'onNoSuchThing'] })
   portal.fault('event.get', { status: 502, body: '', times: 1 })
   await t.rejects(subscribe({ portal }), { code: 'FST_B24_PORTAL_UNAVAILABLE' })
@@ -361,7 +361,7 @@ t.test('after an install: tried again where that may help, logged where it does 
   t.strictSame(logs.map(([, message]) => message), Array(3).fill('portal is not subscribed to all events'))
 })
 
-t.test('an install waits for a portal that takes no calls, and that is no attempt', async t => {
+t.test('waiting for a rate-limited portal does not count as an attempt of an install', async t => {
   const { portal, subscribe } = await setup(t)
   portal.fault('event.get', { status: 429, body: { error: 'OPERATION_TIME_LIMIT', time: { finish: 1_000, operating_reset_at: 1_090 } }, times: 1 })
   const error = await subscribe({ portal }).catch((error: unknown) => error)
@@ -369,13 +369,13 @@ t.test('an install waits for a portal that takes no calls, and that is no attemp
   t.match(outcomeOfErrors([error as Error], Date.now()), { status: 'later', delayMs: Number })
 })
 
-t.test('an install without refusals is told as one', async t => {
+t.test('logs a subscription without refusals', async t => {
   const { portal, subscribe, logs } = await setup(t)
   await subscribe({ portal })
   t.match(logs, [[{ memberId: portal.memberId, bound: { length: 4 } }, 'portal subscribed']])
 })
 
-t.test('the fleet: one portal that fails stops no other, and those on which the app may not act are left out', async t => {
+t.test('fleet sync continues past a failing portal and skips portals without access', async t => {
   const { world, portal, install, syncFleet } = await setup(t)
   const [gone, stopped] = await install(3) as [SimulatedPortal, SimulatedPortal]
   portal.paid = false
@@ -408,7 +408,7 @@ t.test('where portals post events', async t => {
   }
 })
 
-t.test('a publicUrl that no portal takes, or that has the path of the routes already, is refused', async t => {
+t.test('rejects a publicUrl that is invalid or includes the path of the routes', async t => {
   const cases: Array<[publicUrl: unknown, message: RegExp, prefix?: string]> = [
     ['', /must be a URL/],
     [5, /must be a URL/],
@@ -429,7 +429,7 @@ t.test('a publicUrl that no portal takes, or that has the path of the routes alr
   }
 })
 
-t.test('only where private networks are allowed may a publicUrl be one that the internet does not reach by https', async t => {
+t.test('requires a public https publicUrl unless private networks are allowed', async t => {
   for (const publicUrl of ['http://app.example.com', 'http://127.0.0.1:3000', 'http://localhost:3000', 'https://localhost', 'https://10.0.0.5', 'http://[::1]:3000', 'https://app.local']) {
     t.doesNotThrow(() => checkPublicUrl(publicUrl, '/bitrix24', true), publicUrl)
     t.throws(() => checkPublicUrl(publicUrl, '/bitrix24', false), { code: 'FST_B24_INVALID_OPTIONS', message: /require allowPrivateNetworks/ }, publicUrl)

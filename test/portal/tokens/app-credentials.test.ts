@@ -6,13 +6,13 @@ import { TokenWorld } from '../../helpers/token-world.ts'
 const DAY_MS = 24 * 60 * 60 * 1000
 const INVALID_CLIENT = { status: 400, body: { error: 'invalid_client' } }
 
-t.test('invalid_client is about one portal where the keys are good', async t => {
+t.test('invalid_client concerns one portal if the credentials are valid', async t => {
   const world = await TokenWorld.open(t, { dataDir: temporaryFolder(t) })
   const [acme, beta] = ['acme', 'beta'].map(name => world.b24.portal(`${name}.bitrix24.com`)) as [ReturnType<typeof world.b24.portal>, ReturnType<typeof world.b24.portal>]
   for (const portal of [acme, beta]) await world.install(portal)
   const tokens = world.tokens(t)
 
-  // A process that has just started knows nothing of its keys, and asks.
+  // A new process knows nothing about its credentials and probes them.
   world.b24.fault('token', { ...INVALID_CLIENT, times: 1 })
   await t.rejects(tokens.access(acme.memberId), { code: 'FST_B24_PORTAL_GONE' })
   t.match(await world.record(acme), { state: 'suspended', suspension: { reason: 'uninstalled' } })
@@ -24,7 +24,7 @@ t.test('invalid_client is about one portal where the keys are good', async t => 
   t.equal((await world.record(acme)).state, 'active')
 })
 
-t.test('invalid_client is about the keys where they are wrong, and no portal is suspended', async t => {
+t.test('invalid_client with wrong credentials suspends no portal', async t => {
   const world = await TokenWorld.open(t, { dataDir: temporaryFolder(t) })
   const acme = world.b24.portal('acme.bitrix24.com')
   await world.install(acme)
@@ -34,7 +34,7 @@ t.test('invalid_client is about the keys where they are wrong, and no portal is 
   t.strictSame(world.told, [])
 })
 
-t.test('keys that are changed in Bitrix24 while the app runs suspend no portal', async t => {
+t.test('credentials changed in Bitrix24 at runtime suspend no portal', async t => {
   const world = await TokenWorld.open(t, { dataDir: temporaryFolder(t) })
   const [acme, beta] = ['acme', 'beta'].map(name => world.b24.portal(`${name}.bitrix24.com`)) as [ReturnType<typeof world.b24.portal>, ReturnType<typeof world.b24.portal>]
   for (const portal of [acme, beta]) await world.install(portal)
@@ -46,7 +46,7 @@ t.test('keys that are changed in Bitrix24 while the app runs suspend no portal',
   t.equal((await world.record(beta)).state, 'active')
 })
 
-t.test('where a server refuses a token of nobody as if the keys were wrong, that they were accepted decides', async t => {
+t.test('trusts accepted credentials if a server rejects the probe token', async t => {
   const world = await TokenWorld.open(t, { dataDir: temporaryFolder(t) })
   const [acme, beta] = ['acme', 'beta'].map(name => world.b24.portal(`${name}.bitrix24.com`)) as [ReturnType<typeof world.b24.portal>, ReturnType<typeof world.b24.portal>]
   for (const portal of [acme, beta]) await world.install(portal)
@@ -59,12 +59,12 @@ t.test('where a server refuses a token of nobody as if the keys were wrong, that
   await t.rejects(tokens.access(acme.memberId), { code: 'FST_B24_PORTAL_GONE' })
 })
 
-t.test('keep-alive goes on past portals that are refused', async t => {
+t.test('keep-alive continues past rejected portals', async t => {
   const world = await TokenWorld.open(t, { dataDir: temporaryFolder(t) })
   const portals = Array.from({ length: 10 }, (_, i) => world.b24.portal(`p${i}.bitrix24.com`))
   for (const portal of portals) await world.install(portal)
   world.aheadMs = 151 * DAY_MS
-  // Each other refresh, and one question about the keys after the first.
+  // Every second refresh, plus one probe after the first.
   world.b24.fault('token', { ...INVALID_CLIENT, times: 1 })
   await world.keepAlive(t).run()
   const records = await Promise.all(portals.map(portal => world.record(portal)))
@@ -72,7 +72,7 @@ t.test('keep-alive goes on past portals that are refused', async t => {
   t.equal(records.filter(({ generation }) => generation === 2).length, 9)
 })
 
-t.test('keep-alive ends where the keys are wrong', async t => {
+t.test('keep-alive stops with wrong credentials', async t => {
   const world = await TokenWorld.open(t, { dataDir: temporaryFolder(t) })
   for (let i = 0; i < 6; i++) await world.install(world.b24.portal(`p${i}.bitrix24.com`))
   world.aheadMs = 151 * DAY_MS
@@ -82,7 +82,7 @@ t.test('keep-alive ends where the keys are wrong', async t => {
   for (let i = 0; i < 6; i++) t.equal((await world.record(world.b24.portal(`p${i}.bitrix24.com`))).state, 'active')
 })
 
-t.test('a good pair is kept, however odd the rest of the answer is', async t => {
+t.test('stores a valid pair from an otherwise malformed response', async t => {
   const world = await TokenWorld.open(t, { dataDir: temporaryFolder(t) })
   const acme = world.b24.portal('acme.bitrix24.com')
   const known = await world.install(acme)
@@ -102,7 +102,7 @@ t.test('a good pair is kept, however odd the rest of the answer is', async t => 
   t.equal((await tokens.access(acme.memberId)).generation, odd.length + 2, 'and that of another portal is not')
 })
 
-t.test('the system user acts where there is one, and the installer where that is wished', async t => {
+t.test('uses the system user by default, and the installer on request', async t => {
   const world = await TokenWorld.open(t, { dataDir: temporaryFolder(t) })
   const [acme, beta] = ['acme', 'beta'].map(name => world.b24.portal(`${name}.bitrix24.com`)) as [ReturnType<typeof world.b24.portal>, ReturnType<typeof world.b24.portal>]
   await world.install(acme, { systemUser: true })

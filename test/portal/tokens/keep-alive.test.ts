@@ -18,7 +18,7 @@ async function renewed (world: TokenWorld, portals: SimulatedPortal[]): Promise<
   return records.filter(({ generation }) => generation === 2).length
 }
 
-t.test('pairs that were idle for 150 days are refreshed, ten at most in a run', async t => {
+t.test('refreshes pairs idle for 150 days, up to ten per sweep', async t => {
   const { world, portals } = await openFleet(t, 14)
   const keepAlive = world.keepAlive(t)
   world.aheadMs = 149 * DAY_MS
@@ -34,14 +34,14 @@ t.test('pairs that were idle for 150 days are refreshed, ten at most in a run', 
   t.equal(world.refreshes, 14)
 })
 
-t.test('a large fleet gets through: a twentieth of what is due', async t => {
+t.test('refreshes a twentieth of the due pairs of a large fleet', async t => {
   const { world } = await openFleet(t, 241)
   world.aheadMs = 151 * DAY_MS
   await world.keepAlive(t).run()
   t.equal(world.refreshes, 13)
 })
 
-t.test('only pairs that may be good, of portals that the app may act on', async t => {
+t.test('refreshes only valid pairs of active portals', async t => {
   const { world, portals } = await openFleet(t, 5)
   const [, unpaid, lost, gone, old] = portals as [SimulatedPortal, SimulatedPortal, SimulatedPortal, SimulatedPortal, SimulatedPortal]
   await world.install(portals[0]!, { systemUser: true })
@@ -57,7 +57,7 @@ t.test('only pairs that may be good, of portals that the app may act on', async 
   t.match(await world.record(old), { installer: { generation: 2 } })
 })
 
-t.test('both users of a portal are kept, each by a run of its own chain', async t => {
+t.test('refreshes the pairs of both users of a portal', async t => {
   const { world, portals: [acme] } = await openFleet(t, 1)
   await world.install(acme!, { systemUser: true })
   world.aheadMs = 151 * DAY_MS
@@ -65,7 +65,7 @@ t.test('both users of a portal are kept, each by a run of its own chain', async 
   t.equal(world.refreshes, 2)
 })
 
-t.test('what another process is at, or has done, is left alone', async t => {
+t.test('skips pairs that another process refreshes or has refreshed', async t => {
   const { world, portals } = await openFleet(t, 3)
   world.aheadMs = 151 * DAY_MS
   const lock = await world.place.locks.take(`refresh:${portals[0]!.memberId}`, 60_000)
@@ -76,7 +76,7 @@ t.test('what another process is at, or has done, is left alone', async t => {
   t.equal(world.refreshes, 3)
 })
 
-t.test('a chain that is found dead is told, and the run goes on', async t => {
+t.test('reports an invalid pair and continues', async t => {
   const { world, portals } = await openFleet(t, 3)
   world.aheadMs = 151 * DAY_MS
   world.b24.fault('token', { status: 400, body: { error: 'invalid_grant' }, times: 1 })
@@ -88,7 +88,7 @@ t.test('a chain that is found dead is told, and the run goes on', async t => {
   t.match({ memberId, err }, { memberId: portals[0]!.memberId, err: { code: 'FST_B24_DECRYPTION_FAILED' } })
 })
 
-t.test('a run ends when several portals in a row tell of an outage, and when the app closes', async t => {
+t.test('a sweep stops after several outage errors in a row, and on close', async t => {
   const { world, portals } = await openFleet(t, 5)
   world.aheadMs = 151 * DAY_MS
   const lift = world.b24.fault('token', { status: 500 })

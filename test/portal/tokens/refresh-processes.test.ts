@@ -14,11 +14,11 @@ const PLACES: Array<[name: string, storage: (t: Test) => TokenSettings['storage'
   ['Redis', () => ({ redis: process.env['REDIS_URL'] as string })],
   ['SQLite', t => ({ dataDir: temporaryFolder(t) })]
 ]
-/** Sooner than by default, so that the tests do not wait for long. */
+/** Shorter than the defaults, to keep the tests fast. */
 const TIMES: Partial<TokenTimes> = { lockMs: 1_500, graceMs: 500 }
 
 t.setTimeout(240_000)
-// Most of their time, they wait for a lock to lapse: several do that at once.
+// These tests mostly wait for locks to expire, so several run concurrently.
 t.jobs = 4
 const PROGRAM = join(await compilePrograms(t, ['test/helpers/token-process.ts']), 'token-process.mjs')
 
@@ -43,7 +43,7 @@ function allTold (processes: Process[]): unknown[] {
 }
 
 for (const [name, storage] of PLACES) {
-  t.test(`${name}: 4 processes need 50 tokens each at once: one refresh, and all have it`, { buffered: true }, async t => {
+  t.test(`${name}: 4 processes need 50 tokens each: one refresh`, { buffered: true }, async t => {
     const { world, acme, processes } = await open(t, storage, 4)
     await world.install(acme)
     for (let generation = 2; generation < 6; generation++) {
@@ -54,13 +54,13 @@ for (const [name, storage] of PLACES) {
     }
   })
 
-  t.test(`${name}: a process that stood still brings back the chain that was given up`, { buffered: true }, async t => {
+  t.test(`${name}: a stalled process restores a pair given up meanwhile`, { buffered: true }, async t => {
     const { world, acme, processes: [slow, quick] } = await open(t, storage, 2) as Stage & { processes: [Process, Process] }
     await world.install(acme)
     world.b24.fault('token', { answerDelayMs: 1_000, times: 1 })
     slow.order(acme, 50)
     await until(() => world.refreshes === 1, 'it asks')
-    // One that stands still in the middle of a write keeps all others from SQLite.
+    // A process stalled in the middle of a write blocks SQLite for all others.
     await sleep(200)
     await slow.signal('SIGSTOP')
     t.match(await quick.ask(acme, 50), { errors: ['FST_B24_REAUTH_REQUIRED'] })
@@ -70,7 +70,7 @@ for (const [name, storage] of PLACES) {
     t.match(await world.record(acme), { state: 'active', generation: 2 })
   })
 
-  t.test(`${name}: the portal is renamed, and told once`, { buffered: true }, async t => {
+  t.test(`${name}: one notification of a rename`, { buffered: true }, async t => {
     const { world, acme, processes } = await open(t, storage, 4)
     await world.install(acme)
     acme.rename('neu.bitrix24.de')

@@ -19,7 +19,7 @@ async function openWorld (t: Test): Promise<{ world: TokenWorld, acme: Simulated
   return { world, acme: world.b24.portal('acme.bitrix24.com') }
 }
 
-/** A store whose verbs do something before. */
+/** Wraps a store with hooks that run before its methods. */
 function storeWith (store: InstallStore, before: Partial<InstallStore>): InstallStore {
   return {
     get: before.get ?? (memberId => store.get(memberId)),
@@ -28,7 +28,7 @@ function storeWith (store: InstallStore, before: Partial<InstallStore>): Install
   }
 }
 
-t.test('a token with a minute left costs one read and no question', async t => {
+t.test('a token valid for a minute costs one read and no request', async t => {
   const { world, acme } = await openWorld(t)
   const install = await world.install(acme, { expired: false })
   let reads = 0
@@ -49,7 +49,7 @@ t.test('a token with a minute left costs one read and no question', async t => {
   })
 })
 
-t.test('a token with less is traded, and the new pair is kept before anybody has it', async t => {
+t.test('refreshes a token with less, and stores the new pair before returning it', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme, { expired: false })
   world.aheadMs = 59 * 60_000 + 30_000
@@ -63,7 +63,7 @@ t.test('a token with less is traded, and the new pair is kept before anybody has
   t.strictSame(world.b24.requests.flatMap(({ inUrl }) => inUrl), [], 'no secret in a URL')
 })
 
-t.test('all who need a token at once share one refresh', async t => {
+t.test('concurrent callers share one refresh', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const beta = world.b24.portal('beta.bitrix24.com')
@@ -76,7 +76,7 @@ t.test('all who need a token at once share one refresh', async t => {
   t.equal(world.refreshes, 2, 'one for each portal')
 })
 
-t.test('a token that the portal refused is traded once, whatever its hour says', async t => {
+t.test('refreshes a token the portal refused once, whatever its expiry', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme, { expired: false })
   const tokens = world.tokens(t)
@@ -88,7 +88,7 @@ t.test('a token that the portal refused is traded once, whatever its hour says',
   t.equal(world.refreshes, 1)
 })
 
-t.test('who joins a refresh that brings the refused token starts one of its own', async t => {
+t.test('a caller that shares a refresh returning the refused token starts another', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const [slow, quick] = [world.tokens(t), world.tokens(t)]
@@ -108,14 +108,14 @@ const CONFIG = { code: 'FST_B24_APP_KEYS', statusCode: 500 }
 const PAY = { code: 'FST_B24_PORTAL_SUSPENDED', statusCode: 503 }
 const GONE = { code: 'FST_B24_PORTAL_GONE', statusCode: 502 }
 
-t.test('what each answer of the OAuth server means for a portal', async t => {
+t.test('handles every error of the OAuth server', async t => {
   type Meaning = [error: { code: string, statusCode: number }, state: string, told: string[], again: number]
   const lost: Meaning = [REAUTH, 'reauth_required', ['reauthRequired'], 0]
   const unpaid: Meaning = [PAY, 'suspended', ['suspended'], 0]
   const gone: Meaning = [GONE, 'suspended', ['suspended'], 0]
   const config: Meaning = [CONFIG, 'active', [], 0]
   const says = (status: number, error: string): Fault => ({ status, body: { error, error_description: 'x' } })
-  // PROTOCOL 5.3, with the status that is known of it.
+  // Documented errors with their HTTP status.
   const documented: Array<[status: number, error: string, meaning: Meaning]> = [
     [400, 'invalid_grant', lost],
     [400, 'bad_verification_code', lost],
@@ -131,7 +131,7 @@ t.test('what each answer of the OAuth server means for a portal', async t => {
     [403, 'invalid_scope', config]
   ]
   const table: Array<[fault: Fault, ...Meaning]> = [
-    // The word counts, in any case; the status does not, be it that of a success.
+    // The code matters, in any case; the status does not, even if it is 200.
     ...documented.flatMap(([status, error, meaning]): Array<[Fault, ...Meaning]> => [
       [says(status, error), ...meaning],
       [says(200, error.toLowerCase()), ...meaning],
@@ -170,12 +170,12 @@ t.test('what each answer of the OAuth server means for a portal', async t => {
 
 const REFUSES = 'OAuth server rejected the app credentials: check clientId, clientSecret and the permissions of the app'
 
-/** How often it was logged that the app itself is refused. */
+/** Number of log lines about rejected app credentials. */
 function complaints (world: TokenWorld): number {
   return world.logs.filter(line => (line as unknown[])[0] === 'error' && (line as unknown[])[2] === REFUSES).length
 }
 
-t.test('an app that is unknown asks once a minute, for all its portals, and says so once', async t => {
+t.test('an unknown app asks once a minute for all portals, and logs it once', async t => {
   const { world, acme } = await openWorld(t)
   const beta = world.b24.portal('beta.bitrix24.com')
   await world.install(acme)
@@ -200,7 +200,7 @@ t.test('an app that is unknown asks once a minute, for all its portals, and says
   t.match([await world.record(acme), await world.record(beta)], [{ state: 'active' }, { state: 'active' }])
 })
 
-t.test('what may be about one portal is held against no other', async t => {
+t.test('a rejection about one portal does not affect others', async t => {
   const { world, acme } = await openWorld(t)
   const beta = world.b24.portal('beta.bitrix24.com')
   await world.install(acme)
@@ -219,7 +219,7 @@ t.test('what may be about one portal is held against no other', async t => {
   t.equal((await tokens.access(acme.memberId)).generation, 2)
 })
 
-t.test('an app that is refused while another portal gets a token asks again at once', async t => {
+t.test('a rejected app retries at once after another portal gets a token', async t => {
   const { world, acme } = await openWorld(t)
   const beta = world.b24.portal('beta.bitrix24.com')
   await world.install(acme)
@@ -234,7 +234,7 @@ t.test('an app that is refused while another portal gets a token asks again at o
   t.equal((await tokens.access(acme.memberId)).generation, 2)
 })
 
-t.test('where the chain of the installer is dead, the system user stands in', async t => {
+t.test('falls back to the system user when the installer\'s pair is invalid', async t => {
   const { world, acme } = await openWorld(t)
   const { installer } = await world.install(acme, { systemUser: true })
   const tokens = world.tokens(t, { times: BRIEF, actAs: 'installer' })
@@ -258,7 +258,7 @@ t.test('where the chain of the installer is dead, the system user stands in', as
   t.match(await tokens.access(acme.memberId), { owner: 'installer', generation: 5 }, 'an install ends it')
 })
 
-t.test('a fresh pair of the system user is taken without a question when the installer is refused', async t => {
+t.test('uses a valid pair of the system user without a request when the installer is refused', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme, { systemUser: true, expired: false })
   const tokens = world.tokens(t, { times: BRIEF, actAs: 'installer' })
@@ -268,7 +268,7 @@ t.test('a fresh pair of the system user is taken without a question when the ins
   t.equal(world.refreshes, 1)
 })
 
-t.test('a portal that pays is back by itself, and is asked for every few minutes at most', async t => {
+t.test('recovers an unpaid portal, retrying every few minutes at most', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const tokens = world.tokens(t)
@@ -289,7 +289,7 @@ t.test('a portal that pays is back by itself, and is asked for every few minutes
   t.strictSame(world.told, [['suspended', acme.memberId]], 'told once')
 })
 
-t.test('a portal that is gone keeps its record, and is back when it is there again', async t => {
+t.test('keeps the record of a removed portal and recovers it', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const tokens = world.tokens(t)
@@ -301,7 +301,7 @@ t.test('a portal that is gone keeps its record, and is back when it is there aga
   t.equal((await tokens.access(acme.memberId)).generation, 2)
 })
 
-t.test('a portal without tokens is told as such', async t => {
+t.test('reports a portal without tokens', async t => {
   const { world, acme } = await openWorld(t)
   const tokens = world.tokens(t)
   await t.rejects(tokens.access(acme.memberId), { ...REAUTH, message: /not installed there, and an outgoing webhook carries no token/ })
@@ -313,7 +313,7 @@ t.test('a portal without tokens is told as such', async t => {
   t.equal(world.refreshes, 0)
 })
 
-t.test('the secret goes to allowed servers alone', async t => {
+t.test('sends the client secret only to allowed servers', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const tokens = world.tokens(t, { oauth: { allowedServers: ['https://oauth.bitrix.info'] } })
@@ -321,7 +321,7 @@ t.test('the secret goes to allowed servers alone', async t => {
   t.equal(world.b24.requests.length, 0)
 })
 
-t.test('a pair of another portal is not kept', async t => {
+t.test('discards a pair of another portal', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const body = { access_token: secret(), refresh_token: secret(), member_id: 'other', client_endpoint: 'https://x.example/rest/' }
@@ -330,7 +330,7 @@ t.test('a pair of another portal is not kept', async t => {
   t.equal((await world.record(acme)).generation, 1)
 })
 
-t.test('encrypted with a key that is gone: no question, and the state stays', async t => {
+t.test('encrypted with a missing key: no request, and the state stays', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const encryptor = createEncryptor([], secret(), 'other')
@@ -339,7 +339,7 @@ t.test('encrypted with a key that is gone: no question, and the state stays', as
   t.equal((await world.record(acme)).state, 'active')
 })
 
-t.test('a refresh tells of a rename', async t => {
+t.test('a refresh reports a rename', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   acme.rename('neu.bitrix24.de')
@@ -350,7 +350,7 @@ t.test('a refresh tells of a rename', async t => {
   t.strictSame(world.told, [['renamed', acme.memberId, 'acme.bitrix24.com', 'neu.bitrix24.de']])
 })
 
-t.test('where the server does not say the new domain, the address does', async t => {
+t.test('derives the new domain from the address if the server does not state it', async t => {
   const { world, acme } = await openWorld(t)
   for (const fault of [{ status: 500 }, { status: 400, body: { error: 'invalid_client' } }, appInfo({ member_id: 'other' }), appInfo({}, 'local.other')]) {
     await world.install(acme)
@@ -365,12 +365,12 @@ t.test('where the server does not say the new domain, the address does', async t
   }
 })
 
-/** What `app.info` says of a portal. */
+/** Builds an `app.info` response. */
 function appInfo (over: object, clientId = 'local.x'): Fault {
   return { body: { result: { client_id: clientId, install: { member_id: 'x', client_endpoint: 'https://x.example/rest/', ...over } } } }
 }
 
-t.test('a portal that moved is asked for once, and told once', async t => {
+t.test('looks up a moved portal once, with one notification', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme, { expired: false })
   const [one, other] = [world.tokens(t), world.tokens(t)]
@@ -389,10 +389,10 @@ t.test('a portal that moved is asked for once, and told once', async t => {
   t.match(await one.locate({ ...before, memberId: 'nobody' }), { memberId: 'nobody', domain: before.domain })
 })
 
-t.test('a process that stood still while its lock lapsed still brings its pair home', async t => {
+t.test('a process that stalled until its lock expired still stores its pair', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
-  // Its lock lapses as if it could not renew it.
+  // Lets its lock expire.
   const stuck = world.tokens(t, {
     times: { lockMs: 60 },
     locks: {
@@ -413,7 +413,7 @@ t.test('a process that stood still while its lock lapsed still brings its pair h
   t.equal((await world.record(acme)).generation, 2)
 })
 
-t.test('an answer that comes when the pair was given up, or replaced, overwrites nothing newer', async t => {
+t.test('a late response does not overwrite a newer pair', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const tokens = world.tokens(t)
@@ -426,7 +426,7 @@ t.test('an answer that comes when the pair was given up, or replaced, overwrites
   t.equal((await slow).accessToken, await world.keptToken(acme))
 })
 
-t.test('a new pair is kept however long the store is away', async t => {
+t.test('stores a new pair even after a long outage', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const { store } = world.place
@@ -434,7 +434,7 @@ t.test('a new pair is kept however long the store is away', async t => {
   const flaky = storeWith(store, {
     async swap (...args) {
       if (fails-- <= 0) return await store.swap(...args)
-      // A swap that fails may be written all the same, or lose its race.
+      // A failed swap may have been written anyway, or lost its race.
       if (fails === 0) await store.swap(...args)
       if (fails === 3) return false
       throw storeUnavailable(new Error('away'))
@@ -446,7 +446,7 @@ t.test('a new pair is kept however long the store is away', async t => {
   t.equal(world.refreshes, 1)
 })
 
-t.test('a dead chain is told although the write of it seemed to fail', async t => {
+t.test('reports an invalid pair even if its write seemed to fail', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const { store } = world.place
@@ -463,7 +463,7 @@ t.test('a dead chain is told although the write of it seemed to fail', async t =
   t.strictSame(world.told, [['reauthRequired', acme.memberId]])
 })
 
-t.test('a store that is away is told', async t => {
+t.test('reports a store outage', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const away = async () => { throw storeUnavailable(new Error('away')) }
@@ -472,7 +472,7 @@ t.test('a store that is away is told', async t => {
   t.equal(world.refreshes, 0)
 })
 
-t.test('nobody waits for another holder for ever', async t => {
+t.test('bounds the wait for another lock holder', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const lock = await world.place.locks.take(`refresh:${acme.memberId}`, 60_000)
@@ -489,7 +489,7 @@ t.test('nobody waits for another holder for ever', async t => {
   await lock?.release()
 })
 
-t.test('a slow answer is waited for by the caller for a while, and then kept all the same', async t => {
+t.test('bounds the caller\'s wait for a slow response, which is still stored', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const tokens = world.tokens(t, { times: { waitMs: 200, lockMs: 150 } })
@@ -500,7 +500,7 @@ t.test('a slow answer is waited for by the caller for a while, and then kept all
   await t.rejects(tokens.renew({ ...await world.tokens(t).access(acme.memberId) }), { code: 'FST_B24_CLOSING' })
 })
 
-t.test('closing breaks off what does not end', async t => {
+t.test('closing aborts pending work', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   const tokens = world.tokens(t)
@@ -518,7 +518,7 @@ t.test('closing breaks off what does not end', async t => {
   t.equal((await world.record(acme)).state, 'active')
 })
 
-t.test('what changes at every look is given up', async t => {
+t.test('gives up on a record that changes at every read', async t => {
   const { world, acme } = await openWorld(t)
   await world.install(acme)
   world.b24.fault('token', { status: 400, body: { error: 'invalid_grant' } })

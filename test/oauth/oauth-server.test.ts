@@ -11,7 +11,7 @@ interface Answer { status: number, body: string | Buffer, headers?: Record<strin
 
 const CLIENT_ID = 'local.ours'
 
-/** An OAuth server that answers everything with what it is told. */
+/** An OAuth server with a settable response. */
 async function serverOf (t: Test) {
   const server: { answer: Answer } = { answer: { status: 200, body: '' } }
   const http = createServer((request, response) => {
@@ -26,7 +26,7 @@ async function serverOf (t: Test) {
 
 const refresh = (origin: string) => refreshGrant({ origin, clientId: CLIENT_ID, clientSecret: secret(), refreshToken: secret(), now: () => 0, timeoutMs: 60_000 })
 
-t.test('what each answer to a refresh is', async t => {
+t.test('parses every response to a refresh', async t => {
   const server = await serverOf(t)
   const good = { access_token: 'a', refresh_token: 'r', member_id: 'm', client_endpoint: 'https://a.example/rest/', expires_in: 3600, scope: 'crm', status: 'L', user_id: 1 }
   const read = { status: 'ok', pair: { accessToken: 'a', refreshToken: 'r', expiresAt: 3_600_000 }, memberId: 'm', domain: 'a.example', clientEndpoint: 'https://a.example/rest/', scope: ['crm'], appStatus: 'L', userId: 1 }
@@ -70,7 +70,7 @@ t.test('what each answer to a refresh is', async t => {
   }
 })
 
-t.test('whatever an OAuth server answers, there is a result or an error with a code', async t => {
+t.test('random responses end as a result or an error with a code', async t => {
   const server = await serverOf(t)
   const keys = new AppCredentials({ clientId: CLIENT_ID, clientSecret: secret(), log: { error: () => {} } })
   const claim = { memberId: 'm', accessToken: secret(), refreshToken: secret() }
