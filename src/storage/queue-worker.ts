@@ -126,8 +126,9 @@ export class QueueWorker {
     clearTimeout(this.#timer)
     const turn = this.#takeTurn(this.#ended.splice(0), free).finally(() => {
       this.#turns.delete(turn)
-      if (this.#runs.size === 0 && this.#turns.size === 0) this.#idle()
-      if (this.#ended.length > 0 || (this.#isCalled && this.#free > 0)) this.#soon()
+      if (this.#turns.size === 0 && (this.#isBroken ? this.#ended.length : 0) === this.#runs.size) this.#idle()
+      // What could not be stored is told again in a while.
+      if (!this.#isBroken && (this.#ended.length > 0 || (this.#isCalled && this.#free > 0))) this.#soon()
     })
     this.#turns.add(turn)
   }
