@@ -30,10 +30,12 @@ export interface PollerTimes {
   retryMs: number
   /** Maximum duration of one drain, in milliseconds; the rest follows after other portals. */
   drainMs: number
+  /** A drain that takes longer continues without a place, in milliseconds: portals that do not answer must not delay others. */
+  slowAfterMs: number
 }
 
-const DEFAULT_TIMES: PollerTimes = { pollMs: 300_000, debounceMs: 3_000, retryMs: 10_000, drainMs: 60_000 }
-/** Concurrent drains, separately for notifications and polls. */
+const DEFAULT_TIMES: PollerTimes = { pollMs: 300_000, debounceMs: 3_000, retryMs: 10_000, drainMs: 60_000, slowAfterMs: 2_000 }
+/** Concurrent drains, separately for notifications, polls and slow portals. */
 const CONCURRENCY = 4
 
 /** Drains the offline queues of portals: at startup, when a portal notifies, and periodically, because notifications may be lost. */
@@ -45,6 +47,9 @@ export class OfflinePoller {
   readonly #notifications = new Map<string, { isRepeated: boolean }>()
   readonly #notifiedLimit = limitConcurrency(CONCURRENCY)
   readonly #pollLimit = limitConcurrency(CONCURRENCY)
+  readonly #slowLimit = limitConcurrency(CONCURRENCY)
+  /** Portals whose last drain was slow. */
+  readonly #slow = new Set<string>()
   /** Last logged error code by portal. */
   readonly #problems = new Map<string, string>()
 
@@ -99,9 +104,10 @@ export class OfflinePoller {
       if (this.#closing.signal.aborted) return
       await this.#pollLimit.map(installs.filter(({ state }) => state === 'active'), async ({ memberId }) => {
         if (this.#closing.signal.aborted || !await this.#isDue(memberId, isFirst)) return
-        const isBusy = await this.#drain(memberId, false)
+        const drained = this.#slow.has(memberId) ? this.#slowLimit(async () => await this.#drain(memberId, false)) : this.#drain(memberId, false)
         // The lock holder may have crashed.
-        if (isBusy && isFirst) this.notify(memberId)
+        this.#track(drained.then(isBusy => { if (isBusy && isFirst) this.notify(memberId) }))
+        if (!this.#slow.has(memberId)) await settlesWithin(drained, this.#times.slowAfterMs)
       })
     }
   }
@@ -113,7 +119,7 @@ export class OfflinePoller {
   }
 
   async #handleNotification (memberId: string): Promise<void> {
-    const drain = async () => await this.#notifiedLimit(async () => await this.#drain(memberId, true))
+    const drain = async () => await this.#drainNotified(memberId)
     try {
       await drain()
       while (this.#notifications.get(memberId)?.isRepeated === true) {
@@ -128,8 +134,26 @@ export class OfflinePoller {
     }
   }
 
+  async #drainNotified (memberId: string): Promise<boolean> {
+    if (this.#slow.has(memberId)) return await this.#slowLimit(async () => await this.#drain(memberId, true))
+    let drained = Promise.resolve(false)
+    await this.#notifiedLimit(async () => {
+      drained = this.#drain(memberId, true)
+      await settlesWithin(drained, this.#times.slowAfterMs)
+    })
+    return await drained
+  }
+
   /** Never rejects. @returns whether another process is draining the queue */
   async #drain (memberId: string, isNotified: boolean): Promise<boolean> {
+    const beganAt = performance.now()
+    const isBusy = await this.#drainOnce(memberId, isNotified)
+    if (performance.now() - beganAt > this.#times.slowAfterMs) this.#slow.add(memberId)
+    else this.#slow.delete(memberId)
+    return isBusy
+  }
+
+  async #drainOnce (memberId: string, isNotified: boolean): Promise<boolean> {
     const { queue } = this.#parts
     const closing = this.#closing.signal
     return await withTimeout({ timeoutMs: this.#times.drainMs, signal: closing }, async (signal) => {

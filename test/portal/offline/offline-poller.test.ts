@@ -234,6 +234,20 @@ t.test('a portal with an endless queue delays others only briefly and is drained
   t.match(logs, [[{ memberId: 'endless', reason: { code: 'FST_B24_PORTAL_UNAVAILABLE' } }]])
 })
 
+t.test('portals that do not answer do not delay the others', async t => {
+  const hanging = Array.from({ length: 12 }, (_, index) => `h${index}`)
+  const work = async (what: string, signal: AbortSignal): Promise<undefined> => {
+    if (!/^q?h/.test(what)) return
+    await once(signal, 'abort')
+    signal.throwIfAborted()
+  }
+  const { watch, drains } = setup(t, { portals: [...hanging, 'good'], work, times: { slowAfterMs: 50, drainMs: 3_000 } })
+  watch.start()
+  await until(() => drains.includes('good'), 'the poll reaches the last portal', 1_500)
+  for (const portal of [...hanging, 'good']) watch.notify(portal)
+  await until(() => drains.includes('qgood'), 'a notification is handled', 1_500)
+})
+
 t.test('close has a deadline', async t => {
   const { watch, drains } = setup(t, { portals: ['a'], work: async () => await new Promise(() => {}) })
   watch.start()
