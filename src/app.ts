@@ -81,7 +81,7 @@ function wire (settings: Settings, path: string, log: FastifyBaseLogger, storage
   const locks = { take: storage.lock.bind(storage) }
   const queue = deliverySettings.mode === 'inline' ? undefined : newQueue(storage, deliverySettings, log)
   const silent = isSilent(log)
-  const hooks = new HandlerRegistry<HandlerContext>({
+  const handlers = new HandlerRegistry<HandlerContext>({
     hookNames: HOOK_NAMES,
     warn: (message, details) => {
       log.warn(details, message)
@@ -95,20 +95,20 @@ function wire (settings: Settings, path: string, log: FastifyBaseLogger, storage
   const closing = new LazyAbortController()
   const closed = new AbortController()
   const portalServices = createPortalClient({ ...settings, prefix: path }, {
-    app: appId(settings.clientId), store, locks, buckets: storage.limits, encryptor, hooks, listener: createPortalListener({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
+    app: appId(settings.clientId), store, locks, buckets: storage.limits, encryptor, handlers, listener: createPortalListener({ store, lifecycleHooks, portals: () => portals, log }), log, signal: closing.signal
   })
   const { subscribe, subscriptions, syncFleet } = portalServices.subscriptionServices
-  const common = { ...portalServices, locks, store, queue, encryptor, hooks, log }
+  const common = { ...portalServices, locks, store, queue, encryptor, handlers, log }
   const offline = openOffline({ ...common, coalesce: deliverySettings.coalesce, options: settings.subscriptions })
   const chatEvents = openChatEvents({ ...common, fetchEveryMs: settings.subscriptions.fetchEveryMs })
-  const startSync = new StartSync({ store, locks, log, isInSync: portalServices.subscriptionServices.isInSync, subscribe, facts: () => startFacts(settings, path, hooks.codes) })
+  const startSync = new StartSync({ store, locks, log, isInSync: portalServices.subscriptionServices.isInSync, subscribe, facts: () => startFacts(settings, path, handlers.codes) })
   const portals = new Portals({ rest: portalServices.rest, updatePlan: portalServices.updatePlan, subscriptions, offline: offline.queue })
   const delivery = openDelivery({
     settings: deliverySettings,
     store,
     pendingInstalls: storage.pendingInstalls,
     queue,
-    hooks,
+    handlers,
     lifecycleHooks,
     portals,
     encryptor,
@@ -138,7 +138,7 @@ function wire (settings: Settings, path: string, log: FastifyBaseLogger, storage
     receiver: delivery.receiver,
     page: delivery.pages && { pages: delivery.pages, options: installPage || {}, afterInstall },
     bitrix24: new Bitrix24({
-      hooks,
+      handlers,
       lifecycle: lifecycleHooks,
       store,
       portals,

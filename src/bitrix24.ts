@@ -39,7 +39,7 @@ export interface Health {
 }
 
 export interface Bitrix24Parts {
-  hooks: HandlerRegistry<HandlerContext>
+  handlers: HandlerRegistry<HandlerContext>
   lifecycle: LifecycleHookRegistry
   store: InstallStore
   portals: Portals
@@ -73,10 +73,10 @@ export class Bitrix24 {
   constructor (parts: Bitrix24Parts) {
     this.#parts = parts
     this.deadLetters = parts.deadLetters
-    this.on = parts.hooks.on.bind(parts.hooks)
-    this.off = parts.hooks.off.bind(parts.hooks)
-    this.onAny = parts.hooks.onAny.bind(parts.hooks)
-    this.offAny = parts.hooks.offAny.bind(parts.hooks)
+    this.on = parts.handlers.on.bind(parts.handlers)
+    this.off = parts.handlers.off.bind(parts.handlers)
+    this.onAny = parts.handlers.onAny.bind(parts.handlers)
+    this.offAny = parts.handlers.offAny.bind(parts.handlers)
   }
 
   /**

@@ -19,7 +19,7 @@ export interface ChatEventParts {
   store: InstallStore
   queue: Pick<EventQueue, 'add'> | undefined
   encryptor: Encryptor
-  hooks: HandlerRegistry<HandlerContext>
+  handlers: HandlerRegistry<HandlerContext>
   fetchEveryMs: number | undefined
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
 }
@@ -34,8 +34,8 @@ export interface OpenedChatEvents {
 }
 
 /** Puts the parts together that fetch what portals do not post. */
-export function openChatEvents ({ rest, locks, store, queue, encryptor, hooks, fetchEveryMs = 10_000, log }: ChatEventParts): OpenedChatEvents {
-  const fetched = () => hooks.codes.filter(isFetched)
+export function openChatEvents ({ rest, locks, store, queue, encryptor, handlers, fetchEveryMs = 10_000, log }: ChatEventParts): OpenedChatEvents {
+  const fetched = () => handlers.codes.filter(isFetched)
   if (queue === undefined) {
     const check = () => {
       const [code] = fetched()
@@ -45,7 +45,7 @@ export function openChatEvents ({ rest, locks, store, queue, encryptor, hooks, f
     return { check, start: () => {}, close: async () => {} }
   }
   // Chat events that repeat are different messages.
-  const intake = new OfflineIntake({ queue, encryptor, hooks, coalesce: false })
+  const intake = new OfflineIntake({ queue, encryptor, handlers, coalesce: false })
   const events = new ChatEvents({ rest, store, locks, enqueue: async event => await intake.take(event), log })
   // The turns of the offline queues are others.
   const turns: Locks = { take: async (name, ttlMs) => await locks.take(`chat-${name}`, ttlMs) }

@@ -37,7 +37,7 @@ export interface DeliveryParts {
   store: InstallStore
   webhooks: WebhookTokens
   portals: Portals
-  hooks: HandlerRegistry<HandlerContext>
+  handlers: HandlerRegistry<HandlerContext>
   lifecycleHooks: LifecycleHookRegistry
   encryptor: Encryptor
   pairs: PairCheck
@@ -79,13 +79,13 @@ const NO_LETTERS: DeadLetterStore = {
 
 /** Puts the parts of the delivery together. */
 export function openDelivery (parts: DeliveryParts): Delivery {
-  const { settings, store, webhooks, hooks, lifecycleHooks, queue } = parts
+  const { settings, store, webhooks, handlers, lifecycleHooks, queue } = parts
   const counts = newEventCounts()
   const quotas = new QuotaReports(lifecycleHooks, parts.log)
   const { handlerTimeoutMs } = settings
   // Nothing is tried again where nothing is stored, and the sender waits.
   const limits = { handlerTimeoutMs, graceMs: queue === undefined ? 0 : handlerTimeoutMs }
-  const dispatcher = new Dispatcher({ hooks, lifecycle: lifecycleHooks, limits, retries: queue === undefined ? undefined : settings })
+  const dispatcher = new Dispatcher({ handlers, lifecycle: lifecycleHooks, limits, retries: queue === undefined ? undefined : settings })
   const rejections = new Rejections(lifecycleHooks, counts)
   const gate = new Gate(webhooks, parts.portals)
   const proof = new LifecycleProof(parts.pairs)
@@ -105,13 +105,13 @@ export function openDelivery (parts: DeliveryParts): Delivery {
 }
 
 function work (queue: DeliveryQueue, common: DeliveryParts & WorkParts): void {
-  const { settings, lifecycleHooks, counts, hooks, log } = common
+  const { settings, lifecycleHooks, counts, handlers, log } = common
   const processor = new Processor({ ...common, lifecycle: new LifecycleRun(common) })
   let evicted = 0
   let warnedAt = -Infinity
   queue.work(async run => await processor.process(run), {
     concurrency: settings.concurrency,
-    listensTo: () => hooks.listensTo,
+    listensTo: () => handlers.listensTo,
     onDead: (stored) => {
       const deadLetter = toDeadLetter(stored)
       counts.dead++

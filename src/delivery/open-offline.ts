@@ -20,7 +20,7 @@ export interface OfflineParts {
   /** Where events are kept until they are handled; without it, no portal is asked for any. */
   queue: Pick<EventQueue, 'add'> | undefined
   encryptor: Encryptor
-  hooks: HandlerRegistry<HandlerContext>
+  handlers: HandlerRegistry<HandlerContext>
   /** As `delivery.coalesce`. */
   coalesce: boolean
   options: SubscriptionOptions
@@ -45,17 +45,17 @@ const NOTHING_STORED: OpenedOffline = {
 }
 
 /** Puts the parts of the catch-up together. */
-export function openOffline ({ rest, locks, store, queue, encryptor, hooks, coalesce, options, log, times }: OfflineParts): OpenedOffline {
+export function openOffline ({ rest, locks, store, queue, encryptor, handlers, coalesce, options, log, times }: OfflineParts): OpenedOffline {
   if (queue === undefined) return NOTHING_STORED
-  const intake = new OfflineIntake({ queue, encryptor, hooks, coalesce })
+  const intake = new OfflineIntake({ queue, encryptor, handlers, coalesce })
   const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector, times })
-  const isEnabled = () => wantedEvents(hooks, options).some(event => event.offline === true)
+  const isEnabled = () => wantedEvents(handlers, options).some(event => event.offline === true)
   const poller = new OfflinePoller({ queue: offline, store, locks, isEnabled, log, times })
   return {
     queue: offline,
     start: () => {
       if (options.offline === undefined || options.offline === false) return
-      hooks.on(OFFLINE_NOTIFICATION, (_event, { portal }) => poller.notify(portal.memberId), { id: 'offline-notification' })
+      handlers.on(OFFLINE_NOTIFICATION, (_event, { portal }) => poller.notify(portal.memberId), { id: 'offline-notification' })
       poller.start()
     },
     close: async () => await poller.close()

@@ -45,11 +45,11 @@ export interface Keeping {
 export type EventOrder = Pick<HandlerRegistry<never>, 'coalesces' | 'keyOf'>
 
 /** What orders an event among those of its portal: the item that it is about, or what a handler's `key` makes of it. */
-export function orderOf (envelope: Envelope, hooks: EventOrder, coalesce: boolean): Pick<Keeping, 'key' | 'coalesce'> {
+export function orderOf (envelope: Envelope, handlers: EventOrder, coalesce: boolean): Pick<Keeping, 'key' | 'coalesce'> {
   const { event, data } = envelope
   const definition = definitionOf(event)
-  if (definition?.item !== undefined) return { key: itemOf(definition, data), coalesce: coalesce && definition.content !== true && hooks.coalesces(event) }
-  const key = hooks.keyOf(event, () => createEvent(envelope).event)
+  if (definition?.item !== undefined) return { key: itemOf(definition, data), coalesce: coalesce && definition.content !== true && handlers.coalesces(event) }
+  const key = handlers.keyOf(event, () => createEvent(envelope).event)
   return { key: key === undefined ? undefined : `key:${key}` }
 }
 

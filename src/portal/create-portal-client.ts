@@ -41,7 +41,7 @@ export interface PortalClientParts {
   locks: Locks
   buckets: PortalBuckets
   encryptor: Encryptor
-  hooks: Listeners
+  handlers: Listeners
   listener: PortalListener & { blocked (block: PortalBlock): void }
   log: FastifyBaseLogger
   /** Stops background work. */
@@ -64,7 +64,7 @@ export interface PortalServices {
 }
 
 /** Creates the services for calls to portals. State shared between processes lives in the storage. */
-export function createPortalClient (settings: PortalClientOptions, { app, store, locks, buckets, encryptor, hooks, listener, log, signal }: PortalClientParts): PortalServices {
+export function createPortalClient (settings: PortalClientOptions, { app, store, locks, buckets, encryptor, handlers, listener, log, signal }: PortalClientParts): PortalServices {
   const { clientId, clientSecret, oauthServers, allowPrivateNetworks, dispatcher, publicUrl, prefix, subscriptions: options, portalLimits, actAs } = settings
   const limits = new PlanLimits({ buckets, store, app, settings: portalLimits })
   const keys = new AppCredentials({ clientId, clientSecret, log, signal, dispatcher })
@@ -83,7 +83,7 @@ export function createPortalClient (settings: PortalClientOptions, { app, store,
     updatePlan: async (memberId, appInfo) => await limits.updatePlan(memberId, appInfo),
     blocks,
     fetchPageUser: createPageUserFetcher({ transport }),
-    subscriptionServices: openSubscriptions({ rest, fetchPlan, store, hooks, publicUrl, prefix, options, log }),
+    subscriptionServices: openSubscriptions({ rest, fetchPlan, store, handlers, publicUrl, prefix, options, log }),
     start: () => keepAlive.start(),
     close: async () => {
       keepAlive.stop()

@@ -35,7 +35,7 @@ t.test('an event whose portal is not known any more, or whose secrets no key ope
 })
 
 t.test('queued events hold no token, and handlers get what is theirs', async t => {
-  const { process, encryptor, store, hooks } = await bench(t)
+  const { process, encryptor, store, handlers } = await bench(t)
   await store.swap('acme', 0, sampleInstall('acme'))
   const secrets = [secret(), secret(), secret()] as const
   const bot: Envelope = {
@@ -46,16 +46,16 @@ t.test('queued events hold no token, and handlers get what is theirs', async t =
   const event = JSON.parse(JSON.stringify(stow(postOf(bot, ''), encryptor, keeping()))) as QueuedEvent
   for (const value of secrets) t.notMatch(JSON.stringify(event), value)
   let seen: unknown
-  hooks.on('onImBotMessageAdd', (event) => { seen = [(event.data as { BOT: Record<string, { access_token: string }> }).BOT['39']?.access_token, event.userId, event.id] })
+  handlers.on('onImBotMessageAdd', (event) => { seen = [(event.data as { BOT: Record<string, { access_token: string }> }).BOT['39']?.access_token, event.userId, event.id] })
   t.strictSame(await process(runOf(event)), { status: 'done' })
   t.strictSame(seen, [secrets[0], 7, 'event-1'])
 })
 
 t.test('a webhook is known by the options of the process that works', async t => {
   const webhooks = [{ memberId: 'hooks', applicationToken: 'a0'.repeat(16) }]
-  const { process, encryptor, hooks } = await bench(t, { webhooks })
+  const { process, encryptor, handlers } = await bench(t, { webhooks })
   const portals: unknown[] = []
-  hooks.on('onCrmDealAdd', (_event, { portal }) => { portals.push([portal.state, portal.domain]) })
+  handlers.on('onCrmDealAdd', (_event, { portal }) => { portals.push([portal.state, portal.domain]) })
   const { domain: _, ...auth } = dealOf('hooks').auth
   for (const envelope of [dealOf('hooks'), { ...dealOf('hooks'), auth }]) {
     t.strictSame(await process(runOf(stow(postOf(envelope, ''), encryptor, keeping()))), { status: 'done' })
@@ -72,19 +72,19 @@ t.test('a store that is away is no fault of the event', async t => {
 })
 
 t.test('a failure that nobody foresaw counts as an attempt', async t => {
-  const { process, encryptor, store, hooks } = await bench(t)
+  const { process, encryptor, store, handlers } = await bench(t)
   await store.swap('acme', 0, sampleInstall('acme'))
-  hooks.on('onCrmDealAdd', async () => {})
-  hooks.on('onCrmDealAdd', async () => {})
+  handlers.on('onCrmDealAdd', async () => {})
+  handlers.on('onCrmDealAdd', async () => {})
   const save = async (): Promise<never> => { throw new Error('no room') }
   t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), encryptor, keeping()), { save })), { status: 'failed', error: { message: 'no room' } })
 })
 
 t.test('an event waits for a portal that takes no more calls, and that is no attempt', async t => {
-  const { process, encryptor, store, hooks } = await bench(t)
+  const { process, encryptor, store, handlers } = await bench(t)
   await store.swap('acme', 0, sampleInstall('acme'))
   let errors: Error[] = []
-  for (const at of [0, 1]) hooks.on('onCrmDealAdd', () => { if (errors[at] !== undefined) throw errors[at] }, { id: `handler-${at}` })
+  for (const at of [0, 1]) handlers.on('onCrmDealAdd', () => { if (errors[at] !== undefined) throw errors[at] }, { id: `handler-${at}` })
   const limit = (retryAfterMs: number) => limitError('crm.deal.get', 'OPERATION_TIME_LIMIT', retryAfterMs)
   const day = 24 * 60 * 60 * 1000
   const cases: Array<[what: string, errors: Error[], ageMs: number, outcome: Outcome['status'], least?: number]> = [
@@ -155,13 +155,13 @@ t.test('an install whose refresh failed, and then succeeds, is confirmed', async
 })
 
 t.test('what was kept for an install, and was proved once, is never dropped', async t => {
-  const { process, encryptor, store, hooks } = await bench(t)
+  const { process, encryptor, store, handlers } = await bench(t)
   const install = { ...sampleInstall('acme'), token: digestToken('made up') }
   await store.swap('acme', 0, install)
   let fails = true
   const heard: number[] = []
-  hooks.on('onCrmDealAdd', async () => {})
-  hooks.on('onCrmDealAdd', async ({ attempt }) => { if (fails) throw new Error('no'); heard.push(attempt) })
+  handlers.on('onCrmDealAdd', async () => {})
+  handlers.on('onCrmDealAdd', async ({ attempt }) => { if (fails) throw new Error('no'); heard.push(attempt) })
   const held = stow(postOf(dealOf('acme'), ''), encryptor, keeping({ held: true }))
   const run = { ...runOf(held), save: async (kept: unknown) => { run.progress = JSON.parse(JSON.stringify(kept)) }, progress: undefined as unknown }
   t.match(await process(run), { status: 'failed' })
@@ -194,11 +194,11 @@ t.test('checks of strangers take a quarter of the places, and no more', async t 
 })
 
 t.test('an old install that is tried again does not undo what happened since', async t => {
-  const { process, encryptor, store, b24, hooks } = await bench(t)
+  const { process, encryptor, store, b24, handlers } = await bench(t)
   const [post, portal] = await installOf(b24, 60_000)
   const event = stow(post, encryptor, keeping({ lifecycle: true }))
   let progress: unknown
-  hooks.on('onAppInstall', async () => { throw new Error('no') })
+  handlers.on('onAppInstall', async () => { throw new Error('no') })
   const save = async (kept: unknown) => { progress = JSON.parse(JSON.stringify(kept)) }
   t.match(await process(runOf(event, { save })), { status: 'failed' })
   const known = (await store.get(portal.memberId))!
@@ -208,12 +208,12 @@ t.test('an old install that is tried again does not undo what happened since', a
 })
 
 t.test('a crash between the word and the deed tells the hook all the same', async t => {
-  const { process, encryptor, b24, hooks, store } = await bench(t)
+  const { process, encryptor, b24, handlers, store } = await bench(t)
   const [post, portal] = await installOf(b24)
   const event = stow(post, encryptor, keeping({ lifecycle: true }))
   const saves: unknown[] = []
   const heard: unknown[] = []
-  hooks.on('onAppInstall', async () => { heard.push('on') })
+  handlers.on('onAppInstall', async () => { heard.push('on') })
   const save = async (kept: unknown) => { saves.push(JSON.parse(JSON.stringify(kept))) }
   t.strictSame(await process(runOf(event, { save })), { status: 'done' })
   const before = saves.find(kept => (kept as { applied?: number }).applied === 0)

@@ -28,7 +28,7 @@ import { openTestStorage } from './test-storage.ts'
 export interface Bench {
   process: Processor
   delivery: Delivery
-  hooks: HandlerRegistry<HandlerContext>
+  handlers: HandlerRegistry<HandlerContext>
   store: InstallStore
   pendingInstalls: PendingInstalls
   b24: Simulator
@@ -49,7 +49,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
   const warnings: string[] = []
   const app = Fastify({ logger: { level: 'warn', stream: { write: line => { warnings.push((JSON.parse(line) as { msg: string }).msg) } } } })
   t.teardown(() => endSimulator(b24))
-  const hooks = new HandlerRegistry<HandlerContext>({ warn: () => {} })
+  const handlers = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const lifecycleHooks = new LifecycleHookRegistry()
   const encryptor = createEncryptor([], clientSecret, clientId)
   const dead: unknown[] = []
@@ -72,7 +72,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     store,
     webhooks: new WebhookTokens(webhooks),
     portals: new Portals({} as never),
-    hooks,
+    handlers,
     lifecycleHooks,
     encryptor,
     pairs: new PairCheck({
@@ -88,7 +88,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     queue
   })
   delivery.start()
-  return { process: held.process!, tellDead: held.onDead!, delivery, hooks, store, pendingInstalls, b24, encryptor, dead, warnings, added, queue }
+  return { process: held.process!, tellDead: held.onDead!, delivery, handlers, store, pendingInstalls, b24, encryptor, dead, warnings, added, queue }
 }
 
 export function runOf (event: unknown, more: Partial<Run> = {}): Run {

@@ -50,7 +50,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   keepAnswers(app)
   const delivery = completeDelivery({ stalledAfterMs: 3_000 })
   const queue = new EventQueue(kept.events, { ...delivery, onError: error => log.warn({ err: error }, 'event storage is not usable') })
-  const hooks = new HandlerRegistry<HandlerContext>({ warn: () => {} })
+  const handlers = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], clientSecret, clientId)
   const oauth = { clientId, clientSecret, allowedServers: [oauthServer] }
   const listener = { reauthRequired: () => {}, renamed: () => {}, suspended: () => {} }
@@ -58,8 +58,8 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   const transport = new RestTransport({ allowPrivateNetworks: true })
   const rest = new PortalRest({ tokens, limits: new LocalLimits(), transport })
   const options = { offline: ['onCrmDealUpdate'] }
-  const subscriptions = openSubscriptions({ rest, store: place.store, hooks, publicUrl: `http://127.0.0.1:${port}`, prefix: '/bitrix24', options, log })
-  const offline = openOffline({ rest, locks: place.locks, store: place.store, queue, encryptor, hooks, coalesce: true, options, log, times })
+  const subscriptions = openSubscriptions({ rest, store: place.store, handlers, publicUrl: `http://127.0.0.1:${port}`, prefix: '/bitrix24', options, log })
+  const offline = openOffline({ rest, locks: place.locks, store: place.store, queue, encryptor, handlers, coalesce: true, options, log, times })
   const limiter = new UnverifiedLimiter()
   const opened = openDelivery({
     limiter,
@@ -67,7 +67,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
     store: place.store,
     pendingInstalls: kept.pendingInstalls,
     queue,
-    hooks,
+    handlers,
     lifecycleHooks: new LifecycleHookRegistry(),
     encryptor,
     webhooks: new WebhookTokens([]),
@@ -83,7 +83,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
     closing: new LazyAbortController()
   })
   const file = openSync(journal, 'a')
-  hooks.on('onCrmDealUpdate', ({ data }, { portal }) => { writeSync(file, `${portal.memberId} ${data.FIELDS.ID}\n`) })
+  handlers.on('onCrmDealUpdate', ({ data }, { portal }) => { writeSync(file, `${portal.memberId} ${data.FIELDS.ID}\n`) })
   await app.register(eventRoutes, { prefix: '/bitrix24', receiver: opened.receiver, bodyLimit: 262_144, closeTimeoutMs: 0 })
   await app.listen({ port, host: '127.0.0.1' })
   opened.start()

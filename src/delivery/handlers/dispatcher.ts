@@ -14,7 +14,7 @@ import { type HandlerContext, HandlerRunContext, runHandler, type RunLimits } fr
 import type { HookCall, LifecycleHookRegistry } from './lifecycle-hooks.ts'
 
 export interface DispatcherParts {
-  hooks: HandlerRegistry<HandlerContext>
+  handlers: HandlerRegistry<HandlerContext>
   lifecycle: LifecycleHookRegistry
   limits: RunLimits
   /** Retry settings; `undefined` if failures are not retried. */
@@ -70,13 +70,13 @@ export class Dispatcher {
 
   /** Returns whether an event with this code has handlers. */
   listensTo (code: string): boolean {
-    return this.#parts.hooks.match(code).length > 0
+    return this.#parts.handlers.match(code).length > 0
   }
 
   /** Runs the handlers of an event. Resolves with the errors of those that failed or did not start because of an abort. */
   async dispatch (envelope: Envelope, pass: Pass): Promise<Error[]> {
     const errors: Error[] = []
-    const registrations = this.#parts.hooks.match(envelope.event)
+    const registrations = this.#parts.handlers.match(envelope.event)
     if (registrations.length === 0) return errors
     const { event, mismatches } = createEvent(envelope, pass.facts)
     if (mismatches > 0) this.#schemaMismatches.set(event.name, (this.#schemaMismatches.get(event.name) ?? 0) + mismatches)

@@ -7,7 +7,7 @@ import { type EventOrder, orderOf, stow } from '../queued-post.ts'
 export interface OfflineIntakeParts {
   queue: Pick<EventQueue, 'add'>
   encryptor: Encryptor
-  hooks: EventOrder
+  handlers: EventOrder
   coalesce: boolean
 }
 
@@ -21,9 +21,9 @@ export class OfflineIntake {
 
   /** @throws FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING */
   async take (event: OfflineEvent): Promise<void> {
-    const { queue, encryptor, hooks, coalesce } = this.#parts
+    const { queue, encryptor, handlers, coalesce } = this.#parts
     const envelope = envelopeOf(event)
-    await queue.add(stow({ envelope, token: undefined, ip: '' }, encryptor, { id: event.id, receivedAt: Date.now(), ...orderOf(envelope, hooks, coalesce) }))
+    await queue.add(stow({ envelope, token: undefined, ip: '' }, encryptor, { id: event.id, receivedAt: Date.now(), ...orderOf(envelope, handlers, coalesce) }))
   }
 }
 

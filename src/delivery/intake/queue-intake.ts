@@ -25,7 +25,7 @@ export interface QueueIntakeParts {
   gate: Gate
   proof: LifecycleProof
   encryptor: Encryptor
-  hooks: HandlerRegistry<HandlerContext>
+  handlers: HandlerRegistry<HandlerContext>
   quotas: QuotaReports
   coalesce: boolean
 }
@@ -84,10 +84,10 @@ export class QueueIntake implements Intake {
   }
 
   async #keep (post: Post, keeping: Partial<Keeping>, receipt: Receipt): Promise<Receipt> {
-    const { queue, limiter, quotas, encryptor, hooks, coalesce } = this.#parts
+    const { queue, limiter, quotas, encryptor, handlers, coalesce } = this.#parts
     const { auth } = post.envelope
     // Nothing verifies yet what is kept for an install: it must not be taken into what is verified.
-    const order = keeping.lifecycle === true ? {} : orderOf(post.envelope, hooks, coalesce && keeping.held !== true)
+    const order = keeping.lifecycle === true ? {} : orderOf(post.envelope, handlers, coalesce && keeping.held !== true)
     const queued = stow(post, encryptor, {
       id: randomUUID(),
       ...keeping,

@@ -13,7 +13,7 @@ export interface SubscriptionParts {
   /** Fetches the plan of a portal; never rejects. */
   fetchPlan?: ((memberId: string) => Promise<void>) | undefined
   store: Pick<InstallStore, 'get' | 'swap' | 'scan'>
-  hooks: Listeners
+  handlers: Listeners
   /** Validated by `checkPublicUrl()`. */
   publicUrl: string | undefined
   prefix: string
@@ -38,13 +38,13 @@ export interface SubscriptionServices {
 
 const TRANSIENT_ERRORS = [FST_B24_PORTAL_UNAVAILABLE, FST_B24_PORTAL_LIMIT, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING]
 
-export function openSubscriptions ({ rest, fetchPlan, store, hooks, publicUrl, prefix, options, log }: SubscriptionParts): SubscriptionServices {
+export function openSubscriptions ({ rest, fetchPlan, store, handlers, publicUrl, prefix, options, log }: SubscriptionParts): SubscriptionServices {
   if (publicUrl === undefined) {
     const refuse = async () => { throw new FST_B24_NO_PUBLIC_URL('portals need a URL to post events to') }
     return { subscriptions: { sync: refuse }, syncFleet: refuse, subscribe: undefined, isInSync: undefined }
   }
   const { offline, authConnector = '' } = options
-  const wanted = () => wantedEvents(hooks, options)
+  const wanted = () => wantedEvents(handlers, options)
   const handlerUrl = handlerUrlOf(publicUrl, prefix)
   const subscriptions = new Subscriptions({
     rest,

@@ -24,7 +24,7 @@ async function attempt (register: (list: LifecycleHookRegistry, hookOf: (word: s
     return Object.defineProperty(hook, 'name', { value: word })
   })
   const done = [...before]
-  const dispatcher = new Dispatcher({ hooks: new HandlerRegistry<HandlerContext>({ warn: () => {} }), lifecycle, limits: { handlerTimeoutMs: 1_000, graceMs: 0 } })
+  const dispatcher = new Dispatcher({ handlers: new HandlerRegistry<HandlerContext>({ warn: () => {} }), lifecycle, limits: { handlerTimeoutMs: 1_000, graceMs: 0 } })
   const errors = await dispatcher.runHooks({ hook: 'onInstall', fact: { reinstall: false } }, { portal, log, done, onSucceeded: async id => { done.push(id) } })
   return { ran, done, failed: errors.map(({ message }) => message) }
 }

@@ -18,10 +18,10 @@ const EVENT: OfflineEvent = {
 
 function setup (coalesce = true) {
   const queued: QueuedEvent[] = []
-  const hooks = new HandlerRegistry<HandlerContext>({ warn: () => {} })
+  const handlers = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], secret(), 'local.x')
   const queue = { add: async (event: QueuedEvent) => { queued.push(event) } }
-  return { queued, hooks, encryptor, queue, intake: new OfflineIntake({ queue, encryptor, hooks, coalesce }) }
+  return { queued, handlers, encryptor, queue, intake: new OfflineIntake({ queue, encryptor, handlers, coalesce }) }
 }
 
 t.test('queues what waited at a portal as if it had been posted', async t => {
@@ -45,8 +45,8 @@ t.test('an event without data, user and time', async t => {
 })
 
 t.test('what may not stand for another does not', async t => {
-  const { queued, hooks, intake } = setup()
-  hooks.on('onCrmDynamicItemUpdate', () => {}, { coalesce: false })
+  const { queued, handlers, intake } = setup()
+  handlers.on('onCrmDynamicItemUpdate', () => {}, { coalesce: false })
   await intake.take(EVENT)
   t.match(queued, [{ key: 'dynamic:1220:24', coalesce: undefined }])
   const other = setup(false)
@@ -67,8 +67,8 @@ t.test('only an app whose events wait has a bell and looks at portals', async t 
     [{}, false], [{ offline: false }, false], [{ offline: [] }, false], [{ offline: ['onTaskAdd'] }, true], [{ offline: true }, true]
   ]
   for (const [options, isWatched] of rows) {
-    const { hooks, encryptor, queue } = setup()
-    hooks.on('onTaskAdd', () => {})
+    const { handlers, encryptor, queue } = setup()
+    handlers.on('onTaskAdd', () => {})
     let scans = 0
     const opened = openOffline({
       rest: { call: async () => [] as never },
@@ -77,7 +77,7 @@ t.test('only an app whose events wait has a bell and looks at portals', async t 
       log: { info: () => {}, warn: () => {}, error: () => {} },
       queue,
       encryptor,
-      hooks,
+      handlers,
       options,
       coalesce: true
     })

@@ -12,10 +12,10 @@ const EVENTS = ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALADD', 'ONCRMDEALUPDAT
 t.test('500 portals, 30 % out of sync: one sync fixes all, the next changes nothing', async t => {
   const { world, rest, install } = await openPortalWorld(t, { rates: BUCKET_RATES })
   const { clientId } = world.settings
-  const hooks = new HandlerRegistry<object>({ warn: () => {} })
-  hooks.on(EVENTS.slice(2), () => {})
+  const handlers = new HandlerRegistry<object>({ warn: () => {} })
+  handlers.on(EVENTS.slice(2), () => {})
   const log = { info: () => {}, warn: () => {} }
-  const { syncFleet } = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: 'https://app.example.com', prefix: '/bitrix24', options: {}, log })
+  const { syncFleet } = openSubscriptions({ rest, store: world.place.store, handlers, publicUrl: 'https://app.example.com', prefix: '/bitrix24', options: {}, log })
   const portals = await install(PORTALS)
   for (const [index, portal] of portals.entries()) {
     // Exactly the wanted bindings.
@@ -55,9 +55,9 @@ t.test('500 portals, 30 % out of sync: one sync fixes all, the next changes noth
 
 t.test('concurrent syncs of one portal wait for each other', async t => {
   const { world, rest, install } = await openPortalWorld(t, { rates: { burst: 2, drainPerSecond: 20 } })
-  const hooks = new HandlerRegistry<object>({ warn: () => {} })
+  const handlers = new HandlerRegistry<object>({ warn: () => {} })
   const log = { info: () => {}, warn: () => {} }
-  const { syncFleet } = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: 'https://app.example.com', prefix: '/bitrix24', options: {}, log })
+  const { syncFleet } = openSubscriptions({ rest, store: world.place.store, handlers, publicUrl: 'https://app.example.com', prefix: '/bitrix24', options: {}, log })
   const [portal] = await install()
   // Calls arrive less evenly than they are sent.
   portal!.limit({ cap: 10, drainPerSecond: 20 })

@@ -17,11 +17,11 @@ const WRITES = ['event.bind', 'event.unbind']
 
 async function setup (t: Test, { options = {}, listen = ['onCrmDealUpdate', 'onTaskAdd'], publicUrl = 'https://app.example.com' }: { options?: SubscriptionOptions, listen?: string[], publicUrl?: string | undefined } = {}) {
   const { world, rest, install } = await openPortalWorld(t)
-  const hooks = new HandlerRegistry<object>({ warn: () => {} })
-  for (const name of listen) hooks.on(name, () => {})
+  const handlers = new HandlerRegistry<object>({ warn: () => {} })
+  for (const name of listen) handlers.on(name, () => {})
   const logs: unknown[][] = []
   const log = { info: (...line: unknown[]) => logs.push(line), warn: (...line: unknown[]) => logs.push(line) }
-  const opened = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl, prefix: '/bitrix24', options, log })
+  const opened = openSubscriptions({ rest, store: world.place.store, handlers, publicUrl, prefix: '/bitrix24', options, log })
   const [portal] = await install() as [SimulatedPortal]
   const { clientId } = world.settings
   const bind = (event: string, binding: Partial<Binding> = {}) => {
@@ -31,7 +31,7 @@ async function setup (t: Test, { options = {}, listen = ['onCrmDealUpdate', 'onT
     [event, offline ? `offline ${connector}`.trim() : handler === URL ? 'ours' : handler, ...(userId === 0 ? [] : [userId])].join(' ')
   )).sort()
   const sync = async (how = {}) => await opened.subscriptions.sync(portal.memberId, how)
-  return { ...opened, subscribe: opened.subscribe!, world, rest, hooks, portal, bind, bound, sync, logs, install }
+  return { ...opened, subscribe: opened.subscribe!, world, rest, handlers, portal, bind, bound, sync, logs, install }
 }
 
 const BASE = ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONCRMDEALUPDATE ours', 'ONTASKADD ours']
@@ -61,9 +61,9 @@ t.test('unbinds what no handler names any more, and leaves others\' bindings alo
 })
 
 t.test('syncs a portal whose responses have objects in place of strings', async t => {
-  const { portal, sync, hooks } = await setup(t)
+  const { portal, sync, handlers } = await setup(t)
   const odd = { toString: 1 }
-  hooks.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: 147 }, () => {})
+  handlers.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: 147 }, () => {})
   portal.stub('event.get', () => [{ event: 'ONTASKADD', handler: odd, auth_type: odd, offline: odd, connector_id: odd }, { event: odd }, null])
   portal.stub('events', () => [odd, null, 'ONCRMDEALUPDATE'])
   t.match(await sync(), { bound: ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONCRMDEALUPDATE', 'ONTASKADD', 'ONCRMDYNAMICITEMUPDATE'], error: undefined })
@@ -108,42 +108,42 @@ t.test('a dry run reports the same refusals as the sync', async t => {
 })
 
 t.test('a filter on types binds the events of these types if the portal has all of them', async t => {
-  const { portal, hooks, bound, sync } = await setup(t, { listen: [] })
+  const { portal, handlers, bound, sync } = await setup(t, { listen: [] })
   portal.items.addType(1220)
   const items = () => bound().filter(line => line.includes('DYNAMIC'))
   const first = () => {}
   const second = () => {}
-  hooks.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: 1220 }, first)
+  handlers.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: 1220 }, first)
   await sync()
   t.strictSame(items(), ['ONCRMDYNAMICITEMUPDATE_1220 ours'])
-  hooks.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: [1220, 1224] }, second)
+  handlers.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: [1220, 1224] }, second)
   t.match(await sync(), { bound: ['ONCRMDYNAMICITEMUPDATE'], unbound: ['ONCRMDYNAMICITEMUPDATE_1220'] }, 'one type is not known there')
   t.strictSame(items(), ['ONCRMDYNAMICITEMUPDATE ours'])
   portal.items.addType(1224)
   await sync()
   t.strictSame(items(), ['ONCRMDYNAMICITEMUPDATE_1220 ours', 'ONCRMDYNAMICITEMUPDATE_1224 ours'])
   const all = () => {}
-  hooks.on('onCrmDynamicItemUpdate', all)
+  handlers.on('onCrmDynamicItemUpdate', all)
   await sync()
   t.strictSame(items(), ['ONCRMDYNAMICITEMUPDATE ours'], 'a handler without a filter wants all')
-  hooks.off('onCrmDynamicItemUpdate', all)
-  hooks.off('onCrmDynamicItemUpdate', second)
+  handlers.off('onCrmDynamicItemUpdate', all)
+  handlers.off('onCrmDynamicItemUpdate', second)
   portal.fault('batch', { status: 200, body: { result: { result: [], result_error: { c0: { error: 'ERROR_EVENT_NOT_FOUND' } } }, time: { start: 1, finish: 1, duration: 0 } }, times: 1 })
   t.match(await sync(), { unbound: [], refused: [{ event: 'ONCRMDYNAMICITEMUPDATE_1220' }] })
   t.strictSame(items(), ['ONCRMDYNAMICITEMUPDATE ours'], 'what cannot be replaced stays')
   await sync()
   t.strictSame(items(), ['ONCRMDYNAMICITEMUPDATE_1220 ours'])
-  hooks.on('onCrmDynamicItemUpdate', { ID: 5 }, second)
+  handlers.on('onCrmDynamicItemUpdate', { ID: 5 }, second)
   await sync()
   t.strictSame(items(), ['ONCRMDYNAMICITEMUPDATE ours'], 'another filter names no type')
 })
 
 t.test('unbinds former handler URLs and no others', async t => {
-  const { world, rest, hooks, portal, bind, bound, sync } = await setup(t)
+  const { world, rest, handlers, portal, bind, bound, sync } = await setup(t)
   await sync()
   bind('ONTASKADD', { handler: 'https://another.example.com/bitrix24/events' })
   const log = { info: () => {}, warn: () => {} }
-  const at = (publicUrl: string) => openSubscriptions({ rest, store: world.place.store, hooks, publicUrl, prefix: '/bitrix24', options: {}, log }).subscriptions
+  const at = (publicUrl: string) => openSubscriptions({ rest, store: world.place.store, handlers, publicUrl, prefix: '/bitrix24', options: {}, log }).subscriptions
   // The first move is interrupted.
   portal.fault('batch', { status: 502, body: '', times: 1 })
   t.match(await at('https://second.example.com').sync(portal.memberId), { error: {} })
@@ -180,15 +180,15 @@ t.test('binds a code with a type suffix as registered', async t => {
 })
 
 t.test('onAny and removed handlers bind nothing', async t => {
-  const { hooks, bound, sync } = await setup(t, { listen: [] })
+  const { handlers, bound, sync } = await setup(t, { listen: [] })
   const handler = () => {}
-  hooks.onAny(handler)
-  hooks.on(['onTaskAdd', 'onTaskUpdate'], handler)
-  t.strictSame(hooks.codes, ['ONTASKADD', 'ONTASKUPDATE'])
-  hooks.off('onTaskUpdate', handler)
+  handlers.onAny(handler)
+  handlers.on(['onTaskAdd', 'onTaskUpdate'], handler)
+  t.strictSame(handlers.codes, ['ONTASKADD', 'ONTASKUPDATE'])
+  handlers.off('onTaskUpdate', handler)
   await sync()
   t.strictSame(bound(), ['ONAPPUNINSTALL ours', 'ONAPPUPDATE ours', 'ONTASKADD ours'])
-  hooks.off('onTaskAdd', handler)
+  handlers.off('onTaskAdd', handler)
   t.match(await sync(), { unbound: ['ONTASKADD'] })
 })
 
@@ -330,13 +330,13 @@ t.test('malformed responses of a portal', async t => {
 })
 
 t.test('requires publicUrl', async t => {
-  const { rest, world, hooks, portal, subscribe } = await setup(t)
+  const { rest, world, handlers, portal, subscribe } = await setup(t)
   const log = { info: () => {}, warn: () => {} }
-  const none = openSubscriptions({ rest, store: world.place.store, hooks, publicUrl: undefined, prefix: '', options: {}, log })
+  const none = openSubscriptions({ rest, store: world.place.store, handlers, publicUrl: undefined, prefix: '', options: {}, log })
   await t.rejects(none.subscriptions.sync(portal.memberId), { code: 'FST_B24_NO_PUBLIC_URL', statusCode: 500 })
   await t.rejects(none.syncFleet(), { code: 'FST_B24_NO_PUBLIC_URL' })
   t.equal(none.subscribe, undefined)
-  const empty = openSubscriptions({ rest, store: { ...world.place.store, scan: async () => ({ installs: [] }) }, hooks, publicUrl: undefined, prefix: '', options: {}, log })
+  const empty = openSubscriptions({ rest, store: { ...world.place.store, scan: async () => ({ installs: [] }) }, handlers, publicUrl: undefined, prefix: '', options: {}, log })
   await t.rejects(empty.syncFleet(), { code: 'FST_B24_NO_PUBLIC_URL' }, 'also where there is no portal yet')
   t.strictSame(portal.calls, [])
   await subscribe({ portal })
