@@ -14,27 +14,27 @@ import type { Portal, Portals } from './portal/portal.ts'
 import type { EventCounts as QueueCounts } from './storage/event-store.ts'
 import { scanInstalls } from './storage/update-install.ts'
 
-/** No portal has this `member_id`; asking for it shows that the store answers. */
+/** A `member_id` that no portal has, to check whether the store responds. */
 const NOBODY = '-'
 const MOST_SWAPS = 50
 
 export interface Health {
-  /** Whether the store answers now. */
+  /** Availability of the store. */
   store: 'ok' | 'unavailable'
   /**
-   * Events of all processes that wait (for their turn, or for another attempt), are being handled, or are dead letters.
-   * `undefined` when the queue does not answer; all 0 where handlers run before the answer, and nothing waits.
+   * Waiting (including for a retry), active and dead events of all processes.
+   * `undefined` if the queue does not respond; all 0 if handlers run before the response (`delivery.mode: 'inline'`).
    */
   queue: QueueCounts | undefined
-  /** What this process did since its start. */
+  /** Counters of this process since its start. */
   events: EventCounts
-  /** Fields that did not fit their documented type, by event; they reached the handlers as they came. Counted where an event has handlers. */
+  /** Number of fields that did not match their documented type, by event; handlers receive them as sent. Counted for events with handlers. */
   schemaMismatches: Record<string, number>
-  /** Events that this process refused because their portal has as many waiting as it may, by `member_id`. See `onQuota`. */
+  /** Events that this process rejected because of their portal's share of waiting events, by `member_id`. See `onQuota`. */
   overQuota: Record<string, number>
-  /** What portals do not take now until somebody there, or at Bitrix24, has acted; what this process knows of it. See `onBlocked`. */
+  /** Calls that portals reject until manual action, as known to this process. See `onBlocked`. */
   blocked: PortalBlock[]
-  /** Whether an OAuth server accepted the app's keys, as far as this process knows; it is asked at the first install. */
+  /** Whether an OAuth server accepted the app's credentials, as known to this process; checked at the first install. */
   appKeys: AppCredentialsState
 }
 
@@ -49,24 +49,24 @@ export interface Bitrix24Parts {
   count: () => Pick<Health, 'events' | 'schemaMismatches' | 'overQuota' | 'blocked' | 'appKeys'>
 }
 
-/** Called with an event of this name or code, and with the portal it comes from. */
+/** Handler of events with this name or code. */
 export type EventHandler<Event extends string> = HandlerOf<Event, HandlerContext>
 
 /** The decorator `fastify.bitrix24`. */
 export class Bitrix24 {
   /**
-   * Registers a handler for one event or several; the type of `event.data` follows from the name.
+   * Registers a handler for one or more events. The type of `event.data` depends on the name.
    *
    * @throws FST_B24_INVALID_HANDLER
    */
   readonly on: HandlerRegistry<HandlerContext>['on']
-  /** Takes a handler off again. */
+  /** Removes a handler. */
   readonly off: HandlerRegistry<HandlerContext>['off']
-  /** Registers a handler for every event, known or not. */
+  /** Registers a handler for every event, documented or not. */
   readonly onAny: HandlerRegistry<HandlerContext>['onAny']
-  /** Takes a handler of `onAny` off again. */
+  /** Removes a handler of `onAny`. */
   readonly offAny: HandlerRegistry<HandlerContext>['offAny']
-  /** Events that could not be handled. */
+  /** Events that failed permanently. */
   readonly deadLetters: DeadLetters
   readonly #parts: Bitrix24Parts
 
@@ -80,7 +80,7 @@ export class Bitrix24 {
   }
 
   /**
-   * Registers a lifecycle hook. Hooks of one name run one after another.
+   * Registers a lifecycle hook. Hooks of one name run sequentially.
    *
    * @throws FST_B24_HOOK_UNSUPPORTED
    */
@@ -89,7 +89,7 @@ export class Bitrix24 {
   }
 
   /**
-   * The portal of that `member_id`, or `undefined` when the app was never installed there.
+   * Returns the portal with this `member_id`, or `undefined` if the app was never installed there.
    *
    * @throws FST_B24_STORE_UNAVAILABLE
    */
@@ -99,7 +99,7 @@ export class Bitrix24 {
   }
 
   /**
-   * Every portal that installed the app, those that removed it again among them (`state: 'uninstalled'`).
+   * Yields every portal that installed the app, including those that removed it (`state: 'uninstalled'`).
    *
    * @throws FST_B24_STORE_UNAVAILABLE
    */
@@ -108,8 +108,8 @@ export class Bitrix24 {
   }
 
   /**
-   * Ends the `application_token` of a portal at once, and the one before it: for one that leaked. Every event of the portal is refused
-   * (403) until an admin opens or installs the app again, which brings the token that the portal has then. Its OAuth tokens stay.
+   * Revokes a leaked `application_token` of a portal, and the previous one, immediately. Events of the portal are rejected with 403 until an
+   * admin opens or installs the app again, which provides the current token. OAuth tokens are kept.
    *
    * @returns whether the portal has the app installed
    * @throws FST_B24_STORE_UNAVAILABLE
@@ -125,8 +125,8 @@ export class Bitrix24 {
   }
 
   /**
-   * Brings the subscriptions of every portal in order: what the app's handlers name is bound, what none names any more is unbound. What
-   * goes wrong on one portal stands in its report.
+   * Synchronizes the subscriptions of every portal with the app's handlers: binds missing events, unbinds others. Failures of a portal are
+   * part of its report.
    *
    * @throws FST_B24_NO_PUBLIC_URL, FST_B24_STORE_UNAVAILABLE, or the reason of `signal`
    */
@@ -134,7 +134,7 @@ export class Bitrix24 {
     return await this.#parts.syncFleet(options)
   }
 
-  /** How the app is, for monitoring. Answers within a second, and never rejects, whatever the storage does. */
+  /** Returns the health of the app, for monitoring. Responds within a second and never rejects, even during a storage outage. */
   async health (): Promise<Health> {
     const [store, queue] = await Promise.all([
       this.#parts.store.get(NOBODY).then(() => 'ok' as const, () => 'unavailable' as const),

@@ -2,37 +2,37 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
 import type { Answer } from './oauth/oauth-answers.ts'
 
-/** The two things an OAuth server is asked. */
+/** Endpoints of the OAuth server. */
 export type FaultPoint = 'app.info' | 'token'
 
-/** How a server misbehaves. With a delay alone the answer is right, but late. */
+/** A fault of a server. With only a delay, the response is correct but late. */
 export interface Fault {
-  /** @default 200 when there is a body, else the right answer's */
+  /** @default 200 with `body`, otherwise that of the correct response */
   status?: number
-  /** Text and buffers go out as they are, all else as JSON. */
+  /** Strings and buffers are sent verbatim, other values as JSON. */
   body?: unknown
   headers?: Record<string, string>
   /**
-   * Changes the bytes of the answer, be it the right one or `body`: compresses it, cuts it off, puts a BOM before it.
-   * The `content-encoding` is told in `headers`.
+   * Transforms the bytes of the response, for example to compress or truncate it or to add a BOM.
+   * Set `content-encoding` in `headers`.
    */
   transform?: (body: string) => string | Buffer
-  /** Hits only what is asked about this portal, whose tokens the OAuth server knows by. @default every portal */
+  /** Limits the fault to requests about this portal. @default every portal */
   portal?: object
-  /** Late before the server has worked. Who has hung up by then is not served: as if the request had never arrived. */
+  /** Delay before processing. If the client disconnects meanwhile, the request is dropped as if it had never arrived. */
   delayMs?: number
-  /** Late after the server has worked: tokens are traded, rows are deleted, only the answer is not there yet. */
+  /** Delay after processing, before the response: tokens are refreshed and rows deleted already. */
   answerDelayMs?: number
-  /** Never answers and does no work; the connection stays open until the caller or the simulator closes it. */
+  /** Neither processes the request nor responds; the connection stays open until the client or the simulator closes it. */
   hang?: boolean
   /**
-   * Requests it hits.
+   * Number of affected requests.
    * @default Infinity
    */
   times?: number
 }
 
-/** The faults in force, each until it has hit `times` requests or is lifted. */
+/** Active faults. Each ends after `times` requests or when removed. */
 export class FaultList<Point extends string = FaultPoint> {
   readonly #faults: Array<{ point: Point, fault: Fault, left: number }> = []
 
@@ -44,9 +44,9 @@ export class FaultList<Point extends string = FaultPoint> {
   }
 
   /**
-   * The oldest fault in force at a point, or at `'*'`; counts as one hit.
+   * Returns the oldest active fault at a point, or at `'*'`, and counts it.
    *
-   * @param portal that the request is about, when that is known
+   * @param portal portal of the request, if known
    */
   take (point: Point, portal?: object): Fault | undefined {
     const entry = this.#faults.find(({ point: at, left, fault }) => {
@@ -62,7 +62,7 @@ export class FaultList<Point extends string = FaultPoint> {
   }
 }
 
-/** Answers as `work` says, or as a fault has it. */
+/** Responds with the result of `work`, or according to a fault. */
 export async function answerWith (reply: FastifyReply, fault: Fault = {}, work: () => Answer | Promise<Answer>): Promise<FastifyReply> {
   const { hang, delayMs, answerDelayMs } = fault
   if (hang === true) return reply.hijack()

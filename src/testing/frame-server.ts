@@ -8,8 +8,8 @@ interface Place {
 }
 
 /**
- * Adds what a user's browser sees of a portal: `/portals/<domain>/marketplace/app/?user=2&lang=ru`, where the app is in a
- * frame, and the script for the pages in it at `/portals/<domain>/bx24.js`.
+ * Adds the pages of a portal for a browser: `/portals/<domain>/marketplace/app/?user=2&lang=ru`, which has the app in a frame, and the
+ * script for embedded pages at `/portals/<domain>/bx24.js`.
  */
 export async function addFrameRoutes (scope: FastifyInstance, { find }: { find: (domain: string) => SimulatedPortal | undefined }): Promise<void> {
   const portals = '/portals/:domain'
@@ -34,10 +34,10 @@ export async function addFrameRoutes (scope: FastifyInstance, { find }: { find: 
 }
 
 /**
- * The portal's page around an app. When the app says `installFinish`, it tells the simulator and loads itself anew.
+ * Renders the portal's page that embeds an app. On `installFinish` it notifies the simulator and reloads.
  *
- * @param title what stands above the frame
- * @param finishUrl where the simulator learns that the install is finished
+ * @param title heading above the frame
+ * @param finishUrl URL that finishes the install
  */
 export function portalPage (title: string, form: FrameForm, finishUrl: string): string {
   const fields = Object.entries(form.fields).map(([name, value]) => `<input type="hidden" name="${escape(name)}" value="${escape(value)}">`)
@@ -55,7 +55,7 @@ document.querySelector('form').submit()
 </script>`)
 }
 
-/** What an ordinary user sees while the install is not finished. */
+/** Renders the page of a user without admin rights before the install is finished. */
 export function waitingPage (title: string): string {
   return page(title, '<p>The application is not installed yet. Please contact your Bitrix24 administrator.</p>')
 }
@@ -76,7 +76,7 @@ iframe { display: block; width: calc(100% - 40px); height: 600px; margin: 20px; 
 `
 }
 
-/** Stands in for the script that Bitrix24 gives to the pages in its frames. */
+/** Replacement for Bitrix24's script for embedded pages. */
 export const BX24_SCRIPT = `(() => {
   const query = new URLSearchParams(location.search)
   const whenReady = run => document.readyState === 'loading' ? addEventListener('DOMContentLoaded', run) : run()

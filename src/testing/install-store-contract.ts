@@ -3,30 +3,30 @@ import { randomBytes } from 'node:crypto'
 import type { Install } from '../installs/install.ts'
 import type { InstallStore, OpenedStore } from '../storage/install-store.ts'
 
-/** One thing that the plugin relies on; `run` rejects with an `AssertionError` where a store breaks it. */
+/** One requirement of the plugin; `run` rejects with an `AssertionError` if the store does not meet it. */
 export interface ContractCase {
   name: string
   run (): Promise<void>
 }
 
-/** Opens the store; each call on the same records. */
+/** Opens the store; all calls share the same records. */
 export type OpenInstallStore = () => Promise<OpenedStore> | OpenedStore
 
 type Check = (store: InstallStore, open: OpenInstallStore) => Promise<void>
 
 /**
- * Lists what the plugin relies on in an `InstallStore`, for any test runner:
+ * Returns the contract tests of an `InstallStore`, for any test runner:
  *
  *     for (const { name, run } of installStoreContract(() => openOwnStore(url))) test(name, run)
  *
- * The cases write about 600 records under random ids and leave them: give them a store of their own.
+ * The tests write about 600 records under random ids and do not delete them: use a separate store.
  */
 export function installStoreContract (open: OpenInstallStore): ContractCase[] {
   return Object.entries(CHECKS).map(([name, check]) => ({ name, run: () => withStore(open, check) }))
 }
 
 const CHECKS: Record<string, Check> = {
-  async 'knows no portal that was never written' (store) {
+  async 'returns undefined for an unknown portal' (store) {
     assert.equal(await store.get(newId()), undefined)
   },
 
@@ -44,7 +44,7 @@ const CHECKS: Record<string, Check> = {
     }
   },
 
-  async 'tells a lost race and leaves the record as it is' (store) {
+  async 'reports a lost race and keeps the record' (store) {
     const install = sampleInstall(newId())
     await store.swap(install.memberId, 0, install)
     for (const version of [0, 2, 10, 11]) {
@@ -53,7 +53,7 @@ const CHECKS: Record<string, Check> = {
     assert.deepEqual(await store.get(install.memberId), { version: 1, install })
   },
 
-  async 'does not make a record when a version is named' (store) {
+  async 'does not create a record for a version other than 0' (store) {
     const install = sampleInstall(newId())
     assert.equal(await store.swap(install.memberId, 1, install), false)
     assert.equal(await store.get(install.memberId), undefined)
@@ -71,7 +71,7 @@ const CHECKS: Record<string, Check> = {
     })
   },
 
-  async 'shows what one opening wrote to another' (store, open) {
+  async 'shares records between open stores' (store, open) {
     const install = sampleInstall(newId())
     await withStore(open, async (other) => {
       await other.swap(install.memberId, 0, install)
@@ -79,7 +79,7 @@ const CHECKS: Record<string, Check> = {
     })
   },
 
-  async 'takes every memberId of 64 letters, digits, dots, dashes and underscores' (store) {
+  async 'accepts every memberId of 64 letters, digits, dots, dashes and underscores' (store) {
     for (const id of ['a'.repeat(64 - 32) + newId(), `${newId()}.a-b_c`, `UPPER.${newId()}`, `0.${newId()}`]) {
       const install = sampleInstall(id)
       assert.equal(await store.swap(id, 0, install), true)
@@ -88,14 +88,14 @@ const CHECKS: Record<string, Check> = {
     }
   },
 
-  async 'keeps Unicode, spaces, line breaks and absent properties as they were' (store) {
+  async 'preserves Unicode, spaces, line breaks and absent properties' (store) {
     const install = sampleInstall(newId(), { domain: 'пример.рф 🏢 "quoted"\n\u2028 {}', scope: [] })
     delete install.installer
     await store.swap(install.memberId, 0, install)
     assert.deepEqual(await store.get(install.memberId), { version: 1, install })
   },
 
-  async 'shows every record exactly once to a walk, in order, while others are written' (store) {
+  async 'scans every record exactly once, in order, during writes' (store) {
     const installs = await writeMany(store, 250)
     const busy = keepWriting(store, installs)
     const seen = await walk(store).finally(busy.stop)
@@ -105,19 +105,19 @@ const CHECKS: Record<string, Check> = {
     assert.deepEqual(missed, [], 'none left out')
   },
 
-  async 'ends a walk that starts after the last record' (store) {
+  async 'ends a scan that starts after the last record' (store) {
     await writeMany(store, 3)
     assert.deepEqual(await store.scan('~'.repeat(64)), { installs: [] })
   },
 
-  async 'goes on after the cursor, not from it' (store) {
+  async 'continues a scan after the cursor' (store) {
     await writeMany(store, 3)
     const [first, second] = await walk(store)
     const { installs } = await store.scan(first)
     assert.equal(installs[0]?.memberId, second)
   },
 
-  async 'keeps all when it is closed and opened again' (_, open) {
+  async 'keeps all records when closed and opened again' (_, open) {
     let installs: Install[] = []
     await withStore(open, async (store) => { installs = await writeMany(store, 20) })
     await withStore(open, async (store) => {
@@ -135,7 +135,7 @@ async function withStore (open: OpenInstallStore, check: Check): Promise<void> {
   }
 }
 
-/** A record as a real portal makes it, with values that are random where real ones are. */
+/** Creates a realistic record, with random values where genuine ones are random. */
 export function sampleInstall (memberId: string, over: Partial<Install> = {}): Install {
   return {
     memberId,
@@ -166,7 +166,7 @@ async function writeMany (store: InstallStore, count: number): Promise<Install[]
   return installs
 }
 
-/** Changes the given records and adds new ones until it is stopped. */
+/** Updates the given records and adds new ones until stopped. */
 function keepWriting (store: InstallStore, installs: Install[]): { stop (): Promise<void> } {
   const work = { going: true }
   const writing = (async () => {
@@ -200,7 +200,7 @@ async function walk (store: InstallStore): Promise<string[]> {
   return seen
 }
 
-/** Lets the walk and the writers of this process take turns, where a store answers at once. */
+/** Yields to the event loop, so that scan and writers interleave even if a store responds immediately. */
 function nextTurn (): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

@@ -15,30 +15,30 @@ export interface SimulatorOptions {
    * @default a free one
    */
   port?: number
-  /** Calls that each portal's REST bears. */
+  /** Rate limit of each portal's REST. */
   limits?: BucketOptions
 }
 
-/** A Bitrix24 on loopback: its OAuth server, and portals that send events and answer REST. */
+/** A simulated Bitrix24 on loopback: an OAuth server, and portals that send events and serve REST. */
 export interface Simulator {
   /** Origin of the OAuth server, for the option `oauthServers`. */
   readonly oauthServer: string
-  /** What the OAuth server was asked, in order; holds no secret. */
+  /** Requests to the OAuth server, in order; contains no secret. */
   readonly requests: readonly OAuthRequest[]
-  /** The portal at a domain, such as `acme.bitrix24.com`; made when there is none. */
+  /** Returns the portal at a domain, such as `acme.bitrix24.com`; creates it if needed. */
   portal (domain: string): SimulatedPortal
   portals (): SimulatedPortal[]
-  /** Registers another app at the OAuth server, so that `portal.issue({ clientId })` makes tokens of it. */
+  /** Registers another app at the OAuth server, so that `portal.issue({ clientId })` creates tokens for it. */
   app (keys: { clientId: string, clientSecret: string }): void
-  /** Every token and secret there is or was, to search logs for. */
+  /** Returns every token and secret ever issued, to search logs for. */
   secrets (): string[]
   /**
-   * Makes the OAuth server misbehave, to everybody or with `{ portal }` to those who ask about that one.
-   * @returns a function that lifts the fault
+   * Adds a fault to the OAuth server, for all requests or those about `portal`.
+   * @returns a function that removes the fault
    */
   fault (point: FaultPoint, fault: Fault): () => void
   clearFaults (): void
-  /** Closes the server and breaks off what hangs. */
+  /** Closes the server and aborts pending requests. */
   close (): Promise<void>
   [Symbol.asyncDispose] (): Promise<void>
 }

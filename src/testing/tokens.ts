@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-/** What the OAuth server knows of a portal. */
+/** State of a portal at the OAuth server. */
 export interface PortalState {
   readonly memberId: string
   readonly domain: string
@@ -10,7 +10,7 @@ export interface PortalState {
   readonly version: number
   /** `false`: the OAuth server answers `PAYMENT_REQUIRED`. */
   readonly paid: boolean
-  /** `false` until an app with an install page is finished with it. */
+  /** `false` until the install page has finished the install. */
   readonly installed: boolean
   /** `true`: the OAuth server answers `PORTAL_DELETED`. */
   readonly deleted: boolean
@@ -18,7 +18,7 @@ export interface PortalState {
   readonly removedApps: ReadonlySet<string>
 }
 
-/** A token pair as the OAuth server keeps it. */
+/** A token pair as stored by the OAuth server. */
 export interface SimulatedPair {
   readonly portal: PortalState
   readonly clientId: string
@@ -27,20 +27,20 @@ export interface SimulatedPair {
   readonly refreshToken: string
   /** End of the access token, ms since the epoch. */
   expiresAt: number
-  /** `false` once it was traded for a new pair, or the app was uninstalled. */
+  /** `false` after a refresh or an uninstall. */
   alive: boolean
 }
 
 const LIFETIME_MS = 3_600_000
 
-/** Every app and every token pair of one simulator. */
+/** Apps and token pairs of a simulator. */
 export class TokenRegistry {
   readonly apps = new Map<string, string>()
   readonly #byAccess = new Map<string, SimulatedPair>()
   readonly #byRefresh = new Map<string, SimulatedPair>()
   readonly #secrets = new Set<string>()
 
-  /** Remembers a value that must never be logged. */
+  /** Registers a value that must never be logged. */
   rememberSecret (value: string): string {
     this.#secrets.add(value)
     return value
@@ -77,7 +77,7 @@ export class TokenRegistry {
     return this.#byRefresh.get(token)
   }
 
-  /** Trades a pair for a new one of the same user; the old refresh token and the old access token die. */
+  /** Replaces a pair by a new one of the same user, and revokes the old one. */
   rotate (pair: SimulatedPair): SimulatedPair {
     pair.alive = false
     return this.issue(pair.portal, pair.clientId, pair.userId)

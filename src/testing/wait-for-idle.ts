@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What is asked whether it is idle: `app.bitrix24`. */
+/** Anything with the `health` method of `app.bitrix24`. */
 export interface HasHealth {
   health (): Promise<{ queue: { waiting: number, active: number } | undefined }>
 }
@@ -8,11 +8,11 @@ export interface HasHealth {
 const PAUSE_MS = 10
 
 /**
- * Waits until nothing waits and nothing runs: an answer to a post says only that the event is stored. An event that is to be
- * tried again counts as waiting; a dead letter does not.
+ * Waits until no event is waiting or active: a 200 only means that the event is stored. Events to be retried count as waiting, dead
+ * letters do not.
  *
- * @param timeoutMs how long to wait
- * @throws when something is left after that time
+ * @param timeoutMs maximum wait, ms
+ * @throws if events are left after that time
  */
 export async function waitForIdle (bitrix24: HasHealth, timeoutMs = 10_000): Promise<void> {
   const end = performance.now() + timeoutMs

@@ -21,7 +21,7 @@ t.test('rejects whatever posts and gets no answer, unless a test asks for the ou
     ['ONAPPUNINSTALL', async () => await portal.uninstall()]
   ]
   for (const [title, post] of posts) {
-    await t.rejects(post(), { name: 'UnansweredError', message: `${title}: no answer from ${NOWHERE} (ECONNREFUSED). A test of that wraps the call in outcome()` }, title)
+    await t.rejects(post(), { name: 'UnansweredError', message: `${title}: no response from ${NOWHERE} (ECONNREFUSED). To test this case, wrap the call in outcome()` }, title)
     const [delivery] = [await outcome(post())].flat()
     t.match(delivery, { statusCode: 0, error: 'ECONNREFUSED', url: /^http:/ }, title)
   }
@@ -37,7 +37,7 @@ t.test('rejects whatever posts and gets no answer, unless a test asks for the ou
   await t.rejects(portal.emit({ code: 'ONCRMDEALUPDATE', data: {} }), UnansweredError)
   portal.beginInstall({})
   await t.rejects(portal.finishInstall(), UnansweredError)
-  await t.rejects((await outcome(portal.change(2, 1)))[0]!.repeat(), { message: /^repeat\(\): no answer/ })
+  await t.rejects((await outcome(portal.change(2, 1)))[0]!.repeat(), { message: /^repeat\(\): no response/ })
   t.equal((await call('crm.item.update', { entityTypeId: 2, id: 1, fields: { title: 'x' } })).status, 200, 'a call does not wait for its events')
   t.equal((await call('event.test')).status, 200)
   await portal.settled()

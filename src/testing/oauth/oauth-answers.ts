@@ -1,11 +1,11 @@
 import type { PortalState, SimulatedPair, TokenRegistry } from '../tokens.ts'
 
-/** HTTP status, body, and headers of its own. */
+/** HTTP status, body and additional headers. */
 export type Answer = [status: number, body: unknown, headers?: Record<string, string>]
 
 const TOKEN_FORM = /^[0-9a-f]{70}$/
 
-/** Answers the OAuth server's own `app.info`. */
+/** Implements `app.info` of the OAuth server. */
 export function answerAppInfo (tokens: TokenRegistry, fields: Record<string, string>): Answer {
   const token = fields['auth'] ?? ''
   if (!TOKEN_FORM.test(token)) return refuse(401, 'NO_AUTH_FOUND', 'Wrong authorization data')
@@ -17,7 +17,7 @@ export function answerAppInfo (tokens: TokenRegistry, fields: Record<string, str
   return [200, { result: describeToken(pair), time: { start: Date.now() / 1000, duration: 0 } }]
 }
 
-/** Answers the token endpoint, grant `refresh_token`. The keys of the app are looked at before the grant. */
+/** Implements the token endpoint with the grant `refresh_token`. Credentials of the app are checked before the grant. */
 export function answerToken (tokens: TokenRegistry, fields: Record<string, string>, origin: string): Answer {
   const secret = tokens.apps.get(fields['client_id'] ?? '')
   if (secret === undefined) return refuse(200, 'wrong_client', 'Wrong client')
@@ -33,7 +33,7 @@ export function answerToken (tokens: TokenRegistry, fields: Record<string, strin
   return [200, describePair(tokens.rotate(pair), origin)]
 }
 
-/** What a portal and the OAuth server both say of a pair, in Bitrix24's words. */
+/** Returns the fields of a pair under Bitrix24's names, as both the portal and the OAuth server send them. */
 export function describePair (pair: SimulatedPair, origin: string): Record<string, unknown> {
   const { portal, accessToken, refreshToken, userId } = pair
   const expires = Math.floor(pair.expiresAt / 1000)

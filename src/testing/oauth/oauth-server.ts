@@ -3,18 +3,18 @@ import { type Answer, answerAppInfo, answerToken } from './oauth-answers.ts'
 import { answerWith, type FaultList, type FaultPoint } from '../faults.ts'
 import type { PortalState, TokenRegistry } from '../tokens.ts'
 
-/** What the OAuth server was asked: names of parameters only, so it can be printed. */
+/** A request to the OAuth server, with parameter names only, so it can be printed. */
 export interface OAuthRequest {
   method: string
-  /** Without the query. */
+  /** Path without the query. */
   path: string
-  /** Parameters of the body. */
+  /** Names of body parameters. */
   inBody: string[]
-  /** Parameters of the query: a secret among them would stand in every log on the way. */
+  /** Names of query parameters, which must include no secret: proxies log URLs. */
   inUrl: string[]
-  /** `grant_type`, where the request had one. */
+  /** `grant_type` of the request, if any. */
   grantType?: string
-  /** Portal of the token that it brought; absent where the token is nobody's, such as that of a question about the app's keys. */
+  /** Portal of the token in the request; absent for unknown tokens, such as in a check of the app's credentials. */
   memberId?: string
 }
 
@@ -52,7 +52,7 @@ export function addOAuthRoutes (server: FastifyInstance, { tokens, faults, reque
   add(['/oauth/token/', '/oauth/token'], 'token', fields => answerToken(tokens, fields, originOf(server)))
 }
 
-/** Where the simulator listens, such as `http://127.0.0.1:40123`. */
+/** Returns the origin of the simulator, such as `http://127.0.0.1:40123`. */
 export function originOf (server: FastifyInstance): string {
   return new URL(server.listeningOrigin).origin
 }

@@ -4,31 +4,31 @@ import { text } from 'node:stream/consumers'
 import { createGunzip } from 'node:zlib'
 import pLimit from 'p-limit'
 
-/** One POST to the app and what it answered. */
+/** A request to the app and its response. */
 export interface Delivery {
-  /** Where it was posted. */
+  /** URL of the request. */
   url: string
-  /** 0 when no answer came: refused, broken off, or none within 30 seconds. */
+  /** 0 without a response: connection refused or broken, or a timeout of 30 seconds. */
   statusCode: number
   headers: IncomingHttpHeaders
   body: string
-  /** Why no answer came: `ECONNREFUSED`, `ECONNRESET`, `ABORT_ERR` after 30 seconds. */
+  /** Error code without a response: `ECONNREFUSED`, `ECONNRESET`, `ABORT_ERR` after 30 seconds. */
   error?: string
   json<T = unknown> (): T
   /**
-   * Posts the very same bytes once more, as a network may, or someone who saw them.
+   * Sends the same bytes again, like a network retry or a replay attack.
    * @throws UnansweredError
    */
   repeat (): Promise<Delivery>
 }
 
 /**
- * Thrown by whatever posts to the app when it gets no answer: nobody listens at that address, the connection broke, or 30 seconds passed.
- * `outcome()` gives the deliveries instead.
+ * Thrown by methods that send to the app if there is no response: nothing listens at the address, the connection broke, or 30 seconds
+ * passed. `outcome()` returns the deliveries instead.
  */
 export class UnansweredError<Outcome = unknown> extends Error {
   override readonly name = 'UnansweredError'
-  /** What would have been given. */
+  /** The result without the error. */
   readonly outcome: Outcome
 
   constructor (message: string, outcome: Outcome) {
@@ -38,9 +38,9 @@ export class UnansweredError<Outcome = unknown> extends Error {
 }
 
 /**
- * Takes that there is no answer, for a test of just that: `(await outcome(portal.install(url))).error`.
+ * Accepts a missing response, for tests of that case: `(await outcome(portal.install(url))).error`.
  *
- * @returns what was delivered; `statusCode` is 0 and `error` says why where there was no answer
+ * @returns the delivery; without a response `statusCode` is 0 and `error` is the error code
  */
 export async function outcome<T> (sending: Promise<T>): Promise<T> {
   try {
@@ -52,15 +52,15 @@ export async function outcome<T> (sending: Promise<T>): Promise<T> {
 }
 
 /**
- * Gives deliveries on when each was answered.
+ * Returns the deliveries if all have a response.
  *
- * @param what event or act, for the message
+ * @param what event or method, for the message
  * @throws UnansweredError
  */
 export function answered<T extends Delivery | Delivery[]> (what: string, delivered: T): T {
   const [first] = [delivered].flat().filter(({ statusCode }) => statusCode === 0)
   if (first === undefined) return delivered
-  throw new UnansweredError(`${what}: no answer from ${first.url.replace(/\?.*$/s, '')} (${first.error}). A test of that wraps the call in outcome()`, delivered)
+  throw new UnansweredError(`${what}: no response from ${first.url.replace(/\?.*$/s, '')} (${first.error}). To test this case, wrap the call in outcome()`, delivered)
 }
 
 export interface OutgoingRequest {
@@ -71,7 +71,7 @@ export interface OutgoingRequest {
 
 const LONGEST_WAIT_MS = 30_000
 
-/** Posts as Bitrix24's queue does: one connection for each delivery, no redirect followed, never a second try. It is no error that nobody answers. */
+/** Sends like Bitrix24's queue: one connection per delivery, no redirects, no retries. A missing response is not an error. */
 export async function deliver (request: OutgoingRequest): Promise<Delivery> {
   try {
     const response = await post(request)
@@ -111,26 +111,26 @@ async function post ({ url, body, headers: extra }: OutgoingRequest): Promise<{ 
 
 export interface BurstOptions {
   /**
-   * Deliveries under way at once.
+   * Concurrent deliveries.
    * @default 16
    */
   concurrency?: number
   /**
-   * Changes the order.
+   * Shuffles the order.
    * @default false
    */
   shuffle?: boolean
-  /** Start of the random order, so that a failure can be run again. @default 1 */
+  /** Seed of the random order, to reproduce a failure. @default 1 */
   seed?: number
   /**
-   * Copies of each, byte for byte.
+   * Copies of each delivery, byte for byte.
    * @default 1
    */
   copies?: number
 }
 
 /**
- * Runs `send` for each item, many at once, with copies and out of order on request.
+ * Runs `send` for each item concurrently, optionally with copies and out of order.
  *
  * @returns the results in the order of sending
  */
@@ -145,7 +145,7 @@ function shuffled<T> (list: T[], seed: number): T[] {
   return list.map(item => ({ item, place: random() })).sort((a, b) => a.place - b.place).map(({ item }) => item)
 }
 
-/** Mulberry32: a few lines, and the same order on every machine. */
+/** Mulberry32 random numbers, the same on every machine. */
 function randomFrom (seed: number): () => number {
   let state = seed
   return () => {

@@ -3,11 +3,11 @@ import type { Delivery } from './deliver.ts'
 import type { OfflineEvents } from './event-queues.ts'
 import type { EmittedEvent } from './items.ts'
 
-/** Who caused an event. */
+/** Cause of an event. */
 export interface Cause {
-  /** `null` for nobody: a robot, an import. */
+  /** `null` for a robot or an import. */
   userId: number | null
-  /** App whose call it was; absent for a user at the portal's own pages. */
+  /** App whose call caused it; absent for users of the portal's own pages. */
   clientId?: string
   /** `auth_connector` of that call. */
   connector?: string
@@ -17,16 +17,16 @@ export interface EventBusParts {
   clientId: string
   bindings: Bindings
   queue: OfflineEvents
-  /** `false`: the portal sends nothing and queues nothing. */
+  /** `false`: the portal sends and queues no events. */
   delivers: () => boolean
   send: (binding: Binding, event: EmittedEvent, userId: number | null) => Promise<Delivery>
 }
 
 const OFFLINE_NOTIFICATION = 'ONOFFLINEEVENT'
-/** Bitrix24 keeps `options[minTimeout]` of a binding, but does not heed it. */
+/** Bitrix24 stores `options[minTimeout]` of a binding, but ignores it. */
 const NOTIFICATION_PAUSE_MS = 1000
 
-/** Takes what happens on a portal to the bindings of the app: by post, or into the offline queue. */
+/** Delivers events of a portal to the bindings of the app: by HTTP, or into the offline queue. */
 export class EventBus {
   readonly #parts: EventBusParts
   readonly #underway = new Set<Promise<unknown>>()
@@ -36,14 +36,14 @@ export class EventBus {
     this.#parts = parts
   }
 
-  /** Resolves when every binding's handler has answered, or not. */
+  /** Resolves when the deliveries to all bindings have ended. */
   async emit (event: EmittedEvent, cause: Cause): Promise<Delivery[]> {
     if (!this.#parts.delivers()) return []
     const queued = this.#queue(event, cause)
     return await this.#watch(Promise.all([...this.#post(event, cause), ...queued ? this.#notifyApp(cause) : []]))
   }
 
-  /** Resolves when nothing is on its way. */
+  /** Resolves when no delivery is in progress. */
   async settled (): Promise<void> {
     while (this.#underway.size > 0) await Promise.all(this.#underway)
   }
@@ -54,7 +54,7 @@ export class EventBus {
       .map(async binding => await send(binding, event, binding.userId === 0 ? userId : binding.userId))
   }
 
-  /** The app's own calls do not come back to it, by the connector that they name. */
+  /** Queues an event, except for connectors named by the app's own call. */
   #queue ({ code, data }: EmittedEvent, cause: Cause): boolean {
     const { bindings, clientId, queue } = this.#parts
     const isOwn = (connector: string) => cause.clientId === clientId && (cause.connector ?? '') === connector
@@ -63,7 +63,7 @@ export class EventBus {
     return rows.length > 0
   }
 
-  /** On the leading edge only: what comes within the second raises no later notification. */
+  /** Notifies on the leading edge only: events within the next second cause no notification. */
   #notifyApp (cause: Cause): Array<Promise<Delivery>> {
     const now = performance.now()
     if (now - this.#notifiedAt < NOTIFICATION_PAUSE_MS) return []
@@ -81,32 +81,32 @@ export class EventBus {
   }
 }
 
-/** One row of a portal's event table. */
+/** An event binding of a portal. */
 export interface Binding {
   clientId: string
-  /** Name in capitals. */
+  /** Event code in upper case. */
   event: string
   /** Empty for an offline binding. */
   handler: string
-  /** Whose tokens go with the event; 0 for those of the user who acts. */
+  /** User whose tokens are sent with the event; 0 for the acting user. */
   userId: number
   offline: boolean
-  /** Queue of an offline binding; empty for the app's one without a name. */
+  /** Queue of an offline binding; empty for the app's default queue. */
   connector: string
 }
 
-/** What the apps of one portal have bound with `event.bind`. */
+/** Bindings that apps have added to a portal with `event.bind`. */
 export class Bindings {
   #rows: Binding[] = []
 
-  /** @returns `false` when this very row is there already */
+  /** @returns `false` for a duplicate */
   add (row: Binding): boolean {
     if (this.#rows.some(known => matches(known, row))) return false
     this.#rows.push(row)
     return true
   }
 
-  /** @returns how many rows there were */
+  /** @returns number of removed rows */
   remove (gone: Partial<Binding>): number {
     const before = this.#rows.length
     this.#rows = this.#rows.filter(row => !matches(row, gone))
@@ -125,7 +125,7 @@ export class Bindings {
     return this.#rows
   }
 
-  /** What `console.log` prints of it: the rows. */
+  /** Makes `console.log` print the rows. */
   [inspect.custom] (): Binding[] {
     return this.#rows
   }

@@ -2,23 +2,23 @@ import { hash, randomBytes } from 'node:crypto'
 import type { EmittedEvent } from './items.ts'
 import { meets, type Row, sorted } from './row-query.ts'
 
-/** Which queue: an app has one without a name, and one for each connector. */
+/** Identifies a queue: each app has a default one, and one per connector. */
 export interface QueueName {
   clientId: string
   connector: string
 }
 
-/** A change that waits until the app fetches it. */
+/** An event that waits until the app fetches it. */
 export interface QueuedChange extends QueueName {
   id: number
-  /** Counts every change, so that the order within a second is known. */
+  /** Sequence number, which orders events within a second. */
   sequence: number
   timestamp: number
   event: string
   data: unknown
   userId: number
   messageId: string
-  /** Empty until the row is reserved. */
+  /** Empty while the row is not reserved. */
   processId: string
   error: boolean
 }
@@ -31,15 +31,15 @@ export interface Batch {
 }
 
 /**
- * The offline events of one portal, with the traps of Bitrix24's own: a repeat refreshes the row that waits, also when
- * that is an error row and thus invisible; an empty list of ids means all; an empty process id means what is not reserved.
+ * Offline events of a portal, with the quirks of Bitrix24: a repeated event updates the waiting row, even if that is an invisible error
+ * row; an empty list of ids means all; an empty process id means rows that are not reserved.
  */
 export class OfflineEvents {
   #rows: QueuedChange[] = []
   #lastId = 0
   #sequence = 0
 
-  /** Every row, oldest first. */
+  /** All rows, oldest first. */
   get rows (): readonly QueuedChange[] {
     return this.#rows
   }
@@ -52,25 +52,25 @@ export class OfflineEvents {
     else this.#rows.push({ ...name, ...seen, id: ++this.#lastId, event, messageId, processId: '', error: false })
   }
 
-  /** Gives the first rows that are not reserved a process id of their own. */
+  /** Reserves the first free rows under a new process id. */
   reserve (name: QueueName, batch: Batch): string {
     const processId = randomBytes(16).toString('hex')
     for (const row of this.#select(name, '', batch)) row.processId = processId
     return processId
   }
 
-  /** Rows of a batch as REST shows them. */
+  /** Returns the rows of a batch in REST format. */
   read (name: QueueName, processId: string, batch: Batch): Row[] {
     return this.#select(name, processId, batch).map(showChange)
   }
 
-  /** Rows of a queue in any state, as `event.offline.list` shows them. */
+  /** Returns the rows of a queue in any state, for `event.offline.list`. */
   list (name: QueueName, filter: Row, order: Row): Row[] {
     const rows = this.#rows.filter(row => isIn(row, name)).map(showAll)
     return sorted(rows.filter(row => meets(row, filter)), order)
   }
 
-  /** Deletes a batch, or of it only what is named. */
+  /** Deletes a batch, or only the named rows of it. */
   clear (name: QueueName, processId: string, named: { ids?: readonly string[], messageIds?: readonly string[] } = {}): void {
     const { ids = [], messageIds = [] } = named
     this.#rows = this.#rows.filter(row => {
@@ -80,7 +80,7 @@ export class OfflineEvents {
     })
   }
 
-  /** Turns rows of a batch into error rows; named rows that are in another batch are deleted. */
+  /** Marks rows of a batch as errors; named rows of another batch are deleted. */
   markErrors (name: QueueName, processId: string, messageIds: readonly string[]): void {
     const named = this.#rows.filter(row => isIn(row, name) && messageIds.includes(row.messageId) && !row.error)
     const marked = named.filter(row => row.processId === processId)
@@ -89,7 +89,7 @@ export class OfflineEvents {
     this.#rows = this.#rows.filter(row => !gone.has(row))
   }
 
-  /** Forgets all that waits for an app, as when it is deleted. */
+  /** Deletes all rows of an app, as after an uninstall. */
   removeApp (clientId: string): void {
     this.#rows = this.#rows.filter(row => row.clientId !== clientId)
   }
@@ -97,7 +97,7 @@ export class OfflineEvents {
   #select (name: QueueName, processId: string, { filter, order, limit, error }: Batch): QueuedChange[] {
     const rows = this.#rows.filter(row => isIn(row, name) && row.processId === processId && row.error === error)
     const met = rows.map(row => ({ ...showAll(row), row })).filter(shown => meets(shown, filter))
-    // The queue is in the order of time, of which a second may hold many.
+    // `TIMESTAMP_X` has a resolution of seconds, so rows are sorted by sequence.
     return sorted(met.map(shown => ({ ...shown, TIMESTAMP_X: shown.row.sequence })), order).slice(0, limit).map(({ row }) => row)
   }
 }
@@ -129,7 +129,7 @@ interface LoggedEvent {
   data: unknown
 }
 
-/** What `im.v2.Event.get` answers. */
+/** Result of `im.v2.Event.get`. */
 export interface FetchedEvents {
   events: Array<{ eventId: number, type: string, date: string, data: unknown }>
   nextOffset: number
@@ -140,7 +140,7 @@ const KEPT_MS = 24 * 3_600_000
 const MOST_EVENTS = 1_000
 
 /**
- * Events of the chats of users who have subscribed, until they are acknowledged or a day old.
+ * Chat events of subscribed users, until they are acknowledged or a day old.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/chat-bots/chat-bots-v2/im.v2/events/event-get.md
  */
@@ -154,7 +154,7 @@ export class ImEvents {
     this.#now = now
   }
 
-  /** Ids of the users whose events are kept. */
+  /** Ids of subscribed users. */
   get subscribed (): number[] {
     return [...this.#subscribed]
   }
@@ -163,17 +163,17 @@ export class ImEvents {
     this.#subscribed.add(userId)
   }
 
-  /** What is kept for the user stays. */
+  /** Keeps the stored events of the user. */
   unsubscribe (userId: number): void {
     this.#subscribed.delete(userId)
   }
 
-  /** Keeps an event for every user who has subscribed. */
+  /** Stores an event for every subscribed user. */
   add ({ code, data }: EmittedEvent): void {
     for (const userId of this.#subscribed) this.#rows.push({ eventId: ++this.#lastId, userId, type: code, at: this.#now(), data: data ?? {} })
   }
 
-  /** Deletes the user's events below `offset`, and gives the first of those that are left. */
+  /** Deletes the user's events below `offset`, and returns the first remaining ones. */
   fetch (userId: number, offset = 0, limit = 100): FetchedEvents {
     const oldest = this.#now() - KEPT_MS
     this.#rows = this.#rows.filter(row => row.at >= oldest && (row.userId !== userId || row.eventId >= offset))
@@ -182,7 +182,7 @@ export class ImEvents {
     return {
       events: rows.map(({ eventId, type, at, data }) => ({ eventId, type, date: new Date(at).toISOString().replace(/\.\d+Z$/, '+00:00'), data })),
       nextOffset: Math.max(offset, (rows.at(-1)?.eventId ?? -1) + 1),
-      // Also when exactly so many were left: the portal does not look further.
+      // Also true if exactly `most` were left: the portal does not check further.
       hasMore: rows.length >= most
     }
   }

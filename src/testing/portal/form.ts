@@ -1,6 +1,6 @@
 /**
- * Encodes a tree as PHP's `http_build_query($tree, '', '&')` does, byte for byte: the form in which Bitrix24 sends events.
- * `null`, `undefined`, and empty maps and lists vanish, `true` is `1`, `false` is `0`, a space is `+`.
+ * Encodes a tree like PHP's `http_build_query($tree, '', '&')`, byte for byte, as Bitrix24 sends events. `null`, `undefined` and empty maps
+ * and lists are omitted; `true` is `1`, `false` is `0`, a space is `+`.
  */
 export function encodeForm (tree: unknown): string {
   const fields: string[] = []
@@ -25,7 +25,7 @@ function scalar (value: unknown): string {
   return typeof value === 'number' && !Number.isSafeInteger(value) ? float(value) : String(value)
 }
 
-// PHP writes floats with 14 digits (its setting `precision`), as %G of C does.
+// PHP formats floats with 14 digits (setting `precision`), like %G in C.
 function float (value: number): string {
   if (Number.isNaN(value)) return 'NAN'
   if (!Number.isFinite(value)) return value < 0 ? '-INF' : 'INF'
@@ -37,7 +37,7 @@ function float (value: number): string {
 }
 
 function encodeText (text: string): string {
-  // PHP has bytes, so half a character cannot get there; U+FFFD is what a reader makes of it.
+  // PHP strings are bytes and cannot contain lone surrogates; readers see U+FFFD.
   return encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\ufffd'))
     .replaceAll('%20', '+')
     .replace(/[!'()*~]/g, mark => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`)

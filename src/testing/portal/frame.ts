@@ -8,11 +8,11 @@ export interface OpenOptions {
   lang?: string
   /** @default 'DEFAULT' */
   placement?: string
-  /** Sent as JSON; absent unless given. */
+  /** Sent as JSON. @default absent */
   placementOptions?: object
-  /** Put over the body, to forge it; `null` leaves a field out, as older portals do. */
+  /** Merged into the body, to forge it; `null` omits a field, as older portals do. */
   fields?: Record<string, string | null>
-  /** Put over the query. */
+  /** Merged into the query; `null` omits a parameter. */
   query?: Record<string, string | null>
 }
 
@@ -27,12 +27,12 @@ export interface FrameParts {
   applicationToken: string
   /** Origin of the OAuth server. */
   origin: string
-  /** Names the frame in what it says to the page around it. */
+  /** Identifies the frame in messages to the embedding page. */
   appSid: string
 }
 
 /**
- * Writes the form post that opens an app, its install page or a placement.
+ * Creates the form that opens an app, its install page or a placement.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/oauth/simple-way.md
  */

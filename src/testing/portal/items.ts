@@ -1,9 +1,9 @@
 import type { Row } from './row-query.ts'
 
-/** What can happen to an item. */
+/** Kind of change of an item. */
 export type Change = 'ADD' | 'UPDATE' | 'DELETE'
 
-/** An event as the portal makes it. */
+/** An event emitted by a portal. */
 export interface EmittedEvent {
   code: string
   data: unknown
@@ -19,7 +19,7 @@ export interface ItemType {
 const NAMES = new Map([[1, 'LEAD'], [2, 'DEAL'], [3, 'CONTACT'], [4, 'COMPANY'], [7, 'QUOTE']])
 const SMART_INVOICE = 31
 
-/** Of every type; others are those that an item of the type was given, and fields of a user's own making. */
+/** Fields of every type. Others are custom fields, and fields set on an item of the type. */
 const FIELDS = new Set((
   'id xmlId title createdBy updatedBy movedBy createdTime updatedTime movedTime categoryId opened stageId previousStageId begindate closedate ' +
   'companyId contactId contactIds contacts opportunity isManualOpportunity taxValue currencyId mycompanyId sourceId sourceDescription webformId ' +
@@ -29,7 +29,7 @@ const FIELDS = new Set((
 ).split(' '))
 const OWN_FIELD = /^(ufCrm|UF_CRM|parentId\d)/
 
-/** CRM items of one portal, by type and id. */
+/** CRM items of a portal, by type and id. */
 export class Items {
   readonly #types = new Map<number, ItemType>()
   readonly #items = new Map<number, Map<number, Row>>()
@@ -40,7 +40,7 @@ export class Items {
     return [...this.#types.values()]
   }
 
-  /** Ids of the types whose events have codes of their own beside the common one: `ONCRMDYNAMICITEMADD_147`. */
+  /** Ids of the types with additional event codes: `ONCRMDYNAMICITEMADD_147`. */
   get dynamicTypes (): number[] {
     return [SMART_INVOICE, ...this.#types.keys()]
   }
@@ -54,7 +54,7 @@ export class Items {
     return FIELDS.has(name) || OWN_FIELD.test(name) || this.#given.get(entityTypeId)?.has(name) === true
   }
 
-  /** Adds a smart process, unless it is there. */
+  /** Adds a smart process if it does not exist. */
   addType (entityTypeId: number, title = `Process ${entityTypeId}`): void {
     if (!this.hasType(entityTypeId)) this.#types.set(entityTypeId, { id: this.#types.size + 1, entityTypeId, title })
   }
@@ -67,7 +67,7 @@ export class Items {
     return [...this.#items.get(entityTypeId)?.values() ?? []]
   }
 
-  /** Puts fields over those of an item, which is made when there is none. `updatedTime` moves when a field changes, or is the given one. */
+  /** Sets fields of an item, creating it if needed. `updatedTime` is updated if a field changes, unless given. */
   set (entityTypeId: number, id: number, fields: Row = {}): Row {
     const known = this.get(entityTypeId, id)
     if (known !== undefined) this.update(entityTypeId, id, fields)
@@ -75,7 +75,7 @@ export class Items {
     return this.get(entityTypeId, id) as Row
   }
 
-  /** @returns `false` when the item has these very values: then it stays as it is */
+  /** @returns `false` if the item already has these values */
   update (entityTypeId: number, id: number, fields: Row): boolean {
     const known = this.get(entityTypeId, id) as Row
     const changed = Object.entries(fields).filter(([name, value]) => !isSame(known[name], value))
@@ -84,12 +84,12 @@ export class Items {
     return true
   }
 
-  /** Moves `updatedTime`, as a change of what is no field does: of a phone, of product rows. */
+  /** Updates `updatedTime`, like a change that affects no field: of a phone, of product rows. */
   touch (entityTypeId: number, id: number): void {
     this.#keep(entityTypeId, { ...this.get(entityTypeId, id), updatedTime: now() })
   }
 
-  /** An id is never given again. */
+  /** Ids are never reused. */
   nextId (entityTypeId: number): number {
     return (this.#lastIds.get(entityTypeId) ?? 0) + 1
   }
@@ -110,7 +110,7 @@ export class Items {
   }
 }
 
-/** The events that a change raises: deals and their like have their own; smart processes a common one, and one of their type. */
+/** Returns the events of a change: one for deals etc., a common one and one of their type for smart processes. */
 export function eventsOf (entityTypeId: number, id: number, change: Change): EmittedEvent[] {
   const name = NAMES.get(entityTypeId)
   if (name !== undefined) return [{ code: `ONCRM${name}${change}`, data: { FIELDS: { ID: id } } }]
@@ -127,7 +127,7 @@ function now (): string {
   return new Date().toISOString().replace(/\.\d+Z$/, '+00:00')
 }
 
-/** A form writes numbers and booleans as text, and no null. */
+/** Compares values as encoded in a form: numbers and booleans as text, without null. */
 function isSame (known: unknown, given: unknown): boolean {
   if (!isMap(known) || !isMap(given)) return textOf(known) === textOf(given)
   const keys = new Set([...Object.keys(known), ...Object.keys(given)])
@@ -144,7 +144,7 @@ function textOf (value: unknown): string {
   return Object.keys(value).length === 0 ? '' : JSON.stringify(value)
 }
 
-/** Of a new portal, so many that they would fill more than one page. */
+/** Statuses of a new portal, more than fit on one page. */
 const ENTITIES: Record<string, string> = {
   STATUS: 'NEW IN_PROCESS PROCESSED JUNK CONVERTED',
   SOURCE: 'CALL EMAIL WEB ADVERTISING PARTNER RECOMMENDATION TRADE_SHOW WEBFORM CALLBACK RC_GENERATOR STORE BOOKING OTHER',
@@ -160,7 +160,7 @@ const ENTITIES: Record<string, string> = {
 }
 
 /**
- * Rows of `crm.status.list`.
+ * Creates the rows of `crm.status.list`.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/crm/status/crm-status-list.md
  */

@@ -1,11 +1,11 @@
-/** Intensity of calls that one portal bears. */
+/** Rate limit of a portal. */
 export interface BucketOptions {
   /**
-   * Calls that may come at once; Bitrix24 has 50.
-   * @default Infinity, so that tests are quick
+   * Maximum burst of calls; 50 at Bitrix24.
+   * @default Infinity, for fast tests
    */
   cap?: number
-  /** Calls that flow out of the bucket in a second. @default 2 */
+  /** Calls drained per second. @default 2 */
   drainPerSecond?: number
 }
 
@@ -33,7 +33,7 @@ export class LeakyBucket {
 }
 
 /**
- * What `app.info` says of a plan: `en_pro100`, `pro100`, `pro`.
+ * Returns the fields of a plan in `app.info`: `en_pro100`, `pro100`, `pro`.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/common/system/app-info.md
  */
@@ -42,7 +42,7 @@ export function describeLicense (license: string, language: string): { LICENSE: 
 }
 
 /**
- * How many calls a portal of the plan bears.
+ * Returns the rate limit of a plan.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/performance/limits.md
  */
@@ -54,7 +54,7 @@ function familyOf (license: string): string {
   return license.startsWith('ent') ? 'ent' : license.replace(/\d+$/, '')
 }
 
-/** How much of its time a method has used, in seconds, and until when that counts. */
+/** Operating time of a method, in seconds, and when it is reset. */
 export interface Operating {
   seconds: number
   /** Unix seconds. */
@@ -63,14 +63,14 @@ export interface Operating {
 
 const LIMIT_SECONDS = 480
 const WINDOW_MS = 600_000
-/** Bitrix24 keeps a sum for each of the ten minutes. */
+/** Bitrix24 keeps one sum per minute. */
 const MINUTE_MS = 60_000
 
-/** The operating time behind `OPERATION_TIME_LIMIT`, of each app and method. */
+/** Operating time per app and method, limited by `OPERATION_TIME_LIMIT`. */
 export class OperatingTime {
   readonly #spent = new Map<string, Array<{ seconds: number, until: number }>>()
 
-  /** Books time that a method took; it counts for ten minutes, or as long as is told. */
+  /** Adds operating time to a method, for ten minutes or `resetMs`. */
   spend (clientId: string, method: string, seconds: number, resetMs = WINDOW_MS): void {
     const key = `${clientId} ${method}`
     const spent = this.#current(key)

@@ -3,31 +3,30 @@ import type { Row } from './row-query.ts'
 import type { SimulatedUser } from './users.ts'
 
 /**
- * Answers a REST method: gets the parameters, which are text inside of a batch, and who calls; gives the `result`. A `RestError` that it
- * throws is the refusal of the portal.
+ * Implements a REST method: receives the parameters (text inside a batch) and the calling user, returns the `result`. A thrown `RestError`
+ * becomes the error response of the portal.
  */
 export type MethodStub = (params: Row, user: SimulatedUser) => unknown
 
-/** How a method is answered. */
 export interface StubOptions {
-  /** 3: at `/rest/api/`, where errors have another form. @default 2 */
+  /** 3: REST 3 at `/rest/api/`, with its own error format. @default 2 */
   version?: 2 | 3
 }
 
-/** How a list is shown. */
+/** Format of a list response. */
 export interface ListOptions {
-  /** Key of the rows in `result`, such as `items`; without one `result` is the rows. */
+  /** Key of the rows in `result`, such as `items`. @default `result` contains the rows */
   key?: string
-  /** `false`: all rows at once, as some methods do. @default true, 50 of them */
+  /** `false`: all rows in one response, as some methods do. @default true, 50 rows per page */
   paged?: boolean
 }
 
-/** Rows that a list method answers. */
+/** Rows of a stubbed list method. */
 export interface ListedRows extends ListOptions {
   rows: readonly Row[]
 }
 
-/** Methods of a portal that a test answers itself. */
+/** Stubbed REST methods of a portal. */
 export class MethodStubs<Answer> {
   readonly #answers = new Map<string, Answer>()
 
@@ -36,7 +35,7 @@ export class MethodStubs<Answer> {
     return this.#answers.get(method)
   }
 
-  /** @returns a function that puts back what was there */
+  /** @returns a function that restores the previous stub */
   set (method: string, answer: Answer): () => void {
     const name = method.toLowerCase()
     const before = this.#answers.get(name)
@@ -48,19 +47,19 @@ export class MethodStubs<Answer> {
   }
 }
 
-/** One REST request to a portal: names of methods and parameters only, so it can be printed. */
+/** A REST request to a portal, with names of methods and parameters only, so it can be printed. */
 export interface RestRecord {
   /** In small letters. */
   method: string
-  /** Parameters of the body. */
+  /** Names of body parameters. */
   inBody: string[]
-  /** Parameters of the query: a secret among them would stand in every log on the way. */
+  /** Names of query parameters, which must include no secret: proxies log URLs. */
   inUrl: string[]
-  /** Methods that a `batch` names. */
+  /** Methods of a `batch`. */
   commands?: string[]
-  /** Of a call of REST 3. */
+  /** Set for calls of REST 3. */
   version?: 3
-  /** HTTP status of the answer; absent while there is none. */
+  /** HTTP status; absent until there is a response. */
   status?: number
 }
 
@@ -70,7 +69,7 @@ export interface KeyedCall {
   method: string
   /** The `Idempotency-Key`. */
   key: string
-  /** Without the token. */
+  /** Parameters without the token. */
   params: unknown
 }
 
@@ -83,7 +82,7 @@ interface StoredAnswer {
 const STORED_MS = 24 * 3_600_000
 
 /**
- * Answers that REST 3 gives again for the same `Idempotency-Key` of an app, a user and a method, for a day.
+ * Responses that REST 3 repeats for the same `Idempotency-Key` of an app, user and method, for a day.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/rest-v3.md#idempotency
  */
@@ -95,7 +94,7 @@ export class IdempotentAnswers {
     this.#now = now
   }
 
-  /** @returns the first answer; `'other'` when that call had other parameters; `undefined` for a new key */
+  /** @returns the first response; `'other'` if that call had other parameters; `undefined` for a new key */
   find (call: KeyedCall): object | 'other' | undefined {
     const known = this.#answers.get(nameOf(call))
     if (known === undefined || this.#now() - known.at >= STORED_MS) return undefined

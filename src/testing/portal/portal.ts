@@ -7,40 +7,40 @@ import { RestPortal } from './rest-portal.ts'
 import type { SimulatedPair } from '../tokens.ts'
 import { ADMIN, type SimulatedUser, SYSTEM_USER } from './users.ts'
 
-/** One event for `sendMany`. */
+/** An event for `sendMany`. */
 export interface EventToSend {
   name: string
   data?: unknown
   overrides?: SendOverrides
 }
 
-/** An outgoing webhook: the portal's owner made it by hand, it has a token of its own and sendsTokens no OAuth tokens. */
+/** An outgoing webhook, created manually on the portal, with its own token and without OAuth tokens. */
 export interface SimulatedWebhook {
   readonly applicationToken: string
   send (name: string, data?: unknown, overrides?: SendOverrides): Promise<Delivery>
 }
 
-/** Where an app with pages has them. */
+/** URLs of an app's pages. */
 export interface AppPages {
   installUrl?: string
   appUrl?: string
 }
 
 /**
- * A portal that sends what Bitrix24 sends, as it sends it: never twice, and without waiting for the one before. All that posts to the app
- * rejects with an `UnansweredError` when there is no answer.
+ * A portal that sends events like Bitrix24: never twice, and without waiting for previous ones. Methods that send to the app reject with an
+ * `UnansweredError` if there is no response.
  */
 export class SimulatedPortal extends RestPortal {
-  /** Where the portal sends events; set by `install`. */
+  /** URL for events; set by `install`. */
   eventsUrl: string | undefined
-  /** The pair that the newest install or update brought. */
+  /** Pair sent with the last install or update. */
   installer: SimulatedPair | undefined
-  /** The pair of the system user that the newest ONAPPUSERREADY brought. */
+  /** Pair of the system user sent with the last ONAPPUSERREADY. */
   systemUser: SimulatedPair | undefined
   #pages: AppPages = {}
   readonly #frames = new Map<string, number>()
 
-  /** Installs the app, again if it is there already, and sends ONAPPINSTALL, to which Bitrix24 binds the URL by itself. */
+  /** Installs or reinstalls the app and sends ONAPPINSTALL, which Bitrix24 binds to the URL automatically. */
   async install (eventsUrl: string, overrides: SendOverrides = {}): Promise<Delivery> {
     this.eventsUrl = eventsUrl
     this.installed = true
@@ -51,19 +51,19 @@ export class SimulatedPortal extends RestPortal {
     return await this.#sendAsInstaller('ONAPPINSTALL', data, overrides)
   }
 
-  /** Installs the app again at the same URL, as after an uninstall or by installFinish. */
+  /** Reinstalls the app at the same URL, as after an uninstall or by installFinish. */
   async reinstall (overrides: SendOverrides = {}): Promise<Delivery> {
     return await this.install(this.#urlOf(overrides), overrides)
   }
 
-  /** Begins the install, or the next version, of an app with an install page: nothing is sent until `finishInstall`. */
+  /** Starts installing or updating an app with an install page: no events are sent until `finishInstall`. */
   beginInstall (pages: AppPages): void {
     this.#pages = pages
     this.installed = false
     this.removedApps.delete(this.environment.clientId)
   }
 
-  /** Does what `BX24.installFinish()` does: from now on events come, and first ONAPPINSTALL to who has bound it. */
+  /** Finishes the install like `BX24.installFinish()`: events are sent from now on, starting with ONAPPINSTALL if bound. */
   async finishInstall (user = ADMIN): Promise<Delivery[]> {
     if (this.installed) return []
     this.installed = true
@@ -71,22 +71,22 @@ export class SimulatedPortal extends RestPortal {
     return await this.emit({ code: 'ONAPPINSTALL', data }, { userId: user })
   }
 
-  /** Page of the app that a user sees now: the one for the install until that is finished. */
+  /** URL of the app's page: the install page until the install is finished. */
   get pageUrl (): string | undefined {
     return this.installed ? this.#pages.appUrl : this.#pages.installUrl
   }
 
-  /** Script for the pages in the portal's frames, in place of `https://api.bitrix24.com/api/v1/`. */
+  /** URL of the script for embedded pages, instead of `https://api.bitrix24.com/api/v1/`. */
   get bx24Url (): string {
     return new URL('../bx24.js', this.clientEndpoint).href
   }
 
-  /** Page of the portal that has the app in a frame; for another user: `?user=2`. */
+  /** URL of the portal's page that embeds the app; `?user=2` for another user. */
   get framePageUrl (): string {
     return new URL('../marketplace/app/', this.clientEndpoint).href
   }
 
-  /** Posts what a user's browser posts into the frame of a page: the app, its install page, a placement. */
+  /** Posts the form of a page like a user's browser: the app, its install page, a placement. */
   async openApp (url = this.pageUrl, options: OpenOptions = {}): Promise<Delivery> {
     if (url === undefined) throw new Error(`${this.domain} has no page of the app: call beginInstall() first, or pass a URL`)
     const form = this.frameForm(url, options)
@@ -95,7 +95,7 @@ export class SimulatedPortal extends RestPortal {
     return answered('openApp()', await deliver({ url: form.url, body: new URLSearchParams(form.fields).toString(), headers }))
   }
 
-  /** The form of such a post, with a new pair of the user. */
+  /** Returns the form of a page, with a new pair of the user. */
   frameForm (url: string, options: OpenOptions = {}): FrameForm {
     const { user = ADMIN } = options
     const pair = this.issue({ userId: user })
@@ -105,7 +105,7 @@ export class SimulatedPortal extends RestPortal {
     return frameForm(url, { pair, applicationToken: this.applicationToken, origin: this.environment.origin, appSid }, options)
   }
 
-  /** The user who opened a frame. */
+  /** Returns the user who opened a frame. */
   userOfFrame (appSid: string): SimulatedUser | undefined {
     const user = this.#frames.get(appSid)
     return user === undefined ? undefined : this.user(user)
@@ -118,7 +118,7 @@ export class SimulatedPortal extends RestPortal {
     return await this.#sendAsInstaller('ONAPPUPDATE', data, overrides)
   }
 
-  /** Makes the app's system user and sends ONAPPUSERREADY: its pair is in `data`, the installer's in `auth`. */
+  /** Creates the app's system user and sends ONAPPUSERREADY, with its pair in `data` and the installer's in `auth`. */
   async userReady (overrides: SendOverrides = {}): Promise<Delivery> {
     const { origin, clientId } = this.environment
     this.systemUser = this.sender.issueAged(SYSTEM_USER, overrides)
@@ -128,7 +128,7 @@ export class SimulatedPortal extends RestPortal {
     return await this.#sendAsInstaller('ONAPPUSERREADY', { ...pair, client_id: clientId, LANGUAGE_ID: 'en' }, { ...overrides, auth })
   }
 
-  /** Uninstalls the app, so that all its tokens, bindings and waiting changes of this portal go, and sends ONAPPUNINSTALL. */
+  /** Uninstalls the app with its tokens, bindings and offline events, and sends ONAPPUNINSTALL. */
   async uninstall ({ clean = false, ...overrides }: SendOverrides & { clean?: boolean } = {}): Promise<Delivery> {
     const { tokens, clientId } = this.environment
     this.removedApps.add(clientId)
@@ -138,12 +138,12 @@ export class SimulatedPortal extends RestPortal {
     return await this.#send('ONAPPUNINSTALL', { LANGUAGE_ID: 'en', CLEAN: clean ? 1 : 0 }, overrides, this.app({ sendsTokens: false }))
   }
 
-  /** Sends an event to the app, bound or not, named in any case. What `data` holds goes out as PHP writes it. */
+  /** Sends an event to the app, bound or not; the case of the name is ignored. `data` is encoded as by PHP. */
   async send (name: string, data?: unknown, overrides: SendOverrides = {}): Promise<Delivery> {
     return await this.#send(name, data, overrides, this.app())
   }
 
-  /** Sends many events at once; with copies and out of order on request. */
+  /** Sends many events concurrently, optionally with copies and out of order. */
   async sendMany (events: Iterable<EventToSend>, options?: BurstOptions): Promise<Delivery[]> {
     const identity = this.app()
     const requests = Array.from(events, ({ name, data, overrides = {} }) => this.sender.requestFor({ name, data, overrides: this.#addressed(overrides), identity }))
@@ -159,7 +159,7 @@ export class SimulatedPortal extends RestPortal {
     }
   }
 
-  /** They lie in the queue for a second, so that an uninstall right after is a later one: `ts` counts whole seconds. */
+  /** Sends with a delay of a second, so that a following uninstall is later: `ts` is in whole seconds. */
   async #sendAsInstaller (name: string, data: object, sent: SendOverrides): Promise<Delivery> {
     const overrides = { lateSeconds: 1, ...sent }
     const pair = this.sender.issueAged(overrides.user ?? ADMIN, overrides)
@@ -181,7 +181,7 @@ export class SimulatedPortal extends RestPortal {
   }
 }
 
-/** 32 letters and digits, which need not be hex. */
+/** Returns 32 letters and digits, not necessarily hex. */
 function randomWebhookToken (): string {
   return Array.from(randomBytes(32), byte => (byte % 36).toString(36)).join('')
 }

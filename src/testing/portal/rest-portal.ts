@@ -12,45 +12,45 @@ import { type Identity, type PortalEnvironment, Sender } from './sender.ts'
 import type { PortalState, SimulatedPair } from '../tokens.ts'
 import { ADMIN, type SimulatedUser, Users } from './users.ts'
 
-/** A portal as its REST sees it: users, items, what is bound, and what happens there. */
+/** The REST side of a portal: users, items, bindings and events. */
 export class RestPortal implements PortalState {
-  /** Stays when the portal is renamed; the same for one domain in every simulator, so that a test finds its records again. */
+  /** Unchanged when the portal is renamed. Derived from the domain, so that it is the same in every simulator. */
   readonly memberId: string
-  /** Set another to rename the portal; `rename` leaves a redirect behind. */
+  /** Can be set to rename the portal; `rename` also adds a redirect. */
   domain: string
   scope = ['crm', 'task', 'user']
   status = 'F'
   version = 1
   paid = true
   deleted = false
-  /** `false` until an app with an install page is finished with it: the portal sends nothing and queues nothing. */
+  /** `false` until the install page has finished the install: the portal sends and queues no events. */
   installed = true
   readonly removedApps = new Set<string>()
-  /** What the portal's plan has, as `feature.get` tells. */
+  /** Features of the portal's plan, for `feature.get`. */
   readonly features = new Set(['rest_offline_extended', 'rest_auth_connector'])
-  /** What REST was asked, in order; holds no secret. */
+  /** REST requests, in order; contains no secret. */
   readonly calls: RestRecord[] = []
   readonly bindings = new Bindings()
   readonly offlineEvents = new OfflineEvents()
-  /** What users who subscribed fetch with `im.v2.Event.get`. */
+  /** Chat events that subscribed users fetch with `im.v2.Event.get`. */
   readonly imEvents = new ImEvents()
   readonly items = new Items()
-  /** Tasks of REST 3, by their ids. */
+  /** Tasks of REST 3, by id. */
   readonly tasks = new Map<number, Row>()
   /** Rows of `crm.status.list`, more than 50. */
   readonly statuses = newStatuses()
-  /** Rows of `crm.address.list`, which have no id; none until a test adds them. */
+  /** Rows of `crm.address.list`, which have no id; empty by default. */
   readonly addresses: Row[] = []
   readonly operating = new OperatingTime()
-  /** How many calls REST bears. */
+  /** Rate limit of REST. */
   bucket: LeakyBucket
   readonly faults = new FaultList<string>()
-  /** Methods that a test answers itself. */
+  /** Stubbed REST methods. */
   readonly stubs = new MethodStubs<MethodStub | ListedRows>()
-  /** Those of REST 3. */
+  /** Stubbed methods of REST 3. */
   readonly stubsV3 = new MethodStubs<MethodStub>()
   readonly idempotentAnswers = new IdempotentAnswers()
-  /** Domains before the renames. */
+  /** Domains before renames. */
   readonly formerDomains = new Set<string>()
   protected readonly environment: PortalEnvironment
   protected readonly sender: Sender
@@ -77,7 +77,7 @@ export class RestPortal implements PortalState {
     })
   }
 
-  /** Proves the portal's events. Set another to see a token change, as after the app was deleted and added again. */
+  /** Verifies the portal's events. Set another to simulate a token change, as after the app was deleted and added again. */
   get applicationToken (): string {
     return this.#applicationToken
   }
@@ -86,7 +86,7 @@ export class RestPortal implements PortalState {
     this.#applicationToken = this.environment.tokens.rememberSecret(token)
   }
 
-  /** Plan of the portal, as `app.info` tells it: `pro100`, `ent250`. Set another, and REST bears as many calls as that plan: 250 and 5 a second for `ent…`. */
+  /** Plan of the portal, as in `app.info`: `pro100`, `ent250`. Setting it also sets the plan's rate limit: 250 and 5 per second for `ent…`. */
   get license (): string {
     return this.#license
   }
@@ -96,16 +96,16 @@ export class RestPortal implements PortalState {
     this.limit(limitsOf(license))
   }
 
-  /** REST base of the portal, at the simulator: an app that calls it must allow private networks. */
+  /** REST base URL of the portal on the simulator; the app must allow private networks. */
   get clientEndpoint (): string {
     return `${this.environment.origin}/portals/${this.domain}/rest/`
   }
 
   /**
-   * Changes an item and takes the event of the change to whatever is bound; one that is not there is made first, with an event of its own.
-   * Fields that have these values already are no change: then nothing happens. Without fields it is something else of the item that changes.
+   * Changes an item and sends the event to its bindings. A missing item is created first, with an event of its own. Nothing happens if the
+   * fields already have these values. Without fields, something else of the item changes.
    *
-   * @returns the deliveries, once all handlers have answered
+   * @returns the deliveries, once all handlers have responded
    * @throws UnansweredError
    */
   async change (entityTypeId: number, id: number, fields: Row = {}, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
@@ -119,7 +119,7 @@ export class RestPortal implements PortalState {
   }
 
   /**
-   * Takes the events of a change to whatever is bound.
+   * Sends the events of a change to their bindings.
    * @throws UnansweredError
    */
   async emitChange (entityTypeId: number, id: number, change: Change, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
@@ -127,14 +127,14 @@ export class RestPortal implements PortalState {
   }
 
   /**
-   * Takes an event to whatever is bound. Events of chats (`onImV2…`) are never posted: they wait for `im.v2.Event.get`.
+   * Sends an event to its bindings. Chat events (`onImV2…`) are not sent but wait for `im.v2.Event.get`.
    * @throws UnansweredError
    */
   async emit (event: EmittedEvent, cause: Cause = { userId: ADMIN }): Promise<Delivery[]> {
     return await this.#emitAll([event], cause)
   }
 
-  /** As `raise`, for what nobody waits for: it is no error that a delivery has no answer. */
+  /** Like `emit`, but deliveries without a response are not an error. */
   async emitUnchecked ({ code, data }: EmittedEvent, cause: Cause): Promise<Delivery[]> {
     const event = { code: code.toUpperCase(), data }
     if (definitionOf(event.code)?.delivery !== 'fetch') return await this.#bus.emit(event, cause)
@@ -142,71 +142,71 @@ export class RestPortal implements PortalState {
     return []
   }
 
-  /** Resolves when no event of a binding is on its way. */
+  /** Resolves when no delivery is in progress. */
   async settled (): Promise<void> {
     await this.#bus.settled()
   }
 
-  /** A user of the portal, changed as told: `portal.user(2, { admin: true })`. */
+  /** Returns a user of the portal with changes applied: `portal.user(2, { admin: true })`. */
   user (id: number, changes?: Partial<Omit<SimulatedUser, 'id'>>): SimulatedUser {
     return this.#users.get(id, changes)
   }
 
-  /** Gives the portal another address; the old one redirects there. Tokens and `memberId` stay. */
+  /** Changes the domain of the portal; the old one redirects there. Tokens and `memberId` are kept. */
   rename (domain: string): void {
     this.formerDomains.add(this.domain)
     this.domain = domain
   }
 
-  /** The users that are known so far: each that acted or was named. */
+  /** Returns all users that have acted or were created. */
   users (): SimulatedUser[] {
     this.user(ADMIN)
     return this.#users.all()
   }
 
   /**
-   * Answers a method that the simulator does not know, or knows otherwise.
+   * Stubs a REST method, replacing the simulator's implementation if there is one.
    *
-   * @returns a function that ends it
+   * @returns a function that removes the stub
    */
   stub (method: string, answer: MethodStub, { version = 2 }: StubOptions = {}): () => void {
     return version === 3 ? this.stubsV3.set(method, answer) : this.stubs.set(method, answer)
   }
 
   /**
-   * Answers a method as lists are: by `filter`, `order`, `select` and `start`, with `total` and `next`. Rows may be added later.
+   * Stubs a list method, with `filter`, `order`, `select`, `start`, `total` and `next`. Rows may be added later.
    *
-   * @returns a function that ends it
+   * @returns a function that removes the stub
    */
   stubList (method: string, rows: readonly Row[], options: ListOptions = {}): () => void {
     return this.stubs.set(method, { ...options, rows })
   }
 
   /**
-   * Makes a REST method misbehave, or with `'*'` every one.
+   * Adds a fault to a REST method, or to all of them with `'*'`.
    *
-   * @returns a function that lifts the fault
+   * @returns a function that removes the fault
    */
   fault (method: string, fault: Fault): () => void {
     return this.faults.add(method.toLowerCase(), fault)
   }
 
-  /** Bears so many calls from now on. */
+  /** Sets the rate limit of REST. */
   limit (options: BucketOptions): void {
     this.bucket = new LeakyBucket(options)
   }
 
-  /** Books operating time of a method of the app: over 480 seconds it is refused, until `resetMs` have passed. */
+  /** Adds operating time to a method of the app; above 480 seconds it is rejected until `resetMs` have passed. */
   spend (method: string, seconds: number, resetMs?: number): void {
     this.operating.spend(this.environment.clientId, method.toLowerCase(), seconds, resetMs)
   }
 
-  /** Makes a token pair at the OAuth server, such as one of another app or user. */
+  /** Issues a token pair, possibly for another app or user. */
   issue ({ clientId = this.environment.clientId, userId = ADMIN }: { clientId?: string, userId?: number } = {}): SimulatedPair {
     return this.environment.tokens.issue(this, clientId, userId)
   }
 
-  /** Ends the hour of all access tokens of this portal. Refresh tokens stay good. */
+  /** Expires all access tokens of this portal. Refresh tokens stay valid. */
   expireTokens (): void {
     for (const pair of this.environment.tokens.pairsOf(this)) pair.expiresAt = Date.now() - 1
   }
@@ -216,7 +216,7 @@ export class RestPortal implements PortalState {
     return answered(events[0]?.code ?? 'change()', deliveries.flat())
   }
 
-  /** As whom the app's own events are sent. */
+  /** Sender identity of the app's events. */
   protected app ({ sendsTokens = true, binding = '' } = {}): Identity {
     return { token: this.applicationToken, sendsTokens, binding }
   }

@@ -1,4 +1,4 @@
-/** A row as REST shows it. */
+/** A row in REST format. */
 export type Row = Record<string, unknown>
 
 type Condition = (value: unknown, wanted: unknown) => boolean
@@ -27,7 +27,7 @@ const CONDITIONS: Record<string, Condition> = {
 }
 
 /**
- * Returns whether a row meets a filter: `{ '>=id': 5, '@stageId': ['A', 'B'], 0: { logic: 'OR', title: 'a', '%title': 'b' } }`.
+ * Returns whether a row matches a filter: `{ '>=id': 5, '@stageId': ['A', 'B'], 0: { logic: 'OR', title: 'a', '%title': 'b' } }`.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/crm/universal/crm-item-list.md
  */
@@ -41,14 +41,14 @@ export function meets (row: Row, filter: Row): boolean {
   return isOr(filter) && conditions.length > 0 ? conditions.some(holds) : conditions.every(holds)
 }
 
-/** Names of the fields that a filter asks about, those of nested groups too. */
+/** Returns the field names in a filter, including nested groups. */
 export function fieldsOf (filter: Row): string[] {
   return Object.entries(filter).filter(([key]) => !isLogic(key)).flatMap(([key, wanted]) => {
     return isGroup(key, wanted) ? fieldsOf(wanted) : parseKey(key).name
   })
 }
 
-/** Sorts rows by an order of Bitrix24's form: `{ ID: 'DESC' }`. */
+/** Sorts rows by an order in Bitrix24's format: `{ ID: 'DESC' }`. */
 export function sorted<T extends Row> (rows: readonly T[], order: Row): T[] {
   const names = Object.entries(order)
   return [...rows].sort((a, b) => {
@@ -77,7 +77,7 @@ function isGroup (key: string, wanted: unknown): wanted is Row {
   return typeof wanted === 'object' && wanted !== null && /^\d+$/.test(key)
 }
 
-/** A field of many values has a value when one of them is it. */
+/** A field with multiple values matches if one of them does. */
 function isOneOf (value: unknown, wanted: unknown): boolean {
   return valuesOf(wanted).some(one => valuesOf(value).some(own => compare(own, one) === 0))
 }
@@ -87,7 +87,7 @@ function contains (value: unknown, wanted: unknown): boolean {
   return valuesOf(wanted).some(one => text.includes(lower(one)))
 }
 
-/** As SQL's LIKE: `%` stands for any text. */
+/** Like SQL's LIKE: `%` matches any text. */
 function isLike (value: unknown, wanted: unknown): boolean {
   const text = lower(value)
   return valuesOf(wanted).some(one => new RegExp(`^${lower(one).split('%').map(escape).join('.*')}$`, 's').test(text))
@@ -107,7 +107,7 @@ function lower (value: unknown): string {
   return String(value ?? '').toLowerCase()
 }
 
-/** Numbers by their value and dates by their instant, also those written as text; all else by its text. */
+/** Compares numbers by value and dates by instant, even as text; anything else as text. */
 function compare (a: unknown, b: unknown): number {
   const [left, right] = [a, b].map(value => String(value ?? '')) as [string, string]
   if (left === right) return 0
@@ -123,7 +123,7 @@ function isNumber (text: string): boolean {
 
 const DATE = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(?:(Z)|([+-]\d\d):?(\d\d))?)?$/i
 
-/** A date without an offset is one of the portal's clock, which is UTC here. */
+/** Parses a date; without an offset it is in the portal's time zone, here UTC. */
 function instantOf (text: string): number | undefined {
   if (text[4] !== '-') return undefined
   const parts = DATE.exec(text)

@@ -5,36 +5,36 @@ import { encodeForm } from './form.ts'
 import type { BucketOptions } from './limits.ts'
 import { ADMIN } from './users.ts'
 
-/** What the portals of one simulator share. */
+/** Shared by the portals of a simulator. */
 export interface PortalEnvironment {
   tokens: TokenRegistry
   clientId: string
   /** Origin of the OAuth server, and of every portal's REST. */
   origin: string
-  /** Calls that each portal bears. */
+  /** Rate limit of each portal. */
   limits?: BucketOptions | undefined
 }
 
-/** As whom a portal sends. */
+/** Sender identity of an event. */
 export interface Identity {
   token: string
-  /** `false`: `auth` has no OAuth tokens, whoever acts. */
+  /** `false`: `auth` never has OAuth tokens. */
   sendsTokens: boolean
-  /** Tells bindings of one event apart: each has a handler id of its own. */
+  /** Distinguishes bindings of an event, each of which has its own handler id. */
   binding: string
 }
 
-/** One event to send, to the URL of its binding. */
+/** An event to send to the URL of its binding. */
 export interface OutgoingEvent {
   name: string
   data?: unknown
   overrides: SendOverrides & { url: string }
   identity: Identity
-  /** Pair whose tokens go with it, whoever acts. */
+  /** Token pair to send, regardless of the acting user. */
   pair?: SimulatedPair | undefined
 }
 
-/** Writes the posts of one portal: tokens of the user who acts, a handler id for each binding. */
+/** Creates and sends the requests of a portal, with tokens of the acting user and a handler id per binding. */
 export class Sender {
   readonly #portal: PortalState
   readonly #environment: PortalEnvironment
@@ -63,14 +63,14 @@ export class Sender {
     return { url: overrides.url, body: overrides.body ?? encodeForm(tree), headers: overrides.headers ?? {} }
   }
 
-  /** A new pair of the app, as old as the sending is late. */
+  /** Issues a pair that is as old as the delivery is late. */
   issueAged (userId: number, { lateSeconds = 0 }: SendOverrides): SimulatedPair {
     const pair = this.#environment.tokens.issue(this.#portal, this.#environment.clientId, userId)
     pair.expiresAt -= lateSeconds * 1000
     return pair
   }
 
-  /** Deliveries of one user within a second share a token, so that a burst does not fill the memory. */
+  /** Deliveries of a user within a second share a pair, to save memory in a burst. */
   #pairFor (overrides: SendOverrides, { sendsTokens }: Identity): SimulatedPair | undefined {
     const { user = ADMIN, lateSeconds } = overrides
     if (!sendsTokens || user === null) return undefined
@@ -94,28 +94,28 @@ function secondsAgo ({ lateSeconds = 0 }: SendOverrides): number {
   return Math.floor(Date.now() / 1000) - lateSeconds
 }
 
-/** Changes one sending, to forge it or to make it late. */
+/** Overrides of a delivery, to forge or delay it. */
 export interface SendOverrides {
   /** @default the URL that the app was installed with */
   url?: string
   /**
-   * User who acts; `null` for nobody (a robot, an import): then no tokens are sent.
+   * Acting user; `null` for none (a robot, an import), so that no tokens are sent.
    * @default 1, the admin who installed the app
    */
   user?: number | null
-  /** Seconds that it lay in the queue: `ts` and the tokens are that old. 3600 and the access token has expired. */
+  /** Age of `ts` and the tokens, in seconds, as after waiting in the queue. At 3600 the access token has expired. */
   lateSeconds?: number
   /** Unix seconds. */
   ts?: number | null
   handlerId?: number | null
-  /** Put over the data; `null` leaves a key out, as PHP does. */
+  /** Merged into the data; `null` omits a key, as PHP does. */
   data?: Record<string, unknown>
-  /** Put over `auth`; `null` for a key leaves it out, `null` for the whole leaves `auth` out. */
+  /** Merged into `auth`; `null` for a key omits it, `null` omits `auth`. */
   auth?: Record<string, unknown> | null
-  /** Put over the top level: `event`, or keys that no genuine post has. */
+  /** Merged into the top level: `event`, or keys that no genuine request has. */
   fields?: Record<string, unknown>
   headers?: Record<string, string>
-  /** Sent instead of everything above. */
+  /** Replaces the whole body. */
   body?: string | Buffer
 }
 
@@ -127,11 +127,11 @@ export interface EventParts {
   ts: number
 }
 
-/** Events whose `auth` sendsTokens a refresh token, so that the app may keep the pair. */
+/** Events whose `auth` has a refresh token. */
 const BRINGS_REFRESH_TOKEN =
   /^ON(APP(INSTALL|UPDATE|USERREADY|TEST)|SUBSCRIPTIONRENEW|OFFLINEEVENT|CALENDAR\w+|IM(BOT(V2)?(MESSAGE\w+|CONTEXTGET|COMMANDADD|REACTIONCHANGE)|COMMANDADD))$/
 
-/** `auth` of an event that a user caused. */
+/** Returns `auth` of an event caused by a user. */
 export function fullAuth (code: string, pair: SimulatedPair, origin: string, applicationToken: string): Record<string, unknown> {
   const { refresh_token: refreshToken, ...auth } = describePair(pair, origin)
   return {
@@ -142,7 +142,7 @@ export function fullAuth (code: string, pair: SimulatedPair, origin: string, app
   }
 }
 
-/** `auth` of an event without a user, of ONAPPUNINSTALL and of an outgoing webhook. */
+/** Returns `auth` of an event without a user, of ONAPPUNINSTALL and of outgoing webhooks. */
 export function minimalAuth (portal: PortalState, origin: string, applicationToken: string): Record<string, unknown> {
   return {
     domain: portal.domain,
@@ -153,7 +153,7 @@ export function minimalAuth (portal: PortalState, origin: string, applicationTok
   }
 }
 
-/** The post as Bitrix24 orders it. */
+/** Returns the body of an event in Bitrix24's order. */
 export function eventTree (parts: EventParts, overrides: SendOverrides): Record<string, unknown> {
   const { handlerId = parts.handlerId, ts = parts.ts, auth, data, fields } = overrides
   return {

@@ -3,18 +3,18 @@ export interface SimulatedUser {
   readonly id: number
   admin: boolean
   name: string
-  /** `false` for one who was dismissed: REST answers `authorization_error`, though the token may still be refreshed. */
+  /** `false` for a dismissed user: REST responds `authorization_error`, but the token can still be refreshed. */
   active: boolean
-  /** `false` for one whom the portal's admin gave no access to the app: REST answers `user_access_error`. */
+  /** `false` for a user without access to the app: REST responds `user_access_error`. */
   access: boolean
 }
 
-/** The user who installs, unless a test says otherwise. */
+/** The user who installs the app by default. */
 export const ADMIN = 1
-/** The user whom ONAPPUSERREADY brings. */
+/** The system user of ONAPPUSERREADY. */
 export const SYSTEM_USER = 1000
 
-/** The users of one portal; each is there as soon as somebody asks. */
+/** Users of a portal, created on first access. */
 export class Users {
   readonly #users = new Map<number, SimulatedUser>()
 
@@ -22,7 +22,7 @@ export class Users {
     return [...this.#users.values()]
   }
 
-  /** Gives a user, changed as told. The first user and the system user are admins until told otherwise. */
+  /** Returns a user with changes applied. The first user and the system user are admins by default. */
   get (id: number, changes: Partial<Omit<SimulatedUser, 'id'>> = {}): SimulatedUser {
     const user = this.#users.get(id) ?? { id, admin: id === ADMIN || id === SYSTEM_USER, name: `User ${id}`, active: true, access: true }
     this.#users.set(id, Object.assign(user, changes))

@@ -15,10 +15,10 @@ export interface RestRequest {
   token: string | undefined
 }
 
-/** Beside `batch`. */
+/** All methods except `batch`. */
 const METHODS: MethodTable = { ...systemMethods, ...eventMethods, ...offlineMethods, ...crmMethods, ...listMethods, ...imMethods }
 
-/** Answers a REST request of a portal. */
+/** Handles a REST request to a portal. */
 export async function answerRest (portal: RestPortal, tokens: TokenRegistry, request: RestRequest): Promise<Answer> {
   const { method, params, token } = request
   try {
@@ -32,7 +32,7 @@ export async function answerRest (portal: RestPortal, tokens: TokenRegistry, req
   }
 }
 
-/** @throws RestError unless the token is good for a call */
+/** @throws RestError if the token does not permit a call */
 export function authorize (portal: RestPortal, tokens: TokenRegistry, token: string | undefined): SimulatedPair {
   if (portal.deleted) throw new RestError(403, 'PORTAL_DELETED', 'Portal was deleted')
   const pair = token === undefined ? undefined : tokens.byAccess(token)
@@ -70,14 +70,14 @@ async function runMethod (name: string, call: RestCall): Promise<CallOutcome & {
   return { ...outcome, time: { ...timeSince(start), operating: seconds, operating_reset_at: resetAt } }
 }
 
-/** A method that a test answers itself. */
+/** Returns the stub of a method, if any. */
 function ownMethod ({ stubs }: RestPortal, name: string): RestMethod | undefined {
   const answer = stubs.get(name)
   if (typeof answer === 'object') return { run: call => listRows(call, answer.rows, answer) }
   return answer && { run: async ({ params, user }) => ({ result: await answer(params, user) }) }
 }
 
-/** What an answer says of the time that it took. */
+/** Returns the timing fields of a response. */
 export function timeSince (start: number): object {
   const finish = Date.now()
   const iso = (ms: number) => new Date(ms).toISOString().replace(/\.\d+Z$/, '+00:00')

@@ -5,7 +5,7 @@ import type { Row } from '../portal/row-query.ts'
 import type { SimulatedUser } from '../portal/users.ts'
 import type { SimulatedPair } from '../tokens.ts'
 
-/** What a method answers. */
+/** Result of a method. */
 export interface CallOutcome {
   result: unknown
   total?: number
@@ -15,14 +15,14 @@ export interface CallOutcome {
 
 /** One REST method. */
 export interface RestMethod {
-  /** Permission of the app that it needs, or several of which each is enough. */
+  /** Required permission of the app, or a list of sufficient ones. */
   scope?: string | readonly string[]
   run: (call: RestCall) => CallOutcome | Promise<CallOutcome>
 }
 
 export type MethodTable = Readonly<Record<string, RestMethod>>
 
-/** A call whose token is good: who calls, and the parameters, whose names have no case and whose values may be text. */
+/** An authorized call. Parameter names are case-insensitive, values may be text. */
 export class RestCall {
   readonly portal: RestPortal
   readonly pair: SimulatedPair
@@ -40,12 +40,12 @@ export class RestCall {
     return this.portal.user(this.pair.userId)
   }
 
-  /** Who causes what this call changes. */
+  /** Cause of the events of this call. */
   get cause (): Cause {
     return { userId: this.pair.userId, ...this.queueName }
   }
 
-  /** The offline queue that the call is about. */
+  /** Offline queue of the call. */
   get queueName (): QueueName {
     return { clientId: this.pair.clientId, connector: this.text('auth_connector') ?? '' }
   }
@@ -60,14 +60,14 @@ export class RestCall {
     return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined
   }
 
-  /** @throws RestError when it is missing or empty */
+  /** @throws RestError if missing or empty */
   needText (name: string): string {
     const value = this.text(name)
     if (value === undefined || value === '') throw wrongArgument(name)
     return value
   }
 
-  /** A whole number; what is none counts as 0, as in PHP. */
+  /** Returns an integer; invalid values become 0, as in PHP. */
   integer (name: string): number | undefined {
     const value = this.text(name)
     return value === undefined ? undefined : Math.trunc(Number(value)) || 0
@@ -78,7 +78,7 @@ export class RestCall {
     return isRow(value) ? { ...value } : {}
   }
 
-  /** @throws RestError when it is there and no list */
+  /** @throws RestError if present and not a list */
   list (name: string): string[] {
     const value = this.#byName.get(name) ?? []
     if (typeof value !== 'object') throw wrongArgument(name, 'must be of type array')
@@ -91,13 +91,13 @@ export class RestCall {
   }
 }
 
-/** As PHP takes a value for a condition: `'0'` and an empty list are false, `'false'` is true. */
+/** Converts to a boolean like PHP: `'0'` and an empty list are false, `'false'` is true. */
 export function isTruthy (value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0
   return Boolean(value) && value !== '0'
 }
 
-/** Returns whether an app with these permissions has one of the needed. */
+/** Returns whether an app has one of the required permissions. */
 export function isInScope (needed: string | readonly string[] | undefined, scope: readonly string[]): boolean {
   return needed === undefined || [needed].flat().some(one => scope.includes(one))
 }
@@ -106,18 +106,18 @@ function isRow (value: unknown): value is Row {
   return typeof value === 'object' && value !== null
 }
 
-/** A refusal of the REST side, as the portal words it. */
+/** An error response of a portal's REST. */
 export class RestError extends Error {
   readonly status: number
   readonly code: string
-  /** Further keys of the answer: at REST 3, those of `error`. */
+  /** Other keys of the response; at REST 3, of `error`. */
   readonly more: Readonly<Record<string, unknown>>
 
   /**
-   * @param status HTTP status of the answer
-   * @param code its `error`, which Bitrix24 often leaves empty; at REST 3 its `error.code`
-   * @param description its `error_description`; at REST 3 its `error.message`
-   * @param more further keys of the answer, such as `{ validation: [{ field: 'id', message: '…' }] }` at REST 3
+   * @param status HTTP status
+   * @param code `error`, often empty at Bitrix24; at REST 3 `error.code`
+   * @param description `error_description`; at REST 3 `error.message`
+   * @param more other keys, such as `{ validation: [{ field: 'id', message: '…' }] }` at REST 3
    */
   constructor (status: number, code: string, description: string, more: Readonly<Record<string, unknown>> = {}) {
     super(description)
@@ -126,18 +126,18 @@ export class RestError extends Error {
     this.more = more
   }
 
-  /** The answer of classic REST, alone or inside of a batch. */
+  /** Response body of classic REST, alone or inside a batch. */
   get body (): object {
     return { error: this.code, error_description: this.message, ...this.more }
   }
 }
 
-/** What Bitrix24 says of a parameter that is missing or of the wrong kind. */
+/** Creates Bitrix24's error for a missing or invalid parameter. */
 export function wrongArgument (name: string, problem = 'is null or empty'): RestError {
   return new RestError(400, 'ERROR_ARGUMENT', `Argument '${name.toUpperCase()}' ${problem}`)
 }
 
-/** What Bitrix24 says to a user without rights. */
+/** Creates Bitrix24's error for a user without permission. */
 export function accessDenied (): RestError {
   return new RestError(403, 'ACCESS_DENIED', 'Access denied!')
 }

@@ -9,7 +9,7 @@ import type { Row } from '../portal/row-query.ts'
 import type { TokenRegistry } from '../tokens.ts'
 import { answerRestV3, type RequestV3 } from './v3/answers.ts'
 
-/** Finds a portal by its domain, or by one that it had before it was renamed. */
+/** Finds a portal by its current or a former domain. */
 export type FindPortal = (domain: string) => SimulatedPortal | undefined
 
 interface PortalRoute { Params: { domain: string, method: string } }
@@ -27,7 +27,7 @@ export async function addRestRoutes (scope: FastifyInstance, { tokens, find }: R
   })
 }
 
-/** Adds REST 3 of every portal: `/portals/<domain>/rest/api/<method>`, whose parameters are JSON, or none. */
+/** Adds REST 3 of every portal: `/portals/<domain>/rest/api/<method>`, with optional JSON parameters. */
 export async function addRestV3Routes (scope: FastifyInstance, { tokens, find }: RestServerParts): Promise<void> {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('*', { parseAs: 'string' }, async (_request: unknown, text: string) => text)
@@ -37,7 +37,7 @@ export async function addRestV3Routes (scope: FastifyInstance, { tokens, find }:
   })
 }
 
-/** What is made of one request. */
+/** A parsed request. */
 interface ReadRequest {
   record: RestRecord
   answer: (portal: SimulatedPortal) => Promise<Answer>
@@ -112,7 +112,7 @@ function bearerOf ({ headers }: FastifyRequest): string | undefined {
   return /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1]
 }
 
-/** The same place at the new address. */
+/** Returns the URL at the new domain. */
 function movedTo (portal: SimulatedPortal, request: FastifyRequest<PortalRoute>): string {
   return portal.clientEndpoint + request.url.replace(/^.*?\/rest\//, '')
 }

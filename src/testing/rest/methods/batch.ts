@@ -4,11 +4,11 @@ import { type CallOutcome, RestError } from '../rest-call.ts'
 
 const MOST_COMMANDS = 50
 
-/** Runs one command of a batch as a call of its own. */
+/** Runs one command of a batch as a separate call. */
 export type RunCommand = (method: string, params: Row) => Promise<CallOutcome & { time: object }>
 
 /**
- * Runs commands (`crm.item.get?entityTypeId=2&id=5`) one after another, each with what those before it gave. HTTP says 200, whatever they bring.
+ * Runs commands (`crm.item.get?entityTypeId=2&id=5`) sequentially, each with the results of the previous ones. The HTTP status is always 200.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/settings/how-to-call-rest-api/batch.md
  */
@@ -31,7 +31,7 @@ export async function runBatch (cmd: unknown, halts: boolean, run: RunCommand): 
 }
 
 async function runCommand (command: string, parts: BatchParts, run: RunCommand): ReturnType<RunCommand> {
-  // PHP's parse_url: what stands after # is not of the query.
+  // Like PHP's parse_url: the part after # does not belong to the query.
   const [method = '', ...query] = command.replace(/#.*$/s, '').split('?')
   if (method === 'batch') throw new RestError(405, 'ERROR_BATCH_METHOD_NOT_ALLOWED', 'Method is not allowed for batch usage')
   return await run(method.toLowerCase(), resolveReferences(decodeForm(query.join('?')), parts))
@@ -41,22 +41,21 @@ function keep (parts: BatchParts, name: string, outcome: CallOutcome & { time: o
   for (const [part, value] of Object.entries(outcome)) parts[part as keyof BatchParts].set(name, value)
 }
 
-/** As PHP writes it: a list where the keys are 0…n−1 in order, so that an empty map is `[]`. */
+/** Encodes a map like PHP: as a list if the keys are 0…n−1 in order, so an empty map is `[]`. */
 function phpArray (map: Map<string, unknown>): unknown {
   const isList = [...map.keys()].every((key, index) => key === String(index))
   return isList ? [...map.values()] : Object.fromEntries(map)
 }
 
-/** What the commands so far gave, by the names of the commands. */
+/** Results of the previous commands, by command name. */
 export type BatchParts = Record<'result' | 'error' | 'total' | 'next' | 'time', Map<string, unknown>>
 
 const REFERENCE = /\$(result|error|total|next|time)(\S*)/g
 const KEY = /\[([^\]]+)\]/g
 
 /**
- * Puts what the commands before gave in place of `$result[name][item][id]`, as Bitrix24's own code does: a value that is nothing but a reference
- * becomes what it points at, which need not be text. The path goes as far as it leads: an unknown name gives the map of all results,
- * which is no value to a method that wants one.
+ * Resolves references such as `$result[name][item][id]` like Bitrix24: a value that consists of one reference becomes the referenced value,
+ * of any type. An unresolvable path yields the last value found on it, so an unknown name yields the map of all results.
  */
 export function resolveReferences (params: Row, parts: BatchParts): Row {
   return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, resolveValue(value, parts)]))
@@ -75,7 +74,7 @@ function resolveText (text: string, parts: BatchParts): unknown {
     if (keys.length === 0) continue
     const found = follow(Object.fromEntries(parts[part as keyof BatchParts]), keys)
     if (whole === text) return found
-    // Only what is text or a number has a place within other text.
+    // Only strings and numbers can be inserted into other text.
     if (typeof found === 'string' || typeof found === 'number') resolved = resolved.replaceAll(whole, () => String(found))
   }
   return resolved

@@ -78,7 +78,7 @@ function checkQuery (call: RestCall, type: number, filter: Row, order: Row): voi
   }
 }
 
-/** Nobody waits for the deliveries: the answer goes out at once. */
+/** Emits the event without awaiting its deliveries. */
 function emit (call: RestCall, { entityTypeId, id }: Row, change: Change): void {
   for (const event of eventsOf(Number(entityTypeId), Number(id), change)) call.portal.emitUnchecked(event, call.cause)
 }

@@ -7,13 +7,13 @@ import type { Row } from '../../portal/row-query.ts'
 import { accessDenied, isInScope, isTruthy, type MethodTable, type RestCall, RestError, wrongArgument } from '../rest-call.ts'
 import { page } from './lists.ts'
 
-/** Scope of the events that every app may bind. */
+/** Scope of events that every app may bind. */
 const EVERY_APP = 'basic'
 
-/** All but what is only to be fetched. */
+/** All events except those that can only be fetched. */
 const bindable = Object.values<EventDefinition>(catalogue).filter(({ delivery }) => delivery !== 'fetch')
 
-/** `event.*` beside the offline queue. */
+/** `event.*` except for the offline queue. */
 export const eventMethods: MethodTable = {
   events: {
     run: call => {
@@ -55,7 +55,7 @@ function isKnown (event: string, portal: RestPortal): boolean {
   return isInScope(definition.scopes, [EVERY_APP, ...portal.scope]) && (baseCode(event) === event || codesOf(definition, portal).includes(event))
 }
 
-/** Events of smart processes have a code for each type that is there, beside the common one. */
+/** Events of smart processes have a common code and one per type. */
 function codesOf ({ code, suffixed }: EventDefinition, { items }: RestPortal): string[] {
   return suffixed === true ? [code, ...items.dynamicTypes.map(type => `${code}_${type}`)] : [code]
 }
@@ -84,7 +84,7 @@ function checkHandler (handler: string): void {
   if (!hostname.includes('.')) throw new RestError(400, 'ERROR_WRONG_HANDLER_URL', 'Wrong handler URL')
 }
 
-/** The rows that `event.unbind` means; of an admin without `auth_type`, those of all users. */
+/** Returns the bindings selected by `event.unbind`; those of all users for an admin without `auth_type`. */
 function unwanted (call: RestCall): Partial<Binding> {
   const { clientId, userId } = call.pair
   const event = call.needText('event').toUpperCase()
@@ -151,12 +151,12 @@ function get (call: RestCall): object {
   const given = call.text('process_id')?.trim()
   const processId = given ?? offlineEvents.reserve(queueName, batch)
   const events = offlineEvents.read(queueName, processId, batch)
-  // The whole batch goes, also what is beyond the limit.
+  // Clears the whole batch, including rows beyond the limit.
   if (clears && events.length > 0) offlineEvents.clear(queueName, processId)
   return { process_id: clears && given === undefined ? null : processId, events }
 }
 
-/** An empty one is taken, and means what is not reserved. */
+/** An empty process id is valid and means rows that are not reserved. */
 function processIdOf (call: RestCall): string {
   const processId = call.text('process_id')
   if (processId === undefined) throw wrongArgument('process_id')

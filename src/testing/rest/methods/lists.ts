@@ -3,19 +3,19 @@ import { meets, type Row, sorted } from '../../portal/row-query.ts'
 import type { SimulatedUser } from '../../portal/users.ts'
 import { type CallOutcome, isTruthy, type MethodTable, type RestCall } from '../rest-call.ts'
 
-/** Each of these permissions is enough. */
+/** Any of these permissions is sufficient. */
 export const USER_SCOPES = ['user', 'user_basic', 'user_brief']
 
-/** Lists that each have a shape of their own. */
+/** Lists with special formats. */
 export const listMethods: MethodTable = {
   'user.get': { scope: USER_SCOPES, run: listUsers },
-  // All rows at once, however many.
+  // All rows in one response.
   'crm.status.list': { scope: 'crm', run: call => listRows(call, sorted(call.portal.statuses, { ID: 'ASC' }), { paged: false }) },
   // Rows without an id.
   'crm.address.list': { scope: 'crm', run: call => listRows(call, call.portal.addresses) }
 }
 
-/** Answers a list as most methods do: by `filter`, `order`, `select` and `start`. */
+/** Returns a list like most methods: with `filter`, `order`, `select` and `start`. */
 export function listRows (call: RestCall, rows: readonly Row[], { key, paged = true }: ListOptions = {}): CallOutcome {
   const select = call.list('select')
   const shown = sorted(rows.filter(row => meets(row, call.map('filter'))), call.map('order'))
@@ -26,13 +26,13 @@ export function listRows (call: RestCall, rows: readonly Row[], { key, paged = t
   return paged ? page(call, shown, show) : { result: show(shown), total: shown.length }
 }
 
-/** The user as `user.get` and `user.current` show him. */
+/** Returns a user in the format of `user.get` and `user.current`. */
 export function describeUser ({ id, active, name }: SimulatedUser): Row {
   return { ID: String(id), ACTIVE: active, NAME: name, LAST_NAME: '', USER_TYPE: 'employee' }
 }
 
 /**
- * `sort` and `order` are two texts, and go together; a filter may also stand among the parameters.
+ * `sort` and `order` are separate strings; filter fields may also be top-level parameters.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/user/user-get.md
  */
@@ -61,7 +61,7 @@ function pick (row: Row, names: string[]): Row {
 
 const PAGE = 50
 
-/** One page of a list; `start=-1` leaves the counting out: then `total` is 0, and there is no `next`. */
+/** Returns a page of a list. `start=-1` skips counting: `total` is 0 and `next` is absent. */
 export function page<T> (call: RestCall, rows: readonly T[], show: (rows: readonly T[]) => unknown = rows => rows): CallOutcome {
   const start = call.integer('start') ?? 0
   if (start < 0) return { result: show(rows.slice(0, PAGE)), total: 0 }

@@ -4,7 +4,7 @@ import { describeUser, USER_SCOPES } from './lists.ts'
 
 const LANGUAGE = 'en'
 
-/** Who calls, what the portal is, and what the app may do. */
+/** Methods about the caller, the portal and the app's permissions. */
 export const systemMethods: MethodTable = {
   'app.info': {
     run: ({ portal, pair }) => ({
@@ -33,7 +33,7 @@ export const systemMethods: MethodTable = {
   'feature.get': { run: call => ({ result: { value: call.portal.features.has(call.needText('code')) ? 'Y' : 'N' } }) }
 }
 
-/** `im.v2.Event.*`: events of a user's own chats, which are fetched and never posted. */
+/** `im.v2.Event.*`: chat events of a user, which can only be fetched. */
 export const imMethods: MethodTable = {
   'im.v2.event.subscribe': {
     scope: 'im',

@@ -9,21 +9,21 @@ import { type CallV3, type MethodV3, refusal, taskMethods } from './tasks.ts'
 export interface RequestV3 {
   /** In small letters. */
   method: string
-  /** Text of the body. */
+  /** Raw body. */
   text: string
-  /** Token of the header or the query; the body may have another. */
+  /** Token of the header or the query; the body may contain another. */
   token: string | undefined
   /** Header `Idempotency-Key`. */
   key: string | undefined
 }
 
-/** A method whose call is under way. */
+/** A method being called. */
 type Run = (call: CallV3) => Promise<unknown>
 
-/** Answers a request of REST 3. */
+/** Handles a request of REST 3. */
 export async function answerRestV3 (portal: RestPortal, tokens: TokenRegistry, request: RequestV3): Promise<Answer> {
   try {
-    // It is refused before it gets there, in the words of classic REST.
+    // Rejected earlier, with an error of classic REST.
     if (!portal.bucket.take()) return [503, new RestError(503, 'QUERY_LIMIT_EXCEEDED', 'Too many requests').body]
     const run = runnerOf(portal, request.method)
     const { auth, ...params } = parse(request.text)
@@ -42,7 +42,7 @@ export async function answerRestV3 (portal: RestPortal, tokens: TokenRegistry, r
   }
 }
 
-/** @throws RestError unless a list or an object; a list, as of a batch, comes under its places */
+/** @throws RestError unless the body is a list or an object; a list (of a batch) is returned by index */
 function parse (text: string): Row {
   if (text.trim() === '') return {}
   try {
@@ -64,7 +64,7 @@ function runnerOf (portal: RestPortal, method: string): Run {
   }
 }
 
-/** Whatever is wrong with the token, REST 3 says the same. */
+/** REST 3 has one error for all token problems. */
 function authorizeV3 (portal: RestPortal, tokens: TokenRegistry, token: string | undefined): SimulatedPair {
   try {
     return authorize(portal, tokens, token)
@@ -78,7 +78,7 @@ function checkTime (portal: RestPortal, { clientId }: SimulatedPair, method: str
   if (portal.operating.isOver(clientId, method)) throw refusal(429, 'RATELIMITEXCEPTION', 'Rate limit exceeded')
 }
 
-/** A list of `{ method, query, as }`; the first that fails is the answer of the whole. */
+/** Runs a list of `{ method, query, as }`; the first error fails the batch. */
 async function batch ({ portal, pair, params: { list } }: CallV3): Promise<unknown> {
   if (!Array.isArray(list)) throw refusal(400, 'INVALIDSELECTEXCEPTION', 'Cannot parse the batch')
   const items = list as Array<{ method?: unknown, query?: unknown, as?: unknown }>
@@ -92,13 +92,13 @@ async function batch ({ portal, pair, params: { list } }: CallV3): Promise<unkno
 }
 
 const KEY = /^[\x20-\x7e]{1,255}$/
-/** Methods that change nothing, whose key does not count. */
+/** Read-only methods, whose key is ignored. */
 const READS = /\.(get|list|tail|aggregate|fields|openapi)$|^batch$/
 
 /**
- * Runs a call, or gives the first answer again when the same key comes with the same parameters.
+ * Runs a call, or repeats the first response for the same key and parameters.
  *
- * @throws RestError for a key that is none, and for one that other parameters had
+ * @throws RestError for an invalid key, or one used with other parameters
  */
 export async function answerOnce (call: CallV3, { method, key }: { method: string, key: string | undefined }, run: (call: CallV3) => Promise<object>): Promise<Answer> {
   if (key === undefined || READS.test(method)) return [200, await run(call)]
@@ -114,10 +114,10 @@ export async function answerOnce (call: CallV3, { method, key }: { method: strin
 }
 
 /**
- * Puts what the calls of a batch gave so far in place of `{ $ref: 'name.item.id' }`, and a list of one field of many rows in place of
- * `{ $refArray: 'name.items.id' }`.
+ * Resolves references to previous results of a batch: `{ $ref: 'name.item.id' }` to a value, `{ $refArray: 'name.items.id' }` to a list of
+ * one field of many rows.
  *
- * @throws RestError for a path that leads nowhere
+ * @throws RestError for an unresolvable path
  */
 export function resolveReferences (value: unknown, context: Row): unknown {
   if (Array.isArray(value)) return value.map(one => resolveReferences(one, context))

@@ -8,7 +8,7 @@ const PAGE = 50
 const LARGEST_PAGE = 1_000
 
 /**
- * `tasks.task.add`, `.get` and `.list` of REST 3, with the fields that a test gives.
+ * `tasks.task.add`, `.get` and `.list` of REST 3, with arbitrary fields.
  *
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/tasks/tasks-task-list-rest-v3.md
  */
@@ -49,7 +49,7 @@ function list ({ portal, params }: CallV3): object {
   const met = tasks.filter(task => meetsV3(task, filter, ['id']))
   const inOrder = sorted(met, isRow(order) ? order : { id: 'ASC' })
   const { offset, limit } = pageOf(params)
-  // Without `select` a list gives ids only.
+  // Without `select` a list contains only ids.
   return { items: inOrder.slice(offset, offset + limit).map(task => pick(task, Array.isArray(select) ? select : ['id'])) }
 }
 
@@ -74,9 +74,9 @@ function isRow (value: unknown): value is Row {
 const OPERATORS = ['=', '!=', '>', '>=', '<', '<=', 'in', 'between']
 
 /**
- * Returns whether a row meets a filter of REST 3: `[['id', '>', 5], { logic: 'or', conditions: [['id', [1, 2]], …] }]`.
+ * Returns whether a row matches a filter of REST 3: `[['id', '>', 5], { logic: 'or', conditions: [['id', [1, 2]], …] }]`.
  *
- * @param filterable fields that may be asked about
+ * @param filterable allowed fields
  * @throws RestError for another field or an unknown operator
  * @see https://github.com/bitrix-tools/b24-rest-docs/blob/main/api-reference/rest-v3.md#filter
  */
@@ -100,24 +100,24 @@ function holds (row: Row, condition: unknown, filterable: readonly string[]): bo
 function conditionsOf (filter: unknown): unknown[] {
   if (filter === undefined) return []
   if (!Array.isArray(filter)) throw refusal(400, 'INVALIDFILTEREXCEPTION', 'Cannot parse the filter')
-  // A single condition may stand without a list around it.
+  // A single condition need not be in a list.
   return typeof filter[0] === 'string' ? [filter] : filter
 }
 
 const PREFIX = 'BITRIX_REST_V3_EXCEPTION_'
 
-/** A refusal of REST 3, such as `refusal(403, 'ACCESSDENIEDEXCEPTION', 'Access denied')`. */
+/** Creates an error of REST 3, such as `refusal(403, 'ACCESSDENIEDEXCEPTION', 'Access denied')`. */
 export function refusal (status: number, name: string, message: string, more?: Record<string, unknown>): RestError {
   return new RestError(status, PREFIX + name, message, more)
 }
 
-/** What REST 3 says of a field of the request that is missing or of the wrong kind. */
+/** Creates the error of REST 3 for a missing or invalid field of the request. */
 export function invalidRequest (field: string, problem: string): RestError {
   const validation = [{ message: problem, field }]
   return refusal(400, 'VALIDATION_REQUESTVALIDATIONEXCEPTION', 'Request object validation failed', { validation })
 }
 
-/** A call of REST 3 whose token is good. */
+/** An authorized call of REST 3. */
 export interface CallV3 {
   portal: RestPortal
   pair: SimulatedPair
@@ -126,8 +126,8 @@ export interface CallV3 {
 
 /** One method of REST 3. */
 export interface MethodV3 {
-  /** Permission of the app that it needs. */
+  /** Required permission of the app. */
   scope?: string
-  /** Gives what stands in `result`. */
+  /** Returns `result`. */
   run: (call: CallV3) => unknown
 }
