@@ -6,8 +6,8 @@ import type { RejectReason } from './receipt.ts'
 
 interface Rate { perSecond: number, burst: number }
 
-/** Questions to one OAuth server that all senders may cause, then each of their networks, the widest first, or a known portal. An install is one or two. */
-const QUESTION_RATES: readonly Rate[] = [{ perSecond: 50, burst: 500 }, { perSecond: 20, burst: 200 }, { perSecond: 10, burst: 100 }, { perSecond: 10, burst: 100 }]
+/** Installs that name one OAuth server, and questions to it, that all senders may cause, then each of their networks, the widest first, or a known portal. An install asks once or twice. */
+const RATES: readonly Rate[] = [{ perSecond: 50, burst: 500 }, { perSecond: 20, burst: 200 }, { perSecond: 10, burst: 100 }, { perSecond: 10, burst: 100 }]
 /** Part of the questions of all that is kept for networks which asked nothing lately. */
 const NEWCOMER_SHARE = 0.5
 /** Lifecycle events of one sender that go before all others. */
@@ -66,15 +66,16 @@ export class UnverifiedLimiter {
   }
 
   /**
-   * Counts a question to an OAuth server. Portals that are known count each for itself: their users may all open the app at nine o'clock.
-   * @throws FST_B24_INSTALL_BUSY when its source, or all together, ask too often
+   * Counts an install that comes in, or a question to an OAuth server. Portals that are known count each for itself: their users may all open the app
+   * at nine o'clock.
+   * @throws FST_B24_INSTALL_BUSY when its source, or all together, have too many
    */
-  countQuestion (source: Source): void {
-    const names = namesOf(source)
+  count (what: 'install' | 'question', source: Source): void {
+    const names = namesOf(source).map(name => `${what} ${name}`)
     const isNewcomer = (this.#emptyAt.get(names[1] as string) ?? 0) <= this.#now()
     // From the narrowest: what a network may not ask does not count for those around it.
     for (let level = names.length - 1; level >= (source.isKnown ? 1 : 0); level--) {
-      const { perSecond, burst } = QUESTION_RATES[level] as Rate
+      const { perSecond, burst } = RATES[level] as Rate
       const most = level === 0 && !isNewcomer ? burst * (1 - NEWCOMER_SHARE) : burst
       if (!this.#fill(names[level] as string, { perSecond, burst: most })) throw new FST_B24_INSTALL_BUSY()
     }

@@ -55,7 +55,7 @@ t.test('questions to an OAuth server have a rate, of each network and of all', a
     let asked = 0
     for (let i = 0; i < most; i++) {
       try {
-        limiter.countQuestion(source(i))
+        limiter.count('question', source(i))
         asked++
       } catch (error) {
         t.match(error, BUSY)
@@ -73,6 +73,7 @@ t.test('questions to an OAuth server have a rate, of each network and of all', a
   t.equal(ask(1000, () => from('192.0.2.1', 'https://oauth.bitrix24.tech')), 100, 'each server has a rate of its own')
   t.equal(ask(1000, () => sourceOf(SERVER, '192.0.2.1', 'acme')), 200, 'and so has a portal that is known')
   t.equal(ask(300, i => sourceOf(SERVER, '192.0.2.1', `portal-${i % 100}`)), 300, 'and many of them ask for nobody else')
+  t.doesNotThrow(() => limiter.count('install', from('192.0.2.1')), 'what comes in is counted by itself')
   now += 60_000
   t.equal(ask(60, () => from('192.0.2.1')), 60, 'sixty portals install from one address at once')
 })

@@ -56,11 +56,13 @@ export class QueueIntake implements Intake {
 
   /** An install that nobody has confirmed yet. */
   async #openPending (post: Post, stored: StoredInstall | undefined): Promise<Receipt> {
-    const { pendingInstalls, proof } = this.#parts
+    const { pendingInstalls, proof, limiter } = this.#parts
     if (isLarge(post)) return rejected('too_large')
     const [pending, id] = [pendingInstallOf(post), randomUUID()]
     const isKnown = wasKnown(post, stored)
     const source = sourceOf(proof.serversOf(post, stored), post.ip, isKnown ? pending.memberId : undefined)
+    // Before the storage is asked: what one process takes in must not wear out the storage of all.
+    limiter.count('install', source)
     if (!await pendingInstalls.open(pending, source, id)) throw new FST_B24_INSTALL_BUSY()
     try {
       // What waits for a server that does not answer must not keep what waits for another one from its turn.

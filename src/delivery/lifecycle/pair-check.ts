@@ -83,7 +83,7 @@ export class PairCheck {
     const question = [claim, source.mayRefresh !== false]
     const refusal = limiter.refusalOf(question)
     if (refusal !== undefined) return rejected(refusal)
-    limiter.countQuestion(toSource(server, memberId, source))
+    limiter.count('question', toSource(server, memberId, source))
     const verification = await limiter.run(toSource(server, memberId, source), async () => await verifyPair(claim, this.#options(memberId, source)))
     if (verification.status === 'rejected') {
       limiter.remember(question, verification.reason)
