@@ -3,7 +3,7 @@ import { FST_B24_CLOSING } from '../errors.ts'
 import { settlesWithin } from '../async/with-timeout.ts'
 import { backoffOf } from './backoff.ts'
 import { EventRun, givenAway } from './event-run.ts'
-import type { BegunEvent, EventStore, StoredOutcome, TurnResult } from './event-store.ts'
+import type { BegunEvent, EventStore, StoredOutcome, Turn, TurnResult } from './event-store.ts'
 import { RecentCounts } from './fair-share.ts'
 import { deadEventOf, errorText, type DeadEvent, type Outcome, type Processor } from './queued-event.ts'
 
@@ -14,7 +14,7 @@ export interface QueueSettings {
   backoffMs: number
   /** A worker that misses its heartbeats for this long, ms, is considered dead, and its events are reassigned. */
   stalledAfterMs: number
-  /** Called with what keeps a worker from working; the queue recovers by itself. No secret stands in it. */
+  /** Called with what keeps a worker from working, once until it works again by itself. No secret stands in it. */
   onError: (error: Error) => void
 }
 
@@ -137,10 +137,11 @@ export class QueueWorker {
     this.#reserved += free
     const pollMs = Math.min(POLL_MS, this.#settings.stalledAfterMs / 3)
     let waitMs = pollMs
+    let turn: Turn | undefined
     try {
       await this.#listen()
       const before = [...this.#runs]
-      const result = await this.#store.turn(this.#turn(ended, free))
+      const result = await this.#store.turn(turn = this.#turn(ended, free))
       this.#isBroken = false
       if (result.isLeaseLost && this.#hasTurned) {
         for (const run of before) run.abort.abort(givenAway())
@@ -156,8 +157,10 @@ export class QueueWorker {
     } catch (error) {
       // Its outcomes are told with the next one; whoever has the events by then, has them.
       this.#ended.push(...ended)
+      for (const group of turn?.responsive ?? []) this.#responsive.add(group)
+      for (const group of turn?.hung ?? []) this.#hung.add(group)
+      if (!this.#isBroken) this.#settings.onError(error as Error)
       this.#isBroken = true
-      this.#settings.onError(error as Error)
     } finally {
       this.#reserved -= free
     }
@@ -179,7 +182,7 @@ export class QueueWorker {
     this.#listensTo = codes
   }
 
-  #turn (ended: EventRun[], free: number) {
+  #turn (ended: EventRun[], free: number): Turn {
     const running: Record<string, { own: number, most: number }> = Object.create(null)
     const runningOf = { untested: 0, hung: 0 }
     const now = performance.now()

@@ -6,7 +6,7 @@ import { FST_B24_INVALID_OPTIONS } from '../../errors.ts'
 import { loadPackage } from '../../load-package.ts'
 import { bareError, storeUnavailable } from '../unavailable.ts'
 import { withinDeadline } from '../within-deadline.ts'
-import { TurnBatch } from './turn-batch.ts'
+import { TickBatch } from '../tick-batch.ts'
 
 /** Time that Redis has to answer for the first time, ms. */
 const BOOT_DEADLINE_MS = 5_000
@@ -154,7 +154,7 @@ async function answers (client: RedisClient, deadlineMs: number): Promise<void> 
 
 /** The client with a time limit for each command. */
 export function bounded (client: RedisClient): BoundedClient {
-  const reads = new TurnBatch((keys: string[]) => withinDeadline(client.mget(keys)), MOST_KEYS, { eager: true })
+  const reads = new TickBatch((keys: string[]) => withinDeadline(client.mget(keys)), MOST_KEYS, { eager: true })
   return {
     get: (key) => reads.ask(key),
     eval: (script, numberOfKeys, ...rest) => withinDeadline(client.eval(script, numberOfKeys, ...rest)),

@@ -6,12 +6,6 @@ export interface AppKeys {
   install (memberId: string): string
   /** Sorted set of every `memberId`, for walks. */
   installs: string
-  /** Whose turn it is in the queue. */
-  turn: string
-  /** Hash: turns of portals whose events had to wait. */
-  late: string
-  /** Hash: who handles an item, whether others wait for it, and how many repeats a job took in. */
-  items: string
   /** Hash of the installs that are being verified. */
   pendingInstalls: string
   /** Who holds a lock. */
@@ -33,9 +27,6 @@ export function appKeys (app: string): AppKeys {
   return {
     install: (memberId) => `${tag}:install:${memberId}`,
     installs: `${tag}:installs`,
-    turn: `${tag}:turn`,
-    late: `${tag}:late`,
-    items: `${tag}:items`,
     pendingInstalls: `${tag}:pending-installs`,
     lock: (name) => `${tag}:lock:${name}`,
     layout: `${tag}:layout`,

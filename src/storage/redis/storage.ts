@@ -34,7 +34,7 @@ export async function openRedisStorage (option: RedisOption, settings: StorageSe
   try {
     const client = await open(onReady)
     const keys = appKeys(app)
-    const channel = new WaitingChannel(client, `${prefixOf(client)}${waitingChannel(app)}`, onError)
+    const channel = new WaitingChannel(client, `${prefixOf(client)}${waitingChannel(app)}`)
     await checkCommands(client, keys.events, channel.name)
     await checkLayout(client, keys.layout)
     // Asked, and not waited for: it stops nobody.
@@ -48,7 +48,7 @@ export async function openRedisStorage (option: RedisOption, settings: StorageSe
         client,
         adds: waitReplicas > 0 ? await open() : client,
         prefix: keys.events,
-        settings: { ...events, maxWaitingBytes: events.maxWaitingBytes ?? await halfOfMemory(client) },
+        settings: { ...events, maxWaitingBytes: Number.isFinite(events.maxWaitingBytes) ? events.maxWaitingBytes as number : await halfOfMemory(client) },
         waitReplicas,
         subscribe: wake => channel.subscribe(wake),
         onWarning

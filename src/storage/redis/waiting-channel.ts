@@ -1,5 +1,4 @@
 import type { Cluster, Redis } from 'ioredis'
-import { bareError } from '../unavailable.ts'
 import { withinDeadline } from '../within-deadline.ts'
 import { end } from './connect.ts'
 
@@ -7,15 +6,13 @@ import { end } from './connect.ts'
 export class WaitingChannel {
   readonly name: string
   readonly #client: Redis | Cluster
-  readonly #onError: (error: Error) => void
   readonly #wakes = new Set<() => void>()
   #subscriber: Redis | Cluster | undefined
 
   /** @param name with the prefix that `client` gives its keys */
-  constructor (client: Redis | Cluster, name: string, onError: (error: Error) => void) {
+  constructor (client: Redis | Cluster, name: string) {
     this.#client = client
     this.name = name
-    this.#onError = onError
   }
 
   /** Calls `wake` at each message, and whenever messages may have been missed. */
@@ -40,7 +37,8 @@ export class WaitingChannel {
     subscriber.on('ready', () => {
       subscriber.subscribe(this.name).then(wake, () => {})
     })
-    if (subscriber !== client) subscriber.on('error', (error: Error) => this.#onError(bareError(error)))
+    // The client beside it tells of the same outage.
+    if (subscriber !== client) subscriber.on('error', () => {})
     return subscriber
   }
 }

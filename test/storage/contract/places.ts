@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import type { EventStore, TurnResult } from '../../../src/storage/event-store.ts'
+import { hasRoom } from '../../../src/storage/fair-share.ts'
 import { newStored, newTurn, type Trial } from './trial.ts'
 
 const RUNNING = { 'portal-z': { own: 1, most: 1 } }
@@ -34,6 +36,33 @@ export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
     await addEach(store, ['portal-a'], 30)
     assert.equal((await store.turn(newTurn({ free: 16 }))).begun.length, 1)
     assert.equal((await store.turn(newTurn({ free: 15, running: { 'portal-a': { own: 1, most: 4 } } }))).begun.length, 3)
+  },
+
+  async 'gives a place where hasRoom says so, and nowhere else' (trial) {
+    const store = await trial.openStore()
+    let groups = 0
+    await store.turn(newTurn({ responsive: ['portal-z'] }))
+    await fc.assert(fc.asyncProperty(fc.record({
+      state: fc.constantFrom('responsive', 'untested', 'hung'),
+      concurrency: fc.integer({ min: 1, max: 20 }),
+      own: fc.integer({ min: 0, max: 8 }),
+      most: fc.integer({ min: 1, max: 10 }),
+      others: fc.integer({ min: 0, max: 20 }),
+      untested: fc.integer({ min: 0, max: 20 }),
+      hung: fc.integer({ min: 0, max: 6 })
+    }), async ({ state, concurrency, own, most, others, untested, hung }) => {
+      const group = `portal-${groups++}`
+      await store.turn(newTurn({ [state]: [group] }))
+      await addEach(store, [group], 1)
+      const running = { [group]: { own, most }, 'portal-z': { own: others, most: 30 } }
+      const { begun } = await store.turn(newTurn({ free: 1, concurrency, running, runningOf: { untested, hung } }))
+      const expected = hasRoom(state, { own, most, isAlone: false }, { concurrency, all: own + others, untested, hung })
+      assert.equal(begun.length, Number(expected))
+      // Nothing is left for the next round.
+      const rest = expected ? begun : (await store.turn(newTurn({ free: 1, concurrency: 100 }))).begun
+      assert.equal(rest.length, 1)
+      await store.turn(newTurn({ outcomes: [{ seq: rest[0]!.seq, status: 'done' }] }))
+    }), { numRuns: 200 })
   },
 
   async 'gives all places to a group that is alone' (trial) {

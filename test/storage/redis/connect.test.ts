@@ -2,12 +2,12 @@ import { Redis } from 'ioredis'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import { connectRedis, type RedisConnection, type RedisOption } from '../../src/storage/redis/connect.ts'
-import { bareError, storeUnavailable } from '../../src/storage/unavailable.ts'
-import { withinDeadline } from '../../src/storage/within-deadline.ts'
-import { appId, appKeys } from '../../src/storage/redis/keys.ts'
-import { freePort, startRedis, type RedisServer } from '../helpers/redis-server.ts'
-import { secret } from '../helpers/secrets.ts'
+import { connectRedis, type RedisConnection, type RedisOption } from '../../../src/storage/redis/connect.ts'
+import { bareError, storeUnavailable } from '../../../src/storage/unavailable.ts'
+import { withinDeadline } from '../../../src/storage/within-deadline.ts'
+import { appId, appKeys } from '../../../src/storage/redis/keys.ts'
+import { freePort, startRedis, type RedisServer } from '../../helpers/redis-server.ts'
+import { secret } from '../../helpers/secrets.ts'
 
 const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
 /** What a busy machine may add. */

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { checkDurability } from '../../src/storage/redis/durability.ts'
-import { startRedis } from '../helpers/redis-server.ts'
+import { checkDurability } from '../../../src/storage/redis/durability.ts'
+import { startRedis } from '../../helpers/redis-server.ts'
 
 const NO_CONFIG = ['--rename-command', 'CONFIG', '']
 
