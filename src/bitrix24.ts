@@ -15,7 +15,7 @@ import type { EventCounts as QueueCounts } from './storage/event-store.ts'
 import { scanInstalls } from './storage/update-install.ts'
 
 /** A `member_id` that no portal has, to check whether the store responds. */
-const NOBODY = '-'
+const UNUSED_MEMBER_ID = '-'
 const MOST_SWAPS = 50
 
 export interface Health {
@@ -137,7 +137,7 @@ export class Bitrix24 {
   /** Returns the health of the app, for monitoring. Responds within a second and never rejects, even during a storage outage. */
   async health (): Promise<Health> {
     const [store, queue] = await Promise.all([
-      this.#parts.store.get(NOBODY).then(() => 'ok' as const, () => 'unavailable' as const),
+      this.#parts.store.get(UNUSED_MEMBER_ID).then(() => 'ok' as const, () => 'unavailable' as const),
       this.#parts.queueCounts().catch(() => undefined)
     ])
     return { store, queue, ...this.#parts.count() }

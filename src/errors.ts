@@ -22,7 +22,7 @@ export interface PortalLimitDetails {
    * `METHOD_CONFIRM_WAITING` (an administrator has to allow the method); or the matching code if no call was made.
    */
   portalCode: string
-  /** Time after which the portal may take the call, ms. */
+  /** Time after which to retry the call, ms. */
   retryAfterMs: number
 }
 

@@ -132,9 +132,9 @@ function applyMoved (known: Install, { from, clientEndpoint }: MovedFact, now: n
 }
 
 /** Returns whether an address differs. Ignores `http` for a stored `https`: an OAuth server keeps the scheme a portal was registered with. */
-function isOtherAddress ({ clientEndpoint: known }: Install, told: string): boolean {
-  if (told === known) return false
-  const [from, to] = [new URL(known), new URL(told)]
+function isOtherAddress ({ clientEndpoint: known }: Install, received: string): boolean {
+  if (received === known) return false
+  const [from, to] = [new URL(known), new URL(received)]
   return !(from.protocol === 'https:' && to.protocol === 'http:' && from.hostname === to.hostname)
 }
 

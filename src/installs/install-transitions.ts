@@ -136,8 +136,8 @@ function wasRemovedSince ({ verifiedAt }: VerifiedInstall, known: Install, ts: n
 }
 
 function applyAfterPage (known: Install, fact: VerifiedInstall, version: string | undefined, ts: number, now: number): Transition {
-  const told = changed(known, { ...known, ...(version !== undefined && { version }), ts: Math.max(ts, known.ts) }, now)
-  return hasPair(known) ? { outcome: 'repeated', install: told } : repeatInstall(told, fact, now)
+  const updated = changed(known, { ...known, ...(version !== undefined && { version }), ts: Math.max(ts, known.ts) }, now)
+  return hasPair(known) ? { outcome: 'repeated', install: updated } : repeatInstall(updated, fact, now)
 }
 
 function applyUpdate (known: Install | undefined, fact: UpdatedFact, ts: number, now: number): Transition {

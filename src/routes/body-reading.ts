@@ -115,7 +115,7 @@ export class BodyBudget {
   readonly #most: number
   readonly #free: number
   readonly #bySource = new Map<string, number>()
-  #taken = 0
+  #reserved = 0
 
   constructor ({ most = 32 * 1024 * 1024, free = 64 * 1024 }: BudgetOptions = {}) {
     this.#most = most
@@ -128,14 +128,14 @@ export class BodyBudget {
     const source = ipPrefix(ip)
     const own = (this.#bySource.get(source) ?? 0) + bytes
     const room = this.#most * (this.#bySource.has(source) ? 1 - SHARE : 1)
-    if (this.#taken + bytes > room || own > this.#most * SHARE) return undefined
-    this.#taken += bytes
+    if (this.#reserved + bytes > room || own > this.#most * SHARE) return undefined
+    this.#reserved += bytes
     this.#bySource.set(source, own)
     return () => this.#release(bytes, source)
   }
 
   #release (bytes: number, source: string): void {
-    this.#taken -= bytes
+    this.#reserved -= bytes
     const rest = (this.#bySource.get(source) ?? 0) - bytes
     if (rest > 0) this.#bySource.set(source, rest)
     else this.#bySource.delete(source)

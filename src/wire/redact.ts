@@ -120,18 +120,18 @@ export function restoreSecrets (tree: unknown, secrets: readonly Secret[]): void
 /** `path` is the path of `value`; it is modified during the walk. */
 function copyWithout (value: unknown, path: string[], secrets: Secret[]): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map((item, index) => hasSecretInText(item) ? take(item, String(index), path, secrets) : copyAt(item, String(index), path, secrets))
+  if (Array.isArray(value)) return value.map((item, index) => hasSecretInText(item) ? extract(item, String(index), path, secrets) : copyAt(item, String(index), path, secrets))
   const map: Tree = {}
   for (const key of Object.keys(value)) {
     const child = (value as Tree)[key]
-    if (isSecret(key, child) || hasSecretInText(child)) take(child, key, path, secrets)
+    if (isSecret(key, child) || hasSecretInText(child)) extract(child, key, path, secrets)
     else map[key] = copyAt(child, key, path, secrets)
   }
   return map
 }
 
 /** Returns `null`, which keeps the position in a list. */
-function take (value: unknown, key: string, path: string[], secrets: Secret[]): null {
+function extract (value: unknown, key: string, path: string[], secrets: Secret[]): null {
   secrets.push([[...path, key], value])
   return null
 }

@@ -1,56 +1,55 @@
 import type { TSchema } from 'typebox'
 
-/** What is known of one event. */
+/** Definition of an event. */
 export interface EventDefinition<Name extends string = string, Data extends TSchema = TSchema> {
-  /** Documented name with a small first letter. */
+  /** Documented name with a lower-case first letter. */
   readonly name: Name
-  /** The name on the wire: the same in capitals. */
+  /** Name on the wire: `name` in upper case. */
   readonly code: string
-  /** Permission that the event belongs to, in REST's own word: the first of `scopes`. */
+  /** REST scope of the event: the first of `scopes`. */
   readonly scope: string
-  /** Each of these permissions lets an app have the event. */
+  /** Scopes, any of which permits the event. */
   readonly scopes: readonly string[]
-  /** Page of the documentation, below https://github.com/bitrix24/b24restdocs/blob/main/. `undefined` where `documented` is `false`. */
+  /** Documentation page, relative to https://github.com/bitrix24/b24restdocs/blob/main/. `undefined` if `documented` is `false`. */
   readonly doc: string | undefined
-  /** On no page of the documentation: known from the public sources of Bitrix24's modules. */
+  /** Undocumented; known from the public sources of Bitrix24's modules. */
   readonly documented?: false
-  /** Never posted, and refused by `event.bind`: the app subscribes and fetches it, with `im.v2.Event.subscribe` and `im.v2.Event.get`. */
+  /** Never sent, and rejected by `event.bind`: the app subscribes with `im.v2.Event.subscribe` and fetches with `im.v2.Event.get`. */
   readonly delivery?: 'fetch'
-  /** Documented types of `data`; `Undefined` where the event has no data. */
+  /** Documented types of `data`; `Undefined` for events without data. */
   readonly data: Data
-  /** There is a code for each type besides: `ONCRMDYNAMICITEMADD_147`. */
+  /** There are additional codes with a type suffix: `ONCRMDYNAMICITEMADD_147`. */
   readonly suffixed?: true
   /** In the outdated part of the documentation. */
   readonly deprecated?: true
-  /** What the event is about; absent where each delivery is for itself. */
+  /** Item of the event; absent if deliveries are independent. */
   readonly item?: ItemKey
-  /** Beside the item: the data says more than which it is, so that no delivery can stand for another. */
+  /** The data contains more than the item's id, so deliveries must not be merged. */
   readonly content?: true
 }
 
-/** Where an event says which item it is about. */
+/** Location of the item's id in an event. */
 export interface ItemKey {
-  /** Same for all events of the same things: `deal`. */
+  /** Kind of the item, the same for all its events: `deal`. */
   readonly kind: string
-  /** The ids that make one item; of each, the places in `data` where it may stand, best first. */
+  /** Ids that identify an item; for each, the possible paths in `data`, preferred first. */
   readonly ids: ReadonlyArray<ReadonlyArray<readonly string[]>>
 }
 
 /**
- * How a row names its item. A word alone is the kind of what `FIELDS.ID` identifies. In a list, the places of its ids follow:
- * `['dynamic', 'FIELDS.ENTITY_TYPE_ID', 'FIELDS.ID']`; `A|B` stands for B where A has none, and `''` for `data` itself.
+ * Item of a row. A string is the kind of the item that `FIELDS.ID` identifies. A list also contains the paths of its ids:
+ * `['dynamic', 'FIELDS.ENTITY_TYPE_ID', 'FIELDS.ID']`; `A|B` means B if A is absent, and `''` means `data` itself.
  */
 type ItemMark = string | readonly [kind: string, ...ids: string[]]
 type Marks = Pick<EventDefinition, 'suffixed' | 'deprecated' | 'content' | 'delivery'> & { readonly item?: ItemMark }
 type Definitions<Name extends string, Data extends TSchema> = { readonly [N in Name]: EventDefinition<N, Data> }
 
-/** One scope, or all that permit the events; the first is the one that they belong to. */
+/** One scope, or all that permit the events, the main one first. */
 type Scope = string | readonly [string, ...string[]]
 
 /**
- * Opens a table: the events of one scope, whose pages stand below `root`. Each row names a page, the events on it, the
- * shape of their data, and marks beside those of the table. A page that ends with `/` is a folder, where each event has a
- * page of its own name (`onTaskAdd`: `on-task-add.md`).
+ * Creates a table for events of one scope, with pages below `root`. Each row has a page, its events, the shape of their data, and
+ * additional marks. A page that ends with `/` is a directory with a page per event (`onTaskAdd`: `on-task-add.md`).
  */
 export function eventTable (scope: Scope, root: string, marks: Marks = {}) {
   const scopes = typeof scope === 'string' ? [scope] : scope
@@ -64,7 +63,7 @@ export function eventTable (scope: Scope, root: string, marks: Marks = {}) {
   }
 }
 
-/** Opens a table whose rows are all on one page, or in one folder: a row has only the events, their shape and marks. */
+/** Creates a table for one page or directory: rows have only events, their shape and marks. */
 export function eventPage (scope: Scope, page: string, marks: Marks = {}) {
   const row = eventTable(scope, page, marks)
   return <Name extends string, Data extends TSchema>(names: readonly Name[], data: Data, rowMarks?: Marks) => (
@@ -72,7 +71,7 @@ export function eventPage (scope: Scope, page: string, marks: Marks = {}) {
   )
 }
 
-/** Opens a table of events that no page documents. */
+/** Creates a table of undocumented events. */
 export function undocumented (scope: string, marks: Marks = {}) {
   const row = eventTable(scope, '', marks)
   return <Name extends string, Data extends TSchema>(names: readonly Name[], data: Data): Definitions<Name, Data> => {

@@ -21,7 +21,7 @@ import { telephony } from './telephony.ts'
 import { user } from './user.ts'
 import { userFields } from './userfields.ts'
 
-/** Every event that is known, by its name: all documented ones, and a few that only the sources of Bitrix24's modules have. */
+/** All known events by name: the documented ones, and a few found only in the sources of Bitrix24's modules. */
 export const catalogue = {
   ...basic,
   ...bookings,

@@ -2,17 +2,15 @@ import * as Type from 'typebox'
 import type { Static, TProperties, TSchema } from 'typebox'
 
 /*
- * The words that the tables are written in. Three rules hold in all of them.
+ * Vocabulary of the tables, with three rules.
  *
- * Optional: null, an empty list and an empty map are not sent, so a field is optional where the documentation calls it
- * conditional or nullable, where the page marks others as required but not this one, and where it is a list or a map
- * beside the event's subject. All else is there: scalars ('' is sent), and the subject itself, since an event about
- * nothing is not sent. `event.data.FIELDS.ID` needs no `?`.
+ * Optional: null, empty lists and empty maps are not sent. So a field is optional if the documentation calls it conditional or nullable,
+ * if the page marks others as required but not this one, or if it is a list or map other than the event's subject. Scalars are always
+ * present ('' is sent), and so is the subject: `event.data.FIELDS.ID` needs no `?`.
  *
- * Values: a documented list of values is a hint, never a limit: new ones come without a notice. `oneOf` offers the
- * documented ones and takes any.
+ * Values: documented values are not exhaustive. `oneOf` offers them and accepts any.
  *
- * Variants: where two pages differ on a field, its type takes both.
+ * Variants: if two pages differ on a field, its type accepts both.
  */
 
 export const text = Type.String()
@@ -30,35 +28,35 @@ export const object = Type.Object
 export const optional = Type.Optional
 export const list = Type.Array
 
-/** Has keys of the sender's choice besides. */
+/** Object with additional keys of the sender's choice. */
 export const openObject = <T extends TProperties>(properties: T) => (
   Type.Unsafe<Static<ReturnType<typeof Type.Object<T>>> & Record<string, unknown>>(Type.Object(properties, { open: true }))
 )
-// Not `Type.Record`: it would bring a hundred kilobytes of typebox into the bundle.
-/** Keys are ids, or whatever the sender chose. */
+// Not `Type.Record`, which would add a hundred kilobytes of typebox to the bundle.
+/** Map whose keys are ids or chosen by the sender. */
 export const mapOf = <T extends TSchema>(item: T) => Type.Unsafe<Record<string, Static<T>>>({ type: 'object', patternProperties: { '^.*$': item } })
 export const freeMap = mapOf(unknown)
 
-/** One page documents a list, another its only element alone; it always becomes a list. */
+/** List on one page, single element on another; always decoded to a list. */
 export const listOrOne = <T extends TSchema>(item: T) => Type.Array(item, { loneItem: true })
-/** One value, or a list of them; each stays what it is. */
+/** One value or a list of them, kept as sent. */
 export const oneOrList = <T extends TSchema>(item: T) => Type.Union([item, Type.Array(item)])
-/** `false` where there is nothing to tell. */
+/** `false` if there is no value. */
 export const orFalse = <T extends TSchema>(schema: T) => Type.Union([Type.Literal(false), schema])
-/** An id of Bitrix24, or of the external system. */
+/** Id of Bitrix24 or an external system. */
 export const anyId = Type.Union([Type.Integer(), Type.String()])
-/** The string `undefined` is sent where there is nothing. */
+/** The string `undefined` is sent if there is no value. */
 export const orUndefined = <T extends TSchema>(schema: T) => Type.Optional(Type.Unsafe<Static<T>>({ ...schema, wireUndefined: true }))
 
 type Open<Value> = Value | (Value extends string ? string & {} : number & {})
 
-/** Documented values; others may come. */
+/** Documented values; others are possible. */
 export function oneOf<const Value extends string | number> (...values: Value[]) {
   return Type.Unsafe<Open<Value>>({ type: typeof values[0] === 'string' ? 'string' : 'integer', examples: values })
 }
 
 export const yesNo = oneOf('Y', 'N')
 
-/** `data.FIELDS`, where most events keep what they have. */
+/** `data.FIELDS`, used by most events. */
 export const fields = <T extends TProperties>(properties: T) => Type.Object({ FIELDS: Type.Object(properties) })
 export const fieldsId = fields({ ID: int })

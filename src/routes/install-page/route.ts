@@ -57,10 +57,10 @@ export async function installPageRoutes (scope: FastifyInstance, { page, routes,
 
 async function handlePageRequest (body: Record<string, unknown>, { pages, afterInstall }: InstallPageParts, request: FastifyRequest, reply: FastifyReply): Promise<PageContent> {
   if (Number(request.headers['content-length'] ?? JSON.stringify(body).length) > MAX_PAGE_BYTES) throw new FST_B24_FORM_LIMIT('bytes of a page')
-  const post = readPageRequest(body)
-  if (post === undefined) throw new FST_B24_ENVELOPE('member_id is missing')
-  const outcome = await pages.take(post, request)
-  if (outcome.status === 'rejected') return errorContent(errorOf(outcome, post.memberId), request, reply)
+  const pageRequest = readPageRequest(body)
+  if (pageRequest === undefined) throw new FST_B24_ENVELOPE('member_id is missing')
+  const outcome = await pages.take(pageRequest, request)
+  if (outcome.status === 'rejected') return errorContent(errorOf(outcome, pageRequest.memberId), request, reply)
   const { clientEndpoint } = outcome
   if (outcome.status === 'not_admin') return { ...errorContent(new FST_B24_NOT_ADMIN(), request, reply), clientEndpoint }
   const { portal } = outcome
