@@ -1,6 +1,6 @@
 import t from 'tap'
 import { OfflineIntake } from '../../../src/delivery/intake/offline-intake.ts'
-import { openOffline } from '../../../src/delivery/open-offline.ts'
+import { openOffline } from '../../../src/delivery/fetched-events.ts'
 import type { HandlerContext } from '../../../src/delivery/handlers/run-handler.ts'
 import { payloadOf, unstow } from '../../../src/delivery/queued-post.ts'
 import { createEvent } from '../../../src/events/event.ts'

@@ -154,5 +154,5 @@ t.test('reaches the handlers of an app even if another portal refuses', async t 
 t.test('requires a queue', async t => {
   const { app } = await buildApp(t, { clientId: 'local.chat', clientSecret: secret(), delivery: { mode: 'inline' } })
   app.bitrix24.on('onImV2JoinChat', () => {})
-  await t.rejects(async () => await app.ready(), { code: 'FST_B24_INVALID_OPTIONS', message: /onImV2JoinChat need delivery\.mode 'queue'/ })
+  await t.rejects(async () => await app.ready(), { code: 'FST_B24_INVALID_OPTIONS', message: /onImV2JoinChat require delivery\.mode 'queue'/ })
 })
