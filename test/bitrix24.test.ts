@@ -24,7 +24,7 @@ t.test('health asks the store and the queue at the same time, and never rejects'
   for (const [get, queueCounts, expected] of cases) {
     const nothing = () => {}
     const bitrix24 = new Bitrix24({
-      hooks: { on: nothing, off: nothing, onAny: nothing, offAny: nothing },
+      handlers: { on: nothing, off: nothing, onAny: nothing, offAny: nothing },
       store: { get },
       queueCounts,
       count: () => ({ events: newEventCounts(), schemaMismatches: {}, blocked: [] })

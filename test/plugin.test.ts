@@ -358,7 +358,7 @@ t.test('refuses hooks and handlers that cannot work', async t => {
   const { app } = await buildApp(t, keys())
   const { bitrix24 } = app
   t.throws(() => bitrix24.addHook('onTeapot' as 'onInstall', () => {}), { code: 'FST_B24_HOOK_UNSUPPORTED' })
-  t.throws(() => bitrix24.addHook('onCrmDealAdd' as 'onInstall', () => {}), { code: 'FST_B24_HOOK_UNSUPPORTED', message: /for events there is on\('onCrmDealAdd', …\)$/ })
+  t.throws(() => bitrix24.addHook('onCrmDealAdd' as 'onInstall', () => {}), { code: 'FST_B24_HOOK_UNSUPPORTED', message: /for events use on\('onCrmDealAdd', …\)$/ })
   t.throws(() => bitrix24.addHook('onInstalled' as 'onInstall', () => {}), { code: 'FST_B24_HOOK_UNSUPPORTED', message: /did you mean 'onInstall'\?$/ })
   t.throws(() => bitrix24.addHook('onInstall', 'f' as never), { code: 'FST_B24_HOOK_UNSUPPORTED' })
   t.throws(() => bitrix24.on('onCrmDealAdd', 'f' as never), { code: 'FST_B24_INVALID_HANDLER' })

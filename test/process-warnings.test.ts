@@ -9,7 +9,7 @@ import { until } from './helpers/until.ts'
 
 t.setTimeout(60_000)
 
-t.test('without a logger, each kind of trouble is one process warning', async t => {
+t.test('without a logger, each kind of problem emits one process warning', async t => {
   const keys = { clientId: `local.${secret().slice(1, 20)}`, clientSecret: secret() }
   const b24 = await createSimulator(keys)
   t.teardown(() => endSimulator(b24))

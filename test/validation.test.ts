@@ -3,7 +3,7 @@ import { didYouMean, nearestName } from '../src/validation.ts'
 
 const NAMES = ['redis', 'publicUrl', 'offline', 'mode', 'dataDir', 'onCrmDealAdd', 'onCrmDealUpdate', 'onCrmLeadUpdate', 'onCrmDealDelete']
 
-t.test('a misspelt name is near the one that was meant', async t => {
+t.test('finds the name that a misspelled one means', async t => {
   const cases: Array<[given: string, meant: string | undefined]> = [
     ['publicURL', 'publicUrl'],
     ['ofline', 'offline'],
@@ -25,12 +25,12 @@ t.test('a misspelt name is near the one that was meant', async t => {
   for (const [given, meant] of cases) t.equal(nearestName(given, NAMES), meant, given)
 })
 
-t.test('of several near names the nearest is the one, of equals the first', async t => {
+t.test('chooses the nearest name, and the first of equals', async t => {
   t.equal(nearestName('abcdefgh', ['abcdefxx', 'abcdefgx', 'abcdefgy']), 'abcdefgx')
   t.equal(nearestName('abc', []), undefined)
 })
 
-t.test('a message asks only where a name is near', async t => {
+t.test('suggests only similar names', async t => {
   t.equal(didYouMean('ofline', NAMES), "; did you mean 'offline'?")
   t.equal(didYouMean('teapot', NAMES), '')
 })

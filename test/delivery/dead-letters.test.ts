@@ -8,7 +8,7 @@ import { buildWorld } from '../helpers/app.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
 
-/** An app with one dead letter for each of the codes, of which so many are kept. */
+/** An app with one dead letter for each of the codes. */
 async function worldOfDead (t: Test, codes: string[], options: Partial<FastifyBitrix24Options> = {}, kept = codes.length) {
   const { app: { bitrix24 }, b24, eventsUrl, logs } = await buildWorld(t, { delivery: { attempts: 1 }, ...options })
   const portal = b24.portal('acme.bitrix24.com')
@@ -22,7 +22,7 @@ async function worldOfDead (t: Test, codes: string[], options: Partial<FastifyBi
 
 const VERBS = ['list', 'replay', 'discard'] as const
 
-t.test('a filter that may not say what was meant is refused, and moves nothing', async t => {
+t.test('an ambiguous filter is rejected, and moves nothing', async t => {
   const { deadLetters, portal, dead } = await worldOfDead(t, ['onCrmDealAdd', 'onCrmLeadAdd'])
   const slips: Array<[filter: unknown, message: RegExp]> = [
     [{ member_id: portal.memberId }, /'member_id'/],
@@ -47,7 +47,7 @@ t.test('a filter that may not say what was meant is refused, and moves nothing',
   t.equal(await deadLetters.discard({}), 2, 'a literal {} means all')
 })
 
-t.test('the store is asked once for each portal whose dead letters are replayed, however many they are', async t => {
+t.test('the store is asked once per portal when dead letters are replayed', async t => {
   const letters = Array.from({ length: 250 }, (_, i): DeadEvent => ({
     id: `${i}`, memberId: ['acme', 'gone', 'unknown'][i % 3] as string, code: 'ONCRMDEALADD', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 1, error: { message: 'no' }
   }))
@@ -73,12 +73,12 @@ t.test('the store is asked once for each portal whose dead letters are replayed,
 })
 
 for (const { storage, options } of STORAGES) {
-  t.test(`dead letters are found, ${storage}`, async t => {
+  t.test(`lists dead letters, ${storage}`, async t => {
     const codes = ['ONCRMDYNAMICITEMUPDATE_147', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMUPDATE_148', 'ONCRMDEALADD', 'ONMYOWN_5', 'ONMYOWN']
     const { deadLetters } = await worldOfDead(t, codes, options(t))
     const found = async (event: string) => (await deadLetters.list({ event })).items.map(({ code }) => code).sort()
 
-    await t.test('by the name that they show, by their code and by its base', async t => {
+    await t.test('by name, by code and by base code', async t => {
       for (const { name, code } of (await deadLetters.list()).items) {
         t.ok((await found(name)).includes(code), `${code} by ${name}`)
         t.ok((await found(code.toLowerCase())).includes(code), `${code} by its code`)
@@ -89,7 +89,7 @@ for (const { storage, options } of STORAGES) {
       t.strictSame(await found(''), [])
     })
 
-    await t.test('one by its id', async t => {
+    await t.test('by id', async t => {
       const [letter] = (await deadLetters.list()).items
       t.strictSame(await deadLetters.get(letter!.id), letter)
       for (const id of ['nobody', '']) t.equal(await deadLetters.get(id), undefined)
@@ -119,7 +119,7 @@ for (const { storage, options } of STORAGES) {
   })
 }
 
-t.test('a lifecycle event is replayed whether its portal is known or not, any other only of a portal that is there', async t => {
+t.test('a lifecycle event is replayed for any portal, others only for an installed one', async t => {
   const letters = ['ONAPPINSTALL', 'ONCRMDEALADD'].map((code, i): DeadEvent => ({
     id: `event-${i}`, memberId: 'nobody', code, receivedAt: 1, failedAt: 2, attempts: 1, coalesced: 1, error: { message: 'no' }
   }))

@@ -24,7 +24,7 @@ const facts: { shapes: Array<Record<string, string>>, events: Fact[] } = read('c
 const samples: Array<[code: string, data: unknown]> = read('samples.json')
 const definitions: EventDefinition[] = Object.values(catalogue)
 
-/** Where a table differs from the page, and why. */
+/** Differences between a table and its page, with the reason. */
 const DIFFERENT: Array<[event: RegExp, path: RegExp, why: string]> = [
   [/^ONAPPPAYMENT$/, /^(DAYS|LANGUAGE_ID)$/, 'the page of September 2026: DAYS only with a period, no LANGUAGE_ID'],
   [/^ONCRMINVOICEUSERFIELD/, /^(id|entityId|fieldName|FIELDS.*)$/, 'the old page has other keys than every other custom field: both are taken'],
@@ -58,7 +58,7 @@ function factKind (type: string, fields: Record<string, string> | undefined): st
   return KINDS[type] ?? type
 }
 
-/** The fields of a documented shape: `path -> kind`, with `?` where our rule makes it optional. */
+/** Fields of a documented shape: `path -> kind`, with `?` if optional by our rule. */
 function factFields (shape: Record<string, string>, prefix = '', into: Fields = new Map()): Fields {
   const marked = Object.values(shape).some(fact => fact.includes('!'))
   for (const [key, fact] of Object.entries(shape)) {
@@ -93,7 +93,7 @@ function schemaFields (schema: Schema, prefix = '', into: Fields = new Map()): F
   return into
 }
 
-/** Scopes that the event pages name and no portal has: those of the page of permissions, and of the modules' sources. */
+/** Scopes on event pages that no portal has, with those of the permissions page and the modules' sources. */
 const SCOPES: Record<string, string> = { sonet: 'sonet_group', imconnector: 'imopenlines' }
 
 t.test('all documented events are there, each with its scope and page', async t => {
@@ -132,11 +132,11 @@ t.test('an event has its own scope and others that permit it too', async t => {
   t.ok(definitions.every(({ scope, scopes }) => scope === scopes[0]))
 })
 
-t.test('names are the documented ones with a small first letter', async t => {
+t.test('names are the documented ones with a lower-case first letter', async t => {
   const wrong = facts.events.filter(([code, documented]) => {
     const name = definitions.find(definition => definition.code === code)?.name ?? ''
     if (documented.includes('.')) return name !== documented
-    // Where the page has capitals only, the words are ours.
+    // If the page has only upper case, the word boundaries are ours.
     if (documented === code) return name.toUpperCase() !== code || !/^on[A-Z][A-Za-z0-9]*[a-z]$/.test(name)
     return name !== documented.charAt(0).toLowerCase() + documented.slice(1)
   })
@@ -166,7 +166,7 @@ t.test('fields have the documented types, but where the test says why not', asyn
   t.strictSame([...used].sort(), DIFFERENT.map(([,, why]) => why).sort(), 'each reason is needed')
 })
 
-/** JSON as a form brings it: scalars are strings, null and empty lists are absent, maps have no prototype. */
+/** Converts JSON to the result of a form: scalars are strings, null and empty lists are absent, maps have no prototype. */
 function wire (value: unknown): unknown {
   if (typeof value === 'boolean') return value ? '1' : '0'
   if (typeof value !== 'object') return String(value)

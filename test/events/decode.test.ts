@@ -12,7 +12,7 @@ import { secret } from '../helpers/secrets.ts'
 type Row = [schema: TSchema, wire: unknown, decoded: unknown, mismatches?: number]
 
 const define = (data: TSchema): EventDefinition => ({ name: 'onTest', code: 'ONTEST', scope: 'test', scopes: ['test'], doc: '', data })
-/** Decodes one field, so that "absent" can be told from "undefined". */
+/** Decodes one field of an object, to distinguish "absent" from "undefined". */
 const decodeField = (schema: TSchema, wire: unknown) => {
   const { data, mismatches } = decodeData(define(Type.Object({ field: schema })), { field: wire })
   return { object: data, mismatches }
@@ -25,7 +25,7 @@ function check (t: Test, rows: Row[]) {
   }
 }
 
-t.test('integers are numbers where they are written the one way', async t => check(t, [
+t.test('only canonical integers become numbers', async t => check(t, [
   [int, '24', 24], [int, '0', 0], [int, '-7', -7], [int, 24, 24],
   [int, '9007199254740991', Number.MAX_SAFE_INTEGER],
   [int, '9007199254740992', '9007199254740992', 1],
@@ -45,37 +45,37 @@ t.test('other scalars have their types', async t => check(t, [
   [unknown, '24', '24'], [unknown, 24, 24], [unknown, { a: ['1'] }, { a: ['1'] }]
 ]))
 
-t.test('variants become the first type that fits', async t => check(t, [
+t.test('variants become the first matching type', async t => check(t, [
   [anyId, '24', 24], [anyId, 'channel-1', 'channel-1'], [anyId, ['1'], ['1'], 1],
   [orFalse(text), '0', false], [orFalse(text), false, false], [orFalse(text), '2026-03-11', '2026-03-11'], [orFalse(text), true, true, 1],
   [orFalse(freeMap), '0', false], [orFalse(freeMap), { workPhone: '1' }, { workPhone: '1' }], [orFalse(freeMap), 'x', 'x', 1]
 ]))
 
-t.test('a list is a list, also where gaps made a map of it', async t => check(t, [
+t.test('a list with gaps that was sent as a map becomes a list', async t => check(t, [
   [list(int), ['1', '2'], [1, 2]], [list(int), [], []], [list(int), { 5: '1', 7: '2' }, [1, 2]], [list(int), {}, []],
   [list(int), ['1', 'x'], [1, 'x'], 1], [list(int), { a: '1' }, { a: '1' }, 1], [list(int), '1', '1', 1],
   [listOrOne(object({ id: int })), { id: '1' }, [{ id: 1 }]], [listOrOne(object({ id: int })), [{ id: '1' }], [{ id: 1 }]],
   [listOrOne(int), '1', [1]], [listOrOne(int), 'x', ['x'], 1]
 ]))
 
-t.test('a map is a map, also where its keys made a list of it', async t => check(t, [
+t.test('a map that was sent as a list becomes a map', async t => check(t, [
   [mapOf(int), { 567: '1' }, { 567: 1 }], [mapOf(int), ['5'], { 0: 5 }], [mapOf(int), [], ABSENT], [mapOf(int), {}, {}],
   [mapOf(int), '1', '1', 1], [mapOf(object({ ID: int })), { 7: { ID: '7' } }, { 7: { ID: 7 } }]
 ]))
 
-t.test('an object keeps what is not documented, as it came', async t => check(t, [
+t.test('an object keeps undocumented fields as sent', async t => check(t, [
   [object({ ID: int }), { ID: '1', more: { deep: ['2', null] } }, { ID: 1, more: { deep: ['2', null] } }],
   [object({ ID: int }), {}, {}], [object({ ID: int }), [], ABSENT], [object({ ID: int }), ['1'], ['1'], 1], [object({ ID: int }), '1', '1', 1]
 ]))
 
-t.test('nothing is absent, however it is written', async t => check(t, [
+t.test('every representation of "nothing" becomes absent', async t => check(t, [
   [int, null, ABSENT], [text, null, ABSENT], [optional(int), '', ABSENT], [optional(bool), '', ABSENT], [optional(freeMap), '', ABSENT],
   [optional(text), '', ''],
   [orUndefined(object({ ID: int })), 'undefined', ABSENT], [orUndefined(object({ ID: int })), { ID: '1' }, { ID: 1 }],
   [orUndefined(oneOf('Y', 'N')), 'undefined', ABSENT], [orUndefined(oneOf('Y', 'N')), 'N', 'N'], [text, 'undefined', 'undefined']
 ]))
 
-t.test('data itself may be missing, or no map', async t => {
+t.test('data itself may be missing or not a map', async t => {
   const decode = (schema: TSchema, wire: unknown) => decodeData(define(schema), wire)
   for (const none of [undefined, null, []]) t.strictSame(decode(object({ ID: int }), none), { data: {}, mismatches: 0 })
   for (const none of [undefined, null, [], '']) t.strictSame(decode(nothing, none), { data: undefined, mismatches: 0 })
@@ -87,7 +87,7 @@ t.test('data itself may be missing, or no map', async t => {
   t.strictSame(decodeData(undefined, undefined), { data: undefined, mismatches: 0 })
 })
 
-t.test('secrets can be read and do not show', async t => {
+t.test('secrets can be read but are not enumerable', async t => {
   const token = secret()
   const wire = {
     BOT: { 7: { access_token: token, AUTH: { application_token: token }, BOT_ID: '7', extra: { refresh_token: token } } },
@@ -103,7 +103,7 @@ t.test('secrets can be read and do not show', async t => {
   t.equal(JSON.stringify(decodeData(catalogue.onBookingAdd, { ID: { access_token: token } }).data), '{"ID":{}}')
 })
 
-t.test('keys of the prototype mean nothing', async t => {
+t.test('prototype keys have no effect', async t => {
   const wire = JSON.parse('{"__proto__":{"polluted":"1"},"constructor":"1","FIELDS":{"ID":"1","__proto__":{"polluted":"1"}}}')
   for (const definition of [catalogue.onCrmDealAdd, catalogue.onCrmTimelineItemAction, catalogue.onImBotContextGet, undefined]) {
     const { data } = decodeData(definition, wire)
@@ -114,14 +114,14 @@ t.test('keys of the prototype mean nothing', async t => {
   t.equal(Object.getPrototypeOf(decodeData(define(mapOf(unknown)), wire).data), Object.prototype)
 })
 
-t.test('what lies too deep for an event is left out', async t => {
+t.test('values nested too deep are omitted', async t => {
   const deep = (levels: number): unknown => levels === 0 ? 'bottom' : { down: deep(levels - 1) }
   t.equal(decodeData(undefined, deep(32)).mismatches, 0)
   t.equal(decodeData(undefined, deep(33)).mismatches, 1)
   t.notMatch(JSON.stringify(decodeData(catalogue.onTaskAdd, deep(1000))), 'bottom')
 })
 
-t.test('no tree makes it throw, or changes a prototype', async t => {
+t.test('no input makes it throw or changes a prototype', async t => {
   const key = fc.oneof(
     fc.constantFrom('FIELDS', 'ID', 'BOT', 'PARAMS', 'AUTH', 'DATA', 'MESSAGES', 'message', 'chat', 'user', 'phones', 'departments', 'FIELDS_BEFORE', '0', '7'),
     fc.constantFrom('__proto__', 'constructor', 'prototype', 'toString', 'access_token', ''), fc.string({ maxLength: 4 })

@@ -15,7 +15,7 @@ const ADDRESS = { FIELDS: { TYPE_ID: '1', ENTITY_TYPE_ID: '8', ENTITY_ID: '2', A
 const BEFORE = { FIELDS_BEFORE: { ID: '5' }, FIELDS_AFTER: 'undefined' }
 const AFTER = { FIELDS_BEFORE: 'undefined', FIELDS_AFTER: { ID: '5' } }
 
-/** Every event that is about an item. Repeats of one event and one item may become one, but where the data is content. */
+/** Every event with an item. Repeats of one event and item may be merged, except for events with content. */
 const ROWS: Array<[item: string, events: string, data: unknown, content?: 'content']> = [
   ['booking:5', 'onBookingAdd onBookingUpdate onBookingDelete', { ID: '5' }],
   ['booking-resource:5', 'onBookingResourceAdd onBookingResourceUpdate onBookingResourceDelete', { ID: '5' }],
@@ -90,7 +90,7 @@ const ROWS: Array<[item: string, events: string, data: unknown, content?: 'conte
   ['task-comment:5', 'onTaskCommentDelete', BEFORE]
 ]
 
-/** Every event that is for itself. */
+/** Every event without an item. */
 const NONE = `
 onAppInstall onAppUpdate onAppUninstall onAppUserReady onAppMethodConfirm onAppPayment onAppTest onUserAdd onSubscriptionRenew
 onHumanResourcesHcmLinkEmployeeListMapped onHumanResourcesHcmLinkEmployeeListRequested onHumanResourcesHcmLinkFieldValueRequested
@@ -100,7 +100,7 @@ onImConnectorDialogStart onImConnectorDialogFinish onOpenLineMessageAdd onOpenLi
 onSessionStart onSessionFinish onExternalCallStart onExternalCallBackStart
 onVoximplantCallInit onVoximplantCallStart onVoximplantCallEnd`.trim().split(/\s+/)
 
-/** What the documented samples are about. */
+/** Items of the documented samples. */
 const SAMPLED: Array<[item: string, events: string]> = [
   ['dialog:27', 'onImBotJoinChat onImBotMessageAdd'],
   ['dialog:chat5', 'onImBotV2JoinChat'],
@@ -153,7 +153,7 @@ const SAMPLED: Array<[item: string, events: string]> = [
   ['task-comment:123', 'onTaskCommentAdd onTaskCommentDelete']
 ]
 
-t.test('every documented event says which item it is about, or that it is for itself', async t => {
+t.test('every documented event names its item, or has none', async t => {
   const listed = new Set(ROWS.flatMap(([, events]) => events.split(' ')).concat(NONE).map(event => definitionOf(event)?.name))
   t.strictSame(definitions.filter(({ name }) => !listed.has(name)), [])
   for (const [name, events, data, content] of ROWS) {
@@ -165,7 +165,7 @@ t.test('every documented event says which item it is about, or that it is for it
   for (const event of NONE) t.match(definitionOf(event), { item: undefined, content: undefined }, event)
 })
 
-t.test('the documented samples say it too', async t => {
+t.test('so do the documented samples', async t => {
   const expected = new Map(SAMPLED.flatMap(([name, events]) => events.split(' ').map(event => [event, name] as const)))
   for (const [code, data] of samples) {
     const name = definitionOf(code)?.name as string
@@ -186,13 +186,13 @@ t.test('old invoice fields and tasks have their ids in either of two places', as
   t.equal(item('onTaskUpdate', { FIELDS_BEFORE: 'undefined', FIELDS_AFTER: 'undefined' }), undefined)
 })
 
-t.test('a comment of the new task card has no id, and is for itself', async t => {
+t.test('a comment of the new task card has no id and no item', async t => {
   for (const ID of [0, '0']) {
     t.equal(item('onTaskCommentAdd', { FIELDS_BEFORE: 'undefined', FIELDS_AFTER: { ID, TASK_ID: '77', MESSAGE_ID: '9' } }), undefined)
   }
 })
 
-t.test('data that does not say which item it is about has none', async t => {
+t.test('data without an id has no item', async t => {
   const inherited = Object.create({ FIELDS: { ID: '5' } })
   const bad: unknown[] = [
     undefined, null, '', '5', 5, true, [], ['5'], {}, inherited, { ID: '5' }, { FIELDS: null }, { FIELDS: '5' }, { FIELDS: [] }, { FIELDS: ['5'] },

@@ -33,30 +33,30 @@ t.test('an event has what a handler needs', async t => {
   t.not(createEvent(body()).event.id, event.id)
 })
 
-t.test('what is known of an event before is kept', async t => {
+t.test('given metadata of an event is used', async t => {
   const { event } = createEvent(body(), { id: 'one', receivedAt: 5, attempt: 3, coalesced: 12 })
   t.match({ ...event }, { id: 'one', receivedAt: 5, attempt: 3, coalesced: 12 })
 })
 
-t.test('JSON numbers are as good as strings', async t => {
+t.test('accepts JSON numbers in place of strings', async t => {
   const { event } = createEvent(body({ event_handler_id: 58, ts: 1727018926, auth: { member_id: 'm', user_id: 7 } }))
   t.match({ ...event }, { handlerId: 58, sentAt: 1727018926000, userId: 7 })
 })
 
-t.test('what is absent or no number is undefined', async t => {
+t.test('absent and invalid numbers are undefined', async t => {
   for (const value of [undefined, '', 'x', '1.5']) {
     const { event } = createEvent(body({ event_handler_id: value, ts: value, auth: { member_id: 'm', user_id: value } }))
     t.strictSame([event.handlerId, event.sentAt, event.userId], [undefined, undefined, undefined], `${value}`)
   }
 })
 
-t.test('an event that is not documented has its code for a name, and its data as it came', async t => {
+t.test('an undocumented event has its code as name, and its data as sent', async t => {
   const { event, mismatches } = createEvent(body({ event: 'onSomethingNew' }))
   t.equal(mismatches, 0)
   t.match({ ...event }, { name: 'ONSOMETHINGNEW', code: 'ONSOMETHINGNEW', data: { FIELDS: { ID: '24' } } })
 })
 
-t.test('fields that do not fit are counted', async t => {
+t.test('mismatching fields are counted', async t => {
   const { event, mismatches } = createEvent(body({ data: { FIELDS: { ID: 'x', ENTITY_TYPE_ID: '147' } } }))
   t.equal(mismatches, 1)
   t.strictSame(event.data, { FIELDS: { ID: 'x', ENTITY_TYPE_ID: 147 } })
@@ -77,7 +77,7 @@ t.test('a logged event shows no secret', async t => {
   }
 })
 
-t.test('reads eventId where the id of the binding stands there, as in seven documented samples', async t => {
+t.test('reads the binding id from eventId, as in seven documented samples', async t => {
   const body = { event: 'ONTASKADD', auth: { member_id: 'm' } }
   const ids: Array<[fields: object, id: number | undefined]> = [
     [{ eventId: '321' }, 321], [{ eventId: 321 }, 321], [{ event_handler_id: '58', eventId: '321' }, 58], [{ event_handler_id: '', eventId: '321' }, 321], [{ eventId: '' }, undefined], [{}, undefined]
@@ -85,7 +85,7 @@ t.test('reads eventId where the id of the binding stands there, as in seven docu
   for (const [fields, id] of ids) t.equal(createEvent({ ...body, ...fields }).event.handlerId, id, JSON.stringify(fields))
 })
 
-t.test('has what auth says of the sender, and none of its tokens', async t => {
+t.test('has the fields of auth except for the tokens', async t => {
   const token = 'canary'
   const { event } = createEvent({
     event: 'ONTASKADD',
@@ -117,7 +117,7 @@ t.test('has what auth says of the sender, and none of its tokens', async t => {
   })
 })
 
-t.test('a URL that carries a credential does not show in an event that is logged', async t => {
+t.test('a URL with a credential is not logged with an event', async t => {
   const { event } = createEvent({ event: 'ONUNKNOWN', data: { file: 'https://acme.bitrix24.com/disk/?auth=canary&id=5', id: '5' }, auth: { member_id: 'm' } })
   t.equal((event.data as { file: string }).file, 'https://acme.bitrix24.com/disk/?auth=canary&id=5', 'handlers can use it')
   t.notMatch(JSON.stringify([event, event.raw]), 'canary')

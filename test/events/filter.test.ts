@@ -8,7 +8,7 @@ function hooks () {
   return { warnings, hooks: new HandlerRegistry({ warn: message => warnings.push(message) }) }
 }
 
-t.test('a filter that can never match is refused at registration', async t => {
+t.test('a filter that can never match is rejected at registration', async t => {
   const cases: Array<[event: string, filter: unknown, says: RegExp]> = [
     ['onCrmDynamicItemUpdate', { coalesce: false }, /'coalesce' is an option: pass options after the handler/],
     ['onMyEvent', { coalesce: false }, /'coalesce' is an option/],
@@ -36,7 +36,7 @@ t.test('a filter that can never match is refused at registration', async t => {
   }
 })
 
-t.test('a filter that may match is taken', async t => {
+t.test('a filter that may match is accepted', async t => {
   const cases: Array<[event: string, filter: object]> = [
     ['onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: [1220, 1224] }],
     ['ONCRMDYNAMICITEMUPDATE_147', { ENTITY_TYPE_ID: 147 }],
@@ -51,7 +51,7 @@ t.test('a filter that may match is taken', async t => {
   for (const [event, filter] of cases) t.doesNotThrow(() => hooks().hooks.on(event, filter as never, nothing), `${event} ${JSON.stringify(filter)}`)
 })
 
-t.test('of several events, those that a filter never matches are warned of', async t => {
+t.test('warns about events that a filter never matches', async t => {
   const { hooks: own, warnings } = hooks()
   own.on(['onCrmDealAdd', 'onCrmDynamicItemAdd'], { ENTITY_TYPE_ID: 1220 } as never, nothing)
   t.match(warnings, [/^the filter never matches 'onCrmDealAdd': data\.FIELDS has no 'ENTITY_TYPE_ID'/])

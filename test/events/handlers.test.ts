@@ -12,7 +12,7 @@ function setup () {
   const hooks = new HandlerRegistry<Context>({ warn: (message, details) => warnings.push({ message, ...details }) })
   const log: string[] = []
   const event = (code: string, data: unknown) => createEvent({ event: code, data, auth: { member_id: 'm' } }).event
-  /** Hands an event out as a dispatcher does; says which handlers were called. */
+  /** Dispatches an event; returns the handlers that were called. */
   const send = (code: string, data: unknown = { FIELDS: { ID: '1', ENTITY_TYPE_ID: '147' } }) => {
     log.length = 0
     const sent = event(code, data)
@@ -23,7 +23,7 @@ function setup () {
   return { hooks, warnings, send, logs }
 }
 
-t.test('a hook is reached by its name and its code, in any case', async t => {
+t.test('a handler matches the name and the code, in any case', async t => {
   const { hooks, send, logs, warnings } = setup()
   hooks.on('onTaskAdd', logs('name'))
   hooks.on('ONTASKADD', logs('code'))
@@ -34,7 +34,7 @@ t.test('a hook is reached by its name and its code, in any case', async t => {
   t.strictSame(warnings, [])
 })
 
-t.test('a code with a type suffix reaches the hooks of its base and its own, in the order of registration', async t => {
+t.test('a code with a type suffix reaches handlers of the base code and its own, in order of registration', async t => {
   const { hooks, send, logs } = setup()
   hooks.on('ONCRMDYNAMICITEMADD_147', logs('147'))
   hooks.on('onCrmDynamicItemAdd', logs('base'))
@@ -45,7 +45,7 @@ t.test('a code with a type suffix reaches the hooks of its base and its own, in 
   t.strictSame(send('ONCRMDYNAMICITEMADD_9'), ['base'])
 })
 
-t.test('one hook can listen to several events', async t => {
+t.test('one handler can listen to several events', async t => {
   const { hooks, send, logs } = setup()
   hooks.on(['onTaskAdd', 'onTaskUpdate'], logs('task'))
   t.strictSame([send('ONTASKADD'), send('ONTASKUPDATE'), send('ONTASKDELETE')], [['task'], ['task'], []])
@@ -58,7 +58,7 @@ t.test('onAny gets every event, documented or not', async t => {
   t.strictSame([send('ONTASKADD'), send('ONNEW')], [['any', 'task'], ['any']])
 })
 
-t.test('a name that is not documented warns, and works', async t => {
+t.test('an undocumented name warns, and works', async t => {
   const { hooks, send, logs, warnings } = setup()
   hooks.on(['onTaskAdd', 'onSomethingNew'], logs('new'))
   t.match(warnings, [{ message: /'onSomethingNew'/, event: 'onSomethingNew' }])
@@ -77,7 +77,7 @@ t.test('one handler is called once for one event', async t => {
   t.strictSame(send('ONTASKADD'), ['once'])
 })
 
-t.test('a handler with two filters gets what either lets through', async t => {
+t.test('a handler with two filters receives events that match either', async t => {
   const { hooks, send, logs } = setup()
   const handler = logs('item')
   hooks.on('onCrmDynamicItemAdd', { ENTITY_TYPE_ID: 147 }, handler)
@@ -86,7 +86,7 @@ t.test('a handler with two filters gets what either lets through', async t => {
   t.strictSame([item('147'), item('31'), item('1220')], [['item'], ['item'], []])
 })
 
-t.test('off ends what on began, whatever its filter, and nothing else', async t => {
+t.test('off removes handlers of on with any filter, and nothing else', async t => {
   const { hooks, send, logs } = setup()
   const handler = logs('mine')
   hooks.on(['onTaskAdd', 'onTaskUpdate', 'onTaskDelete'], handler)
@@ -99,7 +99,7 @@ t.test('off ends what on began, whatever its filter, and nothing else', async t 
   t.strictSame(send('ONTASKUPDATE'), ['mine'])
 })
 
-t.test('a handler may end itself while an event is handed out', async t => {
+t.test('a handler may remove itself during a dispatch', async t => {
   const { hooks, send, logs } = setup()
   const once = (_event: unknown, { log }: Context) => {
     log.push('once')
@@ -112,7 +112,7 @@ t.test('a handler may end itself while an event is handed out', async t => {
   t.strictSame(send('ONTASKADD'), ['second', 'later'])
 })
 
-t.test('offAny ends what onAny began, and no more', async t => {
+t.test('offAny removes handlers of onAny, and nothing else', async t => {
   const { hooks, logs, send } = setup()
   const any = logs('any')
   hooks.onAny(any)
@@ -122,7 +122,7 @@ t.test('offAny ends what onAny began, and no more', async t => {
   t.strictSame(send('ONTASKADD'), ['any'])
 })
 
-t.test('the lookup of one code is the same list until hooks change', async t => {
+t.test('the lookup of a code returns the same list until registrations change', async t => {
   const { hooks, logs } = setup()
   hooks.on('onTaskAdd', logs('task'))
   const list = hooks.match('ONTASKADD')
@@ -132,7 +132,7 @@ t.test('the lookup of one code is the same list until hooks change', async t => 
   t.equal(hooks.match('ONTASKADD').length, 2)
 })
 
-t.test('options stand after the handler, with a filter or without', async t => {
+t.test('options are passed after the handler, with or without a filter', async t => {
   const { hooks, send, logs } = setup()
   hooks.on('onCrmDynamicItemAdd', logs('plain'), { id: 'plain' })
   hooks.on('onCrmDynamicItemAdd', { ENTITY_TYPE_ID: 147 }, logs('147'), { id: '147', coalesce: true })
@@ -142,7 +142,7 @@ t.test('options stand after the handler, with a filter or without', async t => {
   t.match(hooks.match('ONCRMDYNAMICITEMADD').map(({ id }) => id), ['plain', '147', /^~/, 'any'])
 })
 
-t.test('events coalesce until one handler that may want them says no', async t => {
+t.test('events are merged unless one of their handlers opts out', async t => {
   const { hooks, logs } = setup()
   const coalescing = (...codes: string[]) => codes.map(code => hooks.coalesces(code))
   t.strictSame(coalescing('ONTASKADD', 'ONNEW'), [true, true], 'also where nobody listens')
@@ -163,7 +163,7 @@ t.test('events coalesce until one handler that may want them says no', async t =
   t.strictSame(coalescing('ONTASKADD', 'ONNEW'), [true, true])
 })
 
-t.test('wrong options are refused', async t => {
+t.test('invalid options are rejected', async t => {
   const { hooks, send, logs } = setup()
   const loose = hooks as unknown as Record<'on' | 'onAny', (...args: unknown[]) => void>
   const handler = logs('never')
@@ -183,13 +183,13 @@ t.test('wrong options are refused', async t => {
   t.equal(hooks.coalesces('ONTASKADD'), true)
 })
 
-t.test('a name that is refused does not warn', async t => {
+t.test('a rejected name does not warn', async t => {
   const { hooks, warnings } = setup()
   t.throws(() => (hooks as unknown as { on (...args: unknown[]): void }).on('onSomethingNew', 5))
   t.strictSame(warnings, [])
 })
 
-t.test('refuses what is no name, no filter, no handler', async t => {
+t.test('rejects invalid names, filters and handlers', async t => {
   const { hooks, send, logs } = setup()
   const loose = hooks as unknown as Record<'on' | 'off' | 'onAny', (...args: unknown[]) => void>
   const handler = logs('never')
@@ -205,7 +205,7 @@ t.test('refuses what is no name, no filter, no handler', async t => {
   t.strictSame(send('ONTASKADD'), [])
 })
 
-t.test('a filter compares decoded values, in FIELDS where there are any', async t => {
+t.test('a filter compares decoded values, in FIELDS if present', async t => {
   const rows: Array<[filter: OpenFilter, data: unknown, matches: boolean]> = [
     [{ ENTITY_TYPE_ID: 147 }, { FIELDS: { ID: 1, ENTITY_TYPE_ID: 147 } }, true],
     [{ ENTITY_TYPE_ID: '147' }, { FIELDS: { ID: 1, ENTITY_TYPE_ID: 147 } }, false],

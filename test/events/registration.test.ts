@@ -7,7 +7,7 @@ function setup () {
   return { hooks, ids: (code = 'ONTASKADD') => hooks.match(code).map(({ id }) => id) }
 }
 
-/** Ids of the handlers of one event, in the order of registration. */
+/** Ids of the handlers of an event, in order of registration. */
 const idsOf = (register: (hooks: HandlerRegistry<object>) => void, code = 'ONTASKADD') => {
   const { hooks, ids } = setup()
   register(hooks)
@@ -31,7 +31,7 @@ t.test('the same program has the same ids in every process', async t => {
   for (const id of ids) t.match(id, /^~[\w-]{16}(\.[2-3])?$/)
 })
 
-t.test('a handler that is named or written otherwise has another id', async t => {
+t.test('a handler with another name or source text has another id', async t => {
   const id = (register: (hooks: HandlerRegistry<object>) => void) => idsOf(register)[0]
   const ids = [
     id(hooks => hooks.on('onTaskAdd', () => 1)),
@@ -45,7 +45,7 @@ t.test('a handler that is named or written otherwise has another id', async t =>
   t.equal(id(hooks => hooks.on('ontaskadd', () => 1)), ids[0])
 })
 
-t.test('an id stays what it is while other hooks come and go', async t => {
+t.test('an id is stable while other handlers are added and removed', async t => {
   const { hooks, ids } = setup()
   const handler = () => 1
   hooks.on('onTaskAdd', handler)
@@ -62,7 +62,7 @@ t.test('an id stays what it is while other hooks come and go', async t => {
   })[1], id)
 })
 
-t.test('of handlers that are alike, none takes the id of another that was taken off', async t => {
+t.test('an identical handler does not reuse the id of a removed one', async t => {
   const { hooks, ids } = setup()
   const [one, two, three] = [1, 2, 3].map(word => () => word) as [() => number, () => number, () => number]
   hooks.on('onTaskAdd', one)
@@ -77,7 +77,7 @@ t.test('of handlers that are alike, none takes the id of another that was taken 
   t.strictSame(ids(), [second, third, first], 'and one that comes back has its own')
 })
 
-t.test('a given id stays, whatever the handler is', async t => {
+t.test('a given id is independent of the function', async t => {
   t.strictSame(idsOf(hooks => hooks.on('onTaskAdd', () => 1, { id: 'sync.task:1_-' })), ['sync.task:1_-'])
   const handler = () => 1
   t.strictSame(idsOf(hooks => {
@@ -87,7 +87,7 @@ t.test('a given id stays, whatever the handler is', async t => {
   }), ['given'], 'the first that was given is the one')
 })
 
-t.test('two handlers that one event may reach do not share an id', async t => {
+t.test('two handlers of one event do not share an id', async t => {
   const { hooks, ids } = setup()
   const [first, second] = [() => 1, () => 2]
   hooks.on(['onTaskAdd', 'ONCRMDYNAMICITEMADD_147', 'onCrmDynamicItemUpdate'], first, { id: 'sync' })

@@ -53,7 +53,7 @@ const located = (domain: string): AccessFact => ({ type: 'located', domain, clie
 const kept = { encrypted: 'new', userId: 2, expiresAt: 9, generation: 6, refreshedAt: NOW }
 const news = { scope: ['crm', 'task'], status: 'F', generation: 6, updatedAt: NOW }
 
-t.test('a record and an answer make an outcome and the next record', async t => {
+t.test('a record and a response result in an outcome and the next record', async t => {
   const table: Array<[name: string, known: Install | undefined, fact: AccessFact, outcome: AccessOutcome, next: Install | 'nothing']> = [
     ['a new pair', active, answer(), 'refreshed', { ...active, ...news, installer: kept }],
     ['a new pair of the system user', active, answer({ owner: 'systemUser', generation: 5 }), 'refreshed', { ...active, ...news, systemUser: kept }],

@@ -12,7 +12,7 @@ t.test('digests a token with SHA-256', async t => {
   t.equal(digestToken(token), createHash('sha256').update(token).digest('base64url'))
 })
 
-t.test('proves a portal by its token, or by the one before until that lapses', async t => {
+t.test('verifies a portal by its token, or the previous one until it expires', async t => {
   const [current, previous, other] = [secret(), secret(), secret()]
   const before = sampleInstall('a', { token: digestToken(previous) })
   const install = rotateToken(before, digestToken(current), NOW)
@@ -50,7 +50,7 @@ t.test('rotates only to another token', async t => {
   t.match(rotateToken(once, 'three', lapses), { token: 'three', previousToken: { digest: 'two', expiresAt: lapses + TOKEN_GRACE_MS } })
 })
 
-t.test('two rotations in a row do not push out the token that was there', async t => {
+t.test('two rotations in a row do not evict the previous token', async t => {
   const once = rotateToken(sampleInstall('a', { token: 'one' }), 'two', NOW)
   const lapses = NOW + TOKEN_GRACE_MS
   t.match(rotateToken(once, 'three', NOW + 1), { token: 'three', previousToken: { digest: 'one', expiresAt: lapses } })

@@ -48,7 +48,7 @@ const taken = { domain: 'new.example', clientEndpoint: 'https://new.example/rest
 
 type Row = [name: string, known: Install | undefined, fact: InstallFact, outcome: FactOutcome, changes: Partial<Install> | 'nothing']
 
-t.test('a record and a fact make an outcome and the next record', async t => {
+t.test('a record and a fact result in an outcome and the next record', async t => {
   const table: Row[] = [
     ['a first install', undefined, { ...installed, ts: 90 }, 'installed',
       { memberId: 'a', state: 'active', token: 'T1', oauthServer: 'https://oauth.example', ...taken, version: '2', ts: 90, installedAt: NOW }],
@@ -158,7 +158,7 @@ t.test('a forged uninstall of next year does not lock the portal out', async t =
   t.equal(applyFact(install, { ...installed, ts: SECOND }, NOW + 500).outcome, 'reinstalled')
 })
 
-// All of it has happened by then, and the OAuth server refuses a pair from before an uninstall.
+// All events have happened by then, and the OAuth server rejects pairs from before an uninstall.
 t.test('the order of arrival does not decide whether a portal is installed', async t => {
   const kinds: Array<(ts: number) => InstallFact> = [
     ts => ({ ...installed, ts }),
@@ -185,7 +185,7 @@ function bringsPair (fact: InstallFact): boolean {
   return fact.type === 'installed' || fact.type === 'userReady' || (fact.type === 'updated' && fact.verified !== undefined)
 }
 
-/** The record with the changes, as `applyFact` must have written it: another pair gets the next number. */
+/** The record with changes, as `applyFact` must write it: a new pair has the next generation. */
 function expected (known: Install, changes: Partial<Install>): Install {
   const next: Install = { ...known, updatedAt: NOW, ...changes }
   for (const owner of ['installer', 'systemUser'] as const) {

@@ -5,7 +5,7 @@ import { applyFact, type InstallFact, type OpenedFact, type FactOutcome, type Ve
 const NOW = 1_000_000_000
 const SECOND = NOW / 1000
 const pair = (name: string, expiresAt = 9, userId = 1): EncryptedPair => ({ encrypted: name, userId, expiresAt })
-/** As it is kept. */
+/** As stored. */
 const kept = (given: EncryptedPair, generation = 1): EncryptedPair => ({ ...given, generation, refreshedAt: NOW })
 
 const verified: VerifiedInstall = {
@@ -22,7 +22,7 @@ const verified: VerifiedInstall = {
 const opened: OpenedFact = { type: 'opened', ts: SECOND, version: '1', isFinished: false, ...verified }
 const open: OpenedFact = { ...opened, isFinished: true }
 
-/** What the page has installed a minute ago. */
+/** Record after an install through the page a minute ago. */
 const byPage: Install = {
   memberId: 'a',
   state: 'active',
@@ -85,7 +85,7 @@ const TABLE: Row[] = [
   ['an uninstall after the page', byPage, { type: 'uninstalled', ts: SECOND }, 'uninstalled', { state: 'uninstalled' }]
 ]
 
-t.test('an install page and a record make an outcome and the next record', async t => {
+t.test('an install page and a record result in an outcome and the next record', async t => {
   for (const [what, known, fact, outcome, changes] of TABLE) {
     const before = JSON.stringify(known)
     const transition = applyFact(known, fact, NOW)

@@ -26,7 +26,7 @@ async function echoApp (t: Test, options: BodyReadingOptions = {}): Promise<Fast
 
 interface Parsed extends IncomingMessage { body?: unknown, rawBody?: unknown }
 
-t.test('takes a body that the platform has read already', async t => {
+t.test('accepts a body that the platform has already consumed', async t => {
   const app = await echoApp(t)
   await app.ready()
   const text = 'event=ONX&data%5BID%5D=5&auth%5Bmember_id%5D=m'
@@ -63,7 +63,7 @@ t.test('takes a body that the platform has read already', async t => {
   t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200, 'a GET has no body')
 })
 
-t.test('takes no parsed body that breaks the rules of one that was sent', async t => {
+t.test('rejects a parsed body that violates the limits', async t => {
   const app = await echoApp(t)
   await app.ready()
   const circle: Record<string, unknown> = {}
@@ -84,7 +84,7 @@ t.test('takes no parsed body that breaks the rules of one that was sent', async 
   }
 })
 
-/** Begins a post and never ends it. Resolves with what the server answers until the connection is closed. */
+/** Starts a request and never ends it. Resolves with the response once the connection is closed. */
 async function beginPost (url: string): Promise<{ answer: Promise<string> }> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   let text = ''
@@ -104,7 +104,7 @@ t.test('a body that never ends is answered 408, and its connection closed', asyn
   t.match(text, /connection: close/i)
 })
 
-t.test('a body that never ends does not keep the app from closing', async t => {
+t.test('a body that never ends does not prevent closing', async t => {
   const app = await echoApp(t, { timeoutMs: 1_000_000, closeMs: 20 })
   const { answer } = await beginPost(await app.listen({ port: 0, host: '127.0.0.1' }))
   await once(app.server, 'request')
@@ -112,7 +112,7 @@ t.test('a body that never ends does not keep the app from closing', async t => {
   t.match(await answer, /^HTTP\/1\.1 503 .*FST_B24_CLOSING/s)
 })
 
-t.test('a body that came in time is answered as ever, however long the handler takes', async t => {
+t.test('a body that arrived in time is not affected by a slow handler', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   let late: (() => void) | undefined
@@ -148,7 +148,7 @@ t.test('large bodies are read within a budget, small ones always', async t => {
   const slow = Fastify()
   t.teardown(() => slow.close())
   const waiting: Array<() => void> = []
-  // As one that unpacks bodies, and looks something up before.
+  // Like a host that decompresses bodies after an asynchronous lookup.
   slow.addHook('preParsing', async (_request, _reply, payload) => {
     await new Promise<void>(resolve => { waiting.push(resolve) })
     return payload.pipe(new PassThrough())

@@ -9,7 +9,7 @@ t.setTimeout(120_000)
 
 const FORM = 'application/x-www-form-urlencoded'
 
-/** A world with one portal that installed the app, and a way to post any body to it. */
+/** An app with one installed portal, and a function that posts any body. */
 async function installedWorld (t: Test, options: Parameters<typeof buildWorld>[1] = {}) {
   const world = await buildWorld(t, options)
   const portal = world.b24.portal('acme.bitrix24.com')
@@ -34,7 +34,7 @@ async function post ({ app }: World, payload: string | Buffer, type: string | nu
   return { statusCode: answer.statusCode, ...answer.json<{ status?: string, code?: string, message?: string }>() }
 }
 
-t.test('answers 200 to a genuine event, and hands it to its hooks', async t => {
+t.test('answers 200 to a genuine event, and runs its handlers', async t => {
   const { post, envelope, heard } = await installedWorld(t)
   t.match(await post(encodeForm(envelope())), { statusCode: 200, status: 'accepted' })
   t.strictSame(JSON.parse(JSON.stringify(heard)), [{ FIELDS: { ID: 24, ENTITY_TYPE_ID: 1220 } }])
@@ -46,7 +46,7 @@ t.test('accepts the same shape as JSON', async t => {
   t.strictSame(JSON.parse(JSON.stringify(heard)), [{ FIELDS: { ID: 24, ENTITY_TYPE_ID: 1220 } }])
 })
 
-t.test('answers 200 to an event that no hook listens to', async t => {
+t.test('answers 200 to an event without handlers', async t => {
   const { post, envelope } = await installedWorld(t)
   t.match(await post(encodeForm(envelope({ event: 'ONTASKADD' }))), { statusCode: 200, status: 'accepted' })
 })
@@ -72,7 +72,7 @@ t.test('answers an unknown portal and a wrong token alike', async t => {
   t.equal(heard.length, 0)
 })
 
-t.test('tells posts that are not events what they are', async t => {
+t.test('names requests that are not events', async t => {
   const { post, envelope } = await installedWorld(t)
   const cases: Array<[what: string, body: object, says: RegExp]> = [
     ['a page', { AUTH_ID: secret(), REFRESH_ID: secret(), member_id: 'a'.repeat(32), PLACEMENT: 'DEFAULT' }, /page|placement/],
@@ -129,7 +129,7 @@ t.test('answers bad input with a code, and leaves nothing behind', async t => {
   t.equal(JSON.stringify(await arrayOf(app.bitrix24.portals())), stateBefore, 'no record changed')
 })
 
-t.test('takes an event whose ts or other small things are odd', async t => {
+t.test('accepts an event with an odd ts or other minor deviations', async t => {
   const { post, envelope, app } = await installedWorld(t)
   const sent: unknown[] = []
   app.bitrix24.on('onTaskAdd', event => { sent.push([event.sentAt, event.handlerId]) })
@@ -140,7 +140,7 @@ t.test('takes an event whose ts or other small things are odd', async t => {
   t.strictSame(sent, [...Array.from({ length: 6 }, () => [undefined, 7]), [undefined, undefined]])
 })
 
-t.test('takes a documented message of 20,000 characters of any script, twice in one body', async t => {
+t.test('accepts a documented message of 20,000 characters of any script, twice in one body', async t => {
   const { post, envelope, portal, app } = await installedWorld(t)
   const heard: unknown[] = []
   app.bitrix24.on('onImBotMessageAdd', event => { heard.push(event.data.PARAMS.MESSAGE) })
@@ -156,7 +156,7 @@ t.test('takes a documented message of 20,000 characters of any script, twice in 
   t.equal(heard.length, 2)
 })
 
-t.test('takes events at a path with a slash too many, whatever the host makes of slashes', async t => {
+t.test('accepts events at a path with extra slashes, regardless of router options of the host', async t => {
   const hosts: FastifyServerOptions[] = [{}, { routerOptions: { ignoreTrailingSlash: true } }, { routerOptions: { ignoreDuplicateSlashes: true } }, { routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true } }]
   for (const host of hosts) {
     const { app, b24, eventsUrl } = await buildWorld(t, {}, host)
@@ -172,7 +172,7 @@ t.test('takes events at a path with a slash too many, whatever the host makes of
   }
 })
 
-t.test('slashes do not matter with a prefix, a namespace, or none of them', async t => {
+t.test('extra slashes are accepted with a prefix, a namespace, or neither', async t => {
   for (const options of [{ prefix: '/own' }, { prefix: '' }]) {
     const { app } = await buildWorld(t, options)
     for (const url of [`${options.prefix}/events/`, `${options.prefix}/install/`, `${options.prefix}//events`]) t.equal((await app.inject(url)).statusCode, 200, url)
@@ -181,7 +181,7 @@ t.test('slashes do not matter with a prefix, a namespace, or none of them', asyn
   for (const url of ['/bitrix24/sales/events/', '/bitrix24/sales/install/', '//bitrix24/sales/events/']) t.equal((await app.inject(url)).statusCode, 200, url)
 })
 
-t.test('no query stands in a log, at any route', async t => {
+t.test('no route logs a query', async t => {
   const { app, logs, post } = await installedWorld(t)
   await post('')
   const canary = secret()
@@ -192,7 +192,7 @@ t.test('no query stands in a log, at any route', async t => {
   t.notOk(logs.some(line => line.includes(canary)))
 })
 
-t.test('takes odd values in data as they come', async t => {
+t.test('accepts odd values in data as sent', async t => {
   const { post, envelope, heard, app } = await installedWorld(t)
   const cases: Array<[sent: object, arrives: unknown]> = [
     [{ FIELDS: { ID: '9'.repeat(40), ENTITY_TYPE_ID: '1220' } }, '9'.repeat(40)],
@@ -235,7 +235,7 @@ t.test('answers GET with 200, for Bitrix24 may probe', async t => {
   }
 })
 
-t.test('takes an ONAPPINSTALL at the install URL', async t => {
+t.test('accepts ONAPPINSTALL at the install URL', async t => {
   const { app, b24, eventsUrl } = await buildWorld(t)
   const portal = b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(eventsUrl.replace('/events', '/install'))).statusCode, 200)

@@ -27,14 +27,14 @@ async function appThatAnswersAtClose (mostMs: number, posts = 1) {
       await new Promise(() => {})
     })
   })
-  // Runs when the wait is over; what holds up the server itself comes after.
+  // Runs after the delay, before the server itself closes.
   let waitedMs = -1
   app.register(async scope => { scope.addHook('preClose', async () => { waitedMs = performance.now() }) })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   return { app, url, asked, waitedSince: (begun: number) => waitedMs - begun }
 }
 
-t.test('an answer that is given when the app closes arrives, every time', async t => {
+t.test('a response in progress during close always arrives', async t => {
   for (let round = 0; round < 20; round++) {
     const { app, url, asked } = await appThatAnswersAtClose(5_000, 5)
     const answers = Array.from({ length: 5 }, async () => await deliver({ url: url + '/late', body: 'a=1' }))
@@ -45,7 +45,7 @@ t.test('an answer that is given when the app closes arrives, every time', async 
   t.pass('each of 100')
 })
 
-t.test('no answer, and no body that trickles in, holds up the close for longer than it may', async t => {
+t.test('no response and no slow body delays the close beyond its limit', async t => {
   const { app, url, asked, waitedSince } = await appThatAnswersAtClose(300)
   const never = deliver({ url: url + '/never', body: 'a=1' })
   await asked
@@ -67,7 +67,7 @@ t.test('no answer, and no body that trickles in, holds up the close for longer t
   socket.destroy()
 })
 
-t.test('who hung up before the answer was begun does not hold up the close', async t => {
+t.test('a sender that disconnected does not delay the close', async t => {
   const app = Fastify({ forceCloseConnections: true })
   const stage = new EventEmitter()
   let begun = false
@@ -96,7 +96,7 @@ const cases: Array<[what: string, serializers: Record<string, (request: never) =
   ['one of the host that writes no more than a text', { req: () => 'GET /install?APP_SID=1' }, { method: 'GET', url: '/install' }]
 ]
 for (const [what, serializers, expected] of cases) {
-  t.test(`the log has no query, whatever writes it: ${what}`, async t => {
+  t.test(`the log has no query with any serializer: ${what}`, async t => {
     const lines: string[] = []
     const stream = { write: (line: string) => { lines.push(line) } }
     const app = Fastify({ logger: { stream, ...(serializers !== undefined && { serializers }) } } as FastifyServerOptions)

@@ -1,4 +1,4 @@
-/** Bodies that no portal sends, and that we read as PHP does. */
+/** Bodies that no portal sends, decoded like PHP. */
 export const SAME_AS_PHP = [
   '', '&', '&&&', '=', '=1', '==', 'a', 'a=', 'a&b', '&&a=1&', 'a=1=2', 'a%3Db=1', 'a;b=1;c=2',
   // lists, sparse maps, appends
@@ -11,20 +11,20 @@ export const SAME_AS_PHP = [
   'a[x]=1&a[y][z=2', 'a[x]=1&a[y]z=2', 'a[b]%5Bc%5D=1', 'a%5Bb]=1', 'a[b%5D=1', 'a%5bb%5d=1', 'a[b]%5=1', 'a[b]%=1',
   // escapes
   'a=%zz&b=%z&c=%4&d=%', '%zz=1', 'a=%41%4', 'a=%%41', 'a=%25%34%31', 'a%255Bb=1', 'a%%5Bb%5D=1', 'a[%5Bb]=1', 'a[%41]=1', 'a[x+y]=1', 'a[x%20y]=1', 'a=%2B+%20', 'a=%00', 'a=x%00y', 'a=+', 'a=%0D%0A',
-  // bytes that are no UTF-8, plain and in a long text
+  // invalid UTF-8, plain and in a long text
   'a=%FF', 'a=%C3', 'a=%C3%28', 'a=%E2%82', 'a=%E2%82%41', 'a=%F0%9F%98%80', 'a=%ED%A0%80', 'a=%C0%AF', 'a=%F4%90%80%80', 'a[%FF]=1', 'a=é%C3', 'a=é', 'é=1', 'a[é%C3%A9]=1', 'a=😀%F0%9F', `a=${'%D1%8F+'.repeat(60)}%D1`, `a=${'x%2F+'.repeat(70)}é%zz`
 ]
 
 interface Difference {
   why: string
   body: string
-  /** What `parse_str` makes of it. */
+  /** Result of `parse_str`. */
   php: unknown
-  /** What we make of it, or the code of the error. */
+  /** Our result, or the code of the error. */
   ours: unknown
 }
 
-/** Where we mean to differ from PHP. */
+/** Intended differences from PHP. */
 export const DIFFERENT: Difference[] = [
   { why: 'a dot or a space in a name stays: PHP makes it an underscore', body: 'a.b=1&c d=2', php: { a_b: '1', c_d: '2' }, ours: { 'a.b': '1', 'c d': '2' } },
   { why: 'spaces before a name stay: PHP drops them', body: ' a=1', php: { a: '1' }, ours: { ' a': '1' } },

@@ -17,7 +17,7 @@ const MEMBER_ID = '0123456789abcdef0123456789abcdef'
 const auth = { member_id: MEMBER_ID }
 const samples: Array<[code: string, data: unknown]> = JSON.parse(readFileSync(new URL('../events/samples.json', import.meta.url), 'utf8'))
 
-t.test('takes the documented events for events, and for none of the other posts', t => {
+t.test('treats documented events as events, not as other requests', t => {
   t.ok(samples.length > 100)
   for (const [event, data] of samples) {
     const body = decodeForm(encodeForm({ event, event_handler_id: 5, data, ts: 1723538517, auth }))
@@ -27,7 +27,7 @@ t.test('takes the documented events for events, and for none of the other posts'
   t.end()
 })
 
-t.test('takes envelopes of every sender', t => {
+t.test('accepts envelopes of every sender', t => {
   const full = {
     access_token: 'a', expires: '1', expires_in: 3600, refresh_token: 'r', scope: 'crm,task', domain: 'portal.test', server_endpoint: 's', status: 'L', client_endpoint: 'c', member_id: MEMBER_ID, user_id: 1, application_token: 't'
   }
@@ -48,7 +48,7 @@ t.test('takes envelopes of every sender', t => {
   t.end()
 })
 
-t.test('says why a body is no envelope, and none of its values', t => {
+t.test('describes why a body is invalid without revealing its values', t => {
   const event = 'ONCRMDEALADD'
   const wrong: Array<[body: unknown, problem: string]> = [
     [undefined, 'body must be an object'], [null, 'body must be an object'], [[], 'body must be an object'], ['x', 'body must be an object'],
@@ -69,7 +69,7 @@ t.test('says why a body is no envelope, and none of its values', t => {
   t.end()
 })
 
-t.test('a field that nothing depends on is left out where it does not fit, and the event is taken', t => {
+t.test('an invalid optional field is removed and the event accepted', t => {
   const odd: unknown[] = ['1723538517.5', '2024-08-13T10:01:57+03:00', '-1', -1, '99999999999999', 1e15, 1.5, '', null, true, [], ['1'], { a: '1' }, 'x'.repeat(5000)]
   for (const value of odd) {
     const body = decodeJson(JSON.stringify({ event: 'ONCRMDEALADD', ts: value, data: { ID: 5 }, auth: { ...auth, application_token: 't' } })) as { ts?: unknown }
@@ -89,7 +89,7 @@ t.test('a field that nothing depends on is left out where it does not fit, and t
   t.end()
 })
 
-t.test('the schema is plain JSON Schema, with words for its reader', t => {
+t.test('the schema is plain JSON Schema with descriptions', t => {
   const schema = JSON.parse(JSON.stringify(EnvelopeSchema))
   t.strictSame(schema.required, ['event', 'auth'])
   t.strictSame(schema.properties.auth.required, ['member_id'])
@@ -99,7 +99,7 @@ t.test('the schema is plain JSON Schema, with words for its reader', t => {
   t.end()
 })
 
-t.test('names the posts that are not events', t => {
+t.test('names requests that are not events', t => {
   const page = { AUTH_ID: 'x', AUTH_EXPIRES: '3600', REFRESH_ID: 'x', member_id: MEMBER_ID, status: 'L', PLACEMENT: 'DEFAULT', PLACEMENT_OPTIONS: '{}' }
   const robot = { workflow_id: 'w', code: 'c', document_id: ['crm', 'X', 'LEAD_1'], document_type: ['crm', 'X', 'LEAD'], properties: { a: '1' }, use_subscription: 'Y', ts: '1', auth }
   const message = { module_id: 'crm', properties: { phone_number: '1' }, type: 'SMS', code: 'c', message_id: 'm', message_to: '1', message_body: 'b', ts: '1' }
@@ -132,7 +132,7 @@ t.test('names the posts that are not events', t => {
   t.end()
 })
 
-t.test('takes credentials out at any depth, whatever way their names are written', t => {
+t.test('removes credentials at any depth, in any spelling of their names', t => {
   const secrets = [
     'access_token', 'refresh_token', 'application_token', 'client_secret', 'event_token', 'AUTH_ID', 'REFRESH_ID', 'APPLICATION_TOKEN', 'TOKEN',
     'Access_Token', 'APP_SID', 'sessid', 'accessToken', 'Access-Token', 'app-sid', 'clientSecret', 'api-key', 'apiKey', 'X_API_KEY', 'password', 'smtpPassword',
@@ -156,7 +156,7 @@ t.test('takes credentials out at any depth, whatever way their names are written
   t.end()
 })
 
-t.test('no documented field is taken for a credential but those that are', t => {
+t.test('no other documented field is treated as a credential', t => {
   const found = new Set<string>()
   const walk = (schema: Shape): void => {
     for (const [key, field] of Object.entries(schema.properties ?? {})) {
@@ -169,7 +169,7 @@ t.test('no documented field is taken for a credential but those that are', t => 
   t.end()
 })
 
-t.test('takes credentials out of the queries and the JSON in a text, wherever they stand', t => {
+t.test('removes credentials from queries and JSON anywhere in a text', t => {
   const cases: Array<[text: string, left: string]> = [
     ['https://a.example/file?auth=s3cret&id=5', 'https://a.example/file?auth=&id=5'],
     ['https://a.example/?id=5&access_token=s3cret#top', 'https://a.example/?id=5&access_token=#top'],

@@ -14,7 +14,7 @@ const kept: { php: string, built: Array<[WireMap, string]>, parsed: Array<[strin
   JSON.parse(readFileSync(new URL('php-vectors.json', import.meta.url), 'utf8'))
 const keptBodies = new Map(kept.parsed.map(([body, tree]) => [body, toMap(tree)]))
 
-/** What the decoder returns, or the code of what it throws. */
+/** Returns the result of the decoder, or the code of its error. */
 function outcome (body: string): unknown {
   try {
     return decodeForm(body)
@@ -26,7 +26,7 @@ function outcome (body: string): unknown {
 const refusal = (code: string, message: string) => ({ code, message, statusCode: 400 })
 const map = (tree: object) => toMap(tree as WireMap)
 
-/** PHP rewrites what is left of a bracket that is never closed; soups have nothing else that it rewrites. */
+/** PHP rewrites text after an unclosed bracket, the only thing in random bodies that it rewrites. */
 function withPhpNames (tree: WireMap): WireMap {
   return map(Object.fromEntries(Object.entries(tree).map(([name, value]) => [name.replaceAll('[', '_'), value])))
 }
@@ -56,7 +56,7 @@ t.test('reads awkward bodies as PHP does', t => {
   t.end()
 })
 
-t.test('differs from PHP where it means to', t => {
+t.test('differs from PHP only on purpose', t => {
   for (const { why, body, php, ours } of DIFFERENT) {
     t.strictSame(keptBodies.get(body), map(php as object), `PHP: ${body}`)
     t.strictSame(outcome(body), typeof ours === 'string' ? ours : map(ours as object), why)
@@ -64,7 +64,7 @@ t.test('differs from PHP where it means to', t => {
   t.end()
 })
 
-t.test('reads any mix of brackets and escapes as PHP does, or refuses it', t => {
+t.test('reads any mix of brackets and escapes like PHP, or rejects it', t => {
   const seed = Date.now()
   const random = hasPhp ? fc.sample(soups, { numRuns: 1500, seed }) : [...keptBodies.keys()].filter(body => !DIFFERENT.some(each => each.body === body))
   const parsed = hasPhp ? askPhp([], random).parsed : random.map(body => keptBodies.get(body))
@@ -115,7 +115,7 @@ t.test('maps have no prototype and lists are arrays', t => {
   t.end()
 })
 
-t.test('refuses what no genuine body has', t => {
+t.test('rejects input that no genuine body contains', t => {
   const deep = (levels: number) => `a${'[x]'.repeat(levels - 1)}=1`
   const fields = (count: number) => Array.from({ length: count }, (_, index) => `k${index}=1`).join('&')
   const prototype = refusal('FST_B24_FORM_KEY', 'Invalid key in request body: a prototype key')
@@ -143,7 +143,7 @@ t.test('refuses what no genuine body has', t => {
   t.end()
 })
 
-t.test('takes what is just within the limits', t => {
+t.test('accepts input just within the limits', t => {
   t.equal(JSON.stringify(decodeForm(`a${'[x]'.repeat(15)}=1`)), `{"a":${'{"x":'.repeat(15)}"1"${'}'.repeat(15)}}`)
   t.equal(Object.keys(decodeForm(Array.from({ length: 1000 }, (_, index) => `k${index}=1`).join('&'))).length, 1000)
   t.strictSame(decodeForm(`${'a'.repeat(1024)}=1`), map({ ['a'.repeat(1024)]: '1' }))
@@ -167,7 +167,7 @@ t.test('reads every character a bounded number of times', t => {
   const bodies = [
     ...['[', ']', '%5B', '%5D', '&', '=', '%', '+', 'é', 'a', '[]', 'a[', 'a=', '%5B=', '=&', 'a[]&', '%%5B', '&[', '+&', 'a[0]=%&', 'a[x]=&a[b&'].map(piece => fill(piece)),
     ...['=', '%', '+', '[', ']', '%D1%8F', '%FF', '%4', 'é%', 'x'].map(piece => fill(piece, 'a[b]=')),
-    // As many fields as there may be, so that what is looked for lies far behind.
+    // The maximum number of fields, so that the searched character is far away.
     Array.from({ length: 1000 }, (_, index) => `a[b][${index}]=${'x'.repeat(240)}`).join('&'),
     Array.from({ length: 1000 }, (_, index) => `${'k'.repeat(240)}[${index}]=%`).join('&'),
     Array.from({ length: 1000 }, (_, index) => `${'k'.repeat(240)}[${index}&+`).join('&'),
@@ -188,7 +188,7 @@ t.test('reads every character a bounded number of times', t => {
   t.end()
 })
 
-t.test('returns or refuses, whatever comes, and changes no prototype', t => {
+t.test('returns or throws a known error for any input, and changes no prototype', t => {
   const prototypes = [Object.prototype, Array.prototype, String.prototype, Function.prototype]
   const shapes = () => prototypes.map(prototype => Object.getOwnPropertyDescriptors(prototype))
   const before = shapes()
@@ -212,7 +212,7 @@ function isClean (value: WireValue): boolean {
   return Object.getPrototypeOf(value) === null && Object.values(value as WireMap).every(isClean)
 }
 
-t.test('tells no key and no value of the body', t => {
+t.test('errors reveal no key and no value of the body', t => {
   const canary = 'canary7'
   const bodies = [
     `${canary}=1&${canary}=2`, `a[${canary}]=1&a[${canary}]=2`, `${canary}=1&${canary}[x]=2`, `a[__proto__]=${canary}`,

@@ -27,7 +27,7 @@ t.test('keeps the types of JSON', t => {
   t.end()
 })
 
-t.test('refuses what is not an object, or no genuine body', t => {
+t.test('rejects non-objects and bodies that are not genuine', t => {
   const nested = (levels: number) => '{"a":'.repeat(levels) + '1' + '}'.repeat(levels)
   const list = (length: number) => `{"a":[${Array.from({ length }, () => 1).join(',')}]}`
   const refused: Array<[body: string, code: string, message: string]> = [
@@ -56,7 +56,7 @@ t.test('refuses what is not an object, or no genuine body', t => {
   t.end()
 })
 
-t.test('returns or refuses, whatever comes', t => {
+t.test('returns or throws a known error for any input', t => {
   const any = fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.json({ maxDepth: 20 }), fc.array(fc.constantFrom('{', '}', '[', ']', '"a"', '"__proto__"', ':', ',', '1', 'null')).map(pieces => pieces.join('')))
   fc.assert(fc.property(any, body => {
     try {
@@ -68,7 +68,7 @@ t.test('returns or refuses, whatever comes', t => {
   t.end()
 })
 
-t.test('tells nothing of the body', t => {
+t.test('errors reveal nothing of the body', t => {
   for (const body of ['canary7', '{"canary7":canary7}', '{"a":{"__proto__":"canary7"}}', '"canary7"']) {
     const error = t.throws(() => decodeJson(body), /\bbody\b/)
     t.notOk(inspect(error, { depth: null }).includes('canary7'))

@@ -1,10 +1,10 @@
-// Writes php-vectors.json, what PHP made of trees and of bodies, for machines without PHP: npx tsx test/wire/make-php-vectors.ts
+// Writes php-vectors.json, PHP's results for trees and bodies, for machines without PHP: npx tsx test/wire/make-php-vectors.ts
 import { writeFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { askPhp, soups, trees } from '../helpers/php-forms.ts'
 import { DIFFERENT, SAME_AS_PHP } from './awkward.ts'
 
-// Through JSON, as PHP gets them.
+// Converted through JSON, as PHP receives them.
 const sampled = fc.sample(trees, { numRuns: 60, seed: 24 }).map(tree => JSON.parse(JSON.stringify(tree)))
 const mixed = fc.sample(soups, { numRuns: 200, seed: 1220 })
 const awkward = [...SAME_AS_PHP, ...DIFFERENT.map(({ body }) => body)]

@@ -8,13 +8,13 @@ function part (name: string, value: string, more = ''): string {
   return `--x\r\ncontent-disposition: form-data; name="${name}"${more}\r\n\r\n${value}\r\n`
 }
 
-t.test('reads fields as the other form has them', async t => {
+t.test('decodes fields like a url-encoded form', async t => {
   const body = `${part('a', '1')}${part('b[c]', 'ü &=%41+')}${part('empty', '')}--x--\r\n`
   t.strictSame(await decodeMultipart(TYPE, Buffer.from(body)), decodeForm('a=1&b%5Bc%5D=%C3%BC+%26%3D%2541%2B&empty='))
   t.strictSame(await decodeMultipart(TYPE, Buffer.from('--x\r\ncontent-disposition: form-data\r\n\r\nno name\r\n--x--')), decodeForm(''))
 })
 
-t.test('refuses all else', async t => {
+t.test('rejects anything else', async t => {
   const many = (count: number): string => Array.from({ length: count }, (_, index) => part(`k${index}`, '')).join('')
   const cases: Array<[what: string, body: string, code: string, type?: string]> = [
     ['nothing', '', 'FST_B24_FORM_KEY'],
@@ -32,7 +32,7 @@ t.test('refuses all else', async t => {
   t.equal(Object.keys(await decodeMultipart(TYPE, Buffer.from(`${many(100)}--x--`))).length, 100)
 })
 
-t.test('reading ends at the first limit: what comes after it is not even looked at', async t => {
+t.test('reading stops at the first limit', async t => {
   const flood = Buffer.from('--x\r\n\r\n\r\n'.repeat(37_000))
   let read = 0
   const subarray = flood.subarray.bind(flood)
@@ -44,7 +44,7 @@ t.test('reading ends at the first limit: what comes after it is not even looked 
   t.ok(read > 0 && read < 8_192, `${read} of ${flood.length} bytes`)
 })
 
-t.test('comes to an end with any body', async t => {
+t.test('settles for any body', async t => {
   const whole = Buffer.from(`${part('a', '1')}${part('b', '2')}--x--\r\n`)
   for (let end = 0; end < whole.length; end++) {
     const body = Buffer.from(whole.subarray(0, end))

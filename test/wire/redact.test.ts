@@ -1,7 +1,7 @@
 import t from 'tap'
 import { restoreSecrets, extractSecrets } from '../../src/wire/redact.ts'
 
-t.test('secrets are taken out at any depth, and go back to where they stood', async t => {
+t.test('secrets are extracted at any depth and restored at their paths', async t => {
   const tree = {
     data: { BOT: { 39: { access_token: 'a1', AUTH: [{ Refresh_Token: 'r1', user: '1' }] } }, TEXT: 'token', files: ['plain', 'https://a/?auth=f1'], link: 'https://a/?access_token=l1' },
     auth: { domain: 'acme.bitrix24.com', application_token: { odd: 'map' } },

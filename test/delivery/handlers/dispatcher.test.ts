@@ -15,7 +15,7 @@ async function installedWorld (t: Test, options: Parameters<typeof buildWorld>[1
   return { ...world, portal, failures, sendDeal: () => portal.send('onCrmDealAdd', { FIELDS: { ID: 7 } }) }
 }
 
-t.test('a handler gets the event, its portal and a log that names both', async t => {
+t.test('a handler receives the event, its portal and a logger bound to both', async t => {
   const { app, sendDeal, logs, portal } = await installedWorld(t)
   let seen: unknown
   app.bitrix24.on('onCrmDealAdd', (event, { portal, log, signal }) => {
@@ -27,7 +27,7 @@ t.test('a handler gets the event, its portal and a log that names both', async t
   t.match(JSON.parse(logs.find(line => line.includes('at work')) ?? ''), { code: 'ONCRMDEALADD', portal: portal.domain, plugin: undefined })
 })
 
-t.test('a failing handler is logged, told and answered 500, and keeps no other from the event', async t => {
+t.test('a failing handler is logged, reported and answered with 500, and does not affect others', async t => {
   const { app, sendDeal, failures, logs } = await installedWorld(t)
   const ran: string[] = []
   app.bitrix24.on('onCrmDealAdd', () => { ran.push('first'); throw new Error('first failed') })
@@ -59,7 +59,7 @@ t.test('a handler that never returns fails at its time limit, and its signal abo
   t.match(failures, [['onCrmDealAdd', /50 ms/]])
 })
 
-t.test('a signal that is read after the limit has aborted already', async t => {
+t.test('a signal that is first read after the limit is already aborted', async t => {
   const { app, sendDeal } = await installedWorld(t, { delivery: { handlerTimeoutMs: 20 } })
   const late = new Promise<boolean>(resolve => {
     app.bitrix24.on('onCrmDealAdd', async (_event, context: HandlerContext) => {
@@ -87,7 +87,7 @@ t.test('closing aborts what runs, starts nothing more, and answers 503', async t
   t.strictSame(ran, ['first'])
 })
 
-t.test('a failing onHandlerError keeps no other from it', async t => {
+t.test('a failing onHandlerError does not affect others', async t => {
   const { app, sendDeal, failures, logs } = await installedWorld(t)
   app.bitrix24.addHook('onHandlerError', () => { throw new Error('hook failed') })
   const last: unknown[] = []
@@ -109,7 +109,7 @@ t.test('a filter keeps other events from a handler', async t => {
   t.strictSame(heard, [2])
 })
 
-t.test('an outgoing webhook is proved by the token that its owner set', async t => {
+t.test('an outgoing webhook is verified by its token', async t => {
   const applicationToken = secret()
   const memberId = 'b'.repeat(32)
   const { app, b24, eventsUrl } = await installedWorld(t, { webhooks: [{ memberId, applicationToken }] })
@@ -123,13 +123,13 @@ t.test('an outgoing webhook is proved by the token that its owner set', async t 
   t.equal((await webhook.send('onCrmDealAdd', { FIELDS: { ID: 7 } }, { auth: { member_id: memberId, application_token: null } })).statusCode, 403, 'no token')
 })
 
-/** Throws what cannot even become a string. */
+/** Throws a value that cannot be converted to a string. */
 function throwBare (): never {
   const bare: unknown = Object.create(null)
   throw bare
 }
 
-/** Rejects with what is no error, as careless code does. */
+/** Rejects with a value that is not an error, like careless code. */
 async function rejectWithText (): Promise<never> {
   const text: unknown = 'no error object'
   throw text
@@ -140,7 +140,7 @@ const gaveUp = new errors.FST_B24_GIVE_UP('this app knows no such deal')
 const passing = new Error('may pass')
 const limit = limitError('profile', 'OVERLOAD_LIMIT', 60_000)
 
-t.test('what can never succeed is a dead letter at once, unless another handler still may', async t => {
+t.test('a permanent failure is a dead letter at once, unless another handler may still succeed', async t => {
   const cases: Array<[what: string, failures: Error[], status: string]> = [
     ['a handler that gives up', [gaveUp], 'dead'],
     ['an unknown method', [stated('ERROR_METHOD_NOT_FOUND')], 'dead'],

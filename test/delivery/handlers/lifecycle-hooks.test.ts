@@ -12,7 +12,7 @@ import { until } from '../../helpers/until.ts'
 const portal = { memberId: 'acme', domain: 'acme.bitrix24.com' } as Portal
 const { log } = Fastify()
 
-/** Runs the hooks of an install once, in a program that registers them so; resolves with what ran, and with the ids of all that succeeded yet. */
+/** Runs the hooks of an install once, with the given registrations; resolves with the hooks that ran, and the ids of all that succeeded so far. */
 async function attempt (register: (list: LifecycleHookRegistry, hookOf: (word: string, fails?: boolean) => () => void) => void, before: readonly string[] = []) {
   const lifecycle = new LifecycleHookRegistry()
   const ran: string[] = []
@@ -29,7 +29,7 @@ async function attempt (register: (list: LifecycleHookRegistry, hookOf: (word: s
   return { ran, done, failed: errors.map(({ message }) => message) }
 }
 
-t.test('a retry runs the hooks that failed, and those that a deploy has put before them, beside them or behind', async t => {
+t.test('a retry runs failed hooks, and those added by a deploy at any position', async t => {
   const { done, failed } = await attempt((list, hookOf) => {
     list.add('onInstall', hookOf('first'))
     list.add('onInstall', hookOf('second', true))
@@ -42,13 +42,13 @@ t.test('a retry runs the hooks that failed, and those that a deploy has put befo
   t.strictSame(ran, ['new', 'second', 'another', 'last'])
 })
 
-t.test('a hook that is given an id is known by it, whatever it became', async t => {
+t.test('a hook is identified by its given id, even if changed', async t => {
   const { done } = await attempt((list, hookOf) => list.add('onInstall', hookOf('one'), 'plugin subscribe'))
   t.strictSame(done, ['plugin subscribe'])
   t.strictSame((await attempt((list, hookOf) => list.add('onInstall', hookOf('other'), 'plugin subscribe'), done)).ran, [])
 })
 
-t.test('hooks that are alike, or one that is registered twice, have an id each, and so has one of another name', async t => {
+t.test('identical hooks, and one registered twice, have different ids, also under another name', async t => {
   const list = new LifecycleHookRegistry()
   const same = () => {}
   for (const hook of [same, same, ...[1, 2].map(() => () => {})]) list.add('onInstall', hook)
@@ -59,7 +59,7 @@ t.test('hooks that are alike, or one that is registered twice, have an id each, 
 
 const portals = () => ({ of: (install: object) => install }) as unknown as Portals
 
-t.test('news of a portal reach the hooks', async t => {
+t.test('changes of the state of a portal call the hooks', async t => {
   const seen: unknown[] = []
   const lifecycleHooks = new LifecycleHookRegistry()
   lifecycleHooks.add('onReauthRequired', ({ portal }) => { seen.push(['reauth', portal]) })
@@ -77,7 +77,7 @@ t.test('news of a portal reach the hooks', async t => {
   t.strictSame(seen, [['reauth', { memberId: 'a' }], ['suspended', { memberId: 'b' }], ['renamed', { memberId: 'c' }, 'old.example', 'new.example'], ['blocked', { memberId: 'd' }, 'OVERLOAD_LIMIT', 'profile', 300_000]])
 })
 
-t.test('news fail nobody: a hook that throws, and a store that is away, are logged', async t => {
+t.test('a throwing hook and an unavailable store are logged and fail no caller', async t => {
   const logs: unknown[] = []
   const lifecycleHooks = new LifecycleHookRegistry()
   lifecycleHooks.add('onSuspended', () => { throw new Error('a bad hook') })

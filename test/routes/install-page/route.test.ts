@@ -15,10 +15,10 @@ interface PageWorld extends World {
   open: (options?: OpenOptions) => Promise<Delivery>
 }
 
-/** A world with one portal that begins to install the app, and every lifecycle hook written down. */
+/** An app with one portal that begins to install it; records every lifecycle hook. */
 async function pageWorld (t: Test, options: Partial<FastifyBitrix24Options> = {}, prepare?: Parameters<typeof buildWorld>[3]): Promise<PageWorld> {
   const world = await buildWorld(t, options, {}, prepare)
-  // Ends before its folder is removed: an event of the last page may still be on its way.
+  // Closed before its directory is removed: an event of the last page may still be in progress.
   t.teardown(() => world.app.close())
   const calls: PageWorld['calls'] = []
   for (const name of ['onInstall', 'onUpdate', 'onUninstall', 'onReject'] as const) {
@@ -41,7 +41,7 @@ function headerOf ({ headers }: Delivery, name: string): string {
 }
 
 for (const { storage, options } of STORAGES) {
-  t.test(`an admin opens the install page: stored, told once, and the page finishes the install, ${storage}`, async t => {
+  t.test(`an admin opens the install page: stored, onInstall called once, and the page finishes the install, ${storage}`, async t => {
     const world = await pageWorld(t, options(t))
     const { app, portal, calls, open } = world
     const heard: string[] = []
@@ -61,7 +61,7 @@ for (const { storage, options } of STORAGES) {
   })
 }
 
-t.test('where handlers run before the answer, so does onInstall', async t => {
+t.test('with inline delivery, onInstall runs before the response', async t => {
   const { calls, open } = await pageWorld(t, { delivery: { mode: 'inline' } })
   t.equal((await open()).statusCode, 200)
   t.match(calls, [['onInstall', { reinstall: false }]])
@@ -69,7 +69,7 @@ t.test('where handlers run before the answer, so does onInstall', async t => {
   t.equal(calls.length, 1)
 })
 
-t.test('a user who is no admin is told who can install it, and nothing is stored', async t => {
+t.test('a user who is not an admin learns who can install the app, and nothing is stored', async t => {
   const world = await pageWorld(t)
   const answer = await world.open({ user: 2 })
   t.equal(answer.statusCode, 403)
@@ -107,7 +107,7 @@ t.test('the app is opened where it is installed', async t => {
   t.equal(calls.length, 1)
 })
 
-t.test('an update that needs the page again is told as one, and is finished by whichever admin', async t => {
+t.test('an update that requires the page is reported as one, and finished by any admin', async t => {
   const { app, portal, calls, open, installUrl } = await pageWorld(t)
   await open()
   await portal.finishInstall()
@@ -135,7 +135,7 @@ t.test('a page of a portal that had removed the app installs it again', async t 
   t.match(calls, [['onInstall', { reinstall: false }], ['onUninstall', {}], ['onInstall', { reinstall: true }]])
 })
 
-t.test('the page and ONAPPINSTALL of one install end in one', async t => {
+t.test('the page and ONAPPINSTALL of one install result in one', async t => {
   const orders: Record<string, (world: PageWorld) => Promise<unknown>> = {
     'the page first': async ({ app, portal, open, eventsUrl }) => {
       await open()
@@ -173,7 +173,7 @@ t.test('the page and ONAPPINSTALL of one install end in one', async t => {
   }
 })
 
-t.test('what nothing proves is refused, stores nothing, and is told no reason', async t => {
+t.test('an unverified page request is rejected without a reason, and stores nothing', async t => {
   const world = await pageWorld(t)
   const { b24, calls, open } = world
   const foreign = { clientId: 'local.foreign', clientSecret: secret() }
@@ -207,7 +207,7 @@ t.test('what nothing proves is refused, stores nothing, and is told no reason', 
   t.match([unpaid.statusCode, unpaid.body], [503, /plan of your Bitrix24/])
 })
 
-t.test('a portal on an old server sends no application token: enough where it is known', async t => {
+t.test('a portal on an old server sends no application token, which suffices if it is known', async t => {
   const { portal, open } = await pageWorld(t)
   await open()
   t.equal((await open({ fields: { APPLICATION_TOKEN: null } })).statusCode, 200)
@@ -215,7 +215,7 @@ t.test('a portal on an old server sends no application token: enough where it is
   t.match((await open({ user: 2, fields: { APPLICATION_TOKEN: null } })).body, 'The app is installed')
 })
 
-t.test('whoever has no token of the portal does not learn from the page whether it is known', async t => {
+t.test('the page does not reveal to strangers whether a portal is known', async t => {
   const { b24, installUrl, open } = await pageWorld(t)
   await open()
   const unknown = b24.portal('unknown.bitrix24.com')
@@ -232,7 +232,7 @@ t.test('whoever has no token of the portal does not learn from the page whether 
   t.strictSame(await answers(), [[503, 1], [503, 1]], 'while the OAuth server is away too')
 })
 
-t.test('what cannot be known now is said, and leaves nothing', async t => {
+t.test('a temporary failure is shown, and stores nothing', async t => {
   const world = await pageWorld(t)
   const { b24, portal, open } = world
   const refusal = (status: number, error: string, description = '') => ({ status, body: { error, error_description: description } })
@@ -253,7 +253,7 @@ t.test('what cannot be known now is said, and leaves nothing', async t => {
   t.equal((await open()).statusCode, 200, 'and then it works')
 })
 
-t.test('says so when no worker takes the install', { timeout: 30_000 }, async t => {
+t.test('shows an error if no worker handles the install', { timeout: 30_000 }, async t => {
   const { open } = await pageWorld(t, { delivery: { worker: false } })
   const closed = await pageWorld(t, { delivery: { worker: false } })
   const closing = until(async () => (await closed.app.bitrix24.health()).queue?.waiting === 1, 'the install is stored').then(() => closed.app.close())
@@ -262,7 +262,7 @@ t.test('says so when no worker takes the install', { timeout: 30_000 }, async t 
   t.match([early.statusCode, early.body], [503, 'FST_B24_CLOSING'], 'nor does it keep the app from closing')
 })
 
-t.test('takes the same form as multipart, of fields alone', async t => {
+t.test('accepts the same form as multipart, with fields only', async t => {
   const { portal, installUrl } = await pageWorld(t)
   const form = portal.frameForm(installUrl)
   const body = new FormData()
@@ -276,7 +276,7 @@ t.test('takes the same form as multipart, of fields alone', async t => {
   t.match([broken.status, await broken.text()], [400, 'FST_B24_FORM_KEY'])
 })
 
-t.test('a page is posted in 32 KB, whatever way its form is written', async t => {
+t.test('page requests are limited to 32 KB in every encoding', async t => {
   const { b24, portal, installUrl } = await pageWorld(t)
   const form = portal.frameForm(installUrl)
   const [plain, parts] = [new URLSearchParams(form.fields), new FormData()]
@@ -290,7 +290,7 @@ t.test('a page is posted in 32 KB, whatever way its form is written', async t =>
   t.equal((await fetch(form.url, { method: 'POST', body: plain })).status, 200)
 })
 
-t.test('answers a browser with a page, and Bitrix24 with JSON, whatever is wrong', async t => {
+t.test('answers errors to a browser with a page, and to Bitrix24 with JSON', async t => {
   const { app, portal } = await pageWorld(t)
   const post = async (url: string, payload: string, headers = {}) => await app.inject({ method: 'POST', url, payload, headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers } })
   const browser = await post('/bitrix24/install?DOMAIN=acme.bitrix24.com&PROTOCOL=1&LANG=en&APP_SID=x', `x=${'x'.repeat(1_100_000)}`)
@@ -347,7 +347,7 @@ t.test('strict headers, a nonce of its own for each page, and no secret in any a
   for (const value of [...b24.secrets(), portal.applicationToken]) t.notOk(text.includes(value))
 })
 
-t.test('an own page', async t => {
+t.test('a custom page', async t => {
   const facts: Array<Record<string, unknown>> = []
   const html = (given: object): string | undefined => {
     facts.push({ ...given })
@@ -366,14 +366,14 @@ t.test('an own page', async t => {
   t.match((await open()).body, 'http://127.0.0.1:1/bx24.js', 'nor one that has nothing to say')
 })
 
-t.test('without a page, the post of one is answered as before', async t => {
+t.test('without an install page, its request is answered like any other', async t => {
   const { open } = await pageWorld(t, { installPage: false })
   const answer = await open()
   t.equal(answer.statusCode, 400)
   t.match(answer.json(), { code: 'FST_B24_NOT_AN_EVENT' })
 })
 
-t.test('refuses options that cannot be', async t => {
+t.test('rejects invalid options', async t => {
   for (const installPage of [true, { html: 'page.html' }, { bx24Url: 'http://example.com/bx24.js' }, { bx24Url: 'bx24.js' }]) {
     await t.rejects(buildApp(t, { clientId: 'local.x', clientSecret: secret(), installPage: installPage as never }), { code: 'FST_B24_INVALID_OPTIONS', message: /installPage/ })
   }

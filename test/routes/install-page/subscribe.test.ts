@@ -11,7 +11,7 @@ import { sampleInstall } from '../../../src/testing/index.ts'
 const install = sampleInstall('a'.repeat(32), { domain: 'acme.bitrix24.com', clientEndpoint: 'https://acme.bitrix24.com/rest/' })
 const { clientEndpoint } = install
 
-/** Posts the form of a page, of which `outcome` came, to an app that subscribes portals so. */
+/** Posts the form of a page that results in `outcome` to an app with this subscribe function. */
 async function post (t: Test, afterInstall: InstallPageParts['afterInstall'], outcome: Partial<PageOutcome> = {}) {
   const taken = { status: 'installed', portal: new Portals({} as never).of(install), clientEndpoint, isFinished: false, ...outcome } as PageOutcome
   const app = Fastify()
@@ -35,7 +35,7 @@ t.test('the portal is subscribed before its page finishes the install', async t 
   t.match(headers['content-security-policy'], /frame-ancestors https:\/\/acme\.bitrix24\.com$/)
 })
 
-t.test('events outside of the permissions of the app are named, and do not keep it from being installed', async t => {
+t.test('events outside the scopes of the app are named, and do not prevent the install', async t => {
   const { body } = await post(t, async () => ({ refused: [{ event: 'ONTASKADD' }, { event: 'ON<B>' }] }))
   t.match(body, 'Not among the permissions of the app: ONTASKADD, ON&#60;B&#62;')
   t.match(body, 'BX24.installFinish()')
@@ -57,7 +57,7 @@ t.test('a portal that cannot be subscribed is not finished: the page can be open
   }
 })
 
-t.test('where the app subscribes to nothing, nothing is said of it', async t => {
+t.test('the page does not mention subscriptions if the app has none', async t => {
   t.notMatch((await post(t, undefined)).body, 'receives the changes')
   t.notMatch((await post(t, async () => undefined)).body, 'receives the changes')
 })
