@@ -18,7 +18,7 @@ export interface TransportOptions {
   budget?: ReadBudget | undefined
 }
 
-export interface RestPost {
+export interface RestRequest {
   memberId: string
   method: string
   url: string
@@ -70,20 +70,20 @@ export class RestTransport {
    *
    * @throws FST_B24_PORTAL_UNAVAILABLE, FST_B24_PRIVATE_ADDRESS, FST_B24_INSECURE_ADDRESS, FST_B24_ANSWER_TOO_LARGE, FST_B24_INVALID_CALL
    */
-  async post (post: RestPost): Promise<PortalResponse> {
-    const { url, memberId } = post
+  async post (request: RestRequest): Promise<PortalResponse> {
+    const { url, memberId } = request
     if (this.#guard.blocksUrl(url)) throw new FST_B24_PRIVATE_ADDRESS(memberId)
     const maySendToken = url.startsWith('https:') || this.#guard.allowsPlainHttp(url)
-    if (maySendToken === true) return await this.#send(post, 'public', contentOf(post))
+    if (maySendToken === true) return await this.#send(request, 'public', contentOf(request))
     // A custom dispatcher resolves names itself, so the address is unknown.
     if (maySendToken === undefined && this.#options.dispatcher === undefined) {
-      const response = await this.#send(post, 'private', contentOf(post)).catch((error: unknown) => {
+      const response = await this.#send(request, 'private', contentOf(request)).catch((error: unknown) => {
         if (!(error instanceof FST_B24_INSECURE_ADDRESS)) throw error
         return undefined
       })
       if (response !== undefined) return response
     }
-    const response = await this.#send(post, 'public', PROBE)
+    const response = await this.#send(request, 'public', PROBE)
     if (response.status < 300 || response.status > 399) throw new FST_B24_INSECURE_ADDRESS(memberId)
     return response
   }
@@ -94,15 +94,15 @@ export class RestTransport {
     await Promise.all([...this.#agents.values()].map(async agent => await (await agent).destroy()))
   }
 
-  async #send (post: RestPost, reach: Reach, { body, headers }: Content): Promise<PortalResponse> {
-    const { memberId, method, url, signal, maxBytes = DEFAULT_MAX_BYTES } = post
+  async #send (request: RestRequest, reach: Reach, { body, headers }: Content): Promise<PortalResponse> {
+    const { memberId, method, url, signal, maxBytes = DEFAULT_MAX_BYTES } = request
     signal.throwIfAborted()
     const agent = await this.#agentFor(reach)
     try {
       const { origin, pathname, search } = new URL(url)
-      const request = agent.request({ origin, path: pathname + search, method: 'POST', headers, body, signal })
+      const pending = agent.request({ origin, path: pathname + search, method: 'POST', headers, body, signal })
       // undici ignores the signal while it connects.
-      const response = await unlessAborted(request, signal)
+      const response = await unlessAborted(pending, signal)
       return await readResponse(response, { memberId, method, maxBytes, budget: this.#budget, signal })
     } catch (error) {
       signal.throwIfAborted()
@@ -138,7 +138,7 @@ function dispatcherOf (given: HttpDispatcher, Base: typeof Dispatcher): Dispatch
   return typeof dispatcher.request === 'function' ? dispatcher : { request: Base.prototype.request.bind(dispatcher) } as Dispatcher
 }
 
-function contentOf ({ params, accessToken, method, headers }: RestPost): Content {
+function contentOf ({ params, accessToken, method, headers }: RestRequest): Content {
   try {
     if (Array.isArray(params)) return { body: JSON.stringify(params), headers: { ...headers, ...HEADERS, authorization: `Bearer ${accessToken}` } }
     return { body: JSON.stringify({ ...params, auth: accessToken }), headers: { ...headers, ...HEADERS } }

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { Agent } from 'undici'
 import type { HttpDispatcher } from '../../../src/http-dispatcher.ts'
 import type { Resolve } from '../../../src/portal/rest/address-guard.ts'
-import { type RestPost, withCallTimeout } from '../../../src/portal/rest/rest-transport.ts'
+import { type RestRequest, withCallTimeout } from '../../../src/portal/rest/rest-transport.ts'
 import { openRestStage } from '../../helpers/rest-stage.ts'
 import { secret } from '../../helpers/secrets.ts'
 import { transportOf } from '../../helpers/transport.ts'
@@ -31,7 +31,7 @@ async function portalThat (t: Test, location?: (url: string) => string): Promise
   return { origin: `http://127.0.0.1:${port}`, port, seen }
 }
 
-const post = (url: string, more: Partial<RestPost> = {}): RestPost => ({
+const post = (url: string, more: Partial<RestRequest> = {}): RestRequest => ({
   memberId: 'm', method: 'profile', url, params: { id: 1 }, accessToken: secret(), signal: new AbortController().signal, ...more
 })
 
