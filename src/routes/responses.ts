@@ -16,7 +16,7 @@ export const ErrorSchema = Type.Object({
 })
 
 /** Errors that are logged in more detail where they are thrown. */
-const LOGGED_ALREADY = new Set(['FST_B24_FORBIDDEN', 'FST_B24_HANDLER_FAILED'])
+const LOGGED_ALREADY = new Set(['FST_B24_FORBIDDEN', 'FST_B24_HANDLER_FAILED', 'FST_B24_PORTAL_QUOTA'])
 
 type RouteError = FastifyError & { headers?: Record<string, string> }
 
@@ -40,6 +40,8 @@ export function logError (error: RouteError, { log, body }: FastifyRequest, repl
   const { code, message } = isPublic ? error : new FST_B24_INTERNAL()
   if (LOGGED_ALREADY.has(code)) log.debug({ code, statusCode }, 'request rejected')
   else if (statusCode < 500) log.info({ code, statusCode }, 'request rejected')
+  // Anyone can cause it: a stack per request would fill the disk.
+  else if (code === 'FST_B24_INSTALL_BUSY') log.warn({ code, ...claimedBy(body) }, 'install rejected: too many are being verified')
   else log.error({ err: error, ...claimedBy(body) }, 'failed to store event')
   return { statusCode, code, message, headers: error.headers ?? {} }
 }
