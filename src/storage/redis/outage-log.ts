@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { isConnectionError } from '../unavailable.ts'
 
-/** Tells the log of Redis: an outage once, though each connection notices it, and once that it is over. */
+/** Logs each outage of Redis once, even if several connections notice it, and its end. */
 export class OutageLog {
   readonly #log: FastifyBaseLogger
   #isAway = false
@@ -12,17 +12,17 @@ export class OutageLog {
 
   /** A connection or a command failed. */
   failed = (error: Error): void => {
-    if (!isConnectionError(error)) return this.#log.warn({ err: error }, 'redis refuses')
+    if (!isConnectionError(error)) return this.#log.warn({ err: error }, 'Redis rejected a command')
     if (this.#isAway) return
     this.#isAway = true
-    this.#log.warn({ err: error }, 'redis is away')
+    this.#log.warn({ err: error }, 'Redis connection lost')
   }
 
-  /** A connection is there again. */
+  /** A connection was restored. */
   ready = (): void => {
     if (!this.#isAway) return
     this.#isAway = false
-    // As loud as the outage: who reads warnings alone would wait for its end.
-    this.#log.warn('redis is back')
+    // Same level as the outage, so that its end is not filtered out.
+    this.#log.warn('Redis connection restored')
   }
 }

@@ -43,8 +43,8 @@ for (const owner of ['the plugin', 'the caller'] as const) {
     await waitForIdle(app.bitrix24)
     // What was answered 503 may have been stored all the same.
     t.strictSame([...new Set(heard)].filter(id => id !== 2).sort(), [1, 3])
-    const told = logs.map(line => JSON.parse(line)).filter(({ msg }) => /^redis is|away$/.test(msg)).map(({ level, msg }) => [level, msg])
-    t.strictSame(told, [[40, 'redis is away'], [40, 'redis is back']], 'the log tells of one outage, though several connections saw it')
+    const told = logs.map(line => JSON.parse(line)).filter(({ msg }) => /^Redis /.test(msg)).map(({ level, msg }) => [level, msg])
+    t.strictSame(told, [[40, 'Redis connection lost'], [40, 'Redis connection restored']], 'the log tells of one outage, though several connections saw it')
     t.notMatch(logs.join(''), 'maxRetriesPerRequest', 'no option of a library is advised')
   })
 }
