@@ -33,7 +33,7 @@ export type { CallAnswer } from './portal/rest/rest.ts'
 export type { OfficialClient, OfficialClientMissing } from './portal/rest/official-client.ts'
 
 export type { Install, InstallState, PairOwner, EncryptedPair, Suspension, TokenDigest } from './installs/install.ts'
-export type { InstallPage, InstallStore, StoredInstall } from './storage/install-store.ts'
+export type { InstallList, InstallStore, StoredInstall } from './storage/install-store.ts'
 export type { EventCounts as QueueCounts } from './storage/event-store.ts'
 export { bullQueueOf } from './storage/redis/keys.ts'
 export type { RedisClient } from './storage/redis/client.ts'

@@ -7,7 +7,7 @@ export interface StoredInstall {
   install: Install
 }
 
-export interface InstallPage {
+export interface InstallList {
   installs: Install[]
   /** Pass it to the next call; `undefined` when there is no more. */
   cursor?: string
@@ -32,7 +32,7 @@ export interface InstallStore {
    * Some installs after `cursor`, in the order of their `memberId`. A record that is there during the whole walk is seen
    * exactly once.
    */
-  scan (cursor?: string): Promise<InstallPage>
+  scan (cursor?: string): Promise<InstallList>
 }
 
 /** A store and what ends it. */

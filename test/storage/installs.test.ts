@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Install } from '../../src/installs/install.ts'
-import type { InstallPage, InstallStore, OpenedStore, StoredInstall } from '../../src/storage/install-store.ts'
+import type { InstallList, InstallStore, OpenedStore, StoredInstall } from '../../src/storage/install-store.ts'
 import { installStoreContract, sampleInstall, type OpenInstallStore } from '../../src/testing/install-store-contract.ts'
 import { DRIVERS } from './drivers.ts'
 import { storageSettings } from '../helpers/test-storage.ts'
@@ -90,7 +90,7 @@ class MemoryStore implements InstallStore {
     return true
   }
 
-  async scan (cursor = ''): Promise<InstallPage> {
+  async scan (cursor = ''): Promise<InstallList> {
     const ids = [...this.records.keys()].sort().filter(id => id > cursor).slice(0, 10)
     const installs = ids.map(id => structuredClone((this.records.get(id) as StoredInstall).install))
     return ids.length < 10 ? { installs } : { installs, cursor: ids[9] as string }

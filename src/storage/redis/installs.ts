@@ -1,5 +1,5 @@
 import type { Install } from '../../installs/install.ts'
-import type { InstallPage, InstallStore, StoredInstall } from '../install-store.ts'
+import type { InstallList, InstallStore, StoredInstall } from '../install-store.ts'
 import type { BoundedClient } from './client.ts'
 import { type AppKeys, appKeys } from './keys.ts'
 import { ReadRecords } from '../parse-cache.ts'
@@ -50,7 +50,7 @@ export class RedisInstallStore implements InstallStore {
     return await this.#client.eval(SWAP, 2, ...keys, version, value, memberId) === 1
   }
 
-  async scan (cursor?: string): Promise<InstallPage> {
+  async scan (cursor?: string): Promise<InstallList> {
     const start = cursor === undefined ? '-' : `(${cursor}`
     const ids = await this.#client.eval(PAGE_OF_IDS, 1, this.#keys.installs, start, PAGE) as string[]
     const found = await Promise.all(ids.map((id) => this.get(id)))

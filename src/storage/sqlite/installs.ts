@@ -1,6 +1,6 @@
 import type { Install } from '../../installs/install.ts'
 import { parseInstall } from '../install-record.ts'
-import type { InstallPage, InstallStore, StoredInstall } from '../install-store.ts'
+import type { InstallList, InstallStore, StoredInstall } from '../install-store.ts'
 import { ReadRecords } from '../parse-cache.ts'
 import type { SqliteDatabase } from './database.ts'
 
@@ -29,7 +29,7 @@ export class SqliteInstallStore implements InstallStore {
       : this.#db.run('UPDATE installs SET version = version + 1, install = ? WHERE member_id = ? AND version = ?', install, memberId, version) === 1)
   }
 
-  async scan (cursor = ''): Promise<InstallPage> {
+  async scan (cursor = ''): Promise<InstallList> {
     const rows = await this.#db.read(() => this.#db.all<[string, string]>('SELECT member_id, install FROM installs WHERE member_id > ? ORDER BY member_id LIMIT ?', cursor, PAGE))
     const installs = rows.map(([memberId, install]) => parseInstall(memberId, install))
     const last = installs[PAGE - 1]
