@@ -1,4 +1,4 @@
-// What the app sees as it happens, at `GET /`: portals, events as they are handled here, dead letters. It has no password, so it
+// What the app sees as it happens, at `GET /`: portals, what waits, dead letters, and events as they are handled here. It has no password, so it
 // belongs on a server that listens on loopback alone, and it answers nobody who calls that by another name: no tunnel, no website.
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -11,6 +11,7 @@ const TICK_MS = 1_000
 /** Late viewers get the most recent ones. */
 const MOST_KEPT = 30
 const MOST_PORTALS = 100
+const MOST_DEAD_LETTERS = 10
 
 export async function livePage (app: FastifyInstance): Promise<void> {
   const page = await readFile(new URL('live-page.html', import.meta.url), 'utf8')
@@ -31,15 +32,17 @@ export async function livePage (app: FastifyInstance): Promise<void> {
   bitrix24.addHook('onInstall', ({ portal, reinstall }) => happened(portal.domain, reinstall ? 'installed again' : 'installed'))
   bitrix24.addHook('onUpdate', ({ portal, version }) => happened(portal.domain, 'updated', version))
   bitrix24.addHook('onUninstall', ({ portal }) => happened(portal.domain, 'removed the app'))
-  bitrix24.addHook('onDeadLetter', ({ deadLetter }) => happened(deadLetter.memberId, 'dead letter', `${deadLetter.name}: ${deadLetter.error.message}`))
 
   const tick = async (): Promise<void> => {
     const { queue, events } = await bitrix24.health()
+    // Of all processes, so that a receiver shows them too.
+    const { items } = await bitrix24.deadLetters.list({ limit: MOST_DEAD_LETTERS })
+    const deadLetters = items.map(({ failedAt, name, code, memberId, attempts, error }) => ({ at: failedAt, what: name || code, memberId, attempts, error: error.message }))
     const portals: object[] = []
     for await (const portal of bitrix24.portals()) {
       if (portals.push(shown(portal)) === MOST_PORTALS) break
     }
-    send('state', { portals, queue, events })
+    send('state', { portals, queue, events, deadLetters })
   }
   const timer = setInterval(() => { if (watchers.size > 0) tick().catch(error => app.log.warn(error)) }, TICK_MS)
   // Before the server closes: what streams would keep it open.
@@ -75,8 +78,8 @@ function messageOf (type: string, data: object): string {
   return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`
 }
 
-function shown ({ domain, state, version, installedAt, scope }: Portal): object {
-  return { domain, state, version, installedAt, scope }
+function shown ({ memberId, domain, state, version, installedAt, scope }: Portal): object {
+  return { memberId, domain, state, version, installedAt, scope }
 }
 
 /** Which item it was; what else an event says may be anybody's message. */
