@@ -69,7 +69,7 @@ export class SqliteDatabase {
       makePrivateFile(path)
       const opened = binding = new Database(path, { timeout: BLOCKING_MS })
       const db = new SqliteDatabase(opened, path)
-      await untilFree(() => opened.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 8000'))
+      await untilFree(() => opened.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 2000'))
       await untilFree(() => db.#transact([{ run: () => prepare(db), isDurable: true }]))
       db.#files = new OpenFiles([path, `${path}-wal`])
       return db
