@@ -11,6 +11,8 @@ import { Workers, type Codes } from './workers.ts'
 const MAX_WAITING_BYTES = 1024 * 1024 * 1024
 /** Time between two looks for what other processes made waiting, ms. */
 const LOOK_MS = 100
+/** Who is to be woken in this process, by the path of the file. */
+const wakesOf = new Map<string, Set<() => void>>()
 
 /** Keeps events in a SQLite file, for all processes that share it. */
 export class SqliteEvents implements EventStore {
@@ -20,7 +22,8 @@ export class SqliteEvents implements EventStore {
   readonly #clock: Clock = { offset: 0 }
   /** What workers of this process listen to: stored with each of their leases. */
   readonly #codes = new Map<string, Codes>()
-  readonly #wakes = new Set<() => void>()
+  /** Those of `wakesOf` that this store looks for. */
+  readonly #own = new Set<() => void>()
   #timer: NodeJS.Timeout | undefined
   #version = 0
   #arrivals = 0
@@ -84,11 +87,16 @@ export class SqliteEvents implements EventStore {
   }
 
   async onWaiting (wake: () => void): Promise<() => void> {
-    this.#wakes.add(wake)
+    const { path } = this.#db
+    const all = wakesOf.get(path) ?? new Set()
+    wakesOf.set(path, all.add(wake))
+    this.#own.add(wake)
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref()
     return () => {
-      this.#wakes.delete(wake)
-      if (this.#wakes.size > 0) return
+      all.delete(wake)
+      this.#own.delete(wake)
+      if (all.size === 0) wakesOf.delete(path)
+      if (this.#own.size > 0) return
       clearInterval(this.#timer)
       this.#timer = undefined
     }
@@ -105,7 +113,7 @@ export class SqliteEvents implements EventStore {
   }
 
   #wake (): void {
-    for (const wake of this.#wakes) wake()
+    for (const wake of wakesOf.get(this.#db.path) ?? []) wake()
   }
 
   /** A turn changes the file too: only what began to wait is news. */
@@ -117,7 +125,7 @@ export class SqliteEvents implements EventStore {
       const [arrivals] = this.#db.get<[number]>('SELECT arrivals FROM counters')!
       if (arrivals === this.#arrivals) return
       this.#arrivals = arrivals
-      this.#wake()
+      for (const wake of this.#own) wake()
     }).catch(() => {
       // Turns tell it.
     })

@@ -139,6 +139,24 @@ t.test('takes over from a worker that stands still', async t => {
   t.strictSame(runs, [2])
 })
 
+t.test('a worker hears soon of what another process adds', async t => {
+  const dataDir = temporaryFolder(t)
+  const { queue } = await open(t, dataDir)
+  const other = await startOther(t, 'work', dataDir, { stalledAfterMs: 30_000 })
+  other.go()
+  await queue.add(newEvent('first'))
+  await until(() => other.said('began').length === 1, 'it works')
+  const waits: number[] = []
+  for (let i = 0; i < 5; i++) {
+    await sleep(300)
+    const added = performance.now()
+    await queue.add(newEvent(`${i}`))
+    await until(() => other.said('began').length === i + 2, 'it is handled')
+    waits.push(performance.now() - added)
+  }
+  t.ok(waits.toSorted((a, b) => a - b)[2]! < 250, waits.join())
+})
+
 t.test('two processes of one id in two namespaces share the file', { skip: process.getuid?.() !== 0 && 'unshare needs root' }, async t => {
   const dataDir = temporaryFolder(t)
   const { queue } = await open(t, dataDir)
