@@ -51,7 +51,8 @@ export class Transitions {
     return this.#db.get<Running>(`SELECT ${ENDING} FROM events WHERE seq = ? AND state = ${ACTIVE} AND worker = ?`, Number(seq), worker)
   }
 
-  allRunning (worker: number, limit: number): Running[] {
+  /** What a worker runs, oldest first. */
+  allRunning (worker: number, limit = -1): Running[] {
     return this.#db.all<Running>(`SELECT ${ENDING} FROM events WHERE worker = ? AND state = ${ACTIVE} ORDER BY seq LIMIT ?`, worker, limit)
   }
 

@@ -7,10 +7,10 @@ import { ACTIVE, DEFERRED, DELAYED, HUNG, RESPONSIVE, UNTESTED, WAITING } from '
 import type { Transitions } from './transitions.ts'
 import { isHeard, type Codes, type Workers } from './workers.ts'
 
-/** Delayed events that one turn makes waiting. */
-const PROMOTED = 256
+/** Delayed events that one turn makes waiting: of each the whole row is written. */
+const PROMOTED = 32
 /** Events that one turn comes to and does not begin, for their key is busy or others listen to them. */
-const PASSED = 128
+const PASSED = 64
 /** Groups that one turn forgets, of each class. */
 const FORGOTTEN = 4
 /** Marks of a group that has one are not renewed for so long, ms: each costs its indexes. */

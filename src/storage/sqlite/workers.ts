@@ -13,9 +13,9 @@ type Place = [seq: number, grp: number, lane: number]
 const FIRST_LEASE_MS = 30_000
 /** Workers whose events are taken over in one turn, and how many events. */
 const DEAD_WORKERS = 4
-const TAKEN_OVER = 100
+const TAKEN_OVER = 32
 /** Deferred events that are checked in one turn. */
-const CHECKED = 100
+const CHECKED = 64
 const DIED = JSON.stringify({ message: 'The process ended during the attempt' })
 
 /** The workers that share the file: their leases, and what they listen to. All of it in one transaction. */
@@ -56,7 +56,7 @@ export class Workers {
 
   /** A worker leaves: what it has not told of waits again. */
   leave (id: number): void {
-    for (const running of this.#transitions.allRunning(id, TAKEN_OVER)) this.#transitions.giveBack(running)
+    for (const running of this.#transitions.allRunning(id)) this.#transitions.giveBack(running)
     this.#remove(id)
   }
 

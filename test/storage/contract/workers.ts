@@ -109,14 +109,14 @@ export const WORKERS: Record<string, (trial: Trial) => Promise<void>> = {
   async 'shares what waits between two workers' (trial) {
     const queues = [await trial.open(), await trial.open()]
     const counts = [0, 0]
+    const events = newEvents(200)
+    await addAll(queues[0]!, events)
     for (const [i, queue] of queues.entries()) {
       trial.work(queue, async () => {
         counts[i]!++
         await sleep(2)
       }, 2)
     }
-    const events = newEvents(200)
-    await addAll(queues[0]!, events)
     await trial.settled(queues[0]!, 200)
     assert.deepEqual(trial.ids.toSorted(), events.map(({ id }) => id).sort())
     assert.ok(Math.min(...counts) > 20, counts.join())
