@@ -124,7 +124,7 @@ export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
   async 'lets groups take turns, each with its oldest event' (trial) {
     const store = await trial.openStore()
     await store.turn(newTurn({ responsive: ['a', 'b', 'c'] }))
-    for (const group of ['a', 'a', 'a', 'b', 'b', 'c']) await store.add([newStored({ group, body: `"${group}"` })])
+    for (const group of ['a', 'b', 'c', 'a', 'b', 'a']) await store.add([newStored({ group, body: `"${group}"` })])
     const order: string[] = []
     for (let i = 0; i < 6; i++) order.push(...(await store.turn(newTurn({ free: 1 }))).begun.map(({ group }) => group))
     assert.deepEqual(order, ['a', 'b', 'c', 'a', 'b', 'a'])

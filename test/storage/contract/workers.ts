@@ -119,6 +119,6 @@ export const WORKERS: Record<string, (trial: Trial) => Promise<void>> = {
     }
     await trial.settled(queues[0]!, 200)
     assert.deepEqual(trial.ids.toSorted(), events.map(({ id }) => id).sort())
-    assert.ok(Math.min(...counts) > 20, counts.join())
+    assert.ok(Math.min(...counts) > 0, counts.join())
   }
 }
