@@ -35,7 +35,6 @@ export type { OfficialClient, OfficialClientMissing } from './portal/rest/offici
 export type { Install, InstallState, PairOwner, EncryptedPair, Suspension, TokenDigest } from './installs/install.ts'
 export type { InstallList, InstallStore, StoredInstall } from './storage/install-store.ts'
 export type { EventCounts as QueueCounts } from './storage/event-store.ts'
-export { bullQueueOf } from './storage/redis/keys.ts'
 export type { RedisClient } from './storage/redis/client.ts'
 
 export * as errors from './errors.ts'

@@ -1,10 +1,9 @@
-import { Queue } from 'bullmq'
-import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { bullQueueOf } from '../../src/index.ts'
+import { appId } from '../../src/storage/redis/keys.ts'
 import { temporaryFolder } from '../helpers/app.ts'
 import { startProgram } from '../helpers/program.ts'
 import { freePort, startRedis } from '../helpers/redis-server.ts'
+import { openTestStorage } from '../helpers/test-storage.ts'
 import { until } from '../helpers/until.ts'
 
 t.setTimeout(120_000)
@@ -54,13 +53,8 @@ t.test('a server and two workers share the events, and stopping one loses nothin
   await handleAll(t, server, all)
   t.equal(await workers[1].stop(), 0)
 
-  const connection = new Redis(redis.url, { maxRetriesPerRequest: null })
-  const { name, prefix } = bullQueueOf('local.simulated')
-  const queue = new Queue(name, { prefix, connection })
-  const counts = await queue.getJobCounts('wait', 'prioritized', 'delayed', 'active', 'failed')
-  await queue.close()
-  await connection.quit()
-  t.strictSame(Object.values(counts), [0, 0, 0, 0, 0], 'nothing is left')
+  const storage = await openTestStorage(t, { redis: redis.url }, appId('local.simulated'))
+  t.strictSame(await storage.events.counts(), { waiting: 0, active: 0, dead: 0 }, 'nothing is left')
 })
 
 t.test('a server that only receives handles nothing itself', { timeout: 120_000 }, async t => {

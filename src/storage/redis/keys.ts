@@ -76,13 +76,3 @@ export function waitingChannel (app: string): string {
 export function bucketKey (bucket: string): string {
   return `b24:{limits:${bucket}}`
 }
-
-/** Name and prefix of the BullMQ queue of an app. `app` is an `appId()`. */
-export function queueOfApp (app: string): { name: string, prefix: string } {
-  return { name: 'events', prefix: `b24:{${app}}` }
-}
-
-/** Name and prefix of the BullMQ queue of a `client_id`, for Bull Board and tools of one's own. Only look: what others put into it becomes a dead letter. */
-export function bullQueueOf (clientId: string): { name: string, prefix: string } {
-  return queueOfApp(appId(clientId))
-}
