@@ -5,7 +5,7 @@ import { isIntegerIn } from '../validation.ts'
 import type { DeadEvent, DeadEventFilter, DeadLetterStore } from '../storage/queued-event.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import { redact } from '../wire/redact.ts'
-import { nameOfCode, payloadOf } from './queued-post.ts'
+import { nameOfCode, payloadOf } from './inbound-event.ts'
 
 /** Maximum dead letters per page. */
 const MAX_PAGE = 100

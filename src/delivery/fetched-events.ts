@@ -1,6 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { HandlerContext } from './handlers/run-handler.ts'
-import { OfflineIntake } from './intake/offline-intake.ts'
+import type { HandlerContext } from './run-handler.ts'
 import { FST_B24_INVALID_OPTIONS, FST_B24_NO_QUEUE } from '../errors.ts'
 import { definitionOf } from '../events/definitions.ts'
 import type { HandlerRegistry } from '../events/handlers.ts'
@@ -14,6 +13,9 @@ import { isFetched, OFFLINE_NOTIFICATION, type SubscriptionOptions, wantedEvents
 import type { EventQueue } from '../storage/event-queue.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import type { Locks } from '../storage/locks.ts'
+import type { OfflineEvent } from '../portal/offline/offline-event.ts'
+import type { Envelope } from '../wire/envelope.ts'
+import { type EventOrder, orderOf, toQueuedEvent } from './inbound-event.ts'
 
 export interface OfflineParts {
   rest: Pick<Rest, 'call'>
@@ -49,7 +51,7 @@ const WITHOUT_QUEUE: OpenedOffline = {
 /** Creates the services that drain offline queues. */
 export function openOffline ({ rest, locks, store, queue, encryptor, handlers, coalesce, options, log, times }: OfflineParts): OpenedOffline {
   if (queue === undefined) return WITHOUT_QUEUE
-  const intake = new OfflineIntake({ queue, encryptor, handlers, coalesce })
+  const intake = new FetchedEventWriter({ queue, encryptor, handlers, coalesce })
   const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector, times })
   const isEnabled = () => wantedEvents(handlers, options).some(event => event.offline === true)
   const poller = new OfflinePoller({ queue: offline, store, locks, isEnabled, log, times })
@@ -96,10 +98,43 @@ export function openChatEvents ({ rest, locks, store, queue, encryptor, handlers
     return { check, start: () => {}, close: async () => {} }
   }
   // Repeated chat events are different messages, so they are not coalesced.
-  const intake = new OfflineIntake({ queue, encryptor, handlers, coalesce: false })
+  const intake = new FetchedEventWriter({ queue, encryptor, handlers, coalesce: false })
   const events = new ChatEvents({ rest, store, locks, enqueue: async event => await intake.take(event), log })
   // Separate from the poll locks of the offline queues.
   const pollLocks: Locks = { take: async (name, ttlMs) => await locks.take(`chat-${name}`, ttlMs) }
   const poller = new OfflinePoller({ queue: events, store, locks: pollLocks, isEnabled: () => fetched().length > 0, log, times: { pollMs: fetchEveryMs } })
   return { check: () => {}, start: () => poller.start(), close: async () => await poller.close() }
+}
+
+export interface FetchedEventWriterParts {
+  queue: Pick<EventQueue, 'add'>
+  encryptor: Encryptor
+  handlers: EventOrder
+  coalesce: boolean
+}
+
+/** Stores events that were fetched from a portal among those that portals event: the same hooks, in the same way. */
+export class FetchedEventWriter {
+  readonly #parts: FetchedEventWriterParts
+
+  constructor (parts: FetchedEventWriterParts) {
+    this.#parts = parts
+  }
+
+  /** @throws FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING */
+  async take (event: OfflineEvent): Promise<void> {
+    const { queue, encryptor, handlers, coalesce } = this.#parts
+    const envelope = envelopeOf(event)
+    await queue.add(toQueuedEvent({ envelope, token: undefined, ip: '' }, encryptor, { id: event.id, receivedAt: Date.now(), ...orderOf(envelope, handlers, coalesce) }))
+  }
+}
+
+/** The event as it would have been posted. */
+function envelopeOf ({ memberId, code, data, userId, timestamp }: OfflineEvent): Envelope {
+  return {
+    event: code,
+    ...(data !== undefined && { data }),
+    ...(timestamp !== undefined && { ts: Math.floor(timestamp / 1000) }),
+    auth: { member_id: memberId, ...(userId !== undefined && { user_id: userId }) }
+  }
 }

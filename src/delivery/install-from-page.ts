@@ -11,10 +11,10 @@ import type { AbortState } from '../async/abort.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import type { PageRequest } from '../wire/non-events.ts'
 import { type EventCounts, rejected, type Rejection } from './receipt.ts'
-import { installOf, wasKnown } from './lifecycle/lifecycle-proof.ts'
+import { installOf, hasKnownToken } from './lifecycle/install-verifier.ts'
 import type { PairCheck } from './lifecycle/pair-check.ts'
-import type { Post } from './post.ts'
-import type { Intake } from './intake/receiver.ts'
+import type { InboundEvent } from './inbound-event.ts'
+import type { Intake } from './receive.ts'
 import type { Rejections } from './rejections.ts'
 
 export interface InstallFromPageParts {
@@ -30,7 +30,7 @@ export interface InstallFromPageParts {
   mostWaitMs?: number | undefined
 }
 
-/** What came of a post of a page. `clientEndpoint` is the portal's REST base, as the OAuth server names it. */
+/** What came of an event of a page. `clientEndpoint` is the portal's REST base, as the OAuth server names it. */
 export type PageOutcome =
   /** The install is stored; `isFinished`: the portal has the app installed, and waits for no `installFinish`. */
   | { status: 'installed', portal: Portal, clientEndpoint: string, isFinished: boolean }
@@ -58,12 +58,12 @@ export class InstallFromPage {
    */
   async take (page: PageRequest, { ip, log }: { ip: string, log: FastifyBaseLogger }): Promise<PageOutcome> {
     const { store, rejections, counts } = this.#parts
-    const post: Post = { envelope: envelopeOf(page), token: digestOfSent(page.applicationToken), ip }
+    const inbound: InboundEvent = { envelope: envelopeOf(page), token: digestOfSent(page.applicationToken), ip }
     try {
-      const outcome = await this.#judge(page, post, await store.get(page.memberId), log)
+      const outcome = await this.#verify(page, inbound, await store.get(page.memberId), log)
       const reason = outcome.status === 'rejected' ? outcome.reason : outcome.status
       if (reason === 'installed' || reason === 'open') counts.accepted++
-      else rejections.reject(reason, post.envelope, log)
+      else rejections.reject(reason, inbound.envelope, log)
       return outcome
     } catch (error) {
       counts.unavailable++
@@ -71,17 +71,17 @@ export class InstallFromPage {
     }
   }
 
-  async #judge (page: PageRequest, post: Post, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<PageOutcome> {
+  async #verify (page: PageRequest, inbound: InboundEvent, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<PageOutcome> {
     const { pairs, portals } = this.#parts
     const { memberId } = page
-    const source = { ip: post.ip, isProven: wasKnown(post, stored), mayRefresh: false }
+    const source = { ip: inbound.ip, isVerified: hasKnownToken(inbound, stored), mayRefresh: false }
     const tokens = { access_token: page.accessToken, refresh_token: page.refreshToken, server_endpoint: page.serverEndpoint }
     const verified = await pairs.check(memberId, tokens, source)
     if (verified.status === 'rejected') return verified
     const { isAdmin, isInstalled = verified.grant.installed === true } = await pairs.ask(memberId, verified, source)
     // Not before all is asked: strangers must not learn which portals are known. Portals on servers of their own that are old send none;
     // where one is known already, it stays.
-    const token = post.token ?? knownToken(stored)
+    const token = inbound.token ?? knownToken(stored)
     if (token === undefined) return rejected('no_tokens')
     const { clientEndpoint } = verified.grant
     const isOpen = isInstalled && isActive(stored)
@@ -91,7 +91,7 @@ export class InstallFromPage {
     const fact: OpenedFact = {
       type: 'opened', ts: Math.floor(Date.now() / 1000), version: taken.grant.version, isFinished: isInstalled, ...installOf(memberId, token, taken)
     }
-    const portal = await this.#apply({ ...post, facts: [fact] }, fact, stored, log)
+    const portal = await this.#apply({ ...inbound, facts: [fact] }, fact, stored, log)
     return isOpen ? { status: 'open', portal, clientEndpoint } : { status: 'installed', portal, clientEndpoint, isFinished: isInstalled }
   }
 
@@ -102,10 +102,10 @@ export class InstallFromPage {
   }
 
   /** Gives the install to whoever handles lifecycle events, so that its hooks are told as those of an event are. */
-  async #apply (post: Post, fact: OpenedFact, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<Portal> {
+  async #apply (inbound: InboundEvent, fact: OpenedFact, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<Portal> {
     const { intake } = this.#parts
     if (stored !== undefined && applyFact(stored.install, fact, Date.now()).install === stored.install) return this.#parts.portals.of(stored.install)
-    await intake.take(post, stored, log)
+    await intake.take(inbound, stored, log)
     return isActive(stored) ? this.#parts.portals.of(stored.install) : await this.#untilActive(fact.memberId)
   }
 
@@ -129,7 +129,7 @@ function isActive (stored: StoredInstall | undefined): stored is StoredInstall {
   return stored?.install.state === 'active'
 }
 
-/** What the queue, the log and `onReject` see of the post. */
+/** What the queue, the log and `onReject` see of the event. */
 function envelopeOf ({ memberId }: PageRequest): Envelope {
   return { event: 'ONAPPINSTALL', auth: { member_id: memberId } }
 }

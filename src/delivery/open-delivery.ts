@@ -11,22 +11,19 @@ import type { EventCounts as QueueCounts } from '../storage/event-store.ts'
 import type { DeadLetterStore } from '../storage/queued-event.ts'
 import { DeadLetters, toDeadLetter } from './dead-letters.ts'
 import type { DeliverySettings } from './delivery-options.ts'
-import { Dispatcher } from './handlers/dispatcher.ts'
+import { Dispatcher } from './dispatch.ts'
 import { type EventCounts, newEventCounts } from './receipt.ts'
-import { Gate } from './intake/gate.ts'
-import type { HandlerContext } from './handlers/run-handler.ts'
-import { InlineIntake } from './intake/inline-intake.ts'
+import { Verifier } from './verify.ts'
+import type { HandlerContext } from './run-handler.ts'
+import { InlineProcessor, Processor } from './process.ts'
 import { Lifecycle } from './lifecycle/lifecycle.ts'
-import type { LifecycleHookRegistry } from './handlers/lifecycle-hooks.ts'
-import { LifecycleProof } from './lifecycle/lifecycle-proof.ts'
-import { LifecycleRun } from './lifecycle/lifecycle-run.ts'
+import type { LifecycleHookRegistry } from './lifecycle-hooks.ts'
+import { InstallVerifier } from './lifecycle/install-verifier.ts'
+import { LifecycleProcessor } from './lifecycle/process-lifecycle.ts'
 import { InstallFromPage } from './install-from-page.ts'
 import type { PairCheck } from './lifecycle/pair-check.ts'
-import { Processor } from './processor.ts'
-import { QueueIntake } from './intake/queue-intake.ts'
-import { Receiver, type Intake } from './intake/receiver.ts'
-import { QuotaReports } from './quota-reports.ts'
-import { Rejections } from './rejections.ts'
+import { QueueIntake, Receiver, type Intake } from './receive.ts'
+import { QuotaReports, Rejections } from './rejections.ts'
 import type { UnverifiedLimiter } from './unverified-limiter.ts'
 
 /** What the delivery asks of the queue. */
@@ -70,7 +67,7 @@ export interface Delivery {
 const EVICTION_QUIET_MS = 60_000
 /** Where nothing is stored, nothing waits and nothing is dead. */
 const NO_EVENTS: QueueCounts = { waiting: 0, active: 0, dead: 0 }
-const NO_LETTERS: DeadLetterStore = {
+const NO_DEAD_LETTERS: DeadLetterStore = {
   list: async () => ({ items: [] }),
   get: async () => undefined,
   replay: async () => false,
@@ -87,16 +84,16 @@ export function openDelivery (parts: DeliveryParts): Delivery {
   const limits = { handlerTimeoutMs, graceMs: queue === undefined ? 0 : handlerTimeoutMs }
   const dispatcher = new Dispatcher({ handlers, lifecycle: lifecycleHooks, limits, retries: queue === undefined ? undefined : settings })
   const rejections = new Rejections(lifecycleHooks, counts)
-  const gate = new Gate(webhooks, parts.portals)
-  const proof = new LifecycleProof(parts.pairs)
-  const common = { ...parts, gate, proof, dispatcher, rejections, counts, lifecycle: new Lifecycle(store, proof, parts.portals) }
+  const verifier = new Verifier(webhooks, parts.portals)
+  const installVerifier = new InstallVerifier(parts.pairs)
+  const common = { ...parts, verifier, installVerifier, dispatcher, rejections, counts, lifecycle: new Lifecycle(store, installVerifier, parts.portals) }
   const intake: Intake = queue === undefined
-    ? new InlineIntake(common)
+    ? new InlineProcessor(common)
     : new QueueIntake({ ...common, queue, quotas, coalesce: settings.coalesce })
   return {
     receiver: new Receiver({ store, intake, rejections, counts }),
     pages: parts.page === true ? new InstallFromPage({ ...common, intake }) : undefined,
-    deadLetters: new DeadLetters(queue?.deadLetters ?? NO_LETTERS, store, webhooks, code => proof.knows(code)),
+    deadLetters: new DeadLetters(queue?.deadLetters ?? NO_DEAD_LETTERS, store, webhooks, code => installVerifier.isLifecycleEvent(code)),
     counts,
     report: () => ({ events: { ...counts }, schemaMismatches: dispatcher.schemaMismatches, overQuota: quotas.list() }),
     queueCounts: async () => await queue?.counts() ?? NO_EVENTS,
@@ -106,7 +103,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
 
 function work (queue: DeliveryQueue, common: DeliveryParts & WorkParts): void {
   const { settings, lifecycleHooks, counts, handlers, log } = common
-  const processor = new Processor({ ...common, lifecycle: new LifecycleRun(common) })
+  const processor = new Processor({ ...common, lifecycle: new LifecycleProcessor(common) })
   let evicted = 0
   let warnedAt = -Infinity
   queue.work(async run => await processor.process(run), {
@@ -129,8 +126,8 @@ function work (queue: DeliveryQueue, common: DeliveryParts & WorkParts): void {
 }
 
 interface WorkParts {
-  gate: Gate
-  proof: LifecycleProof
+  verifier: Verifier
+  installVerifier: InstallVerifier
   dispatcher: Dispatcher
   rejections: Rejections
   counts: EventCounts

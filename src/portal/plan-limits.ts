@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto'
-import type { InstallStore } from '../storage/install-store.ts'
 import {
   BUCKET_RATES, type BucketRates, ENTERPRISE_RATES, LONGEST_CLOSED_MS, type PortalBuckets, type PortalLimits, type Reservation
 } from '../storage/limits.ts'
-import { updateInstall } from '../storage/update-install.ts'
+import { type InstallStore, updateInstall } from '../storage/install-store.ts'
 import { check, withDefaults, isNumberIn } from '../validation.ts'
 
 export interface PortalLimitOptions {

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
-import type { Receiver } from '../delivery/intake/receiver.ts'
+import type { Receiver } from '../delivery/receive.ts'
 import { FST_B24_FORBIDDEN } from '../errors.ts'
 import { EnvelopeSchema, type Envelope } from '../wire/envelope.ts'
 import { AcceptedSchema, sendError, closeAfterResponses, ErrorSchema, ReadySchema, serializersWithoutQuery } from './responses.ts'

@@ -9,3 +9,8 @@ export function longestBackoffOf (attempt: number, backoffMs: number): number {
 export function backoffOf (attempt: number, backoffMs: number): number {
   return Math.max(1, Math.round(longestBackoffOf(attempt, backoffMs) * (1 - Math.random() / 2)))
 }
+
+/** How long an event waits that can only be tried again later: as long as it has waited already, within two times; ms. */
+export function ageBackoff (receivedAt: number, leastMs: number, mostMs: number): number {
+  return Math.min(Math.max(Date.now() - receivedAt, leastMs), mostMs)
+}

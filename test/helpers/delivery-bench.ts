@@ -2,10 +2,9 @@ import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { openDelivery, type Delivery, type DeliveryQueue } from '../../src/delivery/open-delivery.ts'
 import { completeDelivery } from '../../src/delivery/delivery-options.ts'
-import { LifecycleHookRegistry } from '../../src/delivery/handlers/lifecycle-hooks.ts'
+import { LifecycleHookRegistry } from '../../src/delivery/lifecycle-hooks.ts'
 import { PairCheck } from '../../src/delivery/lifecycle/pair-check.ts'
-import { postOf } from '../../src/delivery/post.ts'
-import type { Keeping } from '../../src/delivery/queued-post.ts'
+import { inboundEventOf, type QueueOptions } from '../../src/delivery/inbound-event.ts'
 import { HandlerRegistry } from '../../src/events/handlers.ts'
 import type { HandlerContext } from '../../src/index.ts'
 import type { InstallStore } from '../../src/storage/install-store.ts'
@@ -34,7 +33,7 @@ export interface Bench {
   b24: Simulator
   encryptor: ReturnType<typeof createEncryptor>
   dead: unknown[]
-  tellDead: (letter: DeadEvent) => void
+  reportDead: (dead: DeadEvent) => void
   /** Messages of what was logged as a warning or worse. */
   warnings: string[]
   added: QueuedEvent[]
@@ -54,12 +53,12 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
   const encryptor = createEncryptor([], clientSecret, clientId)
   const dead: unknown[] = []
   lifecycleHooks.add('onDeadLetter', ({ deadLetter }) => { dead.push(deadLetter) })
-  const held: { process?: Processor, onDead?: (letter: DeadEvent) => void } = {}
+  const worker: { process?: Processor, onDead?: (dead: DeadEvent) => void } = {}
   const added: QueuedEvent[] = []
   const queue: DeliveryQueue = {
     deadLetters: { list: async () => ({ items: [] }), get: async () => undefined, replay: async () => false, discard: async () => false },
     add: async (event) => { added.push(event) },
-    work: (process, { onDead }) => Object.assign(held, { process, onDead }),
+    work: (process, { onDead }) => Object.assign(worker, { process, onDead }),
     counts: async () => ({ waiting: 0, active: 0, dead: 0 })
   }
   const store = own ?? installs
@@ -88,7 +87,7 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     queue
   })
   delivery.start()
-  return { process: held.process!, tellDead: held.onDead!, delivery, handlers, store, pendingInstalls, b24, encryptor, dead, warnings, added, queue }
+  return { process: worker.process!, reportDead: worker.onDead!, delivery, handlers, store, pendingInstalls, b24, encryptor, dead, warnings, added, queue }
 }
 
 export function runOf (event: unknown, more: Partial<Run> = {}): Run {
@@ -99,7 +98,7 @@ export function dealOf (memberId: string, token = 'made up'): Envelope {
   return { event: 'ONCRMDEALADD', data: { FIELDS: { ID: '7' } }, auth: { member_id: memberId, application_token: token, domain: 'acme.bitrix24.com' } }
 }
 
-export function keeping (more: Partial<Keeping> = {}): Keeping {
+export function queueOptions (more: Partial<QueueOptions> = {}): QueueOptions {
   return { id: 'event-1', receivedAt: Date.now(), ...more }
 }
 
@@ -120,5 +119,5 @@ export async function installOf (b24: Simulator, age = 0) {
       refresh_token: pair.refreshToken
     }
   }
-  return [postOf(envelope, '192.0.2.1'), portal] as const
+  return [inboundEventOf(envelope, '192.0.2.1'), portal] as const
 }

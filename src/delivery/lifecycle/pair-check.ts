@@ -21,15 +21,15 @@ export interface PairCheckParts {
 
 export interface CheckSource {
   ip: string
-  isProven: boolean
+  isVerified: boolean
   /** `false`: a pair whose hour is over is refused, and not traded. @default true */
   mayRefresh?: boolean | undefined
   /** What is kept of a refresh, so that an attempt goes on where the last one ended. */
-  trades?: TradeLog | undefined
+  trades?: RefreshLog | undefined
 }
 
 /** Keeps durably what became of a pair that only one refresh can prove. */
-export interface TradeLog {
+export interface RefreshLog {
   /** What the posted pair was traded for, encrypted. */
   readonly pair?: string | undefined
   /** See `VerifyOptions`. */
@@ -46,7 +46,7 @@ export interface VerifiedPair {
 const LONGEST_TOKEN = 2048
 const NEVER = new AbortController().signal
 
-/** Asks the OAuth server about the token pair of a post and the portal about its user, and encrypts the confirmed pair. */
+/** Asks the OAuth server about the token pair of an event and the portal about its user, and encrypts the confirmed pair. */
 export class PairCheck {
   readonly #parts: PairCheckParts
   readonly #guard: AddressGuard
@@ -69,7 +69,7 @@ export class PairCheck {
   }
 
   /**
-   * @param tokens where the pair stands in the post: `auth`, or the `data` of ONAPPUSERREADY
+   * @param tokens where the pair stands in the event: `auth`, or the `data` of ONAPPUSERREADY
    * @param source who sent it, and whether it proved its portal by the token already
    * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS, FST_B24_INSTALL_BUSY
    */
@@ -96,7 +96,7 @@ export class PairCheck {
   }
 
   /**
-   * Trades a pair that was verified for a new one: nothing else proves its refresh token. One that came by a refresh stays.
+   * RefreshLogs a pair that was verified for a new one: nothing else proves its refresh token. One that came by a refresh stays.
    *
    * @throws as `check`
    */
@@ -123,7 +123,7 @@ export class PairCheck {
     return await limiter.run(toSource(oauthServer, memberId, source), async () => await fetchPageUser({ memberId, domain, clientEndpoint, accessToken, signal }))
   }
 
-  /** Whose pair of the record it is that a post brings; `undefined` when it is another. */
+  /** Whose pair of the record it is that an event brings; `undefined` when it is another. */
   ownerOf (install: Install | undefined, tokens: unknown): PairOwner | undefined {
     if (install === undefined || !hasPair(tokens)) return undefined
     return (['installer', 'systemUser'] as const).find(owner => this.#open(install[owner]?.encrypted, install.memberId)?.refreshToken === tokens.refresh_token)
@@ -155,8 +155,8 @@ export class PairCheck {
   }
 }
 
-function toSource (server: string, memberId: string, { ip, isProven }: CheckSource): Source {
-  return sourceOf(server, ip, isProven ? memberId : undefined)
+function toSource (server: string, memberId: string, { ip, isVerified }: CheckSource): Source {
+  return sourceOf(server, ip, isVerified ? memberId : undefined)
 }
 
 function pairClaimOf (memberId: string, tokens: PostedPair, traded: TokenPair | undefined): UnverifiedPair {

@@ -3,13 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import limitConcurrency from 'p-limit'
 import { FST_B24_CLOSING, FST_B24_PORTAL_UNAVAILABLE } from '../../errors.ts'
-import type { InstallStore } from '../../storage/install-store.ts'
+import { type InstallStore, scanInstalls } from '../../storage/install-store.ts'
 import { settlesWithin, withTimeout } from '../../async/with-timeout.ts'
 import type { DrainReport } from './offline-drain.ts'
 import type { Locks } from '../../storage/locks.ts'
 import type { OfflineQueue } from './offline-queue.ts'
 import { reasonOf } from '../rest/call-error.ts'
-import { scanInstalls } from '../../storage/update-install.ts'
 
 export interface OfflinePollerParts {
   queue: Pick<OfflineQueue, 'drain' | 'drainNew'>

@@ -5,9 +5,8 @@ import { settlesWithin } from '../../async/with-timeout.ts'
 import { definitionOf } from '../../events/definitions.ts'
 import type { Install } from '../../installs/install.ts'
 import { whileLocked } from '../with-lock.ts'
-import type { InstallStore } from '../../storage/install-store.ts'
+import { type InstallStore, scanInstalls } from '../../storage/install-store.ts'
 import type { Lock, Locks } from '../../storage/locks.ts'
-import { scanInstalls } from '../../storage/update-install.ts'
 
 export interface StartSyncParts {
   store: Pick<InstallStore, 'scan'>

@@ -8,8 +8,7 @@ import {
   type BindingChange, type ChangeOutcome, diffBindings, type Difference, isBoundAsUser, applyChanges, type PortalBinding, parseBindings, type RefusedEvent
 } from './bindings.ts'
 import { digestOf, type WantedEvent, withSubscription, withUrl } from './wanted-events.ts'
-import type { InstallStore } from '../../storage/install-store.ts'
-import { updateInstall, scanInstalls } from '../../storage/update-install.ts'
+import { type InstallStore, scanInstalls, updateInstall } from '../../storage/install-store.ts'
 import { scalarText } from '../../validation.ts'
 
 export interface SubscriptionsParts {

@@ -2,11 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_APP_KEYS, FST_B24_CLOSING, FST_B24_OAUTH_UNAVAILABLE, FST_B24_STORE_UNAVAILABLE } from '../../errors.ts'
 import type { Install, PairOwner } from '../../installs/install.ts'
-import type { InstallStore } from '../../storage/install-store.ts'
+import { type InstallStore, scanInstalls } from '../../storage/install-store.ts'
 import { validPairs } from './access-state.ts'
 import { refreshedAt } from './token-refresh.ts'
 import type { Tokens } from './tokens.ts'
-import { scanInstalls } from '../../storage/update-install.ts'
 
 export interface KeepAliveParts {
   store: Pick<InstallStore, 'scan'>

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { outcomeOfErrors } from '../../../src/delivery/handlers/dispatcher.ts'
+import { outcomeOfErrors } from '../../../src/delivery/dispatch.ts'
 import { FST_B24_INVALID_OPTIONS } from '../../../src/errors.ts'
 import { HandlerRegistry } from '../../../src/events/handlers.ts'
 import type { Binding } from '../../../src/testing/portal/event-bus.ts'

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import type { PageOutcome } from '../../../src/delivery/install-from-page.ts'
-import type { Receiver } from '../../../src/delivery/intake/receiver.ts'
+import type { Receiver } from '../../../src/delivery/receive.ts'
 import { FST_B24_NO_PUBLIC_URL } from '../../../src/errors.ts'
 import { Portals } from '../../../src/portal/portal.ts'
 import { eventRoutes } from '../../../src/routes/events.ts'

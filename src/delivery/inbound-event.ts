@@ -1,18 +1,37 @@
+import { digestOfSent } from '../installs/application-token.ts'
+import type { PendingInstall } from '../storage/pending-installs.ts'
+import type { TokenDigest } from '../installs/install.ts'
+import type { InstallFact } from '../installs/install-transitions.ts'
+import type { Envelope } from '../wire/envelope.ts'
 import { definitionOf, itemOf } from '../events/definitions.ts'
 import { createEvent } from '../events/event.ts'
 import type { HandlerRegistry } from '../events/handlers.ts'
-import type { TokenDigest } from '../installs/install.ts'
-import type { InstallFact } from '../installs/install-transitions.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
 import type { QueuedEvent } from '../storage/queued-event.ts'
-import type { Envelope } from '../wire/envelope.ts'
 import { restoreSecrets, type Secret, extractSecrets } from '../wire/redact.ts'
-import type { Post } from './post.ts'
+
+/** What was posted: the body, the digest of its `application_token`, and the IP address it came from. */
+export interface InboundEvent {
+  envelope: Envelope
+  token: TokenDigest | undefined
+  ip: string
+  /** What was proved already: the event is that of an install page, and its event is told to nobody. */
+  facts?: InstallFact[]
+}
+
+export function inboundEventOf (envelope: Envelope, ip: string): InboundEvent {
+  return { envelope, token: digestOfSent(envelope.auth.application_token), ip }
+}
+
+/** What an event says of its portal, be it true or not. */
+export function pendingInstallOf ({ envelope, token = '' }: InboundEvent): PendingInstall {
+  return { memberId: envelope.auth.member_id, token }
+}
 
 /** Changes when what is queued can no longer be read by an older version. */
 const FORMAT = 1
 
-/** What the queue keeps of a post. */
+/** What the queue keeps of an event. */
 export interface QueuedPayload {
   v: typeof FORMAT
   /** Without any secret; the `application_token` is nowhere. */
@@ -22,14 +41,14 @@ export interface QueuedPayload {
   /** Digest of the `application_token`, where it is still to be judged. */
   token?: TokenDigest
   /** Nothing verifies it yet: its install is pending. */
-  held?: true
+  quarantined?: true
   /** What an install page proved; its pair is encrypted. */
   facts?: InstallFact[]
   /** Sender's address, where a check is to come. */
   ip?: string
 }
 
-export interface Keeping {
+export interface QueueOptions {
   id: string
   receivedAt: number
   group?: string | undefined
@@ -38,14 +57,14 @@ export interface Keeping {
   isPriority?: boolean
   /** The `auth` tokens are needed by who handles it: a lifecycle event. */
   lifecycle?: boolean
-  held?: boolean
+  quarantined?: boolean
 }
 
 /** The part of the handlers that says how their events are ordered. */
 export type EventOrder = Pick<HandlerRegistry<never>, 'coalesces' | 'keyOf'>
 
 /** What orders an event among those of its portal: the item that it is about, or what a handler's `key` makes of it. */
-export function orderOf (envelope: Envelope, handlers: EventOrder, coalesce: boolean): Pick<Keeping, 'key' | 'coalesce'> {
+export function orderOf (envelope: Envelope, handlers: EventOrder, coalesce: boolean): Pick<QueueOptions, 'key' | 'coalesce'> {
   const { event, data } = envelope
   const definition = definitionOf(event)
   if (definition?.item !== undefined) return { key: itemOf(definition, data), coalesce: coalesce && definition.content !== true && handlers.coalesces(event) }
@@ -53,8 +72,8 @@ export function orderOf (envelope: Envelope, handlers: EventOrder, coalesce: boo
   return { key: key === undefined ? undefined : `key:${key}` }
 }
 
-/** Makes of a post what the queue keeps. */
-export function stow ({ envelope, token, ip, facts }: Post, encryptor: Encryptor, { id, receivedAt, group, key, coalesce = false, isPriority = false, lifecycle = false, held = false }: Keeping): QueuedEvent {
+/** Makes of an event what the queue keeps. */
+export function toQueuedEvent ({ envelope, token, ip, facts }: InboundEvent, encryptor: Encryptor, { id, receivedAt, group, key, coalesce = false, isPriority = false, lifecycle = false, quarantined = false }: QueueOptions): QueuedEvent {
   const memberId = envelope.auth.member_id
   const { rest, secrets } = extractSecrets(envelope)
   const kept = secrets.filter(([path]) => isWanted(path, lifecycle))
@@ -62,8 +81,8 @@ export function stow ({ envelope, token, ip, facts }: Post, encryptor: Encryptor
     v: FORMAT,
     envelope: rest,
     ...(kept.length > 0 && { encrypted: encryptor.encryptText(JSON.stringify(kept), memberId) }),
-    ...((lifecycle || held) && { ip, ...(token !== undefined && { token }) }),
-    ...(held && { held }),
+    ...((lifecycle || quarantined) && { ip, ...(token !== undefined && { token }) }),
+    ...(quarantined && { quarantined }),
     ...(facts !== undefined && { facts })
   }
   return {
@@ -84,10 +103,10 @@ function isWanted (path: string[], lifecycle: boolean): boolean {
 }
 
 /**
- * Makes the post again.
+ * Makes the event again.
  * @throws FST_B24_DECRYPTION_FAILED
  */
-export function unstow ({ memberId }: QueuedEvent, { envelope, encrypted, token, ip = '', facts }: QueuedPayload, encryptor: Encryptor): Post {
+export function fromQueuedEvent ({ memberId }: QueuedEvent, { envelope, encrypted, token, ip = '', facts }: QueuedPayload, encryptor: Encryptor): InboundEvent {
   const known = { token, ip, ...(facts !== undefined && { facts }) }
   if (encrypted === undefined) return { envelope, ...known }
   // What was found is written back as it is when the event is put off: it must never hold what was encrypted.

@@ -1,13 +1,13 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import { Dispatcher } from '../../../src/delivery/handlers/dispatcher.ts'
-import { LifecycleHookRegistry, createPortalListener, type PortalListenerParts } from '../../../src/delivery/handlers/lifecycle-hooks.ts'
-import type { HandlerContext } from '../../../src/delivery/handlers/run-handler.ts'
-import { HandlerRegistry } from '../../../src/events/handlers.ts'
-import type { Portal, Portals } from '../../../src/portal/portal.ts'
-import { storeUnavailable } from '../../../src/storage/unavailable.ts'
-import { logTo } from '../../helpers/token-world.ts'
-import { until } from '../../helpers/until.ts'
+import { Dispatcher } from '../../src/delivery/dispatch.ts'
+import { LifecycleHookRegistry, createPortalListener, type PortalListenerParts } from '../../src/delivery/lifecycle-hooks.ts'
+import type { HandlerContext } from '../../src/delivery/run-handler.ts'
+import { HandlerRegistry } from '../../src/events/handlers.ts'
+import type { Portal, Portals } from '../../src/portal/portal.ts'
+import { storeUnavailable } from '../../src/storage/unavailable.ts'
+import { logTo } from '../helpers/token-world.ts'
+import { until } from '../helpers/until.ts'
 
 const portal = { memberId: 'acme', domain: 'acme.bitrix24.com' } as Portal
 const { log } = Fastify()

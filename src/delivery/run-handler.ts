@@ -1,8 +1,8 @@
 import { inspect, types } from 'node:util'
 import type { FastifyBaseLogger } from 'fastify'
-import { FST_B24_HANDLER_TIMEOUT } from '../../errors.ts'
-import type { Portal } from '../../portal/portal.ts'
-import { type AbortState, LazyAbortController } from '../../async/abort.ts'
+import { FST_B24_HANDLER_TIMEOUT } from '../errors.ts'
+import type { Portal } from '../portal/portal.ts'
+import { type AbortState, LazyAbortController } from '../async/abort.ts'
 
 export interface RunLimits {
   /** Time limit of a handler, ms. */

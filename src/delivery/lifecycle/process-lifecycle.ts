@@ -4,14 +4,14 @@ import type { StoredInstall } from '../../storage/install-store.ts'
 import { warnOncePerCause } from '../../async/warn-once-per-cause.ts'
 import type { Outcome, QueuedEvent, Run } from '../../storage/queued-event.ts'
 import { bareError } from '../../storage/unavailable.ts'
-import { type Dispatcher, passOf, outcomeOfErrors } from '../handlers/dispatcher.ts'
+import { type Dispatcher, passOf, outcomeOfErrors } from '../dispatch.ts'
 import type { EventCounts } from '../receipt.ts'
-import type { Lifecycle, LifecycleProgress, Settled } from './lifecycle.ts'
-import { pendingInstallOf, type Post } from '../post.ts'
+import type { Lifecycle, LifecycleProgress, LifecycleOutcome } from './lifecycle.ts'
+import { pendingInstallOf, type InboundEvent } from '../inbound-event.ts'
 import type { Rejections } from '../rejections.ts'
-import { waitByAge } from '../wait-by-age.ts'
+import { ageBackoff } from '../../storage/backoff.ts'
 
-export interface LifecycleRunParts {
+export interface LifecycleProcessorParts {
   lifecycle: Lifecycle
   pendingInstalls: PendingInstalls
   dispatcher: Dispatcher
@@ -36,56 +36,56 @@ const PASSING = new Set([
 const LOST = /^FST_B24_(INSTALL_LOST|REAUTH_REQUIRED|PRIVATE_ADDRESS|PORTAL_\w+)$/
 
 /** Takes one attempt at a lifecycle event: prove it, apply it, tell the hooks, then the handlers. */
-export class LifecycleRun {
-  readonly #parts: LifecycleRunParts
+export class LifecycleProcessor {
+  readonly #parts: LifecycleProcessorParts
   readonly #warnUnavailable = warnOncePerCause(error => this.#parts.log.warn({ err: error }, 'install cannot be verified now, will be retried'), 2 * LONGEST_WAIT_MS)
 
-  constructor (parts: LifecycleRunParts) {
+  constructor (parts: LifecycleProcessorParts) {
     this.#parts = parts
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE */
-  async run (run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined): Promise<Outcome> {
+  async run (run: Run, event: QueuedEvent, inbound: InboundEvent, stored: StoredInstall | undefined): Promise<Outcome> {
     const progress: Progress = { ...run.progress as Progress | undefined }
-    const settled = await this.#settle(run, event, post, stored, progress)
-    if ('delayMs' in settled || 'error' in settled) return settled
-    await this.#parts.pendingInstalls.close(pendingInstallOf(post), event.id)
-    if (settled.status === 'rejected') this.#parts.rejections.drop(settled.reason, post.envelope, this.#parts.log)
-    if (settled.status === 'stale') this.#parts.counts.stale++
-    return settled.status === 'accepted' ? await this.#tell(run, event, post, settled, progress) : { status: 'done' }
+    const outcome = await this.#apply(run, event, inbound, stored, progress)
+    if ('delayMs' in outcome || 'error' in outcome) return outcome
+    await this.#parts.pendingInstalls.close(pendingInstallOf(inbound), event.id)
+    if (outcome.status === 'rejected') this.#parts.rejections.drop(outcome.reason, inbound.envelope, this.#parts.log)
+    if (outcome.status === 'stale') this.#parts.counts.stale++
+    return outcome.status === 'accepted' ? await this.#dispatch(run, event, inbound, outcome, progress) : { status: 'done' }
   }
 
-  async #settle (
-    run: Run, event: QueuedEvent, post: Post, stored: StoredInstall | undefined, progress: Progress
-  ): Promise<Settled | Outcome & { status: 'later' | 'dead' }> {
+  async #apply (
+    run: Run, event: QueuedEvent, inbound: InboundEvent, stored: StoredInstall | undefined, progress: Progress
+  ): Promise<LifecycleOutcome | Outcome & { status: 'later' | 'dead' }> {
     try {
-      return await this.#parts.lifecycle.settle(post, stored, progress, async (kept) => {
+      return await this.#parts.lifecycle.apply(inbound, stored, progress, async (kept) => {
         Object.assign(progress, kept)
         await run.save(progress)
       })
     } catch (error) {
-      return await this.#later(error as Error & { code?: string }, event, post)
+      return await this.#retryLater(error as Error & { code?: string }, event, inbound)
     }
   }
 
-  async #later (error: Error & { code?: string }, event: QueuedEvent, post: Post): Promise<Outcome & { status: 'later' | 'dead' }> {
+  async #retryLater (error: Error & { code?: string }, event: QueuedEvent, inbound: InboundEvent): Promise<Outcome & { status: 'later' | 'dead' }> {
     const { code = '' } = error
     const isPassing = PASSING.has(code)
     if (!isPassing && !LOST.test(code)) throw error
     if (code !== 'FST_B24_INSTALL_BUSY') this.#warnUnavailable(Object.assign(bareError(error), { portal: event.memberId }))
     const isPatient = isPassing && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
-    if (isPatient) return { status: 'later', delayMs: waitByAge(event.receivedAt, SHORTEST_WAIT_MS, LONGEST_WAIT_MS) }
-    await this.#parts.pendingInstalls.abandon(pendingInstallOf(post), event.id)
+    if (isPatient) return { status: 'later', delayMs: ageBackoff(event.receivedAt, SHORTEST_WAIT_MS, LONGEST_WAIT_MS) }
+    await this.#parts.pendingInstalls.abandon(pendingInstallOf(inbound), event.id)
     return { status: 'dead', error }
   }
 
-  async #tell (
-    run: Run, event: QueuedEvent, { envelope, facts }: Post, { portal, announcements }: Settled & { status: 'accepted' }, progress: Progress
+  async #dispatch (
+    run: Run, event: QueuedEvent, { envelope, facts }: InboundEvent, { portal, hookCalls }: LifecycleOutcome & { status: 'accepted' }, progress: Progress
   ): Promise<Outcome> {
     const { dispatcher, log, counts } = this.#parts
     const pass = passOf(run, event, portal, log, progress)
     const errors: Error[] = []
-    for (const announcement of announcements) errors.push(...await dispatcher.runHooks(announcement, pass))
+    for (const hookCall of hookCalls) errors.push(...await dispatcher.runHooks(hookCall, pass))
     if (facts === undefined) errors.push(...await dispatcher.dispatch(envelope, { ...pass, hasFailed: errors.length > 0 }))
     if (errors.length > 0) return outcomeOfErrors(errors, event.receivedAt)
     counts.handled++

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { RecentInstalls } from '../../../src/delivery/lifecycle/recent-installs.ts'
-import type { StoredInstall } from '../../../src/storage/install-store.ts'
-import { sampleInstall } from '../../../src/testing/index.ts'
+import { InstallCache, type StoredInstall } from '../../src/storage/install-store.ts'
+import { sampleInstall } from '../../src/testing/index.ts'
 
 t.test('reads an install once for a burst, and anew after it', async t => {
   let reads = 0
-  const installs = new RecentInstalls({ get: async memberId => ({ version: ++reads, install: sampleInstall(memberId) }) })
+  const installs = new InstallCache({ get: async memberId => ({ version: ++reads, install: sampleInstall(memberId) }) })
   const versions = await Promise.all(['a', 'a', 'b', 'a'].map(async memberId => (await installs.get(memberId))?.version))
   t.strictSame(versions, [1, 1, 2, 1])
   await sleep(150)
@@ -18,7 +17,7 @@ t.test('keeps no failure', async t => {
     () => { throw new Error('away') },
     () => ({ version: 1, install: sampleInstall('a') })
   ]
-  const installs = new RecentInstalls({ get: async () => answers.shift()!() })
+  const installs = new InstallCache({ get: async () => answers.shift()!() })
   await t.rejects(installs.get('a'), { message: 'away' })
   t.equal((await installs.get('a'))?.version, 1)
 })

@@ -1,6 +1,5 @@
 import t from 'tap'
-import { postOf } from '../../src/delivery/post.ts'
-import { stow } from '../../src/delivery/queued-post.ts'
+import { inboundEventOf, toQueuedEvent } from '../../src/delivery/inbound-event.ts'
 import { sourceOf } from '../../src/delivery/unverified-limiter.ts'
 import { FST_B24_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import { digestToken } from '../../src/installs/application-token.ts'
@@ -10,14 +9,14 @@ import { limitError } from '../../src/portal/rest/call-error.ts'
 import type { Outcome, QueuedEvent } from '../../src/storage/queued-event.ts'
 import { sampleInstall } from '../../src/testing/index.ts'
 import type { Envelope } from '../../src/wire/envelope.ts'
-import { bench, dealOf, installOf, keeping, runOf } from '../helpers/delivery-bench.ts'
+import { bench, dealOf, installOf, queueOptions, runOf } from '../helpers/delivery-bench.ts'
 import { secret } from '../helpers/secrets.ts'
 
 const codeOf = (outcome: Outcome) => [outcome.status, 'error' in outcome ? (outcome.error as { code?: string }).code : undefined]
 
 t.test('what is no event of this version becomes a dead letter with a reason', async t => {
   const { process, encryptor } = await bench(t)
-  const event = stow(postOf(dealOf('acme'), ''), encryptor, keeping())
+  const event = toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions())
   const payload = event.payload as object
   const foreign: unknown[] = [
     null, 1, 'text', [], {}, { x: 1 }, { ...event, payload: null }, { ...event, payload: { ...payload, v: 2 } }, { ...event, memberId: 'another' },
@@ -28,9 +27,9 @@ t.test('what is no event of this version becomes a dead letter with a reason', a
 
 t.test('an event whose portal is not known any more, or whose secrets no key opens, is dead at once', async t => {
   const { process, encryptor } = await bench(t)
-  t.strictSame(codeOf(await process(runOf(stow(postOf(dealOf('nobody'), ''), encryptor, keeping())))), ['dead', 'FST_B24_PORTAL_GONE'])
+  t.strictSame(codeOf(await process(runOf(toQueuedEvent(inboundEventOf(dealOf('nobody'), ''), encryptor, queueOptions())))), ['dead', 'FST_B24_PORTAL_GONE'])
   const bot = { ...dealOf('nobody'), event: 'ONIMBOTMESSAGEADD', data: { BOT: { 39: { access_token: secret() } } } }
-  const encrypted = stow(postOf(bot, ''), createEncryptor([], secret(), 'local.processor'), keeping())
+  const encrypted = toQueuedEvent(inboundEventOf(bot, ''), createEncryptor([], secret(), 'local.processor'), queueOptions())
   t.strictSame(codeOf(await process(runOf(encrypted))), ['dead', 'FST_B24_DECRYPTION_FAILED'])
 })
 
@@ -43,7 +42,7 @@ t.test('queued events hold no token, and handlers get what is theirs', async t =
     data: { BOT: { 39: { access_token: secrets[0], BOT_ID: '39' } } },
     auth: { member_id: 'acme', application_token: secrets[1], access_token: secrets[2], user_id: '7' }
   }
-  const event = JSON.parse(JSON.stringify(stow(postOf(bot, ''), encryptor, keeping()))) as QueuedEvent
+  const event = JSON.parse(JSON.stringify(toQueuedEvent(inboundEventOf(bot, ''), encryptor, queueOptions()))) as QueuedEvent
   for (const value of secrets) t.notMatch(JSON.stringify(event), value)
   let seen: unknown
   handlers.on('onImBotMessageAdd', (event) => { seen = [(event.data as { BOT: Record<string, { access_token: string }> }).BOT['39']?.access_token, event.userId, event.id] })
@@ -58,7 +57,7 @@ t.test('a webhook is known by the options of the process that works', async t =>
   handlers.on('onCrmDealAdd', (_event, { portal }) => { portals.push([portal.state, portal.domain]) })
   const { domain: _, ...auth } = dealOf('hooks').auth
   for (const envelope of [dealOf('hooks'), { ...dealOf('hooks'), auth }]) {
-    t.strictSame(await process(runOf(stow(postOf(envelope, ''), encryptor, keeping()))), { status: 'done' })
+    t.strictSame(await process(runOf(toQueuedEvent(inboundEventOf(envelope, ''), encryptor, queueOptions()))), { status: 'done' })
   }
   t.strictSame(portals, [['webhook', 'acme.bitrix24.com'], ['webhook', '']])
 })
@@ -66,9 +65,9 @@ t.test('a webhook is known by the options of the process that works', async t =>
 t.test('a store that is away is no fault of the event', async t => {
   const away = async (): Promise<never> => { throw new FST_B24_STORE_UNAVAILABLE() }
   const { process, encryptor, b24 } = await bench(t, { store: { get: away, swap: away, scan: away } })
-  t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), encryptor, keeping()))), { status: 'later' })
+  t.match(await process(runOf(toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions()))), { status: 'later' })
   const [install] = await installOf(b24)
-  t.match(await process(runOf(stow(install, encryptor, keeping({ lifecycle: true })))), { status: 'later' })
+  t.match(await process(runOf(toQueuedEvent(install, encryptor, queueOptions({ lifecycle: true })))), { status: 'later' })
 })
 
 t.test('a failure that nobody foresaw counts as an attempt', async t => {
@@ -77,7 +76,7 @@ t.test('a failure that nobody foresaw counts as an attempt', async t => {
   handlers.on('onCrmDealAdd', async () => {})
   handlers.on('onCrmDealAdd', async () => {})
   const save = async (): Promise<never> => { throw new Error('no room') }
-  t.match(await process(runOf(stow(postOf(dealOf('acme'), ''), encryptor, keeping()), { save })), { status: 'failed', error: { message: 'no room' } })
+  t.match(await process(runOf(toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions()), { save })), { status: 'failed', error: { message: 'no room' } })
 })
 
 t.test('an event waits for a portal that takes no more calls, and that is no attempt', async t => {
@@ -97,7 +96,7 @@ t.test('an event waits for a portal that takes no more calls, and that is no att
   ]
   for (const [what, thrown, ageMs, status, least = 0] of cases) {
     errors = thrown
-    const outcome = await process(runOf(stow(postOf(dealOf('acme'), ''), encryptor, { ...keeping(), receivedAt: Date.now() - ageMs })))
+    const outcome = await process(runOf(toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, { ...queueOptions(), receivedAt: Date.now() - ageMs })))
     t.equal(outcome.status, status, what)
     if (outcome.status === 'later') t.ok(outcome.delayMs >= least && outcome.delayMs <= 2 * least, `${what}: in ${outcome.delayMs} ms`)
   }
@@ -109,14 +108,14 @@ t.test('an install that nobody could confirm for a day is dead, and takes no pla
   const [post, portal] = await installOf(b24)
   const pending = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
   await pendingInstalls.open(pending, sourceOf('server', '192.0.2.1'), 'event-1')
-  const young = stow(post, encryptor, keeping({ lifecycle: true, receivedAt: Date.now() - 5_000 }))
+  const young = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true, receivedAt: Date.now() - 5_000 }))
   const outcome = await process(runOf(young))
   t.equal(outcome.status, 'later')
   t.ok('delayMs' in outcome && outcome.delayMs >= 5_000 && outcome.delayMs <= 60_000, 'it waits the longer the older it is')
   t.equal(await pendingInstalls.stateOf(pending), 'open')
   t.strictSame(warnings, ['install cannot be verified now, will be retried'])
   t.match(await process(runOf(young)), { status: 'later' })
-  const old = stow(post, encryptor, keeping({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
+  const old = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
   t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])
   t.equal(await pendingInstalls.stateOf(pending), 'closed')
   t.equal(warnings.length, 1, 'told once for the whole outage')
@@ -129,17 +128,17 @@ t.test('an install whose refresh got no answer is dead once its pair is refused,
   const pending = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
   await pendingInstalls.open(pending, sourceOf('server', '192.0.2.1'), 'event-1')
   await pendingInstalls.admitEvent(pending)
-  const event = stow(post, encryptor, keeping({ lifecycle: true }))
-  const held = stow(postOf(dealOf(portal.memberId, portal.applicationToken), ''), encryptor, keeping({ id: 'event-2', held: true }))
+  const event = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true }))
+  const quarantined = toQueuedEvent(inboundEventOf(dealOf(portal.memberId, portal.applicationToken), ''), encryptor, queueOptions({ id: 'event-2', quarantined: true }))
   b24.fault('token', { status: 502, body: '{}', times: 1 })
   let progress: unknown
   const save = async (kept: unknown) => { progress = JSON.parse(JSON.stringify(kept)) }
   t.match(await process(runOf(event, { save })), { status: 'later' })
   t.strictSame(progress, { refreshed: true }, 'kept before the refresh was asked for')
-  t.match(await process(runOf(held)), { status: 'later' })
+  t.match(await process(runOf(quarantined)), { status: 'later' })
   b24.fault('app.info', { status: 400, body: { error: 'invalid_client' } })
   t.strictSame(codeOf(await process(runOf(event, { save, progress, attempt: 1 }))), ['dead', 'FST_B24_INSTALL_LOST'])
-  t.strictSame(codeOf(await process(runOf(held))), ['dead', 'FST_B24_INSTALL_LOST'])
+  t.strictSame(codeOf(await process(runOf(quarantined))), ['dead', 'FST_B24_INSTALL_LOST'])
   t.strictSame(await process(runOf(event)), { status: 'done' }, 'one that was never refreshed is refused')
 })
 
@@ -147,7 +146,7 @@ t.test('an install whose refresh failed, and then succeeds, is confirmed', async
   const { process, encryptor, store, b24 } = await bench(t)
   const [post, portal] = await installOf(b24)
   portal.expireTokens()
-  const event = stow(post, encryptor, keeping({ lifecycle: true }))
+  const event = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true }))
   b24.fault('token', { status: 502, body: '{}', times: 1 })
   t.match(await process(runOf(event)), { status: 'later' })
   t.strictSame(await process(runOf(event, { progress: { refreshed: true } })), { status: 'done' })
@@ -162,10 +161,10 @@ t.test('what was kept for an install, and was proved once, is never dropped', as
   const heard: number[] = []
   handlers.on('onCrmDealAdd', async () => {})
   handlers.on('onCrmDealAdd', async ({ attempt }) => { if (fails) throw new Error('no'); heard.push(attempt) })
-  const held = stow(postOf(dealOf('acme'), ''), encryptor, keeping({ held: true }))
-  const run = { ...runOf(held), save: async (kept: unknown) => { run.progress = JSON.parse(JSON.stringify(kept)) }, progress: undefined as unknown }
+  const quarantined = toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions({ quarantined: true }))
+  const run = { ...runOf(quarantined), save: async (kept: unknown) => { run.progress = JSON.parse(JSON.stringify(kept)) }, progress: undefined as unknown }
   t.match(await process(run), { status: 'failed' })
-  t.match(run.progress, { proved: true, done: [/./] })
+  t.match(run.progress, { verified: true, done: [/./] })
   await store.swap('acme', 1, { ...install, state: 'uninstalled' })
   t.strictSame(codeOf(await process(run)), ['dead', 'FST_B24_PORTAL_GONE'])
   await store.swap('acme', 2, { ...install, token: digestToken('another') })
@@ -176,16 +175,16 @@ t.test('what was kept for an install, and was proved once, is never dropped', as
 
 t.test('what was kept for an install that is forgotten is dead, and not dropped', async t => {
   const { process, encryptor } = await bench(t)
-  const held = (receivedAt: number) => stow(postOf(dealOf('acme'), ''), encryptor, keeping({ held: true, receivedAt }))
-  t.strictSame(codeOf(await process(runOf(held(Date.now() - INSTALL_PATIENCE_MS)))), ['dead', 'FST_B24_INSTALL_LOST'])
-  t.strictSame(await process(runOf(held(Date.now() - 60_000))), { status: 'done' }, 'a young one was refused')
+  const quarantined = (receivedAt: number) => toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions({ quarantined: true, receivedAt }))
+  t.strictSame(codeOf(await process(runOf(quarantined(Date.now() - INSTALL_PATIENCE_MS)))), ['dead', 'FST_B24_INSTALL_LOST'])
+  t.strictSame(await process(runOf(quarantined(Date.now() - 60_000))), { status: 'done' }, 'a young one was refused')
 })
 
 t.test('checks of strangers take a quarter of the places, and no more', async t => {
   const { process, encryptor, b24 } = await bench(t)
   b24.fault('app.info', { hang: true })
   const [post] = await installOf(b24)
-  const event = stow(post, encryptor, keeping({ lifecycle: true }))
+  const event = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true }))
   const first = process(runOf(event))
   const second = await process(runOf(event))
   t.equal(second.status, 'later')
@@ -196,7 +195,7 @@ t.test('checks of strangers take a quarter of the places, and no more', async t 
 t.test('an old install that is tried again does not undo what happened since', async t => {
   const { process, encryptor, store, b24, handlers } = await bench(t)
   const [post, portal] = await installOf(b24, 60_000)
-  const event = stow(post, encryptor, keeping({ lifecycle: true }))
+  const event = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true }))
   let progress: unknown
   handlers.on('onAppInstall', async () => { throw new Error('no') })
   const save = async (kept: unknown) => { progress = JSON.parse(JSON.stringify(kept)) }
@@ -210,24 +209,24 @@ t.test('an old install that is tried again does not undo what happened since', a
 t.test('a crash between the word and the deed tells the hook all the same', async t => {
   const { process, encryptor, b24, handlers, store } = await bench(t)
   const [post, portal] = await installOf(b24)
-  const event = stow(post, encryptor, keeping({ lifecycle: true }))
+  const event = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true }))
   const saves: unknown[] = []
   const heard: unknown[] = []
   handlers.on('onAppInstall', async () => { heard.push('on') })
   const save = async (kept: unknown) => { saves.push(JSON.parse(JSON.stringify(kept))) }
   t.strictSame(await process(runOf(event, { save })), { status: 'done' })
   const before = saves.find(kept => (kept as { applied?: number }).applied === 0)
-  t.match(before, { announcements: [{ hook: 'onInstall', fact: { reinstall: false } }] }, 'kept before it was applied')
+  t.match(before, { hookCalls: [{ hook: 'onInstall', fact: { reinstall: false } }] }, 'kept before it was applied')
   t.strictSame(await process(runOf(event, { progress: before, attempt: 2 })), { status: 'done' })
   t.strictSame(heard, ['on', 'on'])
   t.match(await store.get(portal.memberId), { version: 1 }, 'and applies it once')
 })
 
 t.test('a dead letter is told and counted', async t => {
-  const { tellDead, dead, delivery, encryptor } = await bench(t)
-  const event = stow(postOf(dealOf('acme'), ''), encryptor, keeping())
-  tellDead({ id: 'event-1', memberId: 'acme', code: 'ONCRMDEALADD', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 4, error: { message: 'no' }, event })
-  tellDead({ id: 'event-2', memberId: '', code: '', receivedAt: 1, failedAt: 2, attempts: 1, coalesced: 1, error: { message: 'foreign' } })
+  const { reportDead, dead, delivery, encryptor } = await bench(t)
+  const event = toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions())
+  reportDead({ id: 'event-1', memberId: 'acme', code: 'ONCRMDEALADD', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 4, error: { message: 'no' }, event })
+  reportDead({ id: 'event-2', memberId: '', code: '', receivedAt: 1, failedAt: 2, attempts: 1, coalesced: 1, error: { message: 'foreign' } })
   t.match(dead, [{ name: 'onCrmDealAdd', attempts: 3, raw: { data: { FIELDS: { ID: '7' } } } }, { name: '', raw: undefined }])
   t.equal(delivery.counts.dead, 2)
 })

@@ -1,16 +1,15 @@
 import t from 'tap'
-import { OfflineIntake } from '../../../src/delivery/intake/offline-intake.ts'
-import { openOffline } from '../../../src/delivery/fetched-events.ts'
-import type { HandlerContext } from '../../../src/delivery/handlers/run-handler.ts'
-import { payloadOf, unstow } from '../../../src/delivery/queued-post.ts'
-import { createEvent } from '../../../src/events/event.ts'
-import { HandlerRegistry } from '../../../src/events/handlers.ts'
-import { createEncryptor } from '../../../src/oauth/encryption.ts'
-import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
-import type { SubscriptionOptions } from '../../../src/portal/subscriptions/wanted-events.ts'
-import type { QueuedEvent } from '../../../src/storage/queued-event.ts'
-import { secret } from '../../helpers/secrets.ts'
-import { until } from '../../helpers/until.ts'
+import { FetchedEventWriter, openOffline } from '../../src/delivery/fetched-events.ts'
+import type { HandlerContext } from '../../src/delivery/run-handler.ts'
+import { payloadOf, fromQueuedEvent } from '../../src/delivery/inbound-event.ts'
+import { createEvent } from '../../src/events/event.ts'
+import { HandlerRegistry } from '../../src/events/handlers.ts'
+import { createEncryptor } from '../../src/oauth/encryption.ts'
+import type { OfflineEvent } from '../../src/portal/offline/offline-event.ts'
+import type { SubscriptionOptions } from '../../src/portal/subscriptions/wanted-events.ts'
+import type { QueuedEvent } from '../../src/storage/queued-event.ts'
+import { secret } from '../helpers/secrets.ts'
+import { until } from '../helpers/until.ts'
 
 const EVENT: OfflineEvent = {
   id: 'offline-1', memberId: 'm', code: 'ONCRMDYNAMICITEMUPDATE_1220', data: { FIELDS: { ID: 24, ENTITY_TYPE_ID: '1220' } }, isTruncated: false, messageId: 'a'.repeat(32), userId: 7, timestamp: 1_700_000_000_000
@@ -21,7 +20,7 @@ function setup (coalesce = true) {
   const handlers = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], secret(), 'local.x')
   const queue = { add: async (event: QueuedEvent) => { queued.push(event) } }
-  return { queued, handlers, encryptor, queue, intake: new OfflineIntake({ queue, encryptor, handlers, coalesce }) }
+  return { queued, handlers, encryptor, queue, intake: new FetchedEventWriter({ queue, encryptor, handlers, coalesce }) }
 }
 
 t.test('queues what waited at a portal as if it had been posted', async t => {
@@ -29,7 +28,7 @@ t.test('queues what waited at a portal as if it had been posted', async t => {
   await intake.take(EVENT)
   const [event] = queued as [QueuedEvent]
   t.match(event, { id: 'offline-1', memberId: 'm', code: EVENT.code, key: 'dynamic:1220:24', coalesce: true, receivedAt: Number })
-  const { envelope } = unstow(event, payloadOf(event)!, encryptor)
+  const { envelope } = fromQueuedEvent(event, payloadOf(event)!, encryptor)
   t.match(createEvent(envelope).event, {
     name: 'onCrmDynamicItemUpdate', code: EVENT.code, data: { FIELDS: { ID: 24, ENTITY_TYPE_ID: 1220 } }, userId: 7, sentAt: 1_700_000_000_000
   })
@@ -40,7 +39,7 @@ t.test('an event without data, user and time', async t => {
   const { userId, ...event } = EVENT
   await intake.take({ ...event, code: 'ONSOMETHING', data: undefined, timestamp: undefined })
   t.notOk('key' in queued[0]!)
-  const { envelope } = unstow(queued[0]!, payloadOf(queued[0])!, encryptor)
+  const { envelope } = fromQueuedEvent(queued[0]!, payloadOf(queued[0])!, encryptor)
   t.strictSame(envelope, { event: 'ONSOMETHING', auth: { member_id: 'm' } })
 })
 
@@ -59,7 +58,7 @@ t.test('secrets among the data are encrypted', async t => {
   const token = secret()
   await intake.take({ ...EVENT, code: 'ONIMBOTMESSAGEADD', data: { BOT: { 7: { access_token: token } } } })
   t.notOk(JSON.stringify(queued).includes(token))
-  t.match(unstow(queued[0]!, payloadOf(queued[0])!, encryptor).envelope.data, { BOT: { 7: { access_token: token } } })
+  t.match(fromQueuedEvent(queued[0]!, payloadOf(queued[0])!, encryptor).envelope.data, { BOT: { 7: { access_token: token } } })
 })
 
 t.test('only an app whose events wait has a bell and looks at portals', async t => {

@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
-import { isPermanent, outcomeOfErrors } from '../../../src/delivery/handlers/dispatcher.ts'
-import * as errors from '../../../src/errors.ts'
-import type { HandlerContext } from '../../../src/index.ts'
-import { callError, limitError } from '../../../src/portal/rest/call-error.ts'
-import { buildWorld } from '../../helpers/app.ts'
-import { secret } from '../../helpers/secrets.ts'
+import { isPermanent, outcomeOfErrors } from '../../src/delivery/dispatch.ts'
+import * as errors from '../../src/errors.ts'
+import type { HandlerContext } from '../../src/index.ts'
+import { callError, limitError } from '../../src/portal/rest/call-error.ts'
+import { buildWorld } from '../helpers/app.ts'
+import { secret } from '../helpers/secrets.ts'
 
 async function installedWorld (t: Test, options: Parameters<typeof buildWorld>[1] = {}) {
   const world = await buildWorld(t, { ...options, delivery: { mode: 'inline', ...options.delivery } })

@@ -1,12 +1,12 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import { FST_B24_STORE_UNAVAILABLE } from '../../../src/errors.ts'
-import { digestToken } from '../../../src/installs/application-token.ts'
-import { MAX_EVENTS_PER_PENDING_INSTALL } from '../../../src/storage/pending-installs.ts'
-import type { InstallStore } from '../../../src/storage/install-store.ts'
-import { sampleInstall } from '../../../src/testing/index.ts'
-import { bench, dealOf, installOf, runOf } from '../../helpers/delivery-bench.ts'
-import { secret } from '../../helpers/secrets.ts'
+import { FST_B24_STORE_UNAVAILABLE } from '../../src/errors.ts'
+import { digestToken } from '../../src/installs/application-token.ts'
+import { MAX_EVENTS_PER_PENDING_INSTALL } from '../../src/storage/pending-installs.ts'
+import type { InstallStore } from '../../src/storage/install-store.ts'
+import { sampleInstall } from '../../src/testing/index.ts'
+import { bench, dealOf, installOf, runOf } from '../helpers/delivery-bench.ts'
+import { secret } from '../helpers/secrets.ts'
 
 /** Places of one IPv4 address while others have none. */
 const MAX_PER_ADDRESS = 72

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
-import type { InstallStore, StoredInstall } from '../../../src/index.ts'
-import { waitForIdle } from '../../../src/testing/index.ts'
-import { buildWorld, temporaryFolder } from '../../helpers/app.ts'
-import { startRedis } from '../../helpers/redis-server.ts'
-import { until } from '../../helpers/until.ts'
+import type { InstallStore, StoredInstall } from '../../src/index.ts'
+import { waitForIdle } from '../../src/testing/index.ts'
+import { buildWorld, temporaryFolder } from '../helpers/app.ts'
+import { startRedis } from '../helpers/redis-server.ts'
+import { until } from '../helpers/until.ts'
 
 t.setTimeout(90_000)
 

@@ -1,0 +1,34 @@
+import type { StoredInstall } from '../storage/install-store.ts'
+import type { WebhookTokens } from '../installs/application-token.ts'
+import type { Portal, Portals } from '../portal/portal.ts'
+import { hasCurrentToken, hasKnownToken } from './lifecycle/install-verifier.ts'
+import type { InboundEvent } from './inbound-event.ts'
+import { rejected, type Rejection } from './receipt.ts'
+
+/** Lets in what a portal sent: tells by the token, and by nothing else. */
+export class Verifier {
+  readonly #webhooks: WebhookTokens
+  readonly #portals: Portals
+
+  constructor (webhooks: WebhookTokens, portals: Portals) {
+    this.#webhooks = webhooks
+    this.#portals = portals
+  }
+
+  verify (inbound: InboundEvent, stored: StoredInstall | undefined): { status: 'verified', portal: Portal } | Rejection {
+    const { envelope, token } = inbound
+    const { member_id: memberId, domain } = envelope.auth
+    if (hasCurrentToken(inbound, stored)) return { status: 'verified', portal: this.#portals.of(stored!.install) }
+    if (this.#webhooks.verify(memberId, token)) return { status: 'verified', portal: this.#portals.ofWebhook(memberId, String(domain ?? '')) }
+    if (stored !== undefined && envelope.event.toUpperCase() === 'ONAPPUNINSTALL' && hasKnownToken(inbound, stored)) return { status: 'verified', portal: this.#portals.of(stored.install) }
+    if (stored === undefined) return rejected(this.#webhooks.has(memberId) ? 'wrong_token' : 'unknown_portal')
+    return rejected(stored.install.state === 'uninstalled' ? 'uninstalled' : 'wrong_token')
+  }
+
+  /** The portal of an event that was let in before; `undefined` where nothing is known of it any more. */
+  portalOf ({ envelope }: InboundEvent, stored: StoredInstall | undefined): Portal | undefined {
+    const { member_id: memberId, domain } = envelope.auth
+    if (stored !== undefined) return this.#portals.of(stored.install)
+    return this.#webhooks.has(memberId) ? this.#portals.ofWebhook(memberId, String(domain ?? '')) : undefined
+  }
+}
