@@ -40,7 +40,7 @@ for (const { storage, options } of STORAGES) {
     t.strictSame(heard, [5])
     t.strictSame([...store.installs.keys()], [portal.memberId])
     if (given.redis === undefined) {
-      t.strictSame(readdirSync(join(dataDir, appId(clientId))).sort(), ['claims', 'journal', 'locks', 'queue'])
+      t.strictSame(readdirSync(join(dataDir, appId(clientId))).sort(), ['storage.db', 'storage.db-shm', 'storage.db-wal'])
       return
     }
     const redis = new Redis(given.redis as string)
