@@ -34,10 +34,10 @@ export async function buildPrograms (t: Test): Promise<string> {
 }
 
 /** Starts the app of a folder and waits until it listens; it ends with the test at the latest. */
-export async function startApp (t: Test, folder: string, settings: AppSettings, nodeArguments: string[] = []): Promise<AppProgram> {
+export async function startApp (t: Test, folder: string, settings: AppSettings, { nodeArguments = [], uid }: { nodeArguments?: string[] | undefined, uid?: number | undefined } = {}): Promise<AppProgram> {
   const startedAt = now()
   const child = spawn(process.execPath, [...nodeArguments, join(folder, 'app.mjs')], {
-    cwd: folder, env: { ...process.env, FAULT_APP: JSON.stringify(settings) }
+    cwd: folder, env: { ...process.env, FAULT_APP: JSON.stringify(settings) }, ...(uid !== undefined && { uid })
   })
   const ended = once(child, 'exit').then(([code, signal]) => code ?? signal)
   t.teardown(async () => await end(child, ended))

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { DeliveryOptions } from '../../src/index.ts'
 import { createSimulator, outcome, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
-import type { Order } from '../faults/programs/app.ts'
+import type { AppSettings, Order } from '../faults/programs/app.ts'
 import { temporaryFolder } from './app.ts'
 import { buildPrograms, startApp, type AppProgram } from './app-program.ts'
 import { endSimulator } from './end-simulator.ts'
@@ -13,7 +13,7 @@ import { forgetApp } from './redis-keys.ts'
 import { secret } from './secrets.ts'
 import { until } from './until.ts'
 
-export type Storage = { redis: string } | { dataDir: string }
+export type Storage = { redis: string | { sentinels: Array<{ host: string, port: number }>, name: string } } | { dataDir: string }
 
 /** Where the events of a run may be kept: of each test alone. */
 export const PLACES: ReadonlyArray<{ name: string, storage: () => Storage | 'SQLite' }> = [
@@ -26,11 +26,13 @@ interface Keys {
   clientSecret: string
 }
 
-export interface StartOptions {
+export interface StartOptions extends Pick<AppSettings, 'clusterPorts' | 'alsoListensTo'> {
   delivery?: DeliveryOptions
   /** @default a port that every program of the run may have, one after another */
   port?: number
   nodeArguments?: string[]
+  /** Number of the user whose process it is. */
+  uid?: number
 }
 
 /** What became of the posts of a run. */
@@ -64,11 +66,11 @@ export class FaultRun {
   readonly #delivery: DeliveryOptions
   #next = 1
 
-  private constructor (t: Test, b24: Simulator, programs: string, port: number, bitrix24: Keys & Storage, delivery: DeliveryOptions) {
+  private constructor (t: Test, b24: Simulator, programs: string, port: number, bitrix24: Keys & Storage, delivery: DeliveryOptions, portals: number) {
     this.#t = t
     this.b24 = b24
     this.programs = programs
-    this.portals = ['one', 'two'].map(name => b24.portal(`${name}.bitrix24.com`))
+    this.portals = Array.from({ length: portals }, (_, i) => b24.portal(`portal${i}.bitrix24.com`))
     this.#journal = join(programs, 'journal')
     this.#port = port
     this.#bitrix24 = bitrix24
@@ -76,20 +78,24 @@ export class FaultRun {
   }
 
   /** Everything ends with the test. */
-  static async open (t: Test, storage: Storage | 'SQLite', delivery: DeliveryOptions = {}): Promise<FaultRun> {
+  static async open (t: Test, storage: Storage | 'SQLite', delivery: DeliveryOptions = {}, portals = 2): Promise<FaultRun> {
     const keys = { clientId: `local.${secret().slice(1, 20)}`, clientSecret: secret() }
     const place = storage === 'SQLite' ? { dataDir: temporaryFolder(t) } : storage
     if ('redis' in place && place.redis === process.env['REDIS_URL']) forgetApp(t, keys.clientId)
     const b24 = await createSimulator(keys)
     t.teardown(() => endSimulator(b24))
-    return new FaultRun(t, b24, await buildPrograms(t), await freePort(), { ...keys, ...place }, delivery)
+    return new FaultRun(t, b24, await buildPrograms(t), await freePort(), { ...keys, ...place }, delivery, portals)
   }
 
-  async start ({ delivery = {}, port = this.#port, nodeArguments }: StartOptions = {}): Promise<AppProgram> {
+  get clientId (): string {
+    return this.#bitrix24.clientId
+  }
+
+  async start ({ delivery = {}, port = this.#port, nodeArguments, uid, ...settings }: StartOptions = {}): Promise<AppProgram> {
     const common = { oauthServers: [this.b24.oauthServer], allowPrivateNetworks: true }
     return await startApp(this.#t, this.programs, {
-      bitrix24: { ...this.#bitrix24, ...common, delivery: { ...this.#delivery, ...delivery } }, port, journal: this.#journal
-    }, nodeArguments)
+      bitrix24: { ...this.#bitrix24, ...common, delivery: { ...this.#delivery, ...delivery } }, port, journal: this.#journal, ...settings
+    }, { nodeArguments, uid })
   }
 
   /** Starts a program, and all portals install the app there. */
@@ -117,8 +123,8 @@ export class FaultRun {
     return this.posts.slice(first)
   }
 
-  load (program: AppProgram, options: Omit<LoadOptions, 'url'>): Load {
-    return new Load(this.portals, this.posts, () => this.#next++, { url: program.eventsUrl, ...options })
+  load (program: AppProgram, { portals = this.portals, ...options }: Omit<LoadOptions, 'url'> & { portals?: SimulatedPortal[] }): Load {
+    return new Load(portals, this.posts, () => this.#next++, { url: program.eventsUrl, ...options })
   }
 
   async kill (program: AppProgram): Promise<void> {
@@ -146,8 +152,8 @@ export class FaultRun {
     await until(async () => (await this.post(program)).statusCode === 200, 'a post is answered 200', 30_000)
   }
 
-  /** Says and checks what became of the posts since `first`. */
-  judge (what: string, first = 0): Counts {
+  /** Says and checks what became of the posts since `first`; where some may be lost, that is only said. */
+  judge (what: string, first = 0, { mayLose = false } = {}): Counts {
     const runs = this.runs()
     const posts = this.posts.slice(first)
     const ends = new Map<number, number>()
@@ -159,15 +165,15 @@ export class FaultRun {
     }
     const isHandled = ({ n, event, item, beganAt }: Post) => event === 'onCrmLeadUpdate' ? (latest.get(item) ?? 0) > beganAt : ends.has(n)
     const answered = posts.filter(({ statusCode }) => statusCode === 200)
-    const handled = posts.filter(post => isHandled(post) && (post.statusCode === 200 || post.event === 'onCrmDealUpdate'))
+    const handled = posts.filter(post => isHandled(post) && (post.statusCode === 200 || post.event !== 'onCrmLeadUpdate'))
     const lost = answered.filter(post => !isHandled(post)).map(({ n }) => n)
-    const twice = handled.filter(({ n, event }) => event === 'onCrmDealUpdate' && ends.get(n) as number > 1).length
+    const twice = handled.filter(({ n, event }) => event !== 'onCrmLeadUpdate' && ends.get(n) as number > 1).length
     const torn = new Set(runs.filter(({ pid, endedAt }) => endedAt === undefined && this.deaths.has(pid)).map(({ n }) => n))
     const cutOff = posts.filter(({ n }) => torn.has(n)).length
     const overlaps = overlapsOf(runs, this.deaths)
     const counts = { sent: posts.length, answered: answered.length, handled: handled.length, twice, cutOff, lost }
     this.#t.comment(`${what}: sent ${counts.sent}, answered 200: ${counts.answered}, handled ${counts.handled} (twice: ${twice}, cut off: ${cutOff}), lost ${lost.length}`)
-    this.#t.strictSame(lost.slice(0, 10), [], `${what}: none is lost`)
+    if (!mayLose) this.#t.strictSame(lost.slice(0, 10), [], `${what}: none is lost`)
     this.#t.strictSame(overlaps.slice(0, 3), [], `${what}: no deal or lead is handled twice at once`)
     return counts
   }

@@ -11,19 +11,28 @@ const PORTS = [20_000, 22_000] as const
 
 /** A Redis Cluster of one's own: three masters on loopback, without any persistence. */
 export interface RedisCluster {
+  /** The masters that were started. */
   nodes: RedisServer[]
+  /** The node whose slots a key is in. */
+  nodeOf (key: string): Promise<RedisServer>
+  /** Starts a replica of a node and waits until it follows and all others know it. */
+  addReplica (of: RedisServer): Promise<void>
   /** Makes a client; who asks for it ends it. */
   client (): Cluster
   /** Ends the nodes. */
   stop (): Promise<void>
 }
 
-/** Starts three nodes, shares the slots among them and waits until all of them serve. They do not outlive this process. */
-export async function startRedisCluster (): Promise<RedisCluster> {
+/**
+ * Starts three nodes, shares the slots among them and waits until all of them serve. They do not outlive this process.
+ * A node that does not answer for `nodeTimeoutMs` gives way to a replica of it; replicas stay with their master.
+ */
+export async function startRedisCluster ({ nodeTimeoutMs = 15_000 } = {}): Promise<RedisCluster> {
   const nodes: RedisServer[] = []
-  const stop = async () => { await Promise.all(nodes.map(node => node.stop())) }
+  const replicas: RedisServer[] = []
+  const stop = async () => { await Promise.all([...nodes, ...replicas].map(node => node.stop())) }
   try {
-    while (nodes.length < 3) nodes.push(await startNode())
+    while (nodes.length < 3) nodes.push(await startNode(nodeTimeoutMs))
     await join(nodes)
   } catch (error) {
     await stop()
@@ -31,19 +40,25 @@ export async function startRedisCluster (): Promise<RedisCluster> {
   }
   return {
     nodes,
+    nodeOf: async key => nodes[await indexOfSlot(nodes, key)] as RedisServer,
+    addReplica: async of => {
+      const replica = await startNode(nodeTimeoutMs)
+      replicas.push(replica)
+      await follow(replica, of, nodes, nodes.length + replicas.length)
+    },
     client: () => new Cluster(nodes.map(({ port }) => ({ host: '127.0.0.1', port }))),
     stop
   }
 }
 
-async function startNode (attempts = 5): Promise<RedisServer> {
+async function startNode (nodeTimeoutMs: number, attempts = 5): Promise<RedisServer> {
   const port = await portWithBus()
   try {
-    return await startRedis({ port, args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'] })
+    return await startRedis({ port, args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-node-timeout', String(nodeTimeoutMs), '--cluster-migration-barrier', '9'] })
   } catch (error) {
     // Somebody may have taken a port since it was found to be free.
     if (attempts === 1) throw error
-    return await startNode(attempts - 1)
+    return await startNode(nodeTimeoutMs, attempts - 1)
   }
 }
 
@@ -66,6 +81,26 @@ async function join (nodes: RedisServer[]): Promise<void> {
   } finally {
     for (const admin of admins) admin.disconnect()
   }
+}
+
+async function follow (replica: RedisServer, { port, url }: RedisServer, nodes: readonly RedisServer[], count: number): Promise<void> {
+  const [admin, ...others] = [replica.url, url, ...nodes.map(node => node.url)].map(url => new Redis(url)) as [Redis, Redis, ...Redis[]]
+  try {
+    const id = await others[0]!.cluster('MYID') as string
+    await admin.cluster('MEET', '127.0.0.1', port)
+    await until(async () => await admin.cluster('REPLICATE', id).then(() => true, () => false), 'the replica knows its master', 10_000)
+    await until(async () => /master_link_status:up/.test(await admin.info('replication')), 'the replica follows', 10_000)
+    await until(async () => (await Promise.all([admin, ...others].map(admin => serves(admin, count)))).every(Boolean), 'all nodes know it', 10_000)
+  } finally {
+    for (const client of [admin, ...others]) client.disconnect()
+  }
+}
+
+async function indexOfSlot (nodes: readonly RedisServer[], key: string): Promise<number> {
+  const admin = new Redis(nodes[0]!.url)
+  const slot = await admin.cluster('KEYSLOT', key)
+  admin.disconnect()
+  return nodes.findIndex((_, i) => shareOf(i, nodes.length).includes(slot))
 }
 
 /** Slots of the node at `index`, without an end that another begins with. */

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,14 +29,16 @@ export function findRedisBinary (): string | undefined {
 
 /**
  * Starts `redis-server` or `valkey-server` and waits until it answers. It does not outlive this process, however that ends.
- * What it keeps is in a folder of its own in `parent`.
+ * What it keeps is in a folder of its own in `parent`; there is `config`, too, the text of a file that it may change.
  */
-export async function startRedis ({ port, args = [], parent = tmpdir() }: { port?: number, args?: string[], parent?: string } = {}): Promise<RedisServer> {
+export async function startRedis ({ port, config, args = [], parent = tmpdir() }: { port?: number, config?: string, args?: string[], parent?: string } = {}): Promise<RedisServer> {
   const binary = findRedisBinary()
   if (binary === undefined) throw new Error(`None of ${BINARIES.join(', ')} is on the PATH`)
   const folder = mkdtempSync(join(parent, 'b24-redis-'))
   const at = port ?? await freePort()
-  const command = ['--port', String(at), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...args]
+  const configFile = join(folder, 'server.conf')
+  if (config !== undefined) writeFileSync(configFile, config)
+  const command = [...(config === undefined ? [] : [configFile]), '--port', String(at), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...args]
   let child: ChildProcess
   let watch: ChildProcess
   const start = async (): Promise<void> => {

@@ -113,10 +113,15 @@ export class RedisEvents implements EventStore {
   }
 
   /** In a pipeline, which goes to one node, and with the script itself: a script that the node does not know would be sent again behind WAIT. */
-  async #addAndWait (values: Value[], replicas: number): Promise<AddResult[]> {
+  async #addAndWait (values: Value[], replicas: number, isSecond = false): Promise<AddResult[]> {
     const { adds, prefix } = this.#options
     const [[failure, results], [problem, confirmed]] = await adds.pipeline().eval(ADD, 1, prefix, ...values).wait(replicas, REPLICAS_MS).exec() as
       [[Error | null, AddResult[]], [Error | null, number]]
+    if (failure?.message.startsWith('MOVED') === true && !isSecond) {
+      // A Cluster follows a command to another node, and a pipeline with WAIT in it never.
+      await adds.eval('return 1', 1, prefix)
+      return await this.#addAndWait(values, replicas, true)
+    }
     if (failure !== null) throw failure
     if (problem !== null) throw problem
     if (confirmed < replicas) throw new Error(`${confirmed} of ${replicas} replicas have the event within ${REPLICAS_MS} ms`)

@@ -1,6 +1,7 @@
 import { openSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
+import { Cluster } from 'ioredis'
 import fastifyBitrix24, { type FastifyBitrix24Options } from '../../../src/index.ts'
 
 // An app as a program, to be killed. FAULT_APP has its settings; it prints where it listens, and ends with its stdin.
@@ -8,13 +9,17 @@ import fastifyBitrix24, { type FastifyBitrix24Options } from '../../../src/index
 export interface AppSettings {
   /** JSON alone. */
   bitrix24: FastifyBitrix24Options
+  /** Ports of a Redis Cluster on loopback, which cannot be told in JSON as an option. */
+  clusterPorts?: number[]
+  /** Events that it listens to beside those of every version of it. */
+  alsoListensTo?: OrderEvent[]
   port: number
   /** File that every handler writes a line to before and after its work. */
   journal: string
 }
 
-/** Events of its handlers: each update of a deal is handled for itself, updates of a lead are coalesced. */
-export type OrderEvent = 'onCrmDealUpdate' | 'onCrmLeadUpdate'
+/** Events of its handlers: each update of a deal or a contact is handled for itself, updates of a lead are coalesced. */
+export type OrderEvent = 'onCrmDealUpdate' | 'onCrmLeadUpdate' | 'onCrmContactUpdate'
 
 /** What a handler is told to do, as the fields of its event. */
 export interface Order {
@@ -49,10 +54,15 @@ const journal = openSync(settings.journal, 'a')
 let runs = 0
 
 const app = Fastify({ forceCloseConnections: true, logger: { level: 'warn', stream: process.stderr } })
-await app.register(fastifyBitrix24, settings.bitrix24)
+const { bitrix24: options, clusterPorts, alsoListensTo = [] } = settings
+const cluster = clusterPorts && new Cluster(clusterPorts.map(port => ({ host: '127.0.0.1', port })))
+await app.register(fastifyBitrix24, { ...options, ...(cluster && { redis: cluster }) })
+app.addHook('onClose', () => cluster?.disconnect())
 
-app.bitrix24.on('onCrmDealUpdate', handle, { coalesce: false })
+for (const name of ['onCrmDealUpdate', ...alsoListensTo] as const) app.bitrix24.on(name, handle, { coalesce: false })
 app.bitrix24.on('onCrmLeadUpdate', handle)
+
+app.bitrix24.addHook('onQuota', ({ memberId }) => { app.log.warn(`onQuota: ${memberId}`) })
 
 app.get('/health', async () => await app.bitrix24.health())
 app.get('/dead-letters', async () => await app.bitrix24.deadLetters.list())
