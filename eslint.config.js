@@ -1,3 +1,3 @@
 import neostandard from 'neostandard'
 
-export default neostandard({ ts: true, ignores: ['dist', '.tests', 'test/.readme'] })
+export default neostandard({ ts: true, ignores: ['dist', '.tests', 'test/.readme', 'test/.docs'] })

@@ -7,7 +7,7 @@ import { build, type Plugin } from 'esbuild'
 const FOLDERS = ['test', 'examples', 'scripts', 'bench']
 
 /** These are checked as types, or written by a test. */
-const NOT_COMPILED = /^test\/(types\/(?!.*\.test\.ts$)|\.readme\/|artifacts\/)/
+const NOT_COMPILED = /^test\/(types\/(?!.*\.test\.ts$)|\.readme\/|\.docs\/|artifacts\/)/
 
 /** What stands beside a source file is found from its compiled form too. */
 const sourcePlaces: Plugin = {
