@@ -44,10 +44,10 @@ export class HandlerRegistry<Context> {
    *
    * @throws FST_B24_INVALID_HANDLER
    */
-  on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>, options?: HandlerOptions): void
+  on<Event extends AnyEvent> (names: Event | readonly Event[], handler: EventHandler<Event, Context>, options?: HandlerOptions<Event>): void
   /** Calls the handler only for events whose decoded data matches the filter. */
   on<Event extends AnyEvent> (
-    names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>, options?: HandlerOptions
+    names: Event | readonly Event[], filter: EventFilter<Event>, handler: EventHandler<Event, Context>, options?: HandlerOptions<Event>
   ): void
 
   on (names: string | readonly string[], ...rest: unknown[]): void {

@@ -10,7 +10,8 @@ export type EventHandler<Event extends string, Context> = (
   event: Event extends string ? Bitrix24Event<NameOf<Event>> : never, context: Context
 ) => unknown
 
-export interface HandlerOptions {
+/** `Event`: names of the events that the handler is for. */
+export interface HandlerOptions<Event extends string = string> {
   /**
    * `false`: the handler needs each delivery of these events, so waiting repeats of one item are not merged. Applies to all handlers
    * of the event, regardless of filters.
@@ -23,7 +24,7 @@ export interface HandlerOptions {
    * item: those of an item, such as a deal or the dialog of a chat, have it for their key. The key is a string of 1 to 256 characters; without one
    * (`undefined`), or where the function throws, the event waits for no other. Handlers of one event have one and the same function.
    */
-  key?: (event: Bitrix24Event) => string | undefined
+  key?: (event: Event extends string ? Bitrix24Event<NameOf<Event>> : never) => string | undefined
   /**
    * Identifies the handler across restarts and processes: a retry skips handlers that succeeded under this id. 1 to 64 letters, digits
    * and `_ . : -`, unique among the handlers of an event.

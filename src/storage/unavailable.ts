@@ -5,7 +5,6 @@ const NO_CONNECTION = 'No connection to Redis'
 
 /** Whether an error tells of a lost connection, not of what a server that is there says. */
 export function isConnectionError ({ message, code }: NodeJS.ErrnoException): boolean {
-  // BullMQ's codes are numbers.
   return /^E[A-Z_]+$/.test(String(code)) || message === NO_CONNECTION || /^(Connection is closed|Socket timeout|No answer within|Stream isn't writeable)/.test(message)
 }
 

@@ -119,6 +119,9 @@ bitrix24.on('onCrmDynamicItemUpdate', { ENTITY_TYPE_ID: 1220 }, event => {
 }, { coalesce: false })
 bitrix24.onAny(event => { expect<Equal<typeof event.data, unknown>>() }, { id: 'audit' })
 bitrix24.on('onTaskAdd', nothing, {})
+bitrix24.on(['onVoximplantCallStart', 'onVoximplantCallEnd'], nothing, { key: event => { expect<Equal<typeof event.data.CALL_ID, string>>(); return event.data.CALL_ID } })
+// @ts-expect-error a key is a string
+bitrix24.on('onVoximplantCallEnd', nothing, { key: event => event.data.CALL_DURATION })
 // @ts-expect-error there is no such option
 bitrix24.on('onTaskAdd', nothing, { coalesced: false })
 // @ts-expect-error an id is a string
