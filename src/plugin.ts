@@ -2,7 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance, RegisterOptions } from 'fastif
 import fp from 'fastify-plugin'
 import { openApp } from './app.ts'
 import { checkConflicts, decorate } from './decorators.ts'
-import { LONGEST_TIMEOUT_MS } from './delivery/delivery-options.ts'
+import { MAX_TIMEOUT_MS } from './delivery/delivery-options.ts'
 import { FST_B24_INVALID_OPTIONS } from './errors.ts'
 import { readOptions, type FastifyBitrix24Options } from './options.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -50,7 +50,7 @@ function childLog ({ log }: FastifyInstance, { logLevel: level, logSerializers: 
 
 /** Time that a hook may take, ms: after its `pluginTimeout` Fastify would fail to close. */
 function longestHook ({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): number {
-  return pluginTimeout === 0 ? LONGEST_TIMEOUT_MS : Math.max(pluginTimeout - HOOK_RESERVE_MS, 0)
+  return pluginTimeout === 0 ? MAX_TIMEOUT_MS : Math.max(pluginTimeout - HOOK_RESERVE_MS, 0)
 }
 
 export default fp(fastifyBitrix24, { fastify: '5.x', name: 'fastify-bitrix24' })

@@ -1,8 +1,8 @@
 import { isIPv4, isIPv6, SocketAddress } from 'node:net'
 
 /**
- * Networks that count for the sender at an IP address, the widest first: of IPv6 the /48, /56 and /64 (who has one address of a /64 has them
- * all), of IPv4 the /24 and the address. IPv4 that is mapped into IPv6 (`::ffff:192.0.2.1`) counts as IPv4. Other text is a network of its own.
+ * Returns the networks of an IP address, widest first: /48, /56 and /64 of an IPv6 address (one sender may own a whole /64), /24 and the address
+ * itself for IPv4. IPv4-mapped IPv6 (`::ffff:192.0.2.1`) is treated as IPv4. Any other text is returned as its only network.
  */
 export function networksOf (ip: string): string[] {
   if (isIPv4(ip)) return [ip.replace(/\d+$/, '0/24'), ip]
@@ -15,12 +15,12 @@ export function networksOf (ip: string): string[] {
   return [`${start}::/48`, `${start}:${(Number.parseInt(d, 16) & 0xff00).toString(16)}::/56`, `${start}:${d}::/64`]
 }
 
-/** The smallest network that counts for a sender: an IPv4 address, or the /64 of an IPv6 address. */
+/** Returns the smallest network of a sender: an IPv4 address, or the /64 of an IPv6 address. */
 export function ipPrefix (ip: string): string {
   return networksOf(ip).at(-1) as string
 }
 
-/** Writes out the zeros that `::` stands for. A dotted end counts as one group too few, all before it being zeros. */
+/** Expands `::`. A dotted end counts as one group too few, but only zeros precede it. */
 function groupsOf (address: string): string[] {
   const [left = [], right = []] = address.split('::').map(part => part === '' ? [] : part.split(':'))
   const zeros = Array<string>(8 - left.length - right.length).fill('0')

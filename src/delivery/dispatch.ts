@@ -54,7 +54,7 @@ export function passOf (run: Run, { id, receivedAt }: QueuedEvent, portal: Porta
   }
 }
 
-/** Runs handlers and hooks sequentially, regardless of failures. */
+/** Runs handlers and hooks sequentially. A failed one does not stop the others. */
 export class Dispatcher {
   readonly #parts: DispatcherParts
   readonly #schemaMismatches = new Map<string, number>()

@@ -51,8 +51,8 @@ const WITHOUT_QUEUE: OpenedOffline = {
 /** Creates the services that drain offline queues. */
 export function openOffline ({ rest, locks, store, queue, encryptor, handlers, coalesce, options, log, times }: OfflineParts): OpenedOffline {
   if (queue === undefined) return WITHOUT_QUEUE
-  const intake = new FetchedEventWriter({ queue, encryptor, handlers, coalesce })
-  const offline = new OfflineQueue({ rest, locks, store: async event => await intake.take(event), log, connector: options.authConnector, times })
+  const writer = new FetchedEventQueue({ queue, encryptor, handlers, coalesce })
+  const offline = new OfflineQueue({ rest, locks, store: async event => await writer.enqueue(event), log, connector: options.authConnector, times })
   const isEnabled = () => wantedEvents(handlers, options).some(event => event.offline === true)
   const poller = new OfflinePoller({ queue: offline, store, locks, isEnabled, log, times })
   return {
@@ -98,38 +98,38 @@ export function openChatEvents ({ rest, locks, store, queue, encryptor, handlers
     return { check, start: () => {}, close: async () => {} }
   }
   // Repeated chat events are different messages, so they are not coalesced.
-  const intake = new FetchedEventWriter({ queue, encryptor, handlers, coalesce: false })
-  const events = new ChatEvents({ rest, store, locks, enqueue: async event => await intake.take(event), log })
+  const writer = new FetchedEventQueue({ queue, encryptor, handlers, coalesce: false })
+  const events = new ChatEvents({ rest, store, locks, enqueue: async event => await writer.enqueue(event), log })
   // Separate from the poll locks of the offline queues.
   const pollLocks: Locks = { take: async (name, ttlMs) => await locks.take(`chat-${name}`, ttlMs) }
   const poller = new OfflinePoller({ queue: events, store, locks: pollLocks, isEnabled: () => fetched().length > 0, log, times: { pollMs: fetchEveryMs } })
   return { check: () => {}, start: () => poller.start(), close: async () => await poller.close() }
 }
 
-export interface FetchedEventWriterParts {
+export interface FetchedEventQueueParts {
   queue: Pick<EventQueue, 'add'>
   encryptor: Encryptor
   handlers: EventOrder
   coalesce: boolean
 }
 
-/** Stores events that were fetched from a portal among those that portals event: the same hooks, in the same way. */
-export class FetchedEventWriter {
-  readonly #parts: FetchedEventWriterParts
+/** Queues events fetched from a portal. They are processed like received ones. */
+export class FetchedEventQueue {
+  readonly #parts: FetchedEventQueueParts
 
-  constructor (parts: FetchedEventWriterParts) {
+  constructor (parts: FetchedEventQueueParts) {
     this.#parts = parts
   }
 
   /** @throws FST_B24_STORE_UNAVAILABLE, FST_B24_CLOSING */
-  async take (event: OfflineEvent): Promise<void> {
+  async enqueue (event: OfflineEvent): Promise<void> {
     const { queue, encryptor, handlers, coalesce } = this.#parts
     const envelope = envelopeOf(event)
     await queue.add(toQueuedEvent({ envelope, token: undefined, ip: '' }, encryptor, { id: event.id, receivedAt: Date.now(), ...orderOf(envelope, handlers, coalesce) }))
   }
 }
 
-/** The event as it would have been posted. */
+/** Returns the body that the portal would have sent. */
 function envelopeOf ({ memberId, code, data, userId, timestamp }: OfflineEvent): Envelope {
   return {
     event: code,

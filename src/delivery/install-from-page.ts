@@ -11,7 +11,8 @@ import type { AbortState } from '../async/abort.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import type { PageRequest } from '../wire/non-events.ts'
 import { type EventCounts, rejected, type Rejection } from './receipt.ts'
-import { installOf, hasKnownToken } from './lifecycle/install-verifier.ts'
+import { installOf } from './lifecycle/install-verifier.ts'
+import { hasKnownToken } from './verify.ts'
 import type { PairCheck } from './lifecycle/pair-check.ts'
 import type { InboundEvent } from './inbound-event.ts'
 import type { Intake } from './receive.ts'
@@ -26,23 +27,23 @@ export interface InstallFromPageParts {
   pairs: PairCheck
   /** Aborts when the app closes. */
   closing: AbortState
-  /** Longest wait for a worker, ms. @default 10000 */
-  mostWaitMs?: number | undefined
+  /** Maximum wait for a worker to process the install, ms. @default 10000 */
+  maxWaitMs?: number | undefined
 }
 
-/** What came of an event of a page. `clientEndpoint` is the portal's REST base, as the OAuth server names it. */
+/** Result of a page request. `clientEndpoint` is the REST base of the portal, as returned by the OAuth server. */
 export type PageOutcome =
-  /** The install is stored; `isFinished`: the portal has the app installed, and waits for no `installFinish`. */
+  /** The install is stored. `isFinished`: the portal does not wait for `installFinish`. */
   | { status: 'installed', portal: Portal, clientEndpoint: string, isFinished: boolean }
-  /** The app was opened where it is installed. */
+  /** The app is installed already. */
   | { status: 'open', portal: Portal, clientEndpoint: string }
   | { status: 'not_admin', clientEndpoint: string }
   | Rejection
 
-const SHORTEST_PAUSE_MS = 10
-const LONGEST_PAUSE_MS = 250
+const MIN_POLL_MS = 10
+const MAX_POLL_MS = 250
 
-/** Takes what a user's browser posts to the install page: believes it as little as an event, and asks beside whether the user is an admin. */
+/** Handles the form that a user's browser posts to the install page: verifies it like an install, and whether the user is an admin. */
 export class InstallFromPage {
   readonly #parts: InstallFromPageParts
 
@@ -52,9 +53,9 @@ export class InstallFromPage {
 
   /**
    * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS, FST_B24_INSTALL_BUSY, FST_B24_CLOSING: nothing was stored
-   * @throws FST_B24_PORTAL_UNAVAILABLE and the like when the portal does not tell who its user is: nothing was stored
-   * @throws FST_B24_INSTALL_PENDING when the install is stored, and no worker takes it
-   * @throws FST_B24_HANDLER_FAILED where handlers run before the answer
+   * @throws FST_B24_PORTAL_UNAVAILABLE and other errors of calls if the portal does not return the token's user: nothing was stored
+   * @throws FST_B24_INSTALL_PENDING if the install is stored but no worker processes it in time
+   * @throws FST_B24_HANDLER_FAILED if handlers run before the response
    */
   async take (page: PageRequest, { ip, log }: { ip: string, log: FastifyBaseLogger }): Promise<PageOutcome> {
     const { store, rejections, counts } = this.#parts
@@ -78,50 +79,49 @@ export class InstallFromPage {
     const tokens = { access_token: page.accessToken, refresh_token: page.refreshToken, server_endpoint: page.serverEndpoint }
     const verified = await pairs.check(memberId, tokens, source)
     if (verified.status === 'rejected') return verified
-    const { isAdmin, isInstalled = verified.grant.installed === true } = await pairs.ask(memberId, verified, source)
-    // Not before all is asked: strangers must not learn which portals are known. Portals on servers of their own that are old send none;
-    // where one is known already, it stays.
-    const token = inbound.token ?? knownToken(stored)
+    const { isAdmin, isInstalled = verified.grant.installed === true } = await pairs.fetchUser(memberId, verified, source)
+    // Checked last: an unverified sender must not learn which portals are known. Old self-hosted portals send no token; a stored one is kept.
+    const token = inbound.token ?? storedToken(stored)
     if (token === undefined) return rejected('no_tokens')
     const { clientEndpoint } = verified.grant
     const isOpen = isInstalled && isActive(stored)
     if (!isAdmin) return isOpen ? { status: 'open', portal: portals.of(stored.install), clientEndpoint } : { status: 'not_admin', clientEndpoint }
-    const taken = this.#replaces(stored, tokens, isInstalled) ? await pairs.trade(memberId, verified, source) : verified
-    if (taken.status === 'rejected') return taken
+    const confirmed = this.#replaces(stored, tokens, isInstalled) ? await pairs.refresh(memberId, verified, source) : verified
+    if (confirmed.status === 'rejected') return confirmed
     const fact: OpenedFact = {
-      type: 'opened', ts: Math.floor(Date.now() / 1000), version: taken.grant.version, isFinished: isInstalled, ...installOf(memberId, token, taken)
+      type: 'opened', ts: Math.floor(Date.now() / 1000), version: confirmed.grant.version, isFinished: isInstalled, ...installOf(memberId, token, confirmed)
     }
     const portal = await this.#apply({ ...inbound, facts: [fact] }, fact, stored, log)
     return isOpen ? { status: 'open', portal, clientEndpoint } : { status: 'installed', portal, clientEndpoint, isFinished: isInstalled }
   }
 
-  /** Whether the pair is to replace one that may be good: that of an install that begins again. A page that is reloaded brings the one that is kept. */
+  /** Returns whether the pair would replace a possibly valid one: the installation was started again. A reloaded page sends the stored pair. */
   #replaces (stored: StoredInstall | undefined, tokens: object, isFinished: boolean): boolean {
     if (isFinished || stored === undefined || stored.install.state === 'uninstalled') return false
     return hasPair(stored.install) && this.#parts.pairs.ownerOf(stored.install, tokens) === undefined
   }
 
-  /** Gives the install to whoever handles lifecycle events, so that its hooks are told as those of an event are. */
+  /** Passes the install to the intake, so that its hooks run like those of an event. */
   async #apply (inbound: InboundEvent, fact: OpenedFact, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<Portal> {
     const { intake } = this.#parts
     if (stored !== undefined && applyFact(stored.install, fact, Date.now()).install === stored.install) return this.#parts.portals.of(stored.install)
     await intake.take(inbound, stored, log)
-    return isActive(stored) ? this.#parts.portals.of(stored.install) : await this.#untilActive(fact.memberId)
+    return isActive(stored) ? this.#parts.portals.of(stored.install) : await this.#waitUntilActive(fact.memberId)
   }
 
-  async #untilActive (memberId: string): Promise<Portal> {
-    const { store, closing: { signal }, mostWaitMs = 10_000 } = this.#parts
-    const end = performance.now() + mostWaitMs
-    for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+  async #waitUntilActive (memberId: string): Promise<Portal> {
+    const { store, closing: { signal }, maxWaitMs = 10_000 } = this.#parts
+    const end = performance.now() + maxWaitMs
+    for (let pollMs = MIN_POLL_MS; ; pollMs = Math.min(pollMs * 2, MAX_POLL_MS)) {
       const stored = await store.get(memberId)
       if (isActive(stored)) return this.#parts.portals.of(stored.install)
       if (performance.now() > end) throw new FST_B24_INSTALL_PENDING()
-      await sleep(pause, undefined, { signal, ref: false }).catch(() => { throw new FST_B24_CLOSING() })
+      await sleep(pollMs, undefined, { signal, ref: false }).catch(() => { throw new FST_B24_CLOSING() })
     }
   }
 }
 
-function knownToken (stored: StoredInstall | undefined): TokenDigest | undefined {
+function storedToken (stored: StoredInstall | undefined): TokenDigest | undefined {
   return stored === undefined || stored.install.state === 'uninstalled' ? undefined : stored.install.token
 }
 
@@ -129,7 +129,7 @@ function isActive (stored: StoredInstall | undefined): stored is StoredInstall {
   return stored?.install.state === 'active'
 }
 
-/** What the queue, the log and `onReject` see of the event. */
+/** Creates the envelope shown in the queue, the log and `onReject`. */
 function envelopeOf ({ memberId }: PageRequest): Envelope {
   return { event: 'ONAPPINSTALL', auth: { member_id: memberId } }
 }

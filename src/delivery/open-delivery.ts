@@ -26,7 +26,7 @@ import { QueueIntake, Receiver, type Intake } from './receive.ts'
 import { QuotaReports, Rejections } from './rejections.ts'
 import type { UnverifiedLimiter } from './unverified-limiter.ts'
 
-/** What the delivery asks of the queue. */
+/** The methods of the queue that delivery needs. */
 export type DeliveryQueue = Pick<EventQueue, 'add' | 'work' | 'counts' | 'deadLetters'>
 
 export interface DeliveryParts {
@@ -42,30 +42,29 @@ export interface DeliveryParts {
   log: FastifyBaseLogger
   /** Aborts when the app begins to close. */
   closing: AbortState
-  /** Whether there is an install page. */
+  /** Enables the install page. */
   page?: boolean | undefined
   pendingInstalls: PendingInstalls
-  /** Where events wait; without it, they are handled before the answer. */
+  /** Without a queue, events are handled before the response. */
   queue?: DeliveryQueue | undefined
 }
 
-/** Everything between the routes and the handlers. */
+/** The services between the routes and the handlers. */
 export interface Delivery {
   receiver: Receiver
-  /** Takes the posts of the install page. */
+  /** Handles requests of the install page; `undefined` if it is disabled. */
   pages: InstallFromPage | undefined
   deadLetters: DeadLetters
   counts: EventCounts
-  /** What `health()` says of it. */
+  /** Returns the part of `health()` about delivery. */
   report (): { events: EventCounts, schemaMismatches: Record<string, number>, overQuota: Record<string, number> }
   queueCounts (): Promise<QueueCounts>
-  /** Begins to handle what is stored, in a process that works. */
+  /** Starts handling stored events; no-op with `worker: false`. */
   start (): void
 }
 
-/** Least time between two warnings of evicted dead letters, ms. */
-const EVICTION_QUIET_MS = 60_000
-/** Where nothing is stored, nothing waits and nothing is dead. */
+/** Minimum time between two warnings about evicted dead letters, ms. */
+const EVICTION_WARNING_PAUSE_MS = 60_000
 const NO_EVENTS: QueueCounts = { waiting: 0, active: 0, dead: 0 }
 const NO_DEAD_LETTERS: DeadLetterStore = {
   list: async () => ({ items: [] }),
@@ -74,13 +73,13 @@ const NO_DEAD_LETTERS: DeadLetterStore = {
   discard: async () => false
 }
 
-/** Puts the parts of the delivery together. */
+/** Creates the services of delivery. */
 export function openDelivery (parts: DeliveryParts): Delivery {
   const { settings, store, webhooks, handlers, lifecycleHooks, queue } = parts
   const counts = newEventCounts()
   const quotas = new QuotaReports(lifecycleHooks, parts.log)
   const { handlerTimeoutMs } = settings
-  // Nothing is tried again where nothing is stored, and the sender waits.
+  // Without a queue there is no retry that could overlap an aborted run, and the sender waits for the response.
   const limits = { handlerTimeoutMs, graceMs: queue === undefined ? 0 : handlerTimeoutMs }
   const dispatcher = new Dispatcher({ handlers, lifecycle: lifecycleHooks, limits, retries: queue === undefined ? undefined : settings })
   const rejections = new Rejections(lifecycleHooks, counts)
@@ -112,13 +111,13 @@ function work (queue: DeliveryQueue, common: DeliveryParts & WorkParts): void {
     onDead: (stored) => {
       const deadLetter = toDeadLetter(stored)
       counts.dead++
-      log.error({ event: deadLetter.id, code: deadLetter.code, memberId: deadLetter.memberId, reason: deadLetter.error.message }, 'event could not be handled')
+      log.error({ event: deadLetter.id, code: deadLetter.code, memberId: deadLetter.memberId, reason: deadLetter.error.message }, 'event failed, moved to dead letters')
       lifecycleHooks.notify('onDeadLetter', { deadLetter }, { log })
     },
     onEvicted: count => {
       evicted += count
       const now = performance.now()
-      if (now - warnedAt < EVICTION_QUIET_MS) return
+      if (now - warnedAt < EVICTION_WARNING_PAUSE_MS) return
       warnedAt = now
       log.warn({ evicted, ...settings.deadLetters }, 'dead-letter limit reached, evicting the oldest')
     }

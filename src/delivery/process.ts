@@ -32,39 +32,39 @@ export interface ProcessorParts {
   log: FastifyBaseLogger
 }
 
-/** What is kept of an event between attempts. */
+/** Progress of an event, stored between attempts. */
 export interface HandlerProgress {
   /** Ids of the handlers that have succeeded. */
   done?: string[]
-  /** It was kept while its install was being verified, and has been proved since. */
+  /** The event was quarantined, and has been verified since. */
   verified?: true
 }
 
 type Failure = Error & { code?: string }
 
-/** Waits of an event whose portal is being verified, ms: as long as it waits already, within these. */
-const SHORTEST_QUARANTINE_MS = 250
-const LONGEST_QUARANTINE_MS = 30_000
-/** Waits before a store that is away is asked again, ms: as long as the event waits already, within these. */
-const SHORTEST_AWAY_MS = 1_000
-const LONGEST_AWAY_MS = 10_000
-/** Codes of events without a handler that are remembered: any portal may send any. */
-const MOST_CODES = 1_000
+/** Range of the delay of a quarantined event, ms. */
+const MIN_QUARANTINE_DELAY_MS = 250
+const MAX_QUARANTINE_DELAY_MS = 30_000
+/** Range of the delay while the store is unavailable, ms. */
+const MIN_OUTAGE_DELAY_MS = 1_000
+const MAX_OUTAGE_DELAY_MS = 10_000
+/** Bounds the memory for codes of events without a handler, since a portal may send any code. */
+const MAX_UNHEARD_CODES = 1_000
 
-/** Takes one attempt from the queue to the handlers. */
+/** Handles queued events: verifies what is still unverified, then runs the handlers. */
 export class Processor {
   readonly #parts: ProcessorParts
-  readonly #recent: InstallCache
+  readonly #installs: InstallCache
   readonly #unheardCodes = new Set<string>()
-  /** Once for each cause, until it stays away for a while: a store may fail for one portal alone, and for ever. */
+  /** Logs once per cause, because a store may fail permanently for a single portal. */
   readonly #warnUnavailable = warnOncePerCause(error => this.#parts.log.warn({ err: error }, 'store unavailable, events will be retried'))
 
   constructor (parts: ProcessorParts) {
     this.#parts = parts
-    this.#recent = new InstallCache(parts.store)
+    this.#installs = new InstallCache(parts.store)
   }
 
-  /** The `Process` of the queue. Never rejects. */
+  /** Runs one attempt of a queued event. Never rejects. */
   async process (run: Run): Promise<Outcome> {
     try {
       const payload = payloadOf(run.event)
@@ -80,16 +80,16 @@ export class Processor {
     if (error.code !== 'FST_B24_STORE_UNAVAILABLE') return { status: error.code === 'FST_B24_DECRYPTION_FAILED' ? 'dead' : 'failed', error }
     const { memberId, receivedAt } = event as QueuedEvent
     this.#warnUnavailable(Object.assign(bareError(error.cause ?? error), { portal: memberId }))
-    return { status: 'later', delayMs: ageBackoff(receivedAt, SHORTEST_AWAY_MS, LONGEST_AWAY_MS) }
+    return { status: 'later', delayMs: ageBackoff(receivedAt, MIN_OUTAGE_DELAY_MS, MAX_OUTAGE_DELAY_MS) }
   }
 
   async #handle (run: Run, event: QueuedEvent, payload: QueuedPayload, inbound: InboundEvent): Promise<Outcome> {
     const { store, pendingInstalls, verifier, installVerifier, lifecycle } = this.#parts
     const { member_id: memberId } = inbound.envelope.auth
-    // Asked before the install is read: a pending install is closed only after its install is written.
+    // Read before the install: a pending install is closed only after the install is written.
     const pending = payload.quarantined === true ? await pendingInstalls.stateOf(pendingInstallOf(inbound)) : 'closed'
     const isOrdinary = payload.quarantined !== true && !installVerifier.isLifecycleEvent(event.code)
-    const stored = await (isOrdinary ? this.#recent : store).get(memberId)
+    const stored = await (isOrdinary ? this.#installs : store).get(memberId)
     if (payload.quarantined === true) {
       const verification = verifier.verify(inbound, stored)
       if (verification.status === 'rejected') {
@@ -104,13 +104,13 @@ export class Processor {
     return portal === undefined ? { status: 'dead', error: new FST_B24_PORTAL_GONE() } : await this.#dispatch(run, event, inbound, portal)
   }
 
-  /** What becomes of an event that was kept, and that nothing proves now; `undefined` when it is to be handled all the same. */
+  /** Returns the outcome of a quarantined event that is unverified; `undefined` if it must be handled anyway. */
   #handleUnverified (run: Run, { code, receivedAt }: QueuedEvent, inbound: InboundEvent, pending: PendingState, reason: RejectReason): Outcome | undefined {
-    // The token may have changed since; what was proved once is as good as what was proved before the answer.
+    // Verified in an earlier attempt. The token may have changed since.
     if (progressOf(run)?.verified === true) return reason === 'wrong_token' || this.#parts.installVerifier.isLifecycleEvent(code) ? undefined : { status: 'dead', error: new FST_B24_PORTAL_GONE() }
-    if (pending === 'open') return { status: 'later', delayMs: ageBackoff(receivedAt, SHORTEST_QUARANTINE_MS, LONGEST_QUARANTINE_MS) }
-    // Of an install that is forgotten nobody knows whether it was refused.
-    if (pending === 'abandoned' || Date.now() - receivedAt >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was kept for it') }
+    if (pending === 'open') return { status: 'later', delayMs: ageBackoff(receivedAt, MIN_QUARANTINE_DELAY_MS, MAX_QUARANTINE_DELAY_MS) }
+    // Whether the install was genuine is unknown.
+    if (pending === 'abandoned' || Date.now() - receivedAt >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was quarantined until its verification') }
     this.#parts.rejections.drop(reason, inbound.envelope, this.#parts.log)
     return { status: 'done' }
   }
@@ -124,18 +124,18 @@ export class Processor {
     return { status: 'done' }
   }
 
-  /** No live worker has a handler for it. */
+  /** Drops an event that no live worker has a handler for. */
   #unheard ({ code, memberId }: QueuedEvent): Outcome {
     const { log, counts } = this.#parts
     counts.unheard++
-    if (!this.#unheardCodes.has(code) && this.#unheardCodes.size < MOST_CODES) {
+    if (!this.#unheardCodes.has(code) && this.#unheardCodes.size < MAX_UNHEARD_CODES) {
       this.#unheardCodes.add(code)
       log.warn({ code, memberId }, 'no handler listens to this event, it is dropped; logged once for each event name')
     }
     return { status: 'done' }
   }
 
-  /** An attempt that was interrupted is none. */
+  /** Counts failed attempts. An interrupted attempt does not count. */
   #count (outcome: Outcome, { isAborted }: Run): Outcome {
     if (outcome.status === 'failed' && !isAborted) this.#parts.counts.failedAttempts++
     return outcome
@@ -156,7 +156,7 @@ export interface InlineProcessorParts {
   closing: AbortState
 }
 
-/** Runs the handlers before the answer (`delivery.mode: 'inline'`): for hosts where nothing goes on after it. */
+/** Handles events before the response (`delivery.mode: 'inline'`), for hosts that stop the process after it. */
 export class InlineProcessor implements Intake {
   readonly #parts: InlineProcessorParts
 
@@ -172,16 +172,16 @@ export class InlineProcessor implements Intake {
   async take (inbound: InboundEvent, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<Receipt> {
     const { verifier, installVerifier, lifecycle, dispatcher, closing, counts } = this.#parts
     const isLifecycle = installVerifier.isLifecycleEvent(inbound.envelope.event.toUpperCase())
-    const judged = isLifecycle ? await lifecycle.apply(inbound, stored) : verifier.verify(inbound, stored)
-    if (judged.status === 'rejected' || judged.status === 'stale') return judged
-    const pass = { portal: judged.portal, log, run: closing }
+    const verification = isLifecycle ? await lifecycle.apply(inbound, stored) : verifier.verify(inbound, stored)
+    if (verification.status === 'rejected' || verification.status === 'stale') return verification
+    const pass = { portal: verification.portal, log, run: closing }
     const errors: Error[] = []
-    for (const hookCall of judged.status === 'accepted' ? judged.hookCalls : []) errors.push(...await dispatcher.runHooks(hookCall, pass))
+    for (const hookCall of verification.status === 'accepted' ? verification.hookCalls : []) errors.push(...await dispatcher.runHooks(hookCall, pass))
     if (inbound.facts === undefined) errors.push(...await dispatcher.dispatch(inbound.envelope, pass))
     const interrupted = errors.find(error => error instanceof FST_B24_CLOSING)
     if (interrupted !== undefined) throw interrupted
     if (errors.length > 0) throw new FST_B24_HANDLER_FAILED({ cause: combineErrors(errors) })
     counts.handled++
-    return { status: 'accepted', portal: judged.portal }
+    return { status: 'accepted', portal: verification.portal }
   }
 }

@@ -1,24 +1,24 @@
-import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { randomUUID } from 'node:crypto'
-import { applyAuthFact, type AuthFact } from '../installs/access-transitions.ts'
-import type { InstallStore, StoredInstall } from '../storage/install-store.ts'
-import { parseScope } from '../oauth/response.ts'
-import { integerOf, type Envelope } from '../wire/envelope.ts'
-import { type EventCounts, type Receipt, rejected } from './receipt.ts'
-import { hasCurrentToken, hasKnownToken, type InstallVerifier } from './lifecycle/install-verifier.ts'
-import { inboundEventOf, type InboundEvent, pendingInstallOf, orderOf, toQueuedEvent, type QueueOptions } from './inbound-event.ts'
-import type { Rejections, QuotaReports } from './rejections.ts'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { FST_B24_INSTALL_BUSY, FST_B24_PORTAL_QUOTA } from '../errors.ts'
 import type { HandlerRegistry } from '../events/handlers.ts'
-import type { PendingInstalls } from '../storage/pending-installs.ts'
+import { applyAuthFact, type AuthFact } from '../installs/access-transitions.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
+import { parseScope } from '../oauth/response.ts'
 import type { EventQueue } from '../storage/event-queue.ts'
-import type { Verifier } from './verify.ts'
-import type { HandlerContext } from './run-handler.ts'
+import type { InstallStore, StoredInstall } from '../storage/install-store.ts'
+import type { PendingInstalls } from '../storage/pending-installs.ts'
+import { integerOf, type Envelope } from '../wire/envelope.ts'
 import { networksOf } from './client-ip.ts'
+import { inboundEventOf, type InboundEvent, orderOf, pendingInstallOf, type QueueOptions, toQueuedEvent } from './inbound-event.ts'
+import type { InstallVerifier } from './lifecycle/install-verifier.ts'
+import { type EventCounts, type Receipt, rejected } from './receipt.ts'
+import type { QuotaReports, Rejections } from './rejections.ts'
+import type { HandlerContext } from './run-handler.ts'
 import { sourceOf, type UnverifiedLimiter } from './unverified-limiter.ts'
+import { hasCurrentToken, hasKnownToken, type Verifier } from './verify.ts'
 
-/** What is done with an event before it is answered. */
+/** Verifies an event, then stores it or runs its handlers, before the response. */
 export interface Intake {
   take (inbound: InboundEvent, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<Receipt>
 }
@@ -30,17 +30,15 @@ export interface ReceiverParts {
   counts: EventCounts
 }
 
-/** They are verified in ways of their own. */
 const LIFECYCLE = /^ONAPP(INSTALL|UPDATE|USERREADY|UNINSTALL)$/i
-/** The record is read at every event: it must not grow by what a portal says of itself. */
+/** Limits what a portal can add to its record, which is read with every event. */
 const SCOPE_NAME = /^[\w.:-]{1,64}$/
-const MOST_SCOPES = 200
+const MAX_SCOPES = 200
 const STATUS = /^\w{1,16}$/
 
-/** Who posts, and the log of the request. */
 type Sender = Pick<FastifyRequest, 'log' | 'ip'>
 
-/** Takes an envelope from the wire: finds what is known of its portal, hands both to the intake, and counts what came of it. */
+/** Receives events: reads the portal's install, passes both to the intake, and counts the result. */
 export class Receiver {
   readonly #parts: ReceiverParts
 
@@ -50,13 +48,13 @@ export class Receiver {
 
   /**
    * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_INSTALL_BUSY, FST_B24_CLOSING: nothing was stored
-   * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_HANDLER_FAILED where handlers run before the answer
+   * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_HANDLER_FAILED if handlers run before the response
    */
   async receive (envelope: Envelope, { log, ip }: Sender): Promise<Receipt> {
     const { store, intake, rejections, counts } = this.#parts
     try {
       const inbound = inboundEventOf(envelope, ip)
-      const receipt = await intake.take(inbound, await this.#follow(inbound, await store.get(envelope.auth.member_id), log), log)
+      const receipt = await intake.take(inbound, await this.#updateAccess(inbound, await store.get(envelope.auth.member_id), log), log)
       if (receipt.status === 'rejected') rejections.reject(receipt.reason, envelope, log)
       else counts[receipt.status]++
       return receipt
@@ -66,10 +64,11 @@ export class Receiver {
     }
   }
 
-  /** Keeps what a verified event says of its portal. Where that cannot be kept, the event is taken anyway: the next one says it again. */
-  async #follow (inbound: InboundEvent, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<StoredInstall | undefined> {
+  /** Stores a new scope or status from a verified event. On failure the event is accepted anyway: the next one contains them again. */
+  async #updateAccess (inbound: InboundEvent, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<StoredInstall | undefined> {
+    // Lifecycle events are verified differently and store more.
     if (stored === undefined || LIFECYCLE.test(inbound.envelope.event) || !hasCurrentToken(inbound, stored)) return stored
-    const install = applyAuthFact(stored.install, seenIn(inbound), Date.now())
+    const install = applyAuthFact(stored.install, authFactOf(inbound), Date.now())
     if (install === stored.install) return stored
     try {
       const isWritten = await this.#parts.store.swap(install.memberId, stored.version, install)
@@ -81,12 +80,12 @@ export class Receiver {
   }
 }
 
-function seenIn ({ envelope: { auth, ts }, token }: InboundEvent): AuthFact {
+function authFactOf ({ envelope: { auth, ts }, token }: InboundEvent): AuthFact {
   const { scope, status } = auth
   return {
     ts: integerOf(ts),
     tokenDigest: token,
-    scope: parseScope(scope).filter(name => SCOPE_NAME.test(name)).slice(0, MOST_SCOPES),
+    scope: parseScope(scope).filter(name => SCOPE_NAME.test(name)).slice(0, MAX_SCOPES),
     status: typeof status === 'string' && STATUS.test(status) ? status : undefined
   }
 }
@@ -104,10 +103,10 @@ export interface QueueIntakeParts {
   coalesce: boolean
 }
 
-/** Largest body, as JSON, that is kept of a sender whom nothing verifies yet, in bytes. A genuine install has some 1,500. */
+/** Maximum size of an unverified event as JSON, in bytes. Genuine installs have about 1,500. */
 const MAX_UNVERIFIED_EVENT_BYTES = 64 * 1024
 
-/** Stores what was posted before it is answered; the handlers run afterwards, here or in another process. */
+/** Stores events before the response. Handlers run later, in this process or another. */
 export class QueueIntake implements Intake {
   readonly #parts: QueueIntakeParts
 
@@ -120,41 +119,42 @@ export class QueueIntake implements Intake {
     const { verifier, installVerifier } = this.#parts
     if (inbound.facts !== undefined) return await this.#enqueue(inbound, { lifecycle: true }, { status: 'accepted' })
     const isLifecycle = installVerifier.isLifecycleEvent(inbound.envelope.event.toUpperCase())
-    const refused = isLifecycle ? installVerifier.precheck(inbound, stored) : undefined
-    if (refused !== undefined) return refused
+    const rejection = isLifecycle ? installVerifier.precheck(inbound, stored) : undefined
+    if (rejection !== undefined) return rejection
     const verification = verifier.verify(inbound, stored)
     if (verification.status === 'verified') return await this.#enqueue(inbound, { lifecycle: isLifecycle }, { status: 'accepted', portal: verification.portal })
     if (isLifecycle && installVerifier.needsVerification(inbound, stored)) return await this.#openPending(inbound, stored)
     return await this.#quarantine(inbound, stored, isLifecycle)
   }
 
-  /** An install that nobody has confirmed yet. */
+  /** Stores an install that an OAuth server has yet to confirm. */
   async #openPending (inbound: InboundEvent, stored: StoredInstall | undefined): Promise<Receipt> {
     const { pendingInstalls, installVerifier, limiter } = this.#parts
     if (isLarge(inbound)) return rejected('too_large')
     const [pending, id] = [pendingInstallOf(inbound), randomUUID()]
     const isKnown = hasKnownToken(inbound, stored)
     const source = sourceOf(installVerifier.serversOf(inbound, stored), inbound.ip, isKnown ? pending.memberId : undefined)
-    // Before the storage is asked: what one process takes in must not wear out the storage of all.
+    // Checked before the storage is used, because a flood at one process must not overload the shared storage.
     limiter.count('install', source)
     if (!await pendingInstalls.open(pending, source, id)) throw new FST_B24_INSTALL_BUSY()
     try {
-      // What waits for a server that does not answer must not keep what waits for another one from its turn.
+      // Grouped by OAuth server, so that installs at a server that is down do not delay those at another one.
       return await this.#enqueue(inbound, { id, group: isKnown ? undefined : `? ${source.path.slice(0, 2).join(' ')}`, lifecycle: true }, { status: 'accepted' })
     } catch (error) {
-      // The place would be taken until it is forgotten.
+      // Otherwise the slot would stay occupied until it expires.
       await pendingInstalls.abandon(pending, id).catch(() => {})
       throw error
     }
   }
 
-  /** An event that nothing proves: kept only while its install is being verified. */
+  /** Stores an unverified event while the install of its portal is pending; rejects it otherwise. */
   async #quarantine (inbound: InboundEvent, stored: StoredInstall | undefined, lifecycle: boolean): Promise<Receipt> {
     const { pendingInstalls, verifier, store } = this.#parts
     if (!isLarge(inbound) && await pendingInstalls.admitEvent(pendingInstallOf(inbound))) {
-      return await this.#enqueue(inbound, { lifecycle, group: hasKnownToken(inbound, stored) ? undefined : `? ${networksOf(inbound.ip)[0]}`, quarantined: true }, { status: 'accepted' })
+      const group = hasKnownToken(inbound, stored) ? undefined : `? ${networksOf(inbound.ip)[0]}`
+      return await this.#enqueue(inbound, { lifecycle, group, quarantined: true }, { status: 'accepted' })
     }
-    // The install may have been confirmed since it was read.
+    // The install may have been verified since it was read.
     const verification = verifier.verify(inbound, await store.get(inbound.envelope.auth.member_id))
     return verification.status === 'verified' ? await this.#enqueue(inbound, { lifecycle }, { status: 'accepted', portal: verification.portal }) : verification
   }
@@ -162,7 +162,7 @@ export class QueueIntake implements Intake {
   async #enqueue (inbound: InboundEvent, options: Partial<QueueOptions>, receipt: Receipt): Promise<Receipt> {
     const { queue, limiter, quotas, encryptor, handlers, coalesce } = this.#parts
     const { auth } = inbound.envelope
-    // Nothing verifies yet what is kept for an install: it must not be taken into what is verified.
+    // A quarantined event must not be coalesced with a verified one.
     const order = options.lifecycle === true ? {} : orderOf(inbound.envelope, handlers, coalesce && options.quarantined !== true)
     const queued = toQueuedEvent(inbound, encryptor, {
       id: randomUUID(),
@@ -175,7 +175,7 @@ export class QueueIntake implements Intake {
       await queue.add(queued)
     } catch (error) {
       if (!(error instanceof FST_B24_PORTAL_QUOTA)) throw error
-      // An unverified sender must not learn what waits of others.
+      // The quota code would reveal to an unverified sender how many events wait.
       if (queued.group !== undefined) throw new FST_B24_INSTALL_BUSY()
       quotas.refused(auth.member_id)
       throw error

@@ -47,7 +47,7 @@ function isInstall ({ event }: Envelope): boolean {
 const REPORT_PAUSE_MS = 60_000
 const MAX_PORTALS = 1_000
 
-interface Refusals {
+interface QuotaRejections {
   count: number
   reportedAt: number
 }
@@ -56,7 +56,7 @@ interface Refusals {
 export class QuotaReports {
   readonly #hooks: LifecycleHookRegistry
   readonly #log: FastifyBaseLogger
-  readonly #portals = new Map<string, Refusals>()
+  readonly #portals = new Map<string, QuotaRejections>()
 
   constructor (hooks: LifecycleHookRegistry, log: FastifyBaseLogger) {
     this.#hooks = hooks
@@ -64,17 +64,17 @@ export class QuotaReports {
   }
 
   refused (memberId: string): void {
-    const refusals = this.#portals.get(memberId) ?? { count: 0, reportedAt: -Infinity }
-    refusals.count++
+    const rejections = this.#portals.get(memberId) ?? { count: 0, reportedAt: -Infinity }
+    rejections.count++
     // Ordered by the last rejection, so that the portal without one for the longest time is evicted first.
     this.#portals.delete(memberId)
-    this.#portals.set(memberId, refusals)
+    this.#portals.set(memberId, rejections)
     const [oldest] = this.#portals.keys()
     if (this.#portals.size > MAX_PORTALS) this.#portals.delete(oldest as string)
     const now = performance.now()
-    if (now - refusals.reportedAt < REPORT_PAUSE_MS) return
-    refusals.reportedAt = now
-    const fact = { memberId, refused: refusals.count }
+    if (now - rejections.reportedAt < REPORT_PAUSE_MS) return
+    rejections.reportedAt = now
+    const fact = { memberId, refused: rejections.count }
     this.#log.warn(fact, 'portal exceeded its share of waiting events, rejecting its events with 503 until some are handled')
     this.#hooks.notify('onQuota', fact, { log: this.#log })
   }

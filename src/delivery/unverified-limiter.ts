@@ -6,48 +6,51 @@ import type { RejectReason } from './receipt.ts'
 
 interface Rate { perSecond: number, burst: number }
 
-/** Installs that name one OAuth server, and questions to it, that all senders may cause, then each of their networks, the widest first, or a known portal. An install asks once or twice. */
+/**
+ * Limits for installs and queries to one OAuth server: of all senders together, then of each network of a sender, widest first, or of a known
+ * portal. An install takes one or two queries.
+ */
 const RATES: readonly Rate[] = [{ perSecond: 50, burst: 500 }, { perSecond: 20, burst: 200 }, { perSecond: 10, burst: 100 }, { perSecond: 10, burst: 100 }]
-/** Part of the questions of all that is kept for networks which asked nothing lately. */
+/** Fraction of the common limit reserved for networks without recent queries. */
 const NEWCOMER_SHARE = 0.5
-/** Lifecycle events of one sender that go before all others. */
+/** Limit for lifecycle events of one sender that get priority. */
 const PRIORITY_RATE: Rate = { perSecond: 5 / 60, burst: 5 }
-/** Buckets that are kept before the first sweep. */
-const FEW = 1_000
-/** How long a refusal is remembered, ms. */
-const REFUSED_MS = 60_000
-const MAX_REFUSALS = 10_000
+/** Number of buckets before the first sweep. */
+const MIN_SWEEP_SIZE = 1_000
+/** How long a rejection is cached, ms. */
+const REJECTION_TTL_MS = 60_000
+const MAX_REJECTIONS = 10_000
 
 /**
- * Names the places that a sender shares with others.
+ * Returns the source of an event, which determines its share of limits.
  *
- * @param server origin of the OAuth server that is to be asked
- * @param ip address of the sender. A proxy in front is one sender for all behind it, unless Fastify's `trustProxy` names it
- * @param portal member id, only where the token of that portal came with it: a member id is easy to claim
+ * @param server origin of the OAuth server that must confirm the event
+ * @param ip address of the sender. Without Fastify's `trustProxy`, all senders behind a proxy are one
+ * @param portal member id, only if the event has the token of that portal: a member id alone can be forged
  */
 export function sourceOf (server: string, ip: string, portal?: string): Source {
   if (portal !== undefined) return { path: [`known ${server}`, portal], isKnown: true }
   return { path: [server, ...networksOf(ip)], isKnown: false }
 }
 
-/** Bounds what senders can cause in this process before anything verifies them. What waits in the storage, `PendingInstalls` bounds by the same shares. */
+/** Limits the work of this process for unverified senders. `PendingInstalls` limits stored events by the same shares. */
 export class UnverifiedLimiter {
   readonly #now: () => number
-  /** Checks that run, by the start of a path up to each of its parts. */
+  /** Number of running checks, by each prefix of a source's path. */
   readonly #running = new Map<string, number>()
-  /** When each bucket is empty; one that leaks slowly is full early. */
+  /** Time at which each leaky bucket will be empty. */
   readonly #emptyAt = new Map<string, number>()
-  readonly #refusals = new Map<string, { reason: RejectReason, until: number }>()
-  #sweepAt = FEW
+  readonly #rejections = new Map<string, { reason: RejectReason, until: number }>()
+  #sweepAt = MIN_SWEEP_SIZE
 
-  /** `now` is a clock that never goes back, in ms. */
+  /** @param now monotonic clock, ms */
   constructor (now: () => number = () => performance.now()) {
     this.#now = now
   }
 
   /**
-   * Runs a check if its source has a place left.
-   * @throws FST_B24_INSTALL_BUSY; `check` is never run then
+   * Runs a check if its source has a free slot.
+   * @throws FST_B24_INSTALL_BUSY without running `check`
    */
   async run<T> (source: Source, check: () => Promise<T>): Promise<T> {
     const names = namesOf(source)
@@ -58,22 +61,22 @@ export class UnverifiedLimiter {
       return await check()
     } finally {
       for (const name of names) {
-        const rest = (this.#running.get(name) as number) - 1
-        if (rest > 0) this.#running.set(name, rest)
+        const remaining = (this.#running.get(name) as number) - 1
+        if (remaining > 0) this.#running.set(name, remaining)
         else this.#running.delete(name)
       }
     }
   }
 
   /**
-   * Counts an install that comes in, or a question to an OAuth server. Portals that are known count each for itself: their users may all open the app
-   * at nine o'clock.
-   * @throws FST_B24_INSTALL_BUSY when its source, or all together, have too many
+   * Counts a received install or a query to an OAuth server. Known portals are counted separately: users of all portals may open the app at
+   * the start of the day.
+   * @throws FST_B24_INSTALL_BUSY if the source, or all sources together, exceed their limit
    */
-  count (what: 'install' | 'question', source: Source): void {
-    const names = namesOf(source).map(name => `${what} ${name}`)
+  count (kind: 'install' | 'query', source: Source): void {
+    const names = namesOf(source).map(name => `${kind} ${name}`)
     const isNewcomer = (this.#emptyAt.get(names[1] as string) ?? 0) <= this.#now()
-    // From the narrowest: what a network may not ask does not count for those around it.
+    // Narrowest first: a rejected query does not count for the networks around it.
     for (let level = names.length - 1; level >= (source.isKnown ? 1 : 0); level--) {
       const { perSecond, burst } = RATES[level] as Rate
       const most = level === 0 && !isNewcomer ? burst * (1 - NEWCOMER_SHARE) : burst
@@ -81,23 +84,23 @@ export class UnverifiedLimiter {
     }
   }
 
-  /** Returns whether a lifecycle event goes before all others: they are rare, and thousands of one sender must not keep all others waiting. */
+  /** Returns whether a lifecycle event gets priority. Limited for each sender, so that a flood of them cannot delay all other events. */
   isPriority (sender: string): boolean {
     return this.#fill(`priority ${sender}`, PRIORITY_RATE)
   }
 
-  /** Remembers for a minute what the OAuth server answered to a question. */
-  remember (question: readonly unknown[], reason: RejectReason): void {
-    const [oldest] = this.#refusals.keys()
-    if (oldest !== undefined && this.#refusals.size >= MAX_REFUSALS) this.#refusals.delete(oldest)
-    this.#refusals.set(digestOf(question), { reason, until: this.#now() + REFUSED_MS })
+  /** Caches the rejection of a query for a minute. */
+  remember (query: readonly unknown[], reason: RejectReason): void {
+    const [oldest] = this.#rejections.keys()
+    if (oldest !== undefined && this.#rejections.size >= MAX_REJECTIONS) this.#rejections.delete(oldest)
+    this.#rejections.set(digestOf(query), { reason, until: this.#now() + REJECTION_TTL_MS })
   }
 
-  refusalOf (question: readonly unknown[]): RejectReason | undefined {
-    const digest = digestOf(question)
-    const refusal = this.#refusals.get(digest)
-    if (refusal === undefined || refusal.until > this.#now()) return refusal?.reason
-    this.#refusals.delete(digest)
+  rejectionOf (query: readonly unknown[]): RejectReason | undefined {
+    const digest = digestOf(query)
+    const rejection = this.#rejections.get(digest)
+    if (rejection === undefined || rejection.until > this.#now()) return rejection?.reason
+    this.#rejections.delete(digest)
     return undefined
   }
 
@@ -108,17 +111,17 @@ export class UnverifiedLimiter {
     this.#emptyAt.set(name, emptyAt)
     if (this.#emptyAt.size > this.#sweepAt) {
       for (const [name, emptyAt] of this.#emptyAt) if (emptyAt <= now) this.#emptyAt.delete(name)
-      this.#sweepAt = Math.max(FEW, 2 * this.#emptyAt.size)
+      this.#sweepAt = Math.max(MIN_SWEEP_SIZE, 2 * this.#emptyAt.size)
     }
     return true
   }
 }
 
-/** Networks of different servers are different names. */
+/** Includes the server in each name, so that limits of different servers are separate. */
 function namesOf ({ path }: Source): string[] {
   return path.map((_, level) => path.slice(0, level + 1).join(' '))
 }
 
-function digestOf (question: readonly unknown[]): string {
-  return hash('sha256', JSON.stringify(question), 'base64')
+function digestOf (query: readonly unknown[]): string {
+  return hash('sha256', JSON.stringify(query), 'base64')
 }

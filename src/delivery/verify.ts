@@ -1,11 +1,10 @@
-import type { StoredInstall } from '../storage/install-store.ts'
-import type { WebhookTokens } from '../installs/application-token.ts'
+import { verifyToken, verifyUninstallToken, type WebhookTokens } from '../installs/application-token.ts'
 import type { Portal, Portals } from '../portal/portal.ts'
-import { hasCurrentToken, hasKnownToken } from './lifecycle/install-verifier.ts'
+import type { StoredInstall } from '../storage/install-store.ts'
 import type { InboundEvent } from './inbound-event.ts'
 import { rejected, type Rejection } from './receipt.ts'
 
-/** Lets in what a portal sent: tells by the token, and by nothing else. */
+/** Verifies events by their `application_token`. */
 export class Verifier {
   readonly #webhooks: WebhookTokens
   readonly #portals: Portals
@@ -25,10 +24,20 @@ export class Verifier {
     return rejected(stored.install.state === 'uninstalled' ? 'uninstalled' : 'wrong_token')
   }
 
-  /** The portal of an event that was let in before; `undefined` where nothing is known of it any more. */
+  /** Returns the portal of an event verified earlier; `undefined` if the portal is no longer known. */
   portalOf ({ envelope }: InboundEvent, stored: StoredInstall | undefined): Portal | undefined {
     const { member_id: memberId, domain } = envelope.auth
     if (stored !== undefined) return this.#portals.of(stored.install)
     return this.#webhooks.has(memberId) ? this.#portals.ofWebhook(memberId, String(domain ?? '')) : undefined
   }
+}
+
+/** Returns whether the event has the token of an installed portal. */
+export function hasCurrentToken ({ token }: InboundEvent, stored: StoredInstall | undefined): boolean {
+  return verifyToken(stored?.install, token, Date.now())
+}
+
+/** Returns whether the event has the token of a portal, installed or uninstalled. Such senders do not share limits with unknown ones. */
+export function hasKnownToken ({ token }: InboundEvent, stored: StoredInstall | undefined): boolean {
+  return verifyUninstallToken(stored?.install, token, Date.now())
 }

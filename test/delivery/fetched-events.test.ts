@@ -1,5 +1,5 @@
 import t from 'tap'
-import { FetchedEventWriter, openOffline } from '../../src/delivery/fetched-events.ts'
+import { FetchedEventQueue, openOffline } from '../../src/delivery/fetched-events.ts'
 import type { HandlerContext } from '../../src/delivery/run-handler.ts'
 import { payloadOf, fromQueuedEvent } from '../../src/delivery/inbound-event.ts'
 import { createEvent } from '../../src/events/event.ts'
@@ -20,12 +20,12 @@ function setup (coalesce = true) {
   const handlers = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], secret(), 'local.x')
   const queue = { add: async (event: QueuedEvent) => { queued.push(event) } }
-  return { queued, handlers, encryptor, queue, intake: new FetchedEventWriter({ queue, encryptor, handlers, coalesce }) }
+  return { queued, handlers, encryptor, queue, writer: new FetchedEventQueue({ queue, encryptor, handlers, coalesce }) }
 }
 
 t.test('queues what waited at a portal as if it had been posted', async t => {
-  const { queued, encryptor, intake } = setup()
-  await intake.take(EVENT)
+  const { queued, encryptor, writer } = setup()
+  await writer.enqueue(EVENT)
   const [event] = queued as [QueuedEvent]
   t.match(event, { id: 'offline-1', memberId: 'm', code: EVENT.code, key: 'dynamic:1220:24', coalesce: true, receivedAt: Number })
   const { envelope } = fromQueuedEvent(event, payloadOf(event)!, encryptor)
@@ -35,28 +35,28 @@ t.test('queues what waited at a portal as if it had been posted', async t => {
 })
 
 t.test('an event without data, user and time', async t => {
-  const { queued, encryptor, intake } = setup()
+  const { queued, encryptor, writer } = setup()
   const { userId, ...event } = EVENT
-  await intake.take({ ...event, code: 'ONSOMETHING', data: undefined, timestamp: undefined })
+  await writer.enqueue({ ...event, code: 'ONSOMETHING', data: undefined, timestamp: undefined })
   t.notOk('key' in queued[0]!)
   const { envelope } = fromQueuedEvent(queued[0]!, payloadOf(queued[0])!, encryptor)
   t.strictSame(envelope, { event: 'ONSOMETHING', auth: { member_id: 'm' } })
 })
 
 t.test('what may not stand for another does not', async t => {
-  const { queued, handlers, intake } = setup()
+  const { queued, handlers, writer } = setup()
   handlers.on('onCrmDynamicItemUpdate', () => {}, { coalesce: false })
-  await intake.take(EVENT)
+  await writer.enqueue(EVENT)
   t.match(queued, [{ key: 'dynamic:1220:24', coalesce: undefined }])
   const other = setup(false)
-  await other.intake.take(EVENT)
+  await other.writer.enqueue(EVENT)
   t.match(other.queued, [{ coalesce: undefined }])
 })
 
 t.test('secrets among the data are encrypted', async t => {
-  const { queued, encryptor, intake } = setup()
+  const { queued, encryptor, writer } = setup()
   const token = secret()
-  await intake.take({ ...EVENT, code: 'ONIMBOTMESSAGEADD', data: { BOT: { 7: { access_token: token } } } })
+  await writer.enqueue({ ...EVENT, code: 'ONIMBOTMESSAGEADD', data: { BOT: { 7: { access_token: token } } } })
   t.notOk(JSON.stringify(queued).includes(token))
   t.match(fromQueuedEvent(queued[0]!, payloadOf(queued[0])!, encryptor).envelope.data, { BOT: { 7: { access_token: token } } })
 })

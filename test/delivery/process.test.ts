@@ -134,7 +134,7 @@ t.test('an install whose refresh got no answer is dead once its pair is refused,
   let progress: unknown
   const save = async (kept: unknown) => { progress = JSON.parse(JSON.stringify(kept)) }
   t.match(await process(runOf(event, { save })), { status: 'later' })
-  t.strictSame(progress, { refreshed: true }, 'kept before the refresh was asked for')
+  t.strictSame(progress, { refreshPending: true }, 'kept before the refresh was asked for')
   t.match(await process(runOf(quarantined)), { status: 'later' })
   b24.fault('app.info', { status: 400, body: { error: 'invalid_client' } })
   t.strictSame(codeOf(await process(runOf(event, { save, progress, attempt: 1 }))), ['dead', 'FST_B24_INSTALL_LOST'])
@@ -149,7 +149,7 @@ t.test('an install whose refresh failed, and then succeeds, is confirmed', async
   const event = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true }))
   b24.fault('token', { status: 502, body: '{}', times: 1 })
   t.match(await process(runOf(event)), { status: 'later' })
-  t.strictSame(await process(runOf(event, { progress: { refreshed: true } })), { status: 'done' })
+  t.strictSame(await process(runOf(event, { progress: { refreshPending: true } })), { status: 'done' })
   t.match(await store.get(portal.memberId), { install: { state: 'active' } })
 })
 

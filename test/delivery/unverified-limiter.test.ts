@@ -55,7 +55,7 @@ t.test('questions to an OAuth server have a rate, of each network and of all', a
     let asked = 0
     for (let i = 0; i < most; i++) {
       try {
-        limiter.count('question', source(i))
+        limiter.count('query', source(i))
         asked++
       } catch (error) {
         t.match(error, BUSY)
@@ -94,14 +94,14 @@ t.test('a refusal is remembered for a minute, the newest ones of very many', asy
   let now = 0
   const limiter = new UnverifiedLimiter(() => now)
   limiter.remember(['acme', 'token'], 'token_refused')
-  t.equal(limiter.refusalOf(['acme', 'token']), 'token_refused')
-  t.equal(limiter.refusalOf(['acme', 'another']), undefined)
+  t.equal(limiter.rejectionOf(['acme', 'token']), 'token_refused')
+  t.equal(limiter.rejectionOf(['acme', 'another']), undefined)
   now += 59_999
-  t.equal(limiter.refusalOf(['acme', 'token']), 'token_refused')
+  t.equal(limiter.rejectionOf(['acme', 'token']), 'token_refused')
   now += 1
-  t.equal(limiter.refusalOf(['acme', 'token']), undefined)
+  t.equal(limiter.rejectionOf(['acme', 'token']), undefined)
   for (let i = 0; i < 10_001; i++) limiter.remember([i], 'other_app')
-  t.equal(limiter.refusalOf([0]), undefined)
-  t.equal(limiter.refusalOf([1]), 'other_app')
-  t.equal(limiter.refusalOf([10_000]), 'other_app')
+  t.equal(limiter.rejectionOf([0]), undefined)
+  t.equal(limiter.rejectionOf([1]), 'other_app')
+  t.equal(limiter.rejectionOf([10_000]), 'other_app')
 })

@@ -9,21 +9,21 @@ import type { InboundEvent } from '../inbound-event.ts'
 import type { HookCall } from '../lifecycle-hooks.ts'
 import { rejected, type Rejection } from '../receipt.ts'
 
-/** How far a lifecycle event got; plain JSON, kept with the event so that an attempt goes on where the last one ended. */
+/** Progress of a lifecycle event: plain JSON, stored with the event so that the next attempt resumes. */
 export interface LifecycleProgress {
-  /** A refresh was asked for; if its answer got lost, so did the pair. */
-  refreshed?: true | undefined
-  /** What posted pairs were traded for, encrypted; they stand nowhere else until the facts are kept. */
-  traded?: Partial<Record<PairLocation, string>>
-  /** What was proved. */
+  /** A refresh was requested. If its response was lost, the pair is lost too. */
+  refreshPending?: true | undefined
+  /** Pairs got by refreshing those of the event, encrypted. Stored nowhere else until `facts` is. */
+  refreshedPairs?: Partial<Record<PairLocation, string>>
+  /** The verified facts. */
   facts?: InstallFact[]
-  /** What is to be told of each fact, kept before it is applied: afterwards it is no news any more. */
+  /** Hooks to run for each fact. Saved before the fact is applied, because afterwards it no longer looks like a change. */
   hookCalls?: Array<HookCall | null>
-  /** How many of the facts are applied: an old one must not be applied again to what has changed since. */
+  /** Number of applied facts. A fact must not be applied again to an install that has changed since. */
   applied?: number
 }
 
-/** Keeps the progress durably before it resolves. */
+/** Stores the progress durably before it resolves. */
 export type SaveProgress = (progress: LifecycleProgress) => Promise<void>
 
 interface Stale {
@@ -33,10 +33,10 @@ interface Stale {
 
 export type LifecycleOutcome = { status: 'accepted', portal: Portal, hookCalls: readonly HookCall[] } | Stale | Rejection
 
-type Applied = Exclude<LifecycleOutcome, { status: 'accepted' }> | { status: 'accepted', portal: Portal }
+type FactResult = Exclude<LifecycleOutcome, { status: 'accepted' }> | { status: 'accepted', portal: Portal }
 
-/** Losing a race means that another writer won, so few rounds are needed; a store that takes no write must not hold a request for ever. */
-const MOST_SWAPS = 50
+/** A lost race means that another writer won, so few rounds are needed. Bounds the time if a store rejects every write. */
+const MAX_SWAPS = 50
 
 /**
  * Applies lifecycle events to the installs of their portals.
@@ -55,76 +55,76 @@ export class Lifecycle {
   }
 
   /**
-   * Proves what the event says, and applies it.
+   * Verifies an event and applies it. Hooks are returned, not run.
    *
    * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS, FST_B24_INSTALL_BUSY
-   * @throws FST_B24_PORTAL_UNAVAILABLE and the like when the portal does not say who its user is
-   * @throws FST_B24_INSTALL_LOST when an earlier attempt may have used up the pair that would prove it
+   * @throws FST_B24_PORTAL_UNAVAILABLE and other errors of calls if the portal does not return the token's user
+   * @throws FST_B24_INSTALL_LOST if an earlier attempt may have invalidated the pair by refreshing it
    */
   async apply (inbound: InboundEvent, stored: StoredInstall | undefined, progress: LifecycleProgress = {}, save: SaveProgress = async () => {}): Promise<LifecycleOutcome> {
     const facts = progress.facts ?? inbound.facts ?? await this.#verify(inbound, stored, progress, save)
     if (!Array.isArray(facts)) return facts
     const { hookCalls = [], applied = 0 } = progress
-    const known = { facts, hookCalls: [...hookCalls], applied }
+    const state = { facts, hookCalls: [...hookCalls], applied }
     let portal = stored === undefined ? undefined : this.#portals.of(stored.install)
     for (const fact of facts.slice(applied)) {
-      const outcome = await this.#applyFact(fact, inbound, known, save)
+      const outcome = await this.#applyFact(fact, inbound, state, save)
       if (outcome.status !== 'accepted') return outcome
       portal = outcome.portal
     }
     if (portal === undefined) return rejected('unknown_portal')
-    return { status: 'accepted', portal, hookCalls: known.hookCalls.filter(each => each !== null) }
+    return { status: 'accepted', portal, hookCalls: state.hookCalls.filter(each => each !== null) }
   }
 
-  async #verify (inbound: InboundEvent, stored: StoredInstall | undefined, { refreshed, traded }: LifecycleProgress, save: SaveProgress): Promise<InstallFact[] | Rejection | Stale> {
-    let kept = { ...traded }
-    const verification = await this.#verifier.verify(inbound, stored, place => ({
-      pair: kept[place],
-      before: async () => await save({ refreshed: true }),
+  async #verify (inbound: InboundEvent, stored: StoredInstall | undefined, { refreshPending, refreshedPairs }: LifecycleProgress, save: SaveProgress): Promise<InstallFact[] | Rejection | Stale> {
+    let pairs = { ...refreshedPairs }
+    const verification = await this.#verifier.verify(inbound, stored, location => ({
+      pair: pairs[location],
+      before: async () => await save({ refreshPending: true }),
       after: async (pair) => {
-        kept = { ...kept, [place]: pair }
-        await save({ refreshed: undefined, traded: kept })
+        pairs = { ...pairs, [location]: pair }
+        await save({ refreshPending: undefined, refreshedPairs: pairs })
       }
     }))
     if (verification.status === 'stale') return { status: 'stale', portal: this.#portals.of(stored!.install) }
-    if (verification.status === 'rejected' && verification.reason === 'token_refused' && refreshed === true) {
-      throw new FST_B24_INSTALL_LOST('the answer to a refresh was lost, and with it the token pair; the portal has to install the app again')
+    if (verification.status === 'rejected' && verification.reason === 'token_refused' && refreshPending === true) {
+      throw new FST_B24_INSTALL_LOST('the response to a refresh was lost, so its token pair is unknown; the portal must reinstall the app')
     }
     if (verification.status === 'rejected') return verification
     await save({ facts: verification.facts })
     return verification.facts
   }
 
-  /** Applies the next fact, and writes into `known` what is to be told of it. */
-  async #applyFact (fact: InstallFact, inbound: InboundEvent, known: Required<Omit<LifecycleProgress, 'refreshed' | 'traded'>>, save: SaveProgress): Promise<Applied> {
+  /** Applies the next fact, and adds its hook to `state`. */
+  async #applyFact (fact: InstallFact, inbound: InboundEvent, state: Required<Omit<LifecycleProgress, 'refreshPending' | 'refreshedPairs'>>, save: SaveProgress): Promise<FactResult> {
     const { envelope } = inbound
-    const index = known.applied
-    const saved = known.hookCalls[index] ?? null
-    for (let swaps = 0; swaps < MOST_SWAPS; swaps++) {
+    const index = state.applied
+    const saved = state.hookCalls[index] ?? null
+    for (let swaps = 0; swaps < MAX_SWAPS; swaps++) {
       const stored = await this.#store.get(envelope.auth.member_id)
-      const { outcome, install } = applyFact(this.#withTraded(stored?.install, fact, inbound), fact, Date.now())
+      const { outcome, install } = applyFact(this.#withRefreshedPair(stored?.install, fact, inbound), fact, Date.now())
       if (install === undefined) return rejected('unknown_portal')
       const portal = this.#portals.of(install)
       const isNew = install !== stored?.install
-      // Uninstalled since: what an earlier attempt meant to tell, or to apply, is over.
+      // Uninstalled since: hooks and facts of an earlier attempt are obsolete.
       if (outcome === 'stale' && install.state === 'uninstalled') return { status: 'stale', portal }
-      known.hookCalls[index] = hookCallOf(outcome, install, stored?.install, readLifecycleData(envelope)) ?? saved
+      state.hookCalls[index] = hookCallOf(outcome, install, stored?.install, readLifecycleData(envelope)) ?? saved
       if (isNew) {
-        await save(known)
+        await save(state)
         if (!await this.#store.swap(install.memberId, stored?.version ?? 0, install)) continue
       }
-      // What an earlier attempt applied without saying so looks old or repeated now, and is still to be told.
-      if (saved === null && isNothingNew(outcome, fact)) return { status: 'stale', portal }
+      // A fact that an earlier attempt applied without saving it looks stale or repeated now, but its hook must still run.
+      if (saved === null && isUnchanged(outcome, fact)) return { status: 'stale', portal }
       if (!isNew && saved === null && outcome !== 'repeated') return rejected('uninstalled')
-      known.applied++
-      await save(known)
+      state.applied++
+      await save(state)
       return { status: 'accepted', portal }
     }
-    throw new FST_B24_STORE_UNAVAILABLE({ cause: new Error(`${MOST_SWAPS} writes in a row came too late`) })
+    throw new FST_B24_STORE_UNAVAILABLE({ cause: new Error(`${MAX_SWAPS} consecutive writes lost the race against other writers`) })
   }
 
-  /** The record with the pair that its own was traded for meanwhile, whatever else comes of the fact: the one before is dead. */
-  #withTraded (install: Install | undefined, fact: InstallFact, inbound: InboundEvent): Install | undefined {
+  /** Returns the install with the refreshed pair if the event contained a stored pair: the refresh has invalidated that one, even if the fact is stale. */
+  #withRefreshedPair (install: Install | undefined, fact: InstallFact, inbound: InboundEvent): Install | undefined {
     const { isRefreshed, pair } = fact.type === 'updated' ? fact.verified ?? {} : fact.type === 'uninstalled' ? {} as Partial<VerifiedInstall> : fact
     if (install === undefined || pair === undefined || isRefreshed !== true) return install
     const owner = this.#verifier.ownerOf(install, inbound, fact.type === 'userReady' ? 'data' : 'auth')
@@ -132,12 +132,12 @@ export class Lifecycle {
   }
 }
 
-/** An uninstall is handled once, however often it is posted: it needs no more than a token that never changes. */
-function isNothingNew (outcome: FactOutcome, { type }: InstallFact): boolean {
+/** A repeated uninstall is stale: its token never changes, so it could be replayed. */
+function isUnchanged (outcome: FactOutcome, { type }: InstallFact): boolean {
   return outcome === 'stale' || (outcome === 'repeated' && type === 'uninstalled')
 }
 
-/** Which lifecycle hook is to hear of an outcome, and what; `undefined` where nothing changed. */
+/** Returns the lifecycle hook for an outcome with its argument; `undefined` if nothing changed. */
 export function hookCallOf (outcome: FactOutcome, install: Install, known: Install | undefined, data: LifecycleData): HookCall | undefined {
   switch (outcome) {
     case 'installed': return { hook: 'onInstall', fact: { reinstall: false } }

@@ -14,23 +14,23 @@ export interface PairCheckParts {
   limiter: UnverifiedLimiter
   encryptor: Encryptor
   oauth: VerifyOptions & { keys: Pick<AppCredentials, 'probeOnce'> }
-  /** Asks a portal who its user is. */
   fetchPageUser: FetchPageUser
   allowPrivateNetworks: AllowedNetworks
 }
 
 export interface CheckSource {
   ip: string
+  /** The event has the token of the portal. */
   isVerified: boolean
-  /** `false`: a pair whose hour is over is refused, and not traded. @default true */
+  /** `false`: an expired pair is rejected instead of refreshed. @default true */
   mayRefresh?: boolean | undefined
-  /** What is kept of a refresh, so that an attempt goes on where the last one ended. */
-  trades?: RefreshLog | undefined
+  /** Progress of a refresh, so that the next attempt resumes after it. */
+  refreshLog?: RefreshLog | undefined
 }
 
-/** Keeps durably what became of a pair that only one refresh can prove. */
+/** Stores the progress of a refresh durably: a refresh invalidates the received pair, so it cannot be repeated. */
 export interface RefreshLog {
-  /** What the posted pair was traded for, encrypted. */
+  /** Pair that an earlier attempt got by refreshing the received one, encrypted. */
   readonly pair?: string | undefined
   /** See `VerifyOptions`. */
   before (): Promise<void>
@@ -43,10 +43,10 @@ export interface VerifiedPair {
   pair: EncryptedPair
 }
 
-const LONGEST_TOKEN = 2048
+const MAX_TOKEN_LENGTH = 2048
 const NEVER = new AbortController().signal
 
-/** Asks the OAuth server about the token pair of an event and the portal about its user, and encrypts the confirmed pair. */
+/** Verifies the token pair of an event at the OAuth server and fetches its user from the portal. Returns the pair encrypted. */
 export class PairCheck {
   readonly #parts: PairCheckParts
   readonly #guard: AddressGuard
@@ -56,21 +56,22 @@ export class PairCheck {
     this.#guard = new AddressGuard(parts.allowPrivateNetworks)
   }
 
-  /** What is wrong with a pair before any server is asked, or was when it was asked in the last minute. */
+  /** Returns why a pair is rejected without a request to its server: it is invalid, or was rejected in the last minute. */
   problemOf (memberId: string, tokens: unknown): RejectReason | undefined {
     if (!hasPair(tokens)) return 'no_tokens'
     if (this.serverOf(tokens) === undefined) return 'server_not_allowed'
-    return this.#parts.limiter.refusalOf([pairClaimOf(memberId, tokens, undefined), true])
+    return this.#parts.limiter.rejectionOf([unverifiedPairOf(memberId, tokens, undefined), true])
   }
 
-  /** Origin of the OAuth server that is asked about a pair; `undefined` when it names one that is not allowed. */
+  /** Returns the origin of the OAuth server that must confirm a pair; `undefined` if the pair names one that is not allowed. */
   serverOf (tokens: unknown): string | undefined {
-    return chooseServer(this.#parts.oauth.allowedServers, (tokens as Partial<PostedPair> | undefined)?.server_endpoint)
+    return chooseServer(this.#parts.oauth.allowedServers, (tokens as Partial<ReceivedPair> | undefined)?.server_endpoint)
   }
 
   /**
-   * @param tokens where the pair stands in the event: `auth`, or the `data` of ONAPPUSERREADY
-   * @param source who sent it, and whether it proved its portal by the token already
+   * Verifies a pair at its OAuth server.
+   *
+   * @param tokens the part of the event that contains the pair: `auth`, or the `data` of ONAPPUSERREADY
    * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS, FST_B24_INSTALL_BUSY
    */
   async check (memberId: string, tokens: unknown, source: CheckSource): Promise<VerifiedPair | Rejection> {
@@ -78,34 +79,34 @@ export class PairCheck {
     if (!hasPair(tokens)) return rejected('no_tokens')
     const server = this.serverOf(tokens)
     if (server === undefined) return rejected('server_not_allowed')
-    const traded = this.#tradedFor(memberId, source)
-    const claim = pairClaimOf(memberId, tokens, traded)
-    const question = [claim, source.mayRefresh !== false]
-    const refusal = limiter.refusalOf(question)
-    if (refusal !== undefined) return rejected(refusal)
-    limiter.count('question', toSource(server, memberId, source))
-    const verification = await limiter.run(toSource(server, memberId, source), async () => await verifyPair(claim, this.#options(memberId, source)))
+    const refreshed = this.#refreshedPair(memberId, source)
+    const unverified = unverifiedPairOf(memberId, tokens, refreshed)
+    const query = [unverified, source.mayRefresh !== false]
+    const rejection = limiter.rejectionOf(query)
+    if (rejection !== undefined) return rejected(rejection)
+    limiter.count('query', toSource(server, memberId, source))
+    const verification = await limiter.run(toSource(server, memberId, source), async () => await verifyPair(unverified, this.#options(memberId, source)))
     if (verification.status === 'rejected') {
-      limiter.remember(question, verification.reason)
+      limiter.remember(query, verification.reason)
       return rejected(verification.reason)
     }
     const { grant } = verification
     if (this.#guard.blocksUrl(grant.clientEndpoint)) return rejected('private_address')
     oauth.keys.probeOnce(grant.oauthServer)
-    return this.#verified(memberId, { ...grant, isRefreshed: grant.isRefreshed || traded !== undefined })
+    return this.#verified(memberId, { ...grant, isRefreshed: grant.isRefreshed || refreshed !== undefined })
   }
 
   /**
-   * RefreshLogs a pair that was verified for a new one: nothing else proves its refresh token. One that came by a refresh stays.
+   * Refreshes a verified pair, which is the only way to verify its refresh token. A pair that came from a refresh is returned unchanged.
    *
    * @throws as `check`
    */
-  async trade (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<VerifiedPair | Rejection> {
+  async refresh (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<VerifiedPair | Rejection> {
     if (grant.isRefreshed) return this.#verified(memberId, grant)
     const { accessToken, refreshToken } = grant.pair
-    const claim = { memberId, accessToken, refreshToken }
+    const unverified = { memberId, accessToken, refreshToken }
     const sender = toSource(grant.oauthServer, memberId, source)
-    const fresh = await this.#parts.limiter.run(sender, async () => await refreshPair(grant.oauthServer, claim, this.#options(memberId, source)))
+    const fresh = await this.#parts.limiter.run(sender, async () => await refreshPair(grant.oauthServer, unverified, this.#options(memberId, source)))
     if (fresh.status === 'rejected') return rejected(fresh.reason)
     if (fresh.memberId !== undefined && fresh.memberId !== memberId) return rejected('other_portal')
     if (fresh.userId !== undefined && grant.userId !== undefined && fresh.userId !== grant.userId) return rejected('other_user')
@@ -113,28 +114,28 @@ export class PairCheck {
   }
 
   /**
-   * Asks the portal, at the address that the OAuth server names, about the user of a pair.
+   * Fetches the user of a pair from the portal, at the address that the OAuth server returned.
    *
-   * @throws FST_B24_PORTAL_UNAVAILABLE and the like when the portal does not say
+   * @throws FST_B24_PORTAL_UNAVAILABLE and other errors of calls
    */
-  async ask (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<PageUser> {
+  async fetchUser (memberId: string, { grant }: VerifiedPair, source: CheckSource): Promise<PageUser> {
     const { fetchPageUser, limiter, oauth: { signal = NEVER } } = this.#parts
     const { domain, clientEndpoint, oauthServer, pair: { accessToken } } = grant
     return await limiter.run(toSource(oauthServer, memberId, source), async () => await fetchPageUser({ memberId, domain, clientEndpoint, accessToken, signal }))
   }
 
-  /** Whose pair of the record it is that an event brings; `undefined` when it is another. */
+  /** Returns which stored pair these tokens are; `undefined` for an unknown pair. */
   ownerOf (install: Install | undefined, tokens: unknown): PairOwner | undefined {
     if (install === undefined || !hasPair(tokens)) return undefined
-    return (['installer', 'systemUser'] as const).find(owner => this.#open(install[owner]?.encrypted, install.memberId)?.refreshToken === tokens.refresh_token)
+    return (['installer', 'systemUser'] as const).find(owner => this.#decrypt(install[owner]?.encrypted, install.memberId)?.refreshToken === tokens.refresh_token)
   }
 
-  #tradedFor (memberId: string, { trades }: CheckSource): TokenPair | undefined {
-    return this.#open(trades?.pair, memberId)
+  #refreshedPair (memberId: string, { refreshLog }: CheckSource): TokenPair | undefined {
+    return this.#decrypt(refreshLog?.pair, memberId)
   }
 
-  /** A pair that cannot be opened is none. */
-  #open (encrypted: string | undefined, memberId: string): TokenPair | undefined {
+  /** Returns `undefined` for a pair that cannot be decrypted. */
+  #decrypt (encrypted: string | undefined, memberId: string): TokenPair | undefined {
     try {
       return encrypted === undefined ? undefined : this.#parts.encryptor.decrypt(encrypted, memberId)
     } catch {
@@ -142,10 +143,10 @@ export class PairCheck {
     }
   }
 
-  #options (memberId: string, { trades, mayRefresh }: CheckSource): VerifyOptions {
+  #options (memberId: string, { refreshLog, mayRefresh }: CheckSource): VerifyOptions {
     const { oauth, encryptor } = this.#parts
-    if (trades === undefined) return { ...oauth, mayRefresh }
-    return { ...oauth, mayRefresh, beforeRefresh: async () => await trades.before(), afterRefresh: async pair => await trades.after(encryptor.encrypt(pair, memberId)) }
+    if (refreshLog === undefined) return { ...oauth, mayRefresh }
+    return { ...oauth, mayRefresh, beforeRefresh: async () => await refreshLog.before(), afterRefresh: async pair => await refreshLog.after(encryptor.encrypt(pair, memberId)) }
   }
 
   #verified (memberId: string, grant: Grant): VerifiedPair {
@@ -159,21 +160,21 @@ function toSource (server: string, memberId: string, { ip, isVerified }: CheckSo
   return sourceOf(server, ip, isVerified ? memberId : undefined)
 }
 
-function pairClaimOf (memberId: string, tokens: PostedPair, traded: TokenPair | undefined): UnverifiedPair {
+function unverifiedPairOf (memberId: string, tokens: ReceivedPair, refreshed: TokenPair | undefined): UnverifiedPair {
   const { access_token: accessToken, refresh_token: refreshToken, server_endpoint: serverEndpoint, user_id: userId } = tokens
-  return { memberId, serverEndpoint, userId, ...(traded ?? { accessToken, refreshToken }) }
+  return { memberId, serverEndpoint, userId, ...(refreshed ?? { accessToken, refreshToken }) }
 }
 
-interface PostedPair extends Record<string, unknown> {
+interface ReceivedPair extends Record<string, unknown> {
   access_token: string
   refresh_token: string
 }
 
-function hasPair (tokens: unknown): tokens is PostedPair {
+function hasPair (tokens: unknown): tokens is ReceivedPair {
   const { access_token: accessToken, refresh_token: refreshToken } = (tokens ?? {}) as Record<string, unknown>
   return isToken(accessToken) && isToken(refreshToken)
 }
 
 function isToken (value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= LONGEST_TOKEN
+  return typeof value === 'string' && value !== '' && value.length <= MAX_TOKEN_LENGTH
 }

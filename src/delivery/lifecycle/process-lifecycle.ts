@@ -25,20 +25,20 @@ interface Progress extends LifecycleProgress {
   done?: string[]
 }
 
-/** Waits before an OAuth server that could not tell is asked again, ms: as long as the event waits already, within these. */
-const SHORTEST_WAIT_MS = 1_000
-const LONGEST_WAIT_MS = 60_000
-/** What may pass: the install waits for it, for a day. */
-const PASSING = new Set([
+/** Range of the delay before the next attempt to verify an install, ms. */
+const MIN_DELAY_MS = 1_000
+const MAX_DELAY_MS = 60_000
+/** Codes of temporary errors: the install is retried for a day. */
+const TEMPORARY = new Set([
   'FST_B24_OAUTH_UNAVAILABLE', 'FST_B24_APP_KEYS', 'FST_B24_INSTALL_BUSY', 'FST_B24_PORTAL_UNAVAILABLE', 'FST_B24_PORTAL_LIMIT', 'FST_B24_PORTAL_SUSPENDED'
 ])
-/** What ends an install as a dead letter, to be replayed when its cause is mended: Bitrix24 sends it only once. */
-const LOST = /^FST_B24_(INSTALL_LOST|REAUTH_REQUIRED|PRIVATE_ADDRESS|PORTAL_\w+)$/
+/** Codes of errors that make an install a dead letter, since Bitrix24 sends it only once. It can be replayed once the cause is fixed. */
+const PERMANENT = /^FST_B24_(INSTALL_LOST|REAUTH_REQUIRED|PRIVATE_ADDRESS|PORTAL_\w+)$/
 
-/** Takes one attempt at a lifecycle event: prove it, apply it, tell the hooks, then the handlers. */
+/** Runs one attempt of a lifecycle event: verify it, apply it, run its hooks, then the handlers. */
 export class LifecycleProcessor {
   readonly #parts: LifecycleProcessorParts
-  readonly #warnUnavailable = warnOncePerCause(error => this.#parts.log.warn({ err: error }, 'install cannot be verified now, will be retried'), 2 * LONGEST_WAIT_MS)
+  readonly #warnUnavailable = warnOncePerCause(error => this.#parts.log.warn({ err: error }, 'install cannot be verified now, will be retried'), 2 * MAX_DELAY_MS)
 
   constructor (parts: LifecycleProcessorParts) {
     this.#parts = parts
@@ -59,8 +59,8 @@ export class LifecycleProcessor {
     run: Run, event: QueuedEvent, inbound: InboundEvent, stored: StoredInstall | undefined, progress: Progress
   ): Promise<LifecycleOutcome | Outcome & { status: 'later' | 'dead' }> {
     try {
-      return await this.#parts.lifecycle.apply(inbound, stored, progress, async (kept) => {
-        Object.assign(progress, kept)
+      return await this.#parts.lifecycle.apply(inbound, stored, progress, async (changes) => {
+        Object.assign(progress, changes)
         await run.save(progress)
       })
     } catch (error) {
@@ -70,11 +70,11 @@ export class LifecycleProcessor {
 
   async #retryLater (error: Error & { code?: string }, event: QueuedEvent, inbound: InboundEvent): Promise<Outcome & { status: 'later' | 'dead' }> {
     const { code = '' } = error
-    const isPassing = PASSING.has(code)
-    if (!isPassing && !LOST.test(code)) throw error
+    const isTemporary = TEMPORARY.has(code)
+    if (!isTemporary && !PERMANENT.test(code)) throw error
     if (code !== 'FST_B24_INSTALL_BUSY') this.#warnUnavailable(Object.assign(bareError(error), { portal: event.memberId }))
-    const isPatient = isPassing && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
-    if (isPatient) return { status: 'later', delayMs: ageBackoff(event.receivedAt, SHORTEST_WAIT_MS, LONGEST_WAIT_MS) }
+    const isRetried = isTemporary && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
+    if (isRetried) return { status: 'later', delayMs: ageBackoff(event.receivedAt, MIN_DELAY_MS, MAX_DELAY_MS) }
     await this.#parts.pendingInstalls.abandon(pendingInstallOf(inbound), event.id)
     return { status: 'dead', error }
   }
