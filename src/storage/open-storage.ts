@@ -4,8 +4,7 @@ import { storageOf } from './redis/connect-failure.ts'
 import { openRedisStorage } from './redis/storage.ts'
 import { openSqliteStorage } from './sqlite/storage.ts'
 import type { Storage, StorageSettings } from './storage.ts'
-import { openingStorage } from './unavailable.ts'
-import { withinDeadline } from './within-deadline.ts'
+import { openingStorage, withinDeadline } from './unavailable.ts'
 
 export interface StorageChoice {
   /** The app's own store of installs; the app closes it. */

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { FST_B24_STORE_UNAVAILABLE } from '../../errors.ts'
-import { withinDeadline } from '../within-deadline.ts'
+import { withinDeadline } from '../unavailable.ts'
 import { EVENT_KEYS } from './keys.ts'
 
 /** Commands that scripts use, each with arguments that do no harm behind the key. */

@@ -4,8 +4,7 @@ import type { BoundedClient, RedisClient } from './client.ts'
 import { explained, isFinal } from './connect-failure.ts'
 import { FST_B24_INVALID_OPTIONS } from '../../errors.ts'
 import { loadPackage } from '../../load-package.ts'
-import { bareError, storeUnavailable } from '../unavailable.ts'
-import { withinDeadline } from '../within-deadline.ts'
+import { bareError, storeUnavailable, withinDeadline } from '../unavailable.ts'
 import { TickBatch } from '../tick-batch.ts'
 
 /** Time that Redis has to answer for the first time, ms. */

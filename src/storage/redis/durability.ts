@@ -1,4 +1,4 @@
-import { withinDeadline } from '../within-deadline.ts'
+import { withinDeadline } from '../unavailable.ts'
 
 /** What `checkDurability` asks: `Redis` and `Cluster` of ioredis have it. */
 export interface AskableServer {

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster, Redis } from 'ioredis'
 import type { AddResult, BegunEvent, DeadRow, EventCounts, EventStore, EventStoreSettings, GroupState, NewEvent, StoredOutcome, Turn, TurnResult } from '../event-store.ts'
-import { bareError, isConnectionError } from '../unavailable.ts'
-import { withinDeadline } from '../within-deadline.ts'
+import { bareError, isConnectionError, withinDeadline } from '../unavailable.ts'
 import { ADD, COUNTS, DISCARD, GET_DEAD, LISTEN, LIST_DEAD, REPLAY, SAVE } from './scripts.ts'
 import { TURN } from './turn-script.ts'
 

@@ -2,8 +2,7 @@ import type { Install } from '../../installs/install.ts'
 import type { InstallList, InstallStore, StoredInstall } from '../install-store.ts'
 import type { BoundedClient } from './client.ts'
 import { type AppKeys, appKeys } from './keys.ts'
-import { ReadRecords } from '../parse-cache.ts'
-import { decodeRecord, encodeRecord } from '../install-record.ts'
+import { ParseCache, decodeRecord, encodeRecord } from '../install-record.ts'
 
 const PAGE = 100
 
@@ -31,7 +30,7 @@ const PAGE_OF_IDS = "return redis.call('ZRANGE', KEYS[1], ARGV[1], '+', 'BYLEX',
 export class RedisInstallStore implements InstallStore {
   readonly #client: BoundedClient
   readonly #keys: AppKeys
-  readonly #records = new ReadRecords(decodeRecord)
+  readonly #records = new ParseCache(decodeRecord)
 
   /** `client` is that of `connectRedis()`, which bounds each command; `app` is an `appId()`. */
   constructor (client: BoundedClient, app: string) {

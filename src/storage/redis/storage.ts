@@ -1,7 +1,7 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { FST_B24_STORAGE_LAYOUT } from '../../errors.ts'
 import { LAYOUT, type Storage, type StorageSettings } from '../storage.ts'
-import { withinDeadline } from '../within-deadline.ts'
+import { withinDeadline } from '../unavailable.ts'
 import { checkCommands } from './commands.ts'
 import { bounded, end, openIoredis, quit, type RedisOption } from './connect.ts'
 import { checkDurability } from './durability.ts'

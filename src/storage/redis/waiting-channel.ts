@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
-import { withinDeadline } from '../within-deadline.ts'
+import { withinDeadline } from '../unavailable.ts'
 import { end } from './connect.ts'
 
 /** Hears when events wait, on a connection of its own that is opened when somebody asks; a Cluster has one for that already. */

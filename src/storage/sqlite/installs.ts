@@ -1,7 +1,6 @@
 import type { Install } from '../../installs/install.ts'
-import { parseInstall } from '../install-record.ts'
+import { parseInstall, ParseCache } from '../install-record.ts'
 import type { InstallList, InstallStore, StoredInstall } from '../install-store.ts'
-import { ReadRecords } from '../parse-cache.ts'
 import type { SqliteDatabase } from './database.ts'
 
 const PAGE = 100
@@ -9,7 +8,7 @@ const PAGE = 100
 /** Keeps installs in a SQLite file: a row each. Any number of processes of one machine may share it; it must be on a local disk. */
 export class SqliteInstallStore implements InstallStore {
   readonly #db: SqliteDatabase
-  readonly #records = new ReadRecords(parseInstall)
+  readonly #records = new ParseCache(parseInstall)
 
   constructor (db: SqliteDatabase) {
     this.#db = db

@@ -1,11 +1,11 @@
 import t from 'tap'
-import { ReadRecords } from '../../src/storage/parse-cache.ts'
+import { ParseCache } from '../../src/storage/install-record.ts'
 
 interface Named { name: string, pair: { encrypted: string } }
 
-function counted (): { records: ReadRecords<Named>, reads: string[] } {
+function counted (): { records: ParseCache<Named>, reads: string[] } {
   const reads: string[] = []
-  const records = new ReadRecords<Named>((memberId, text) => {
+  const records = new ParseCache<Named>((memberId, text) => {
     reads.push(memberId)
     return JSON.parse(text) as Named
   })
