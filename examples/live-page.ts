@@ -34,7 +34,7 @@ export async function livePage (app: FastifyInstance): Promise<void> {
   bitrix24.addHook('onUninstall', ({ portal }) => happened(portal.domain, 'removed the app'))
 
   const tick = async (): Promise<void> => {
-    const { queue, events } = await bitrix24.health()
+    const { queue, oldestMs, events } = await bitrix24.health()
     // Of all processes, so that a receiver shows them too.
     const { items } = await bitrix24.deadLetters.list({ limit: MOST_DEAD_LETTERS })
     const deadLetters = items.map(({ failedAt, name, code, memberId, attempts, error }) => ({ at: failedAt, what: name || code, memberId, attempts, error: error.message }))
@@ -42,7 +42,7 @@ export async function livePage (app: FastifyInstance): Promise<void> {
     for await (const portal of bitrix24.portals()) {
       if (portals.push(shown(portal)) === MOST_PORTALS) break
     }
-    send('state', { portals, queue, events, deadLetters })
+    send('state', { portals, queue, oldestMs, events, deadLetters })
   }
   const timer = setInterval(() => { if (watchers.size > 0) tick().catch(error => app.log.warn(error)) }, TICK_MS)
   // Before the server closes: what streams would keep it open.

@@ -144,6 +144,7 @@ function wire (settings: Settings, path: string, log: FastifyBaseLogger, storage
       syncFleet,
       deadLetters: delivery.deadLetters,
       queueCounts: delivery.queueCounts,
+      oldestWaitingAt: delivery.oldestWaitingAt,
       count: () => ({ ...delivery.report(), blocked: portalServices.blocks.list(), appKeys: portalServices.keys.state })
     }),
     start: () => {

@@ -25,6 +25,11 @@ export interface Health {
    * `undefined` if the queue does not respond; all 0 if handlers run before the response (`delivery.mode: 'inline'`).
    */
   queue: QueueCounts | undefined
+  /**
+   * Age of the oldest event that waits for its turn, in milliseconds; `undefined` if none waits or the queue does not respond. In a backlog of more than 500
+   * portals, the oldest of those whose turns are next.
+   */
+  oldestMs: number | undefined
   /** Counters of this process since its start. */
   events: EventCounts
   /** Number of fields that did not match their documented type, by event; handlers receive them as sent. Counted for events with handlers. */
@@ -45,6 +50,7 @@ export interface Bitrix24Parts {
   syncFleet: (options?: FleetSyncOptions) => Promise<FleetReport>
   deadLetters: DeadLetters
   queueCounts: () => Promise<QueueCounts>
+  oldestWaitingAt: () => Promise<number | undefined>
   count: () => Pick<Health, 'events' | 'schemaMismatches' | 'overQuota' | 'blocked' | 'appKeys'>
 }
 
@@ -135,10 +141,11 @@ export class Bitrix24 {
 
   /** Returns the health of the app, for monitoring. Responds within a second and never rejects, even during a storage outage. */
   async health (): Promise<Health> {
-    const [store, queue] = await Promise.all([
+    const [store, queue, oldestAt] = await Promise.all([
       this.#parts.store.get(UNUSED_MEMBER_ID).then(() => 'ok' as const, () => 'unavailable' as const),
-      this.#parts.queueCounts().catch(() => undefined)
+      this.#parts.queueCounts().catch(() => undefined),
+      this.#parts.oldestWaitingAt().catch(() => undefined)
     ])
-    return { store, queue, ...this.#parts.count() }
+    return { store, queue, oldestMs: oldestAt === undefined ? undefined : Math.max(0, Date.now() - oldestAt), ...this.#parts.count() }
   }
 }

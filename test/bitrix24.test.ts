@@ -27,6 +27,7 @@ t.test('health asks the store and the queue at the same time, and never rejects'
       handlers: { on: nothing, off: nothing, onAny: nothing, offAny: nothing },
       store: { get },
       queueCounts,
+      oldestWaitingAt: get,
       count: () => ({ events: newEventCounts(), schemaMismatches: {}, blocked: [] })
     } as unknown as Bitrix24Parts)
     const began = performance.now()

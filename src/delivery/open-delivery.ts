@@ -27,7 +27,7 @@ import { QuotaReports, Rejections } from './rejections.ts'
 import type { UnverifiedLimiter } from './unverified-limiter.ts'
 
 /** The methods of the queue that delivery needs. */
-export type DeliveryQueue = Pick<EventQueue, 'add' | 'work' | 'counts' | 'deadLetters'>
+export type DeliveryQueue = Pick<EventQueue, 'add' | 'work' | 'counts' | 'oldestWaitingAt' | 'deadLetters'>
 
 export interface DeliveryParts {
   settings: DeliverySettings
@@ -59,6 +59,7 @@ export interface Delivery {
   /** Returns the part of `health()` about delivery. */
   report (): { events: EventCounts, schemaMismatches: Record<string, number>, overQuota: Record<string, number> }
   queueCounts (): Promise<QueueCounts>
+  oldestWaitingAt (): Promise<number | undefined>
   /** Starts handling stored events; no-op with `worker: false`. */
   start (): void
 }
@@ -95,6 +96,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
     deadLetters: new DeadLetters(queue?.deadLetters ?? NO_DEAD_LETTERS, store, webhooks, code => installVerifier.isLifecycleEvent(code)),
     counts,
     report: () => ({ events: { ...counts }, schemaMismatches: dispatcher.schemaMismatches, overQuota: quotas.list() }),
+    oldestWaitingAt: async () => await queue?.oldestWaitingAt(),
     queueCounts: async () => await queue?.counts() ?? NO_EVENTS,
     start: () => { if (queue !== undefined && settings.worker) work(queue, common) }
   }

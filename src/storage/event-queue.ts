@@ -1,7 +1,7 @@
 import { FST_B24_CLOSING, FST_B24_INVALID_CURSOR, FST_B24_PORTAL_QUOTA } from '../errors.ts'
 import type { EventCounts, EventStore, NewEvent } from './event-store.ts'
 import { QueueWorker, type QueueSettings, type WorkOptions } from './queue-worker.ts'
-import { deadEventOf, type DeadLetterStore, type Processor, type QueuedEvent } from './queued-event.ts'
+import { deadEventOf, parsed, type DeadLetterStore, type Processor, type QueuedEvent } from './queued-event.ts'
 import { TickBatch } from './tick-batch.ts'
 
 /** Most dead letters of a page, and most that are looked at for one. */
@@ -60,6 +60,17 @@ export class EventQueue {
   /** @throws FST_B24_STORE_UNAVAILABLE */
   async counts (): Promise<EventCounts> {
     return await this.#store.counts()
+  }
+
+  /**
+   * When the oldest event came that waits for its turn, ms since the epoch; `undefined` when none waits. In a backlog of very many portals, the oldest of those
+   * whose turns are next.
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  async oldestWaitingAt (): Promise<number | undefined> {
+    const body = await this.#store.oldestWaiting()
+    const { receivedAt } = (body === undefined ? {} : parsed(body) ?? {}) as Partial<QueuedEvent>
+    return typeof receivedAt === 'number' ? receivedAt : undefined
   }
 
   readonly deadLetters: DeadLetterStore = {

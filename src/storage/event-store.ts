@@ -43,6 +43,11 @@ export interface EventStore {
   saveProgress (worker: string, seq: string, progress: string): Promise<boolean>
   /** @throws FST_B24_STORE_UNAVAILABLE */
   counts (): Promise<EventCounts>
+  /**
+   * Body of the oldest event that waits for its turn, of the `OLDEST_GROUPS` groups whose turns are next in each line; what is delayed does not count.
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  oldestWaiting (): Promise<string | undefined>
   /** Dead letters below a place, newest first. @throws FST_B24_STORE_UNAVAILABLE */
   listDead (below: number | undefined, limit: number): Promise<DeadRow[]>
   getDead (id: string): Promise<DeadRow | undefined>
@@ -171,6 +176,9 @@ export const EVENT_OVERHEAD_BYTES = 512
 
 /** Bytes that events of groups which nothing verifies (`? ...`) may take. */
 export const MAX_UNVERIFIED_BYTES = 8 * 1024 * 1024
+
+/** How many groups of a line are looked at for the oldest event: all of them, but in a great backlog. */
+export const OLDEST_GROUPS = 500
 
 /** Part of what others leave free that one group may fill. */
 export const GROUP_SHARE = 0.25

@@ -59,7 +59,8 @@ export async function bench (t: Test, { store: own, webhooks = [] }: { store?: I
     deadLetters: { list: async () => ({ items: [] }), get: async () => undefined, replay: async () => false, discard: async () => false },
     add: async (event) => { added.push(event) },
     work: (process, { onDead }) => Object.assign(worker, { process, onDead }),
-    counts: async () => ({ waiting: 0, active: 0, dead: 0 })
+    counts: async () => ({ waiting: 0, active: 0, dead: 0 }),
+    oldestWaitingAt: async () => undefined
   }
   const store = own ?? installs
   const transport = new RestTransport({ allowPrivateNetworks: true })

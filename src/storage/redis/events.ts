@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster, Redis } from 'ioredis'
 import type { AddResult, BegunEvent, DeadRow, EventCounts, EventStore, EventStoreSettings, GroupState, NewEvent, StoredOutcome, Turn, TurnResult } from '../event-store.ts'
 import { bareError, isConnectionError, withinDeadline } from '../unavailable.ts'
-import { ADD, COUNTS, DISCARD, GET_DEAD, LISTEN, LIST_DEAD, REPLAY, SAVE } from './scripts.ts'
+import { ADD, COUNTS, DISCARD, GET_DEAD, LISTEN, LIST_DEAD, OLDEST, REPLAY, SAVE } from './scripts.ts'
 import { TURN } from './turn-script.ts'
 
 /** Scripts of events by their names. */
-export const EVENT_SCRIPTS = { ADD, TURN, LISTEN, SAVE, REPLAY, DISCARD, LIST_DEAD, GET_DEAD, COUNTS }
+export const EVENT_SCRIPTS = { ADD, TURN, LISTEN, SAVE, REPLAY, DISCARD, LIST_DEAD, GET_DEAD, COUNTS, OLDEST }
 
 /** Before what may be done twice is asked for again, ms. */
 const AGAIN_MS = 100
@@ -77,6 +77,10 @@ export class RedisEvents implements EventStore {
   async counts (): Promise<EventCounts> {
     const [waiting, active, dead] = await this.#again<[number, number, number]>('COUNTS')
     return { waiting, active, dead }
+  }
+
+  async oldestWaiting (): Promise<string | undefined> {
+    return await this.#again<string | null>('OLDEST') ?? undefined
   }
 
   async listDead (below: number | undefined, limit: number): Promise<DeadRow[]> {

@@ -1,4 +1,4 @@
-import { EVENT_OVERHEAD_BYTES, GROUP_SHARE, MAX_UNVERIFIED_BYTES } from '../event-store.ts'
+import { EVENT_OVERHEAD_BYTES, GROUP_SHARE, MAX_UNVERIFIED_BYTES, OLDEST_GROUPS } from '../event-store.ts'
 import { RESPONSIVE_MS } from '../fair-share.ts'
 import { EVENT_KEYS } from './keys.ts'
 
@@ -211,6 +211,16 @@ return rows`
 export const GET_DEAD = `${EVENT_KEYS}${DEAD_ROW}
 local seq = redis.call('HGET', DEAD_IDS, ARGV[1])
 return seq and deadRow(seq)`
+
+export const OLDEST = `${EVENT_KEYS}
+local oldest
+for name, lane in pairs({ priority = 0, unverified = 0, responsive = 1, untested = 1, hung = 1 }) do
+  for _, group in ipairs(redis.call('ZRANGE', ringKey(name), 0, ${OLDEST_GROUPS - 1})) do
+    local seq = tonumber(redis.call('ZRANGE', waitingKey(lane, group), 0, 0)[1])
+    if seq and (not oldest or seq < oldest) then oldest = seq end
+  end
+end
+return oldest and redis.call('HGET', eventKey(string.format('%.0f', oldest)), 'body')`
 
 export const COUNTS = `${EVENT_KEYS}
 local active, dead = 0, redis.call('ZCARD', DEAD)

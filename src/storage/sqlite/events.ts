@@ -1,11 +1,15 @@
-import type { AddResult, DeadRow, EventCounts, EventStore, EventStoreSettings, NewEvent, Turn, TurnResult } from '../event-store.ts'
+import { type AddResult, type DeadRow, type EventCounts, type EventStore, type EventStoreSettings, type NewEvent, OLDEST_GROUPS, type Turn, type TurnResult } from '../event-store.ts'
 import type { SqliteDatabase } from './database.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { Ledger, type Clock } from './ledger.ts'
-import { ACTIVE } from './schema.ts'
+import { ACTIVE, WAITING } from './schema.ts'
 import { Transitions } from './transitions.ts'
 import { takeTurn, type TurnParts } from './turn.ts'
 import { Workers, type Codes } from './workers.ts'
+
+const OLDEST = `SELECT body FROM events WHERE seq = (SELECT min(seq) FROM (${[0, 1].map(lane => `
+  SELECT (SELECT min(seq) FROM events WHERE lane = ${lane} AND grp = line.id AND state = ${WAITING}) AS seq
+  FROM (SELECT id FROM groups WHERE place${lane} IS NOT NULL LIMIT ${OLDEST_GROUPS}) AS line`).join(' UNION ALL ')}))`
 
 /** Bytes that pending events may take unless told. */
 const MAX_WAITING_BYTES = 1024 * 1024 * 1024
@@ -66,6 +70,10 @@ export class SqliteEvents implements EventStore {
   async counts (): Promise<EventCounts> {
     const [waiting, active, dead] = await this.#db.read(() => this.#db.get<[number, number, number]>('SELECT waiting, active, dead FROM counters')!)
     return { waiting, active, dead }
+  }
+
+  async oldestWaiting (): Promise<string | undefined> {
+    return (await this.#db.read(() => this.#db.get<[string]>(OLDEST)))?.[0]
   }
 
   async listDead (below: number | undefined, limit: number): Promise<DeadRow[]> {

@@ -94,6 +94,23 @@ export const HANDLING: Record<string, (trial: Trial) => Promise<void>> = {
     await trial.counted(queue, { waiting: 2, active: 0, dead: 3 })
   },
 
+  async 'knows when the oldest event came that waits for its turn' (trial) {
+    const queue = await trial.open()
+    assert.equal(await queue.oldestWaitingAt(), undefined)
+    await queue.add(newEvent({ memberId: 'portal-b', receivedAt: 1_000 }))
+    await queue.add(newEvent({ receivedAt: 2_000 }))
+    await queue.add(newEvent({ receivedAt: 3_000, isPriority: true, code: 'ONAPPINSTALL' }))
+    assert.equal(await queue.oldestWaitingAt(), 1_000)
+    const gate = newGate()
+    trial.work(queue, async ({ event }) => { if ((event as { receivedAt: number }).receivedAt < 3_000) await gate.opened }, 2)
+    await trial.counted(queue, { waiting: 0, active: 2, dead: 0 })
+    assert.equal(await queue.oldestWaitingAt(), undefined, 'what runs does not wait')
+    await queue.add(newEvent({ receivedAt: 4_000 }))
+    assert.equal(await queue.oldestWaitingAt(), 4_000)
+    gate.open()
+    await trial.settled(queue, 4)
+  },
+
   async 'does not show the events of one app to another' (trial) {
     const queue = await trial.open()
     const other = await trial.open({}, `${trial.app}0`)
