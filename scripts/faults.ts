@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 // Runs the fault tests at full length, one file after another, and prints what they counted and what failed.
 // FAULT_SEED repeats the random moments of an earlier run.
 const FOLDER = 'test/faults'
-const { FAULT_ROUNDS = '20', FAULT_BACKLOG = '50000', FAULT_MISSED = '1000', FAULT_SEED = String(Date.now()) } = process.env
+const { FAULT_ROUNDS = '100', FAULT_BACKLOG = '50000', FAULT_MISSED = '1000', FAULT_SEED = String(Date.now()) } = process.env
 const env = { ...process.env, FAULT_ROUNDS, FAULT_BACKLOG, FAULT_MISSED, FAULT_SEED }
 const asked = process.argv.slice(2)
 const files = readdirSync(FOLDER).filter(name => name.endsWith('.test.ts') && (asked.length === 0 || asked.some(word => name.includes(word))))

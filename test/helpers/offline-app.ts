@@ -1,6 +1,6 @@
 import { existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 import Fastify from 'fastify'
-import { completeDelivery } from '../../src/delivery/delivery-options.ts'
+import { completeDelivery, type DeliveryOptions } from '../../src/delivery/delivery-options.ts'
 import type { HandlerContext } from '../../src/delivery/run-handler.ts'
 import { LifecycleHookRegistry } from '../../src/delivery/lifecycle-hooks.ts'
 import { openDelivery } from '../../src/delivery/open-delivery.ts'
@@ -34,6 +34,7 @@ export interface OfflineAppSettings extends TokenSettings {
   journal: string
   port: number
   offline?: OfflineParts['times']
+  delivery?: DeliveryOptions
 }
 
 export interface OfflineApp extends Pick<SubscriptionServices, 'syncFleet'> {
@@ -43,12 +44,12 @@ export interface OfflineApp extends Pick<SubscriptionServices, 'syncFleet'> {
 
 export async function openOfflineApp (settings: OfflineAppSettings): Promise<OfflineApp> {
   const { storage, clientId, clientSecret, oauthServer, journal, port, offline: times } = settings
-  const kept = await openStorage({ dataDir: '', ...storage }, storageSettings(appId(clientId)))
+  const delivery = completeDelivery({ stalledAfterMs: 3_000, ...settings.delivery })
+  const kept = await openStorage({ dataDir: '', ...storage }, storageSettings(appId(clientId), { events: delivery }))
   const place = { store: kept.installs, locks: { take: kept.lock.bind(kept) } }
   const app = Fastify({ forceCloseConnections: true, logger: { level: 'warn', stream: { write: keepLog } } })
   const { log } = app
   keepAnswers(app)
-  const delivery = completeDelivery({ stalledAfterMs: 3_000 })
   const queue = new EventQueue(kept.events, { ...delivery, onError: error => log.warn({ err: error }, 'event storage is not usable') })
   const handlers = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], clientSecret, clientId)
@@ -86,7 +87,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   handlers.on('onCrmDealUpdate', ({ data }, { portal }) => { writeSync(file, `${portal.memberId} ${data.FIELDS.ID}\n`) })
   await app.register(eventRoutes, { prefix: '/bitrix24', receiver: opened.receiver, bodyLimit: 262_144, closeTimeoutMs: 0 })
   await app.listen({ port, host: '127.0.0.1' })
-  opened.start()
+  if (delivery.worker) opened.start()
   offline.start()
   return {
     syncFleet: subscriptions.syncFleet,
