@@ -1,3 +1,4 @@
+import { chownSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { DeliveryOptions } from '../../src/index.ts'
@@ -96,6 +97,12 @@ export class FaultRun {
     return await startApp(this.#t, this.programs, {
       bitrix24: { ...this.#bitrix24, ...common, delivery: { ...this.#delivery, ...delivery } }, port, journal: this.#journal, ...settings
     }, { nodeArguments, uid })
+  }
+
+  /** Lets programs of another user run. */
+  allow (uid: number): void {
+    writeFileSync(this.#journal, '')
+    for (const path of [this.#journal, this.programs]) chownSync(path, uid, uid)
   }
 
   /** Starts a program, and all portals install the app there. */

@@ -61,7 +61,10 @@ export function untilPrinted (child: ChildProcess, pattern: RegExp, timeoutMs = 
     let text = ''
     const fail = (why: string) => reject(new Error(`${why}, having printed: ${text}`))
     const timer = setTimeout(() => fail(`no ${pattern} within ${timeoutMs} ms`), timeoutMs)
-    child.once('exit', (code, signal) => fail(`ended with ${code ?? signal}`))
+    child.once('exit', (code, signal) => {
+      clearTimeout(timer)
+      fail(`ended with ${code ?? signal}`)
+    })
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (chunk: Buffer) => {
         text += chunk.toString()
