@@ -1,7 +1,5 @@
-import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { EventQueue } from '../../../src/storage/event-queue.ts'
 import { openSqliteStorage } from '../../../src/storage/sqlite/storage.ts'
 import { storageSettings } from '../../helpers/test-storage.ts'
@@ -35,13 +33,6 @@ const TASKS: Record<string, () => Promise<void>> = {
     }, { concurrency: 4, onDead: ({ id }) => say({ dead: id }) })
     await new Promise(() => {})
   },
-  /** Writes all the time. */
-  async write () {
-    for (let i = 0; ; i++) {
-      await storage.installs.swap(`${process.pid}-${i}`, 0, sampleInstall(`${process.pid}-${i}`))
-      say({ wrote: i })
-    }
-  },
   /** Swaps one record against whoever does the same; says which versions it won. */
   async race () {
     const won: number[] = []
@@ -49,26 +40,6 @@ const TASKS: Record<string, () => Promise<void>> = {
       if (await storage.installs.swap('shared', version, sampleInstall('shared'))) won.push(version)
     }
     say({ won })
-  },
-  /** Fills a disk that is full soon, and goes on when there is space again. */
-  async fill () {
-    limitFiles('3000000:')
-    let stored = 0
-    const codes = new Set<string>()
-    for (let i = 0; codes.size === 0 && i < 10_000; i++) {
-      await queue.add({ id: `${i}`, memberId: `p${i}`, code: 'A', receivedAt: 1, payload: 'x'.repeat(20_000) }).then(() => { stored++ }, error => codes.add(error.code))
-    }
-    say({ stored, codes: [...codes], counts: await queue.counts() })
-    limitFiles('unlimited:')
-    await queue.add({ id: 'more', memberId: 'p', code: 'A', receivedAt: 1, payload: 1 })
-    const seen = new Set<string>()
-    queue.work(async ({ event }) => {
-      seen.add((event as { id: string }).id)
-      return { status: 'done' }
-    }, { concurrency: 16, onDead: () => {} })
-    while (seen.size < stored + 1) await sleep(10)
-    await queue.close(1_000)
-    say({ handled: seen.size, counts: await queue.counts() })
   }
 }
 
@@ -77,12 +48,6 @@ await once(process.stdin, 'data')
 await TASKS[task]!()
 await storage.close()
 process.exit()
-
-/** Sets how large a file of this process may grow, bytes: for a write, the limit is a full disk. Linux only. */
-function limitFiles (size: string): void {
-  const { status, error } = spawnSync('prlimit', ['--pid', String(process.pid), `--fsize=${size}`])
-  if (status !== 0) throw error ?? new Error(`prlimit ended with status ${status}`)
-}
 
 function say (line: unknown): void {
   process.stdout.write(`${JSON.stringify(line)}\n`)

@@ -8,7 +8,6 @@ import t, { type Test } from 'tap'
 import { EventQueue } from '../../../src/storage/event-queue.ts'
 import type { QueuedEvent } from '../../../src/storage/queued-event.ts'
 import { openSqliteStorage } from '../../../src/storage/sqlite/storage.ts'
-import { sampleInstall } from '../../../src/testing/install-store-contract.ts'
 import { temporaryFolder } from '../../helpers/app.ts'
 import { startProgram } from '../../helpers/program.ts'
 import { storageSettings } from '../../helpers/test-storage.ts'
@@ -21,7 +20,7 @@ const PROGRAM = 'test/storage/sqlite/process.ts'
 const EVENTS = { attempts: 3, deadLetters: { maxAgeMs: 3_600_000, maxCount: 1_000, maxBytes: 1e9 }, maxWaitingBytes: undefined }
 const SETTINGS = { attempts: 3, backoffMs: 10, stalledAfterMs: 1_000 }
 
-interface Line { added?: string, began?: string, attempt?: number, dead?: string, wrote?: number, won?: number[], error?: string, [name: string]: unknown }
+interface Line { added?: string, began?: string, attempt?: number, dead?: string, won?: number[], error?: string, [name: string]: unknown }
 
 /** Another process on the file, ready. */
 async function startOther (t: Test, task: string, dataDir: string, settings = {}) {
@@ -90,34 +89,6 @@ t.test('makes a dead letter of an event that kills each process', async t => {
   t.match(await storage.events.getDead('killer'), { attempts: 3, error: '{"message":"The process ended during the attempt"}' })
 })
 
-t.test('while another process stands still, others answer within a second; then all is well', async t => {
-  const dataDir = temporaryFolder(t)
-  const { storage } = await open(t, dataDir)
-  const other = await startOther(t, 'write', dataDir)
-  other.go()
-  let refused = 0
-  // It is stopped at any point of what it does, again and again, at times in the middle of a write.
-  for (let stops = 0; stops < 40; stops++) {
-    await sleep(Math.random() * 30)
-    other.child.kill('SIGSTOP')
-    const began = performance.now()
-    const error = await storage.installs.swap(`s${stops}`, 0, sampleInstall(`s${stops}`)).then(() => undefined, error => error)
-    const took = performance.now() - began
-    t.ok(took < 1_000, `${took} ms`)
-    if (error !== undefined) {
-      refused++
-      t.match(error, UNAVAILABLE)
-    }
-    t.equal(await storage.installs.get(`s${stops}`) === undefined, error !== undefined, 'what was refused was not written')
-    other.child.kill('SIGCONT')
-    await until(async () => await storage.installs.swap(`s${stops}-after`, 0, sampleInstall(`s${stops}-after`)).catch(() => false), 'it is well')
-    if (refused === 3) break
-  }
-  t.ok(refused > 0, 'it stood still in a write')
-  const count = other.said('wrote').length
-  await until(() => other.said('wrote').length > count, 'so is the other')
-})
-
 t.test('takes over from a worker that stands still', async t => {
   const dataDir = temporaryFolder(t)
   const { queue } = await open(t, dataDir)
@@ -169,7 +140,8 @@ t.test('two processes of one id in two namespaces share the file', { skip: proce
   const began = workers.map(({ said }) => said('began'))
   t.equal(new Set(began.flat()).size, 200)
   t.equal(began.flat().length, 200)
-  t.ok(began.every(({ length }) => length > 20), began.map(({ length }) => length).join())
+  t.comment(`one pid in two namespaces: sent 200, handled by each ${began.map(({ length }) => length).join(' and ')}, lost ${200 - new Set(began.flat()).size}`)
+  t.ok(began.every(({ length }) => length > 20))
   await queue.add(newEvent('long', { payload: 'hang' }))
   await until(() => workers.some(({ said }) => said('began').includes('long')), 'it runs')
   const [dies, lives] = workers[0]!.said('began').includes('long') ? [workers[0]!, workers[1]!] : [workers[1]!, workers[0]!]
@@ -184,16 +156,6 @@ t.test('of two processes each version of a record has one winner', async t => {
   await Promise.all(others.map(({ exited }) => exited))
   const won = others.flatMap(({ lines }) => lines.flatMap(({ won }) => won ?? []))
   t.strictSame(won.toSorted((a, b) => a - b), Array.from({ length: 50 }, (_, version) => version))
-})
-
-t.test('a full disk takes nothing, says so, and all goes on when there is space', async t => {
-  const other = await startOther(t, 'fill', temporaryFolder(t))
-  other.go()
-  t.equal(await other.exited, 0)
-  const [, full, after] = other.lines as Array<{ stored: number, handled: number }>
-  t.match(full, { codes: ['FST_B24_STORE_UNAVAILABLE'], counts: { waiting: full!.stored, active: 0 } })
-  t.ok(full!.stored > 10)
-  t.match(after, { handled: full!.stored + 1, counts: { waiting: 0, active: 0, dead: 0 } })
 })
 
 t.test('the worker says so once when the folder is gone, and goes on when it is back', async t => {
