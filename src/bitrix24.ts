@@ -15,7 +15,7 @@ import type { EventCounts as QueueCounts } from './storage/event-store.ts'
 
 /** A `member_id` that no portal has, to check whether the store responds. */
 const UNUSED_MEMBER_ID = '-'
-const MOST_SWAPS = 50
+const MAX_SWAPS = 50
 
 export interface Health {
   /** Availability of the store. */
@@ -121,12 +121,12 @@ export class Bitrix24 {
    */
   async revokeToken (memberId: string): Promise<boolean> {
     const { store } = this.#parts
-    for (let swaps = 0; swaps < MOST_SWAPS; swaps++) {
+    for (let swaps = 0; swaps < MAX_SWAPS; swaps++) {
       const stored = await store.get(memberId)
       if (stored === undefined || stored.install.state === 'uninstalled') return false
       if (await store.swap(memberId, stored.version, { ...revokeToken(stored.install), updatedAt: Date.now() })) return true
     }
-    throw new FST_B24_STORE_UNAVAILABLE({ cause: new Error(`${MOST_SWAPS} writes in a row came too late`) })
+    throw new FST_B24_STORE_UNAVAILABLE({ cause: new Error(`${MAX_SWAPS} consecutive writes lost the race against other writers`) })
   }
 
   /**

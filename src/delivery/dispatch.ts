@@ -6,7 +6,7 @@ import type { RegisteredHandler } from '../events/registration.ts'
 import type { Portal } from '../portal/portal.ts'
 import type { PortalLimitError } from '../portal/rest/call-error.ts'
 import type { Outcome, QueuedEvent, Run } from '../storage/queued-event.ts'
-import { longestBackoffOf } from '../storage/backoff.ts'
+import { maxBackoffOf } from '../storage/backoff.ts'
 import type { AbortState } from '../async/abort.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import type { DeliverySettings } from './delivery-options.ts'
@@ -130,7 +130,7 @@ export class Dispatcher {
     if (retries === undefined) return { attempt }
     const { attempts, backoffMs } = retries
     const isLast = attempt >= attempts || isLimit(error) || isPermanent(error) || run?.isAborted === true
-    return { attempt, attempts, ...(!isLast && { retryWithinMs: longestBackoffOf(attempt, backoffMs) }) }
+    return { attempt, attempts, ...(!isLast && { retryWithinMs: maxBackoffOf(attempt, backoffMs) }) }
   }
 
   async #run (call: () => unknown, context: HandlerRunContext): Promise<Error | undefined> {

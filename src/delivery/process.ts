@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_FOREIGN_JOB, FST_B24_INSTALL_LOST, FST_B24_PORTAL_GONE, FST_B24_CLOSING, FST_B24_HANDLER_FAILED } from '../errors.ts'
-import { INSTALL_PATIENCE_MS, type PendingInstalls, type PendingState } from '../storage/pending-installs.ts'
+import { INSTALL_RETRY_MS, type PendingInstalls, type PendingState } from '../storage/pending-installs.ts'
 import { type InstallStore, InstallCache, type StoredInstall } from '../storage/install-store.ts'
 import type { Encryptor } from '../oauth/encryption.ts'
 import type { Portal } from '../portal/portal.ts'
@@ -110,7 +110,7 @@ export class Processor {
     if (progressOf(run)?.verified === true) return reason === 'wrong_token' || this.#parts.installVerifier.isLifecycleEvent(code) ? undefined : { status: 'dead', error: new FST_B24_PORTAL_GONE() }
     if (pending === 'open') return { status: 'later', delayMs: ageBackoff(receivedAt, MIN_QUARANTINE_DELAY_MS, MAX_QUARANTINE_DELAY_MS) }
     // Whether the install was genuine is unknown.
-    if (pending === 'abandoned' || Date.now() - receivedAt >= INSTALL_PATIENCE_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was quarantined until its verification') }
+    if (pending === 'abandoned' || Date.now() - receivedAt >= INSTALL_RETRY_MS) return { status: 'dead', error: new FST_B24_INSTALL_LOST('this event was quarantined until its verification') }
     this.#parts.rejections.drop(reason, inbound.envelope, this.#parts.log)
     return { status: 'done' }
   }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { FST_B24_INSTALL_BUSY } from '../errors.ts'
-import { hasPlace, type Source } from '../storage/source-share.ts'
+import { hasSlot, type Source } from '../storage/source-share.ts'
 import { networksOf } from './client-ip.ts'
 import type { RejectReason } from './receipt.ts'
 
@@ -55,7 +55,7 @@ export class UnverifiedLimiter {
   async run<T> (source: Source, check: () => Promise<T>): Promise<T> {
     const names = namesOf(source)
     const taken = names.map(name => this.#running.get(name) ?? 0)
-    if (!hasPlace(source, taken)) throw new FST_B24_INSTALL_BUSY()
+    if (!hasSlot(source, taken)) throw new FST_B24_INSTALL_BUSY()
     for (const [level, name] of names.entries()) this.#running.set(name, (taken[level] as number) + 1)
     try {
       return await check()

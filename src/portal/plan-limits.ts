@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import {
-  BUCKET_RATES, type BucketRates, ENTERPRISE_RATES, LONGEST_CLOSED_MS, type PortalBuckets, type PortalLimits, type Reservation
+  BUCKET_RATES, type BucketRates, ENTERPRISE_RATES, MAX_CLOSED_MS, type PortalBuckets, type PortalLimits, type Reservation
 } from '../storage/limits.ts'
 import { type InstallStore, updateInstall } from '../storage/install-store.ts'
 import { check, withDefaults, isNumberIn } from '../validation.ts'
@@ -35,7 +35,7 @@ const DEFAULTS: PortalLimitSettings = { burst: undefined, drainPerSecond: undefi
 const RANGES: ReadonlyArray<[name: keyof PortalLimitSettings, least: number, most: number]> = [
   ['burst', 1, 100_000],
   ['drainPerSecond', 0.1, 10_000],
-  ['waitMs', 0, LONGEST_CLOSED_MS]
+  ['waitMs', 0, MAX_CLOSED_MS]
 ]
 
 /**

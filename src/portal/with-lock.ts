@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { unavailable } from '../oauth/request.ts'
-import type { Lock, Locks } from '../storage/locks.ts'
+import type { Lock, Locks } from '../storage/storage.ts'
 
 export interface LockOptions {
   name: string

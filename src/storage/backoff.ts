@@ -1,16 +1,16 @@
-const LONGEST_BACKOFF_MS = 60 * 60 * 1000
+const MAX_BACKOFF_MS = 60 * 60 * 1000
 
-/** Longest wait after the `attempt`-th attempt, ms: doubled each time up to an hour. */
-export function longestBackoffOf (attempt: number, backoffMs: number): number {
-  return Math.min(backoffMs * 2 ** (attempt - 1), LONGEST_BACKOFF_MS)
+/** Maximum delay after the `attempt`-th attempt, ms: doubled each time up to an hour. */
+export function maxBackoffOf (attempt: number, backoffMs: number): number {
+  return Math.min(backoffMs * 2 ** (attempt - 1), MAX_BACKOFF_MS)
 }
 
-/** Wait after the `attempt`-th attempt, ms: up to half of the longest shorter at random, so that what failed together does not come back together. */
+/** Delay after the `attempt`-th attempt with jitter, ms: 50 to 100 % of the maximum, so that events that failed together are not retried together. */
 export function backoffOf (attempt: number, backoffMs: number): number {
-  return Math.max(1, Math.round(longestBackoffOf(attempt, backoffMs) * (1 - Math.random() / 2)))
+  return Math.max(1, Math.round(maxBackoffOf(attempt, backoffMs) * (1 - Math.random() / 2)))
 }
 
-/** How long an event waits that can only be tried again later: as long as it has waited already, within two times; ms. */
-export function ageBackoff (receivedAt: number, leastMs: number, mostMs: number): number {
-  return Math.min(Math.max(Date.now() - receivedAt, leastMs), mostMs)
+/** Delay of an event that cannot be handled yet, ms: its age, clamped to a range. */
+export function ageBackoff (receivedAt: number, minMs: number, maxMs: number): number {
+  return Math.min(Math.max(Date.now() - receivedAt, minMs), maxMs)
 }

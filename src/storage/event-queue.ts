@@ -1,28 +1,28 @@
 import { FST_B24_CLOSING, FST_B24_INVALID_CURSOR, FST_B24_PORTAL_QUOTA } from '../errors.ts'
 import type { EventCounts, EventStore, NewEvent } from './event-store.ts'
 import { QueueWorker, type QueueSettings, type WorkOptions } from './queue-worker.ts'
-import { deadEventOf, parsed, type DeadLetterStore, type Processor, type QueuedEvent } from './queued-event.ts'
-import { TickBatch } from './tick-batch.ts'
+import { deadEventOf, tryParse, type DeadLetterStore, type Processor, type QueuedEvent } from './queued-event.ts'
+import { TickBatcher } from './tick-batcher.ts'
 
-/** Most dead letters of a page, and most that are looked at for one. */
-const PAGE = 100
-/** Events that one command stores, so that the storage works on some while others come in. */
-const ADD_AT_ONCE = 16
+/** Maximum dead letters per page, and maximum scanned for a filtered page. */
+const PAGE_SIZE = 100
+/** Maximum events per command, so that the storage works on some while others are still being received. */
+const ADD_BATCH_SIZE = 16
 
 /**
- * Keeps events until they are handled. Guarantees:
+ * Stores events until they are handled. Guarantees:
  *
- * 1. an event is stored durably before `add` resolves, and handled at least once, whatever dies;
- * 2. a failed one is tried again with growing waits, then kept as a dead letter;
- * 3. events of one key of a portal are handled one at a time, in order of arrival; waiting repeats become one; what arrives during a run is handled
- *    after it. What failed waits for its next attempt beside the others of its key;
- * 4. portals take turns, and one that hangs has one place; lifecycle events go first;
- * 5. what waits of one portal is bounded.
+ * 1. at least once: an event is stored durably before `add` resolves, and handled even if processes crash;
+ * 2. retries: a failed event is retried with exponential backoff, then becomes a dead letter;
+ * 3. order: events of a portal with the same key are handled one at a time in order of arrival, and waiting repeats are merged into one. A failed
+ *    event does not block the others of its key until its next attempt;
+ * 4. fairness: portals take turns, a portal that hangs gets a single slot, and lifecycle events have priority;
+ * 5. quota: the waiting events of each portal are bounded.
  */
 export class EventQueue {
   readonly #store: EventStore
   readonly #settings: QueueSettings
-  readonly #adds: TickBatch<NewEvent, string>
+  readonly #adds: TickBatcher<NewEvent, string>
   readonly #adding = new Set<Promise<unknown>>()
   #worker: QueueWorker | undefined
   #stopped: Promise<void> | undefined
@@ -31,18 +31,18 @@ export class EventQueue {
   constructor (store: EventStore, settings: QueueSettings) {
     this.#store = store
     this.#settings = settings
-    this.#adds = new TickBatch(async events => await store.add(events), ADD_AT_ONCE)
+    this.#adds = new TickBatcher(async events => await store.add(events), ADD_BATCH_SIZE)
   }
 
   /**
    * Stores an event.
-   * @throws FST_B24_STORE_UNAVAILABLE when it cannot be known to be stored, at the latest after a second
-   * @throws FST_B24_PORTAL_QUOTA when what waits of its group would be more than its share; nothing was stored
-   * @throws FST_B24_CLOSING after `close` was called
+   * @throws FST_B24_STORE_UNAVAILABLE within a second if the storage does not confirm it; it may be stored anyway
+   * @throws FST_B24_PORTAL_QUOTA if the waiting events of its group would exceed their share; nothing was stored
+   * @throws FST_B24_CLOSING after `close`
    */
   async add (event: QueuedEvent): Promise<void> {
     if (this.#closed !== undefined) throw new FST_B24_CLOSING()
-    const added = this.#adds.ask(newEventOf(event))
+    const added = this.#adds.add(newEventOf(event))
     this.#adding.add(added)
     try {
       if (await added === 'over_share') throw new FST_B24_PORTAL_QUOTA(event.group ?? event.memberId)
@@ -52,7 +52,7 @@ export class EventQueue {
     this.#worker?.wake()
   }
 
-  /** Begins to handle events; once for each queue. */
+  /** Starts handling events. Call it once. */
   work (processor: Processor, options: WorkOptions): void {
     this.#worker = new QueueWorker(this.#store, this.#settings, processor, options)
   }
@@ -63,23 +63,23 @@ export class EventQueue {
   }
 
   /**
-   * When the oldest event came that waits for its turn, ms since the epoch; `undefined` when none waits. In a backlog of very many portals, the oldest of those
-   * whose turns are next.
+   * Returns when the oldest waiting event was received, ms since the epoch; `undefined` if none is waiting. Exact unless very many portals wait: then only
+   * those whose turn is next are considered.
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   async oldestWaitingAt (): Promise<number | undefined> {
     const body = await this.#store.oldestWaiting()
-    const { receivedAt } = (body === undefined ? {} : parsed(body) ?? {}) as Partial<QueuedEvent>
+    const { receivedAt } = (body === undefined ? {} : tryParse(body) ?? {}) as Partial<QueuedEvent>
     return typeof receivedAt === 'number' ? receivedAt : undefined
   }
 
   readonly deadLetters: DeadLetterStore = {
-    list: async (filter, cursor, limit = PAGE) => {
+    list: async (filter, cursor, limit = PAGE_SIZE) => {
       if (cursor !== undefined && !/^\d{1,15}$/.test(cursor)) throw new FST_B24_INVALID_CURSOR()
-      const looked = filter === undefined ? limit : PAGE
-      const rows = await this.#store.listDead(cursor === undefined ? undefined : Number(cursor), looked)
+      const scanned = filter === undefined ? limit : PAGE_SIZE
+      const rows = await this.#store.listDead(cursor === undefined ? undefined : Number(cursor), scanned)
       const found = rows.map(row => ({ place: row.place, event: deadEventOf(row) })).filter(({ event }) => filter?.(event) ?? true)
-      const last = found.length > limit ? found[limit - 1] : rows[looked - 1]
+      const last = found.length > limit ? found[limit - 1] : rows[scanned - 1]
       return { items: found.slice(0, limit).map(({ event }) => event), ...(last !== undefined && { cursor: String(last.place) }) }
     },
     get: async id => {
@@ -91,14 +91,14 @@ export class EventQueue {
   }
 
   /**
-   * Begins nothing more, waits up to `timeoutMs` for what runs, aborts the rest through their signals and gives them back (not
-   * counted as an attempt). All else works on; what is added waits for other queues.
+   * Starts no further event, waits up to `timeoutMs` for running ones, then aborts the others through their signals and returns them to the queue
+   * without counting an attempt. All other methods still work; added events wait for other workers.
    */
   async stopWorking (timeoutMs: number): Promise<void> {
     await (this.#stopped ??= this.#worker?.close(timeoutMs))
   }
 
-  /** Takes nothing in, and stops working unless it has. Never rejects. */
+  /** Stops working, and rejects further events. Never rejects itself. */
   close (timeoutMs: number): Promise<void> {
     this.#closed ??= this.stopWorking(timeoutMs).then(async () => { await Promise.allSettled(this.#adding) })
     return this.#closed

@@ -1,149 +1,149 @@
 /**
- * What a driver keeps of events: one state machine, the same for every storage. `EventQueue` is built on it.
+ * Storage of events: one state machine, implemented by every driver. Used by `EventQueue`.
  *
  * | state | means | leaves by |
  * |---|---|---|
- * | waiting | in the line of its group | begun -> active; its key is busy -> blocked; only others listen to it -> deferred |
- * | blocked | another event of its key is active | that one ends -> waiting, in order of arrival |
- * | deferred | a live worker listens to it, and the one that came to it does not | that worker has a free place, or is gone -> waiting |
- * | active | a worker runs it, under that worker's lease | done -> gone; wait -> delayed, or waiting; dead; its worker is gone -> waiting, counted as a crash |
- * | delayed | not before its time | its time has come -> waiting; a repeat of what failed -> waiting at once |
- * | dead | a dead letter | replay -> waiting; discard, age, evicted -> gone |
+ * | waiting | in the queue of its group | started -> active; its key is active -> blocked; only other workers listen to it -> deferred |
+ * | blocked | another event with its key is active | that one ends -> waiting, in order of arrival |
+ * | deferred | another live worker listens to it, the current one does not | that worker has a free slot, or is dead -> waiting |
+ * | active | a worker runs it, under that worker's lease | done -> deleted; wait -> delayed or waiting; dead; its worker is dead -> waiting, counted as a crash |
+ * | delayed | not before its due time | due -> waiting; failed and repeated -> waiting at once |
+ * | dead | a dead letter | replay -> waiting; discard, age, eviction -> deleted |
  */
 export interface EventStore {
   /**
-   * Stores events durably before it resolves, all of them in one step. A repeat of what is pending (waiting, blocked, deferred or delayed)
-   * becomes one with it: the newest body stays, `coalesced` counts up, progress is dropped, attempts start again but for crashes,
-   * and what is delayed because it failed is waiting at once.
+   * Stores events atomically, and durably before it resolves. A repeat of a pending event (waiting, blocked, deferred or delayed) is merged into
+   * it: the newer body replaces the older, `coalesced` is incremented, progress is dropped, attempts are reset except for crashes, and a delayed
+   * event that failed is waiting at once.
    *
-   * @returns for each event, in this order, what came of it
+   * @returns a result for each event, in the same order
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   add (events: readonly NewEvent[]): Promise<AddResult[]>
   /**
-   * One step of a worker: stores outcomes of events that are still its own, renews its lease, takes over a bounded number of events from workers whose
-   * lease is over, promotes what is due (a bounded number), and begins what is next.
+   * Runs one turn of a worker: stores the outcomes of events that it still owns, renews its lease, takes over events of workers whose lease has
+   * expired, promotes delayed events that are due, and starts the next ones. All numbers are bounded.
    *
-   * Groups take turns, priority events before all others. A group has room for another run as `hasRoom` of fair-share.ts says.
+   * Groups rotate; priority events come first. `hasFreeSlot` of fair-share.ts limits the runs of each group.
    *
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   turn (turn: Turn): Promise<TurnResult>
   /**
-   * Names what a worker listens to: codes on the wire, in capitals, without a type suffix (`_1220`) where all types are meant; `undefined`:
-   * everything. Ends with the lease of the worker. Priority events reach every worker.
+   * Stores the event codes that a worker listens to: in upper case, without a type suffix (`_1220`) for all types; `undefined`: all codes.
+   * Expires with the lease of the worker. Every worker gets priority events.
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   listen (worker: string, codes: readonly string[] | undefined): Promise<void>
   /**
-   * Keeps the progress of an active event (JSON), durably before it resolves.
-   * @returns `false` when the event is not this worker's any more
+   * Stores the progress of an active event (JSON), durably before it resolves.
+   * @returns `false` if this worker no longer owns the event
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   saveProgress (worker: string, seq: string, progress: string): Promise<boolean>
   /** @throws FST_B24_STORE_UNAVAILABLE */
   counts (): Promise<EventCounts>
   /**
-   * Body of the oldest event that waits for its turn, of the `OLDEST_GROUPS` groups whose turns are next in each line; what is delayed does not count.
+   * Returns the body of the oldest waiting event among the `OLDEST_GROUPS` groups of each lane whose turn is next. Excludes delayed events.
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   oldestWaiting (): Promise<string | undefined>
-  /** Dead letters below a place, newest first. @throws FST_B24_STORE_UNAVAILABLE */
+  /** Lists dead letters below a place, newest first. @throws FST_B24_STORE_UNAVAILABLE */
   listDead (below: number | undefined, limit: number): Promise<DeadRow[]>
   getDead (id: string): Promise<DeadRow | undefined>
-  /** Makes it waiting again with its progress, attempts and crashes 0; where an event of its `dedup` is pending, that takes it in instead. */
+  /** Moves a dead letter back to waiting with its progress, attempts and crashes reset. It is merged into a pending event with the same `dedup`. */
   replay (id: string): Promise<boolean>
   discard (id: string): Promise<boolean>
-  /** Calls `wake` when another process, or this one, made something waiting. What it returns ends that. */
+  /** Calls `wake` when any process adds waiting events. Resolves with a function that unsubscribes. */
   onWaiting (wake: () => void): Promise<() => void>
 }
 
 export interface NewEvent {
-  /** Unique; the same at every attempt. */
+  /** Unique, and constant over all attempts. */
   id: string
-  /** Who takes turns for it, and whose share it counts to: a `member_id`, or a source such as `? https://oauth.bitrix.info 192.0.2.0/24` while nothing verifies it. */
+  /** Unit of fairness and quotas: a `member_id`, or a source such as `? https://oauth.bitrix.info 192.0.2.0/24` for an unverified event. */
   group: string
-  /** Code on the wire, in capitals. */
+  /** Event code in upper case. */
   code: string
-  /** Goes before all that has none, and reaches every worker. */
+  /** Runs before all other events, on any worker. */
   isPriority: boolean
-  /** Events of one key run one at a time, in order of arrival; unique over all portals. */
+  /** Events with the same key run one at a time in order of arrival. Unique over all portals. */
   key?: string | undefined
-  /** Of these one is pending at a time. */
+  /** At most one event with this value is pending. */
   dedup?: string | undefined
-  /** JSON. Drivers do not look into it. */
+  /** JSON, opaque to drivers. */
   body: string
 }
 
-/** `over_share`: the group, or all together, have as many bytes pending as they may. Nothing was stored. */
+/** `over_share`: the pending bytes of the group, or of all groups, have reached their limit. Nothing was stored. */
 export type AddResult = 'stored' | 'coalesced' | 'over_share'
 
 export interface Turn {
-  /** Random name of the worker. */
+  /** Random id of the worker. */
   worker: string
-  /** Time after which others take over from this worker, ms; 0: it leaves, and begins nothing. */
+  /** How long until others take over events of this worker, ms; 0: the worker stops, and starts nothing. */
   leaseMs: number
   outcomes: readonly StoredOutcome[]
-  /** How many events it may begin. */
+  /** Maximum number of events to start. */
   free: number
-  /** Most events it runs at once. */
+  /** Maximum number of concurrent events of this worker. */
   concurrency: number
   /**
-   * `seq` of all that it runs after this, where no other turn of it is under way. What else is its own was begun by a turn whose answer was lost:
-   * that is given back, not counted as an attempt.
+   * `seq` of all events that the worker still runs; only if no other turn of it is in progress. Its other active events were started by a turn
+   * whose response was lost: they return to waiting without counting an attempt.
    */
   runs?: readonly string[]
   /**
-   * How many it runs now, by group, and how many that group may run while others are there (`hasRoom`); what `outcomes` end is not counted.
-   * A group that is not named runs none, and may run one.
+   * Number of running events by group, without those in `outcomes`, and the maximum for the group while others wait (see `hasFreeSlot`). For a
+   * missing group: none, and one.
    */
   running: Readonly<Record<string, { own: number, most: number }>>
-  /** How many of them are of groups that were not known to respond when they were begun, and how many of groups that hung. */
+  /** Number of running events whose group was not responsive when they started, and of those whose group hung. */
   runningOf: { untested: number, hung: number }
-  /** Groups of which a run ended well since the last turn. */
+  /** Groups with a successful run since the last turn. */
   responsive: readonly string[]
-  /** Groups of which a run ran into a time limit, or has run for too long already. */
+  /** Groups with a run that timed out, or is running for too long. */
   hung: readonly string[]
 }
 
-/** What became of an active event. */
+/** Outcome of an active event. */
 export type StoredOutcome =
   | { seq: string, status: 'done' }
-  /** Again in `delayMs`, with so many attempts behind it. `isRetry`: it failed, so a repeat makes it waiting at once. */
+  /** Retried in `delayMs`; `attempts`: those made so far. `isRetry`: it failed, so a repeat makes it waiting at once. */
   | { seq: string, status: 'wait', delayMs: number, attempts: number, isRetry: boolean }
   /** `error`: JSON of message and code. */
   | { seq: string, status: 'dead', attempts: number, error: string }
 
 export interface TurnResult {
   begun: BegunEvent[]
-  /** Dead letters that this turn made. */
+  /** Dead letters created by this turn. */
   dead: DeadRow[]
-  /** Time until the next delayed event is due, ms; `undefined` when there is none. */
+  /** Time until the next delayed event is due, ms; `undefined` if there is none. */
   dueInMs: number | undefined
-  /** Dead letters that were evicted though they were younger than `maxAgeMs`. */
+  /** Number of dead letters evicted before `maxAgeMs`. */
   evicted: number
-  /** The lease of this worker was not there any more, as at its first turn: what it ran before may have been given to others. */
+  /** The worker had no lease, as at its first turn: its events may have been reassigned. */
   isLeaseLost: boolean
 }
 
-/** How a group was known when its event was begun. */
+/** State of a group when its event was started. */
 export type GroupState = 'responsive' | 'untested' | 'hung'
 
 export interface BegunEvent {
-  /** Place in the order of arrival; names the event to the driver. */
+  /** Position in the order of arrival; identifies the event to the driver. */
   seq: string
   group: string
   groupState: GroupState
   body: string
-  /** Attempts that are behind it, crashes among them. */
+  /** Previous attempts, including crashes. */
   attempts: number
   coalesced: number
-  /** JSON that `saveProgress` kept. */
+  /** JSON stored by `saveProgress`. */
   progress: string | undefined
 }
 
 export interface DeadRow {
-  /** Higher than that of every older one. */
+  /** Increases with each dead letter. */
   place: number
   id: string
   body: string
@@ -155,30 +155,30 @@ export interface DeadRow {
   error: string
 }
 
-/** Events that wait to be tried (all states but the other two), are being handled now by any worker, and are dead letters. */
+/** Number of events by state; `waiting` includes all states except active and dead. */
 export interface EventCounts {
   waiting: number
   active: number
   dead: number
 }
 
-/** What a driver has to know. */
+/** Settings of a driver. */
 export interface EventStoreSettings {
-  /** Attempts before an event whose workers died is a dead letter. */
+  /** Number of crashes and attempts after which an event becomes a dead letter. */
   attempts: number
   deadLetters: { maxAgeMs: number, maxCount: number, maxBytes: number }
-  /** Bytes that pending events of all portals may take; `undefined`: what the driver finds fit for its storage. */
+  /** Maximum bytes of pending events of all portals; `undefined`: the driver's default. */
   maxWaitingBytes: number | undefined
 }
 
-/** What every event costs beside its body, in bytes: so that a share of bytes bounds the number of events too. */
+/** Bytes counted for each event in addition to its body, so that a limit in bytes also bounds the number of events. */
 export const EVENT_OVERHEAD_BYTES = 512
 
-/** Bytes that events of groups which nothing verifies (`? ...`) may take. */
+/** Maximum bytes of pending events of all unverified groups (`? ...`). */
 export const MAX_UNVERIFIED_BYTES = 8 * 1024 * 1024
 
-/** How many groups of a line are looked at for the oldest event: all of them, but in a great backlog. */
+/** Maximum groups of a lane that are searched for the oldest event. */
 export const OLDEST_GROUPS = 500
 
-/** Part of what others leave free that one group may fill. */
+/** Fraction of the bytes left free by others that one group may use. */
 export const GROUP_SHARE = 0.25

@@ -1,48 +1,48 @@
 import type { GroupState } from './event-store.ts'
 
-/** A group that responds may have so many times the places that it leaves free: of 16 places 12, the next one 3, one more the last. */
+/** Ratio of slots of a responsive group to the slots it leaves free: of 16 slots it may use 12, the next group 3, another one the last. */
 export const RESPONSIVE_SHARE = 3
-/** Part of the places that groups may have of which no run has ended well lately. */
+/** Fraction of slots for all groups without a recent successful run. */
 export const UNTESTED_SHARE = 0.75
-/** Part of the places that groups may have that hang. */
+/** Fraction of slots for all groups that hang. */
 export const HUNG_SHARE = 0.25
-/** Part of the places that one unverified group may have while it is alone: each of its runs may wait for an OAuth server that does not answer. */
+/** Fraction of slots for one unverified group without competitors: each of its runs may wait for an OAuth server that does not respond. */
 export const UNVERIFIED_SHARE = 0.25
-/** How long a group counts as responsive after a run of it has ended well, ms. */
+/** How long a group counts as responsive after a successful run, ms. */
 export const RESPONSIVE_MS = 30_000
-/** How long a group of which a run ended well counts as one that may soon have another event, ms. */
-export const LATELY_MS = 10 * 60_000
+/** How long a group is expected to send another event after a successful run, ms. */
+export const RECENTLY_ACTIVE_MS = 10 * 60_000
 
-export interface Places {
+export interface SlotUsage {
   concurrency: number
-  /** All that run. */
+  /** Number of running events. */
   all: number
-  /** Those of groups that were not responsive when they were begun; what hung is among them. */
+  /** Those whose group was not responsive when they started, including hung ones. */
   untested: number
   hung: number
 }
 
 /**
- * Whether a group may have another place of a worker. The scripts of Redis have the same rule in Lua.
+ * Returns whether a group may use another slot of a worker. The Redis scripts implement the same rule in Lua.
  *
- * @param own places that the group has
- * @param most places that it may have while others are there: one more than its runs that ended well in the last seconds, so that a group which begins
- *   to hang has taken few
- * @param isAlone whether no other group waits or runs, and none was responsive lately
+ * @param own slots that the group uses
+ * @param most slots that it may use while others wait: one more than its successful runs of the last seconds, so that a group that starts to hang
+ *   occupies only a few
+ * @param isAlone whether no other group waits or runs, nor was responsive recently
  */
-export function hasRoom (state: GroupState, { own, most, isAlone }: { own: number, most: number, isAlone: boolean }, { concurrency, all, untested, hung }: Places): boolean {
+export function hasFreeSlot (state: GroupState, { own, most, isAlone }: { own: number, most: number, isAlone: boolean }, { concurrency, all, untested, hung }: SlotUsage): boolean {
   if (isAlone && state !== 'hung') return true
   if (state === 'responsive') return own === 0 || (own < most && own + 1 <= RESPONSIVE_SHARE * (concurrency - all - 1))
-  // One place until a run ends well: nobody knows whether one will.
+  // A single slot until a run succeeds.
   if (own > 0) return false
   if (state === 'hung' && hung >= Math.max(1, Math.floor(concurrency * HUNG_SHARE))) return false
   return untested < Math.max(1, Math.floor(concurrency * UNTESTED_SHARE))
 }
 
-/** How long a run that ended well lets its group have another place, ms; up to twice as long. */
+/** How long a successful run gives its group another slot, ms; up to twice as long. */
 const RECENT_MS = 5_000
 
-/** How often something happened to each of many groups in the last 5 to 10 seconds. */
+/** Counts occurrences by group over the last 5 to 10 seconds. */
 export class RecentCounts {
   #before = new Map<string, number>()
   #now = new Map<string, number>()

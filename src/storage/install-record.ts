@@ -4,14 +4,14 @@ import type { StoredInstall } from './install-store.ts'
 import { storeUnavailable } from './unavailable.ts'
 
 /**
- * Writes a record as one Redis value: `<version>.<nonce> <json>`. A script compares the version without reading the JSON;
- * the nonce makes each write its own, so that a write which a lost connection repeats is known as done.
+ * Encodes a record as one Redis value: `<version>.<nonce> <json>`. A script compares the version without parsing the JSON. The nonce makes
+ * each write unique, so that a write repeated after a lost connection is recognized as done.
  */
 export function encodeRecord (version: number, install: Install): string {
   return `${version}.${randomBytes(6).toString('base64url')} ${JSON.stringify(install)}`
 }
 
-/** @throws FST_B24_STORE_UNAVAILABLE when the value is not what `encodeRecord` wrote for this portal */
+/** @throws FST_B24_STORE_UNAVAILABLE if `encodeRecord` did not write the value for this portal */
 export function decodeRecord (memberId: string, value: string): StoredInstall {
   const install = parseInstall(memberId, value.slice(value.indexOf(' ') + 1))
   const version = Number.parseInt(value, 10)
@@ -19,7 +19,7 @@ export function decodeRecord (memberId: string, value: string): StoredInstall {
   return { version, install }
 }
 
-/** @throws FST_B24_STORE_UNAVAILABLE when `json` is not the record of this portal */
+/** @throws FST_B24_STORE_UNAVAILABLE if `json` is not the record of this portal */
 export function parseInstall (memberId: string, json: string): Install {
   let install: Install | null
   try {
@@ -42,8 +42,8 @@ const MAX_RECORDS = 1_000
 type Decode<T> = (memberId: string, text: string) => T
 
 /**
- * Reads records, each text once: a busy portal's record is read with each of its events and seldom changes. What the store holds
- * is compared whole every time, so that nothing old is ever taken for it.
+ * Parses each version of a record only once: a record is read with every event of its portal and seldom changes. The complete text is compared
+ * every time, so the result is never outdated.
  */
 export class ParseCache<T extends object> {
   readonly #decode: Decode<T>
@@ -54,25 +54,25 @@ export class ParseCache<T extends object> {
   }
 
   /**
-   * What `text` says. All who ask are given the same object, and nobody can change it.
-   * @throws what `decode` throws
+   * Returns the parsed record. All callers share one object, which is frozen.
+   * @throws the error of `decode`
    */
   of (memberId: string, text: string): T {
     const known = this.#read.get(memberId)
     if (known?.text === text) return known.record
     const record = freeze(this.#decode(memberId, text))
-    if (known === undefined && this.#read.size >= MAX_RECORDS) this.#forgetOldest()
+    if (known === undefined && this.#read.size >= MAX_RECORDS) this.#evictOldest()
     this.#read.set(memberId, { text, record })
     return record
   }
 
-  #forgetOldest (): void {
+  #evictOldest (): void {
     const [oldest] = this.#read.keys()
     this.#read.delete(oldest!)
   }
 }
 
-/** To any depth. */
+/** Freezes an object deeply. */
 function freeze<T extends object> (value: T): T {
   for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) freeze(inner)
   return Object.freeze(value)

@@ -2,49 +2,49 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Install } from '../installs/install.ts'
 import { storeUnavailable } from './unavailable.ts'
 
-/** A record and the version that `swap` must name to replace it. */
+/** An install with the version that `swap` requires to replace it. */
 export interface StoredInstall {
-  /** 1 for the first write, one more at each. */
+  /** 1 for the first write, incremented by each. */
   version: number
   install: Install
 }
 
 export interface InstallList {
   installs: Install[]
-  /** Pass it to the next call; `undefined` when there is no more. */
+  /** Cursor of the next page; `undefined` on the last one. */
   cursor?: string
 }
 
 /**
- * Keeps the installs of one app. Three verbs, so that any database can do it; `installStoreContract()` of
- * `fastify-bitrix24/testing` holds an own store against what the plugin relies on.
+ * Stores the installs of one app. Has only three methods, so that any database can implement it; `installStoreContract()` of
+ * `fastify-bitrix24/testing` tests custom stores.
  *
- * Every verb rejects with `FST_B24_STORE_UNAVAILABLE` when the store cannot answer within a second. A swap that rejects may
- * have been written all the same.
+ * Every method rejects with `FST_B24_STORE_UNAVAILABLE` if the store does not answer within a second. A rejected `swap` may have been written
+ * anyway.
  */
 export interface InstallStore {
-  /** The record of a portal, or `undefined` when there is none. */
+  /** Returns the install of a portal, or `undefined`. */
   get (memberId: string): Promise<StoredInstall | undefined>
   /**
-   * Writes `next` if the record still has `version` (0: if there is none), durably before it resolves.
-   * @returns `true` when written, `false` when another writer was first.
+   * Writes `next` if the stored version is still `version` (0: none is stored), durably before it resolves.
+   * @returns `true` if written, `false` if another writer was first
    */
   swap (memberId: string, version: number, next: Install): Promise<boolean>
   /**
-   * Some installs after `cursor`, in the order of their `memberId`. A record that is there during the whole walk is seen
-   * exactly once.
+   * Returns a page of installs after `cursor`, ordered by `memberId`. An install that exists during the whole iteration is returned exactly
+   * once.
    */
   scan (cursor?: string): Promise<InstallList>
 }
 
-/** A store and what ends it. */
+/** A store and the function that closes it. */
 export interface OpenedStore {
   store: InstallStore
-  /** Closes what was opened, and nothing that someone else owns. */
+  /** Closes what was opened, but no connection of the caller. */
   close (): Promise<void>
 }
 
-const MOST_SWAPS = 20
+const MAX_SWAPS = 20
 
 /**
  * Updates fields of a record independently of lifecycle events. `updatedAt` is kept: it refers to changes by the portal.
@@ -53,14 +53,14 @@ const MOST_SWAPS = 20
  * @throws FST_B24_STORE_UNAVAILABLE
  */
 export async function updateInstall (store: Pick<InstallStore, 'get' | 'swap'>, memberId: string, edit: (install: Install) => Install): Promise<void> {
-  for (let swap = 0; swap < MOST_SWAPS; swap++) {
+  for (let swap = 0; swap < MAX_SWAPS; swap++) {
     const stored = await store.get(memberId)
     if (stored === undefined) return
     const next = edit(stored.install)
     if (next === stored.install || await store.swap(memberId, stored.version, next)) return
     await sleep(Math.random() * 10 * (swap + 1))
   }
-  throw storeUnavailable(new Error(`${MOST_SWAPS} writes in a row came too late`))
+  throw storeUnavailable(new Error(`${MAX_SWAPS} consecutive writes lost the race against other writers`))
 }
 
 /** Yields all installs in pages, ordered by `memberId`. @throws FST_B24_STORE_UNAVAILABLE */
@@ -73,17 +73,17 @@ export async function * scanInstalls (store: Pick<InstallStore, 'scan'>): AsyncG
   } while (cursor !== undefined)
 }
 
-/** Longest time for which what was read of a portal is good enough to hand its events to handlers, ms. */
-const GOOD_FOR_MS = 100
+/** How long a cached install is used, ms. */
+const CACHE_TTL_MS = 100
 
 /**
- * Reads installs for handlers, once for the events of a burst: a handler that runs has an install of some milliseconds ago at hand
- * in any case. Where nothing was there, look anew before you say so.
+ * Reads the install of a portal once for a burst of events. A running handler has a slightly outdated install in any case. Read the store again
+ * before treating an install as missing.
  */
 export class InstallCache {
   readonly #store: Pick<InstallStore, 'get'>
   #reads = new Map<string, Promise<StoredInstall | undefined>>()
-  #goodUntil = 0
+  #validUntil = 0
 
   constructor (store: Pick<InstallStore, 'get'>) {
     this.#store = store
@@ -92,9 +92,9 @@ export class InstallCache {
   /** @throws FST_B24_STORE_UNAVAILABLE */
   get (memberId: string): Promise<StoredInstall | undefined> {
     const now = performance.now()
-    if (now > this.#goodUntil) {
+    if (now > this.#validUntil) {
       this.#reads = new Map()
-      this.#goodUntil = now + GOOD_FOR_MS
+      this.#validUntil = now + CACHE_TTL_MS
     }
     const recent = this.#reads.get(memberId)
     if (recent !== undefined) return recent

@@ -1,47 +1,46 @@
-/** How many calls a portal takes: a bucket that every call fills by one, and that leaks. */
+/** Rate limit of a portal: a leaky bucket that every call fills by one. */
 export interface BucketRates {
-  /** Calls that leak in a second. @default 2 */
+  /** Calls that leak per second. @default 2 */
   drainPerSecond: number
-  /** Calls that fit. @default 50 */
+  /** Capacity in calls. @default 50 */
   burst: number
 }
 
-/** What a portal of the usual plans takes; Enterprise has 5 and 250. */
+/** Limits of all plans except Enterprise. */
 export const BUCKET_RATES: BucketRates = { drainPerSecond: 2, burst: 50 }
 
 export const ENTERPRISE_RATES: BucketRates = { drainPerSecond: 5, burst: 250 }
 
-/** Longest that a method is closed, ms: Bitrix24 adds up the time of ten minutes. */
-export const LONGEST_CLOSED_MS = 600_000
+/** Maximum time a method stays blocked, ms: Bitrix24 sums its operating time over ten minutes. */
+export const MAX_CLOSED_MS = 600_000
 
 export type Reservation =
-  | { status: 'reserved', /** Time to wait before the call, ms. */ waitMs: number }
+  | { status: 'reserved', /** Delay before the call, ms. */ waitMs: number }
   | {
     /** Nothing is reserved. */
     status: 'refused'
-    /** Time after which there may be a place, ms. */
+    /** When a retry may succeed, ms from now. */
     retryAfterMs: number
-    /** What has no place: the portal, or one method of it. */
+    /** The limit that is exhausted: the portal's, or the method's. */
     full: 'bucket' | 'method'
   }
 
 /**
- * Keeps the calls of an app within what each portal takes. A place is reserved before a call, and what a portal says about its
- * limits is told.
+ * Keeps the calls of an app within the limits of each portal. Each call is reserved in advance, and limits reported by the portal are recorded.
  */
 export interface PortalLimits {
   /**
-   * Reserves a place for one call, which may be in the future, but not by more than `mostMs`.
+   * Reserves one call, at most `mostMs` in the future.
    * @throws FST_B24_STORE_UNAVAILABLE
    */
   reserve (memberId: string, method: string, mostMs: number): Promise<Reservation>
-  /** The portal said that its bucket is full, whoever filled it. @throws FST_B24_STORE_UNAVAILABLE */
+  /** Records that the portal reported its limit as exhausted. @throws FST_B24_STORE_UNAVAILABLE */
   fill (memberId: string): Promise<void>
-  /** The portal takes no calls of the method for that long. @throws FST_B24_STORE_UNAVAILABLE */
+  /** Records that the portal rejects calls of the method for `forMs`. @throws FST_B24_STORE_UNAVAILABLE */
   close (memberId: string, method: string, forMs: number): Promise<void>
 }
 
-/** The same of buckets that are named by whoever shares them; a method is named with its app. `rates`: those of the usual plans unless told. */
+/** `PortalLimits` with explicit bucket names and rates; method names include the app. @default rates `BUCKET_RATES` */
 export interface PortalBuckets {
   reserve (bucket: string, method: string, mostMs: number, rates?: BucketRates): Promise<Reservation>
   fill (bucket: string, rates?: BucketRates): Promise<void>

@@ -7,21 +7,21 @@ import type { Storage, StorageSettings } from './storage.ts'
 import { openingStorage, withinDeadline } from './unavailable.ts'
 
 export interface StorageChoice {
-  /** The app's own store of installs; the app closes it. */
+  /** Custom install store; closed by the app, not by the plugin. */
   installStore?: InstallStore | undefined
   redis?: RedisOption | undefined
-  /** Folder of SQLite, where there is no `redis`. */
+  /** Folder of the SQLite file; unused with `redis`. */
   dataDir: string
 }
 
 /**
- * Opens the storage that the options ask for. This is the one place that knows which driver it is.
+ * Opens the storage that the options select. No other file knows which driver is used.
  *
- * @throws FST_B24_STORE_UNAVAILABLE with the option and the place in its message, when it does not answer
- * @throws FST_B24_STORAGE_LAYOUT when another version of the plugin has written it
+ * @throws FST_B24_STORE_UNAVAILABLE if it does not answer; the message names the option and its address
+ * @throws FST_B24_STORAGE_LAYOUT if an incompatible version of the plugin has written it
  */
 export async function openStorage ({ installStore, redis, dataDir }: StorageChoice, settings: StorageSettings): Promise<Storage> {
-  const own = installStore && bounded(installStore)
+  const own = installStore && withDeadlines(installStore)
   if (own !== undefined) await openingStorage('store', async () => await own.get('-'))
   const storage = await openingStorage(storageOf({ redis, dataDir }), async () => (
     redis === undefined ? await openSqliteStorage(dataDir, settings) : await openRedisStorage(redis, settings)
@@ -29,8 +29,8 @@ export async function openStorage ({ installStore, redis, dataDir }: StorageChoi
   return own === undefined ? storage : { ...storage, installs: own, lock: storage.lock.bind(storage), close: storage.close.bind(storage) }
 }
 
-/** Whatever an own store does, a request is answered in time and with the right code. */
-function bounded (store: InstallStore): InstallStore {
+/** Adds a deadline and the error code to a custom store, so that requests are always answered in time. */
+function withDeadlines (store: InstallStore): InstallStore {
   return {
     get: memberId => withinDeadline(store.get(memberId)),
     swap: (memberId, version, next) => withinDeadline(store.swap(memberId, version, next)),

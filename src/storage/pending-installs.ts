@@ -1,67 +1,65 @@
 import type { TokenDigest } from '../installs/install.ts'
-import { hasPlace, type Source } from './source-share.ts'
+import { hasSlot, type Source } from './source-share.ts'
 
-/** What a posted install says before anybody has confirmed it: this portal has this token. */
+/** An unverified install: this portal is said to have this token. */
 export interface PendingInstall {
   memberId: string
-  /** Digest of the `application_token` that came with it. */
+  /** Digest of its `application_token`. */
   token: TokenDigest
 }
 
 /**
- * `open`: an event that makes it is still to be verified. `abandoned`: the last of them was given up, and nobody knows whether it was
- * genuine. `closed`: they were verified or refused, or there never were any.
+ * `open`: at least one of its events has yet to be verified. `abandoned`: verification of the last one was given up, so it may have been genuine.
+ * `closed`: all were verified or rejected, or there were none.
  */
 export type PendingState = 'open' | 'abandoned' | 'closed'
 
 /**
- * The installs that are being verified, as all processes of the app see them, so that events which follow at once are kept
- * and not refused. Bounded, so that forged ones can neither fill the storage nor push out genuine ones.
+ * Installs that are being verified, shared by all processes of the app. Events that follow an install at once are quarantined instead of
+ * rejected. Bounded, so that forged installs can neither fill the storage nor evict genuine ones.
  *
- * Each event that makes one has a place, counted for the OAuth server that it names and for the networks of its sender. So installs whose
- * server does not answer keep no place from those whose server does, and none is ever ended for another: what was answered 200 stays until
- * its server answers, or becomes a dead letter after `INSTALL_PATIENCE_MS`.
+ * Each event of a pending install uses a slot of its OAuth server and of its sender's networks. Installs of a server that does not respond
+ * therefore use no slot of other servers, and none is evicted: an install answered with 200 stays until its server responds, or becomes a dead
+ * letter after `INSTALL_RETRY_MS`.
  *
- * Every verb rejects with `FST_B24_STORE_UNAVAILABLE` when the storage cannot answer within a second.
+ * Every method rejects with `FST_B24_STORE_UNAVAILABLE` if the storage does not answer within a second.
  */
 export interface PendingInstalls {
   /**
-   * Opens a pending install, durably, for an event that makes it, until that is settled by `close` or `abandon`, or for two days. One that
-   * is open counts the event beside those it has.
-   * @returns `false` when its source has no place left (see `hasPlace`), or as many events as may be (8) wait already that make this install
+   * Adds an event to a pending install, durably, and opens it if necessary. The event stays until `close` or `abandon`, or for two days.
+   * @returns `false` if its source has no free slot (see `hasSlot`), or the install already has the maximum of 8 events
    */
   open (pending: PendingInstall, source: Source, eventId: string): Promise<boolean>
   stateOf (pending: PendingInstall): Promise<PendingState>
   /**
-   * Counts one event to be kept until an open install is verified.
-   * @returns `false` when it is not open, or as many as may be (500) were counted for it already
+   * Counts one event to be quarantined until an open install is verified.
+   * @returns `false` if the install is not open, or has the maximum of 500 such events
    */
   admitEvent (pending: PendingInstall): Promise<boolean>
-  /** An event that made the install was verified or refused. With the last of them it ends, and what was counted for it. */
+  /** Removes an event that was verified or rejected. The last one closes the install. */
   close (pending: PendingInstall, eventId: string): Promise<void>
-  /** Such an event was given up. Where events were kept for the install, it ends as `abandoned`, and they can learn that for two days. */
+  /** Removes an event whose verification was given up. If events are quarantined, the install is `abandoned` for two days, so that they become dead letters. */
   abandon (pending: PendingInstall, eventId: string): Promise<void>
 }
 
 /**
- * Time after which a pending install that nobody ended is forgotten, ms. Twice that of `INSTALL_PATIENCE_MS`: what was kept for it must
- * learn what became of it.
+ * How long a pending install is stored, ms. Longer than `INSTALL_RETRY_MS`, because quarantined events must see its final state.
  */
-export const PENDING_INSTALL_LIFE_MS = 2 * 24 * 60 * 60 * 1000
-/** Time for which an install that cannot be verified is tried again, ms. */
-export const INSTALL_PATIENCE_MS = 24 * 60 * 60 * 1000
-/** Events that make one pending install and are not settled: a genuine install comes once, with an update or a system user beside it. */
+export const PENDING_INSTALL_TTL_MS = 2 * 24 * 60 * 60 * 1000
+/** How long verification of an install is retried, ms. */
+export const INSTALL_RETRY_MS = 24 * 60 * 60 * 1000
+/** Maximum unverified events of one pending install. A genuine install is sent once, with an update or a system user. */
 export const MAX_EVENTS_PER_PENDING_INSTALL = 8
-/** Events that are kept for one pending install. */
+/** Maximum quarantined events of one pending install. */
 export const MAX_ADMITTED_EVENTS = 500
 
-/** What a driver keeps of a pending install. */
+/** A pending install as stored by a driver. */
 export interface PendingRecord {
   /** ms since the epoch. */
   endsAt: number
   admitted: number
   isAbandoned: boolean
-  /** Path of the source of each event that makes it and is not settled, by the id of the event. */
+  /** Source path of each unverified event, by event id. */
   events: Record<string, readonly string[]>
 }
 
@@ -70,8 +68,8 @@ export function isOpen (record: PendingRecord | undefined): record is PendingRec
 }
 
 /**
- * Returns a record with one event more; `undefined` where none may be added.
- * @param all every record that has not ended
+ * Returns a record with another event; `undefined` if there is no free slot.
+ * @param all all records that have not expired
  */
 export function withEvent (record: PendingRecord | undefined, all: readonly PendingRecord[], source: Source, eventId: string, endsAt: number): PendingRecord | undefined {
   const open = isOpen(record) ? record : { endsAt, admitted: 0, isAbandoned: false, events: {} }
@@ -81,12 +79,12 @@ export function withEvent (record: PendingRecord | undefined, all: readonly Pend
   for (const path of all.flatMap(({ events }) => Object.values(events))) {
     for (let level = 0; level < taken.length && path[level] === source.path[level]; level++) taken[level]!++
   }
-  return hasPlace(source, taken) ? { ...open, endsAt, events: { ...open.events, [eventId]: source.path } } : undefined
+  return hasSlot(source, taken) ? { ...open, endsAt, events: { ...open.events, [eventId]: source.path } } : undefined
 }
 
 /**
- * Returns a record without an event; `undefined` where nothing is left to keep.
- * @param abandonedUntil end of the record, ms since the epoch, where the event was given up
+ * Returns a record without an event; `undefined` if it can be deleted.
+ * @param abandonedUntil expiry of the record if verification was given up, ms since the epoch
  */
 export function withoutEvent (record: PendingRecord, eventId: string, abandonedUntil?: number): PendingRecord | undefined {
   const { [eventId]: _, ...events } = record.events

@@ -2,44 +2,43 @@ import { randomUUID } from 'node:crypto'
 import { FST_B24_CLOSING } from '../errors.ts'
 import { settlesWithin } from '../async/with-timeout.ts'
 import { backoffOf } from './backoff.ts'
-import { EventRun, givenAway } from './event-run.ts'
+import { EventRun, reassigned, deadEventOf, errorText, type DeadEvent, type Outcome, type Processor } from './queued-event.ts'
 import type { BegunEvent, EventStore, StoredOutcome, Turn, TurnResult } from './event-store.ts'
 import { RecentCounts } from './fair-share.ts'
-import { deadEventOf, errorText, type DeadEvent, type Outcome, type Processor } from './queued-event.ts'
 
 export interface QueueSettings {
-  /** Attempts before an event is a dead letter. */
+  /** Maximum attempts before an event becomes a dead letter. */
   attempts: number
-  /** Wait before the second attempt, ms; doubled for each further one up to an hour, and spread at random by half of it. */
+  /** Delay before the second attempt, ms; see `backoffOf`. */
   backoffMs: number
   /** A worker that misses its heartbeats for this long, ms, is considered dead, and its events are reassigned. */
   stalledAfterMs: number
-  /** Called with what keeps a worker from working, once until it works again by itself. No secret stands in it. */
+  /** Called once per outage of the storage. The error contains no secret. */
   onError: (error: Error) => void
 }
 
 export interface WorkOptions {
-  /** Most runs at once in this process. */
+  /** Maximum number of concurrent runs. */
   concurrency: number
-  /** Codes that this process listens to, as `EventStore.listen` takes them: the same list as long as nothing has changed. @default everything */
+  /** Returns the codes for `EventStore.listen`: the same array until they change. @default all codes */
   listensTo?: () => readonly string[] | undefined
-  /** Called for each dead letter that a worker of this process makes, after it is stored. */
+  /** Called for each dead letter created by this worker, after it is stored. */
   onDead: (event: DeadEvent) => void
-  /** Called when dead letters were evicted though they were younger than they may be. */
+  /** Called when dead letters were evicted before `maxAgeMs`. */
   onEvicted?: (count: number) => void
 }
 
-/** Longest time between two turns, ms, and at least three in the time of a lease. Others that store events wake the worker. */
+/** Maximum time between two turns, ms; at most a third of the lease. New events wake the worker earlier. */
 const POLL_MS = 1_000
-/** A run that takes longer counts as one that hangs, until one of its group ends well, ms. */
+/** A group with a run longer than this (ms) counts as hung until one of its runs succeeds. */
 const HUNG_AFTER_MS = 2_000
-/** Turns that may be under way: so the storage works on one while the runs of another end. */
-const TURNS_AT_ONCE = 2
-/** Time that a worker has to give back what it ran, ms. */
-const LEAVE_MS = 1_000
-const GIVEN_BACK: Outcome = { status: 'later', delayMs: 0 }
+/** Maximum concurrent turns, so that the storage works on one while runs of another end. */
+const MAX_TURNS = 2
+/** Time limit for returning events to the queue at close, ms. */
+const RETURN_TIMEOUT_MS = 1_000
+const RETURNED: Outcome = { status: 'later', delayMs: 0 }
 
-/** Takes events from a store, runs them, and stores what became of them: one call a turn. */
+/** Runs events of a store. Each turn is one call, which stores outcomes and starts events. */
 export class QueueWorker {
   readonly #id = randomUUID()
   readonly #store: EventStore
@@ -47,17 +46,17 @@ export class QueueWorker {
   readonly #processor: Processor
   readonly #options: WorkOptions
   readonly #runs = new Set<EventRun>()
-  readonly #wellEnded = new RecentCounts()
-  /** Groups to be told to the store with the next turn. */
+  readonly #succeeded = new RecentCounts()
+  /** Groups to report with the next turn. */
   readonly #responsive = new Set<string>()
   readonly #hung = new Set<string>()
   #ended: EventRun[] = []
   #turns = new Set<Promise<void>>()
-  /** Free places that turns under way may fill. */
+  /** Free slots that turns in progress may fill. */
   #reserved = 0
-  /** There may be something to begin. */
+  /** Events may be waiting. */
   #isCalled = true
-  /** The time for the next turn has come, whether anything can begin or not. */
+  /** The next turn is due, even if no event can start. */
   #isDue = true
   #hasTurned = false
   #isWaking = false
@@ -65,7 +64,7 @@ export class QueueWorker {
   #isOver = false
   #isBroken = false
   #listensTo: readonly string[] | undefined | null = null
-  #idle = () => {}
+  #onIdle = () => {}
   #timer: NodeJS.Timeout | undefined
   #unsubscribe = () => {}
 
@@ -82,22 +81,22 @@ export class QueueWorker {
     this.wake()
   }
 
-  /** There may be something to begin. */
+  /** Looks for waiting events. */
   wake (): void {
     this.#isCalled = true
-    if (this.#free > 0) this.#soon()
+    if (this.#free > 0) this.#schedule()
   }
 
   async close (timeoutMs: number): Promise<void> {
     this.#isClosing = true
-    const ended = new Promise<void>(resolve => { this.#idle = resolve })
+    const ended = new Promise<void>(resolve => { this.#onIdle = resolve })
     if (this.#runs.size > 0 || this.#turns.size > 0) await settlesWithin(ended, timeoutMs)
     this.#isOver = true
     clearTimeout(this.#timer)
     this.#unsubscribe()
-    await settlesWithin(Promise.allSettled(this.#turns), LEAVE_MS)
-    // What an aborted run resolves with does not count.
-    const outcomes = [...this.#runs].map(run => this.#storedOutcome(run, run.outcome ?? GIVEN_BACK))
+    await settlesWithin(Promise.allSettled(this.#turns), RETURN_TIMEOUT_MS)
+    // Results of aborted runs are ignored.
+    const outcomes = [...this.#runs].map(run => this.#storedOutcome(run, run.outcome ?? RETURNED))
     for (const run of this.#runs) run.abort.abort(new FST_B24_CLOSING())
     await this.#store.turn({ ...this.#turn([], 0), leaseMs: 0, outcomes }).then(result => this.#report(result), () => {})
   }
@@ -106,8 +105,8 @@ export class QueueWorker {
     return this.#isClosing ? 0 : this.#options.concurrency - this.#runs.size + this.#ended.length - this.#reserved
   }
 
-  /** Runs that end in one tick of the event loop are stored with one turn. */
-  #soon (): void {
+  /** Schedules a turn. Runs that end in the same tick of the event loop share it. */
+  #schedule (): void {
     if (this.#isWaking || this.#isOver) return
     this.#isWaking = true
     setImmediate(() => {
@@ -117,8 +116,8 @@ export class QueueWorker {
   }
 
   #work (): void {
-    if (this.#isOver || this.#turns.size >= (this.#isBroken ? 1 : TURNS_AT_ONCE)) return
-    // One turn at a time begins: the next has to know what it began, or groups get more than their places.
+    if (this.#isOver || this.#turns.size >= (this.#isBroken ? 1 : MAX_TURNS)) return
+    // Only one turn at a time may start events: the next one must know which groups they belong to.
     const free = this.#reserved > 0 ? 0 : this.#free
     if (this.#ended.length === 0 && !this.#isDue && !(this.#isCalled && free > 0)) return
     this.#isDue = false
@@ -126,9 +125,9 @@ export class QueueWorker {
     clearTimeout(this.#timer)
     const turn = this.#takeTurn(this.#ended.splice(0), free).finally(() => {
       this.#turns.delete(turn)
-      if (this.#turns.size === 0 && (this.#isBroken ? this.#ended.length : 0) === this.#runs.size) this.#idle()
-      // What could not be stored is told again in a while.
-      if (!this.#isBroken && (this.#ended.length > 0 || (this.#isCalled && this.#free > 0))) this.#soon()
+      if (this.#turns.size === 0 && (this.#isBroken ? this.#ended.length : 0) === this.#runs.size) this.#onIdle()
+      // During an outage, the timer retries.
+      if (!this.#isBroken && (this.#ended.length > 0 || (this.#isCalled && this.#free > 0))) this.#schedule()
     })
     this.#turns.add(turn)
   }
@@ -144,18 +143,18 @@ export class QueueWorker {
       const result = await this.#store.turn(turn = this.#turn(ended, free))
       this.#isBroken = false
       if (result.isLeaseLost && this.#hasTurned) {
-        for (const run of before) run.abort.abort(givenAway())
+        for (const run of before) run.abort.abort(reassigned())
         this.#listensTo = null
       }
       this.#hasTurned = true
       this.#report(result)
       for (const run of ended) this.#runs.delete(run)
       for (const event of result.begun) this.#start(event)
-      // What was begun may leave more that waits.
+      // More events may be waiting.
       if (free > 0 && result.begun.length === free) this.#isCalled = true
       waitMs = Math.min(result.dueInMs ?? pollMs, pollMs)
     } catch (error) {
-      // Its outcomes are told with the next one; whoever has the events by then, has them.
+      // Outcomes are retried with the next turn. The store ignores those of reassigned events.
       this.#ended.push(...ended)
       for (const group of turn?.responsive ?? []) this.#responsive.add(group)
       for (const group of turn?.hung ?? []) this.#hung.add(group)
@@ -171,10 +170,10 @@ export class QueueWorker {
   #turnNow (): void {
     this.#isDue = true
     this.#isCalled = true
-    this.#soon()
+    this.#schedule()
   }
 
-  /** Tells the store what this process listens to, whenever that has changed. */
+  /** Stores the codes that this process listens to when they have changed. */
   async #listen (): Promise<void> {
     const codes = this.#options.listensTo?.()
     if (codes === this.#listensTo) return
@@ -187,9 +186,9 @@ export class QueueWorker {
     const runningOf = { untested: 0, hung: 0 }
     const now = performance.now()
     for (const run of this.#runs) {
-      const places = running[run.group] ??= { own: 0, most: 1 + this.#wellEnded.of(run.group) }
+      const slots = running[run.group] ??= { own: 0, most: 1 + this.#succeeded.of(run.group) }
       if (run.outcome !== undefined) continue
-      places.own++
+      slots.own++
       if (!run.isSlow && now - run.beganAt > HUNG_AFTER_MS) {
         run.isSlow = true
         this.#hung.add(run.group)
@@ -197,15 +196,15 @@ export class QueueWorker {
       if (run.groupState !== 'responsive') runningOf.untested++
       if (run.groupState === 'hung' || run.isSlow) runningOf.hung++
     }
-    const told = new Set(ended)
+    const reported = new Set(ended)
     const turn = {
       worker: this.#id,
       leaseMs: this.#settings.stalledAfterMs,
-      // An aborted run has lost its event, perhaps to another run of this very worker.
+      // An aborted run no longer owns its event, which this worker may even run again.
       outcomes: ended.filter(({ isAborted }) => !isAborted).map(run => this.#storedOutcome(run, run.outcome as Outcome)),
       free,
       concurrency: this.#options.concurrency,
-      ...(this.#turns.size <= 1 && { runs: [...this.#runs].filter(run => !told.has(run)).map(({ seq }) => seq) }),
+      ...(this.#turns.size <= 1 && { runs: [...this.#runs].filter(run => !reported.has(run)).map(({ seq }) => seq) }),
       running,
       runningOf,
       responsive: [...this.#responsive],
@@ -233,15 +232,15 @@ export class QueueWorker {
   async #start (event: BegunEvent): Promise<void> {
     const run = new EventRun(event, async progress => !this.#isOver && await this.#store.saveProgress(this.#id, event.seq, progress))
     this.#runs.add(run)
-    const outcome = this.#isClosing ? GIVEN_BACK : await this.#processor(run).then(outcome => ({ ...outcome }), (error: Error): Outcome => ({ status: 'failed', error }))
+    const outcome = this.#isClosing ? RETURNED : await this.#processor(run).then(outcome => ({ ...outcome }), (error: Error): Outcome => ({ status: 'failed', error }))
     run.outcome = outcome
     if (outcome.hung === true) this.#hung.add(run.group)
     else if (outcome.status === 'done') {
       this.#responsive.add(run.group)
-      this.#wellEnded.add(run.group)
+      this.#succeeded.add(run.group)
     }
     if (this.#isOver) return
     this.#ended.push(run)
-    this.#soon()
+    this.#schedule()
   }
 }

@@ -1,44 +1,44 @@
-/** Where something comes from that is to be verified, and what all that comes from there share. */
+/** Source of an unverified event, for shared limits. */
 export interface Source {
-  /** The widest first, each within the one before: an OAuth server that is to answer, the sender's networks; or a portal that its token proved. */
+  /** Widest first, each contained in the previous one: the OAuth server, then the sender's networks; or the portal whose token the event has. */
   path: readonly string[]
-  /** The token of the portal proved where it comes from. */
+  /** The event has the token of its portal. */
   isKnown: boolean
 }
 
-/** Places for what nothing verifies, of each OAuth server: what waits for one that does not answer takes none from the others. */
-export const UNVERIFIED_PLACES = 192
-/** Places beside them for portals that are known by their token, of each OAuth server. */
-export const KNOWN_PLACES = 64
-/** Part of the places that one network of the widest kind, or one known portal, may have while nobody else has any. */
+/** Slots for unverified events of each OAuth server. A server that does not respond does not use slots of others. */
+export const UNVERIFIED_SLOTS = 192
+/** Additional slots of each OAuth server for portals known by their token. */
+export const KNOWN_SLOTS = 64
+/** Fraction of slots for one of the widest networks, or one known portal, if no other uses any. */
 export const NETWORK_SHARE = 1 / 2
-/** Part of the places of a network that one network within it may have while the others of it have none. */
+/** Fraction of a network's slots for one of its subnetworks, if no other of them uses any. */
 export const SUBNETWORK_SHARE = 3 / 4
 
-/** Places of all that have the same server. */
-export function placesOf ({ isKnown }: Source): number {
-  return isKnown ? KNOWN_PLACES : UNVERIFIED_PLACES
+/** Returns the number of slots shared by all sources with the same server. */
+export function slotsOf ({ isKnown }: Source): number {
+  return isKnown ? KNOWN_SLOTS : UNVERIFIED_SLOTS
 }
 
 /**
- * Returns how many of `places` one may have beside those that others have.
+ * Returns how many of `slots` one source may use while others use `others`.
  *
- * It falls with the square of what is free: of 192 places a network gets 96 while others have none, 24 beside 96, 6 beside 142, and one as long as any
- * is free. So a system that posts for many portals from one network gets all of them through when nobody floods, and 38 networks have to
- * take what they may before no place is left; with a plain half of what is free it would be nine.
+ * Falls with the square of the free slots: of 192, a network may use 96 if others use none, 24 beside 96, 6 beside 142, and one as long as any is
+ * free. A system that sends for many portals from one network is not limited unless there is a flood, and exhausting all slots takes 38 networks;
+ * with half of the free slots each, nine would be enough.
  */
-export function shareOf (places: number, others: number, share: number): number {
-  const free = places - others
-  return Math.min(free, Math.max(1, Math.floor(share * free * free / places)))
+export function shareOf (slots: number, others: number, share: number): number {
+  const free = slots - others
+  return Math.min(free, Math.max(1, Math.floor(share * free * free / slots)))
 }
 
 /**
- * Returns whether a source may have one more place. The script of Redis has the same rule in Lua.
+ * Returns whether a source may use another slot. The Redis script implements the same rule in Lua.
  *
- * @param taken places that are taken of each part of its path
+ * @param taken used slots for each part of the path
  */
-export function hasPlace (source: Source, taken: readonly number[]): boolean {
-  let room = placesOf(source)
+export function hasSlot (source: Source, taken: readonly number[]): boolean {
+  let room = slotsOf(source)
   for (let level = 1; level < taken.length; level++) {
     const own = taken[level] as number
     room = shareOf(room, (taken[level - 1] as number) - own, level === 1 ? NETWORK_SHARE : SUBNETWORK_SHARE)

@@ -1,24 +1,23 @@
 import type { EventStore, EventStoreSettings } from './event-store.ts'
 import type { InstallStore } from './install-store.ts'
 import type { PortalBuckets } from './limits.ts'
-import type { Lock } from './locks.ts'
 import type { PendingInstalls } from './pending-installs.ts'
 
-/** Version of what stands in a storage. A process that finds another one does not start: the two would break each other's guarantees. */
+/** Version of the storage layout. A process that finds another version does not start: the two would break each other's guarantees. */
 export const LAYOUT = '1'
 
-/** All that an app keeps. One contract, a driver for each kind of storage; which one it is, only `open-storage.ts` knows. */
+/** Persistent storage of an app, implemented by one driver for each database. Only `open-storage.ts` chooses the driver. */
 export interface Storage {
   readonly installs: InstallStore
   readonly pendingInstalls: PendingInstalls
   readonly events: EventStore
   readonly limits: PortalBuckets
   /**
-   * Takes a lock for `ttlMs`; `undefined` when another holds it.
-   * @throws FST_B24_STORE_UNAVAILABLE when the storage cannot answer within a second. It may then be taken anyway.
+   * Acquires a lock for `ttlMs`; resolves with `undefined` if another process has it.
+   * @throws FST_B24_STORE_UNAVAILABLE if the storage does not answer within a second; the lock may be acquired anyway
    */
   lock (name: string, ttlMs: number): Promise<Lock | undefined>
-  /** Closes what was opened, and nothing that someone else owns. Never rejects. */
+  /** Closes what was opened, but no connection of the caller. Never rejects. */
   close (): Promise<void>
 }
 
@@ -26,11 +25,34 @@ export interface StorageSettings {
   /** `appId()` of the app. */
   app: string
   events: EventStoreSettings
-  /** Replicas of Redis that must have an event before it counts as stored. */
+  /** Number of Redis replicas that must acknowledge an event. */
   waitReplicas: number
-  /** Called with each kind of failure of a connection, and when it is there again. No secret stands in it. */
+  /** Called for each kind of connection failure; `onReady` once it is restored. The error contains no secret. */
   onError: (error: Error) => void
   onReady: () => void
-  /** Called when the storage may lose what it is given. */
+  /** Called if the storage is configured in a way that may lose data. */
   onWarning: (problem: string) => void
+}
+
+/**
+ * Locks across all processes of the app. A lock expires, so that a crashed process does not block others; its owner may not notice. A lock
+ * therefore only avoids duplicate work. Data that must never be overwritten needs a version to compare.
+ */
+export interface Locks {
+  /**
+   * Acquires the lock for `ttlMs`; resolves with `undefined` if another process has it.
+   * @throws FST_B24_STORE_UNAVAILABLE if the store does not answer within a second; the lock may be acquired anyway
+   */
+  take (name: string, ttlMs: number): Promise<Lock | undefined>
+}
+
+export interface Lock {
+  /**
+   * Extends the lock to `ttlMs` from now.
+   * @returns `false` if it has expired, so another process may have it
+   * @throws FST_B24_STORE_UNAVAILABLE
+   */
+  renew (ttlMs: number): Promise<boolean>
+  /** Releases the lock; no-op if it has expired. Never rejects, since it expires anyway. */
+  release (): Promise<void>
 }

@@ -3,7 +3,7 @@ import { inboundEventOf, toQueuedEvent } from '../../src/delivery/inbound-event.
 import { sourceOf } from '../../src/delivery/unverified-limiter.ts'
 import { FST_B24_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import { digestToken } from '../../src/installs/application-token.ts'
-import { INSTALL_PATIENCE_MS } from '../../src/storage/pending-installs.ts'
+import { INSTALL_RETRY_MS } from '../../src/storage/pending-installs.ts'
 import { createEncryptor } from '../../src/oauth/encryption.ts'
 import { limitError } from '../../src/portal/rest/call-error.ts'
 import type { Outcome, QueuedEvent } from '../../src/storage/queued-event.ts'
@@ -115,7 +115,7 @@ t.test('an install that nobody could confirm for a day is dead, and takes no pla
   t.equal(await pendingInstalls.stateOf(pending), 'open')
   t.strictSame(warnings, ['install cannot be verified now, will be retried'])
   t.match(await process(runOf(young)), { status: 'later' })
-  const old = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true, receivedAt: Date.now() - INSTALL_PATIENCE_MS }))
+  const old = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true, receivedAt: Date.now() - INSTALL_RETRY_MS }))
   t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])
   t.equal(await pendingInstalls.stateOf(pending), 'closed')
   t.equal(warnings.length, 1, 'told once for the whole outage')
@@ -176,7 +176,7 @@ t.test('what was kept for an install, and was proved once, is never dropped', as
 t.test('what was kept for an install that is forgotten is dead, and not dropped', async t => {
   const { process, encryptor } = await bench(t)
   const quarantined = (receivedAt: number) => toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions({ quarantined: true, receivedAt }))
-  t.strictSame(codeOf(await process(runOf(quarantined(Date.now() - INSTALL_PATIENCE_MS)))), ['dead', 'FST_B24_INSTALL_LOST'])
+  t.strictSame(codeOf(await process(runOf(quarantined(Date.now() - INSTALL_RETRY_MS)))), ['dead', 'FST_B24_INSTALL_LOST'])
   t.strictSame(await process(runOf(quarantined(Date.now() - 60_000))), { status: 'done' }, 'a young one was refused')
 })
 

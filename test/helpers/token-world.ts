@@ -4,7 +4,7 @@ import type { Install, PairOwner, EncryptedPair } from '../../src/installs/insta
 import type { InstallStore } from '../../src/storage/install-store.ts'
 import { applyFact } from '../../src/installs/install-transitions.ts'
 import { createEncryptor, type Encryptor } from '../../src/oauth/encryption.ts'
-import type { Locks } from '../../src/storage/locks.ts'
+import type { Locks } from '../../src/storage/storage.ts'
 import { KeepAlive } from '../../src/portal/tokens/keep-alive.ts'
 import { Tokens, type TokensParts, type TokenTimes } from '../../src/portal/tokens/tokens.ts'
 import { openStorage } from '../../src/storage/open-storage.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import type { Lock } from '../../src/storage/locks.ts'
+import type { Lock } from '../../src/storage/storage.ts'
 import { storageSettings } from '../helpers/test-storage.ts'
 import { until } from '../helpers/until.ts'
 import { DRIVERS } from './drivers.ts'

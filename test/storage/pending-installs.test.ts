@@ -5,11 +5,11 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { digestToken } from '../../src/installs/application-token.ts'
 import { sourceOf } from '../../src/delivery/unverified-limiter.ts'
-import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_LIFE_MS, type PendingInstall, type PendingInstalls } from '../../src/storage/pending-installs.ts'
+import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_TTL_MS, type PendingInstall, type PendingInstalls } from '../../src/storage/pending-installs.ts'
 import { connectRedis } from '../../src/storage/redis/connect.ts'
 import { appId, appKeys } from '../../src/storage/redis/keys.ts'
 import { RedisPendingInstalls } from '../../src/storage/redis/pending-installs.ts'
-import { KNOWN_PLACES, NETWORK_SHARE, shareOf, SUBNETWORK_SHARE, UNVERIFIED_PLACES, type Source } from '../../src/storage/source-share.ts'
+import { KNOWN_SLOTS, NETWORK_SHARE, shareOf, SUBNETWORK_SHARE, UNVERIFIED_SLOTS, type Source } from '../../src/storage/source-share.ts'
 import { SqlitePendingInstalls } from '../../src/storage/sqlite/pending-installs.ts'
 import { openDatabase } from './sqlite/database.ts'
 import { startProgram } from '../helpers/program.ts'
@@ -72,7 +72,7 @@ async function isOpen (installs: PendingInstalls, pending: PendingInstall): Prom
 
 /** Places that one IPv4 address may have while others have so many. */
 function mostOfAddress (others: number): number {
-  return shareOf(shareOf(UNVERIFIED_PLACES, others, NETWORK_SHARE), 0, SUBNETWORK_SHARE)
+  return shareOf(shareOf(UNVERIFIED_SLOTS, others, NETWORK_SHARE), 0, SUBNETWORK_SHARE)
 }
 
 /** Opens as many pending installs as a sender may have, and returns them. */
@@ -221,7 +221,7 @@ for (const { name, prepare } of ADAPTERS) {
       const installs = await (await prepare(t))()
       const opened: PendingInstall[] = []
       let networks = 0
-      for (; opened.length < UNVERIFIED_PLACES; networks++) {
+      for (; opened.length < UNVERIFIED_SLOTS; networks++) {
         for (const host of [1, 2, 3, 4, 5, 6, 7, 8]) opened.push(...await openAll(installs, `198.51.${networks}.${host}`))
       }
       t.ok(networks >= 30, `${networks} networks fill all places`)
@@ -229,8 +229,8 @@ for (const { name, prepare } of ADAPTERS) {
       t.equal(await installs.open(opened[0] as PendingInstall, A, EVENT), true)
       t.equal((await openAll(installs, '192.0.2.1', OTHER_SERVER)).length, mostOfAddress(0), 'what waits for one server takes no place of another')
       const own = await openAll(installs, '192.0.2.1', SERVER, 'acme')
-      t.equal(own.length, shareOf(KNOWN_PLACES, 0, NETWORK_SHARE), 'a known portal has its share, wherever it posts from')
-      t.equal((await openAll(installs, '192.0.2.1', SERVER, 'beta')).length, shareOf(KNOWN_PLACES, own.length, NETWORK_SHARE))
+      t.equal(own.length, shareOf(KNOWN_SLOTS, 0, NETWORK_SHARE), 'a known portal has its share, wherever it posts from')
+      t.equal((await openAll(installs, '192.0.2.1', SERVER, 'beta')).length, shareOf(KNOWN_SLOTS, own.length, NETWORK_SHARE))
       await installs.close(opened[0] as PendingInstall, EVENT)
       t.equal(await installs.open(newPending(), A, EVENT), true)
     })
@@ -267,7 +267,7 @@ t.test('RedisPendingInstalls: nothing stays in Redis for longer than a pending i
   const [key] = await raw.keys(`b24:{${app}}:*`)
   t.equal(key, appKeys(app).pendingInstalls)
   const life = await raw.pttl(key as string)
-  t.ok(life > PENDING_INSTALL_LIFE_MS - 60_000 && life <= PENDING_INSTALL_LIFE_MS, `${life} ms`)
+  t.ok(life > PENDING_INSTALL_TTL_MS - 60_000 && life <= PENDING_INSTALL_TTL_MS, `${life} ms`)
   const [[field, record]] = Object.entries(await raw.hgetall(key as string)) as [[string, string]]
   t.equal(field, `${pending.memberId} ${pending.token}`)
   t.match(JSON.parse(record), { admitted: 1, isAbandoned: false, events: { [EVENT]: A.path } })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hasPlace, shareOf } from '../../src/storage/source-share.ts'
+import { hasSlot, shareOf } from '../../src/storage/source-share.ts'
 
 t.test('a share falls with the square of what is free', async t => {
   const rows: Array<[others: number, most: number]> = [[0, 96], [3, 93], [96, 24], [120, 13], [142, 6], [171, 1], [191, 1], [192, 0], [200, -8]]
@@ -23,7 +23,7 @@ t.test('each part of a path has its share of what the one before has', async t =
     ['one network cannot have that', [191, 1, 0, 0], false],
     ['no place at all', [192, 0, 0, 0], false]
   ]
-  t.equal(hasPlace({ path: ['server', 'acme'], isKnown: true }, [31, 31]), true, 'a known portal has other places')
-  t.equal(hasPlace({ path: ['server', 'acme'], isKnown: true }, [32, 32]), false)
-  for (const [what, taken, has] of rows) t.equal(hasPlace({ path: taken.map(String), isKnown: false }, taken), has, what)
+  t.equal(hasSlot({ path: ['server', 'acme'], isKnown: true }, [31, 31]), true, 'a known portal has other places')
+  t.equal(hasSlot({ path: ['server', 'acme'], isKnown: true }, [32, 32]), false)
+  for (const [what, taken, has] of rows) t.equal(hasSlot({ path: taken.map(String), isKnown: false }, taken), has, what)
 })

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { INSTALL_PATIENCE_MS, type PendingInstalls } from '../../storage/pending-installs.ts'
+import { INSTALL_RETRY_MS, type PendingInstalls } from '../../storage/pending-installs.ts'
 import type { StoredInstall } from '../../storage/install-store.ts'
 import { warnOncePerCause } from '../../async/warn-once-per-cause.ts'
 import type { Outcome, QueuedEvent, Run } from '../../storage/queued-event.ts'
@@ -73,7 +73,7 @@ export class LifecycleProcessor {
     const isTemporary = TEMPORARY.has(code)
     if (!isTemporary && !PERMANENT.test(code)) throw error
     if (code !== 'FST_B24_INSTALL_BUSY') this.#warnUnavailable(Object.assign(bareError(error), { portal: event.memberId }))
-    const isRetried = isTemporary && Date.now() - event.receivedAt < INSTALL_PATIENCE_MS
+    const isRetried = isTemporary && Date.now() - event.receivedAt < INSTALL_RETRY_MS
     if (isRetried) return { status: 'later', delayMs: ageBackoff(event.receivedAt, MIN_DELAY_MS, MAX_DELAY_MS) }
     await this.#parts.pendingInstalls.abandon(pendingInstallOf(inbound), event.id)
     return { status: 'dead', error }

@@ -6,7 +6,7 @@ import { type OfflineEvent, type OfflineRow, parseRows } from './offline-event.t
 import type { CallOptions } from '../rest/call-arguments.ts'
 import type { Reason } from '../rest/call-error.ts'
 import type { Rest } from '../rest/rest.ts'
-import type { Lock } from '../../storage/locks.ts'
+import type { Lock } from '../../storage/storage.ts'
 import { scalarText } from '../../validation.ts'
 import { redact } from '../../wire/redact.ts'
 

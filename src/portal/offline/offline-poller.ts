@@ -6,7 +6,7 @@ import { FST_B24_CLOSING, FST_B24_PORTAL_UNAVAILABLE } from '../../errors.ts'
 import { type InstallStore, scanInstalls } from '../../storage/install-store.ts'
 import { settlesWithin, withTimeout } from '../../async/with-timeout.ts'
 import type { DrainReport } from './offline-drain.ts'
-import type { Locks } from '../../storage/locks.ts'
+import type { Locks } from '../../storage/storage.ts'
 import type { OfflineQueue } from './offline-queue.ts'
 import { reasonOf } from '../rest/call-error.ts'
 

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type DrainReport, LockLost, OfflineDrain, type OfflineTimes } from './offline-drain.ts'
 import { whileLocked } from '../with-lock.ts'
-import type { Locks } from '../../storage/locks.ts'
+import type { Locks } from '../../storage/storage.ts'
 import type { OfflineEvent } from './offline-event.ts'
 import { reasonOf } from '../rest/call-error.ts'
 import type { Rest } from '../rest/rest.ts'

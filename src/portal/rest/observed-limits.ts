@@ -1,5 +1,5 @@
 import { limitError, type PortalLimitError } from './call-error.ts'
-import { LONGEST_CLOSED_MS } from '../../storage/limits.ts'
+import { MAX_CLOSED_MS } from '../../storage/limits.ts'
 import { isObject } from '../../validation.ts'
 
 const MIN_WAIT_MS = 1_000
@@ -18,7 +18,7 @@ export function operatingWaitMs (time: unknown): number | undefined {
   const now = typeof finish === 'number' ? finish : Date.now() / 1000
   const ms = Math.ceil((resetAt - now) * 1000)
   // Never longer than Bitrix24's own maximum.
-  return Number.isFinite(ms) ? Math.min(Math.max(ms, MIN_WAIT_MS), LONGEST_CLOSED_MS) : undefined
+  return Number.isFinite(ms) ? Math.min(Math.max(ms, MIN_WAIT_MS), MAX_CLOSED_MS) : undefined
 }
 
 /** Remembers from successful responses when operating time of a method is freed: the rejection itself does not say. */

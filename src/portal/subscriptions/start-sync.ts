@@ -6,7 +6,7 @@ import { definitionOf } from '../../events/definitions.ts'
 import type { Install } from '../../installs/install.ts'
 import { whileLocked } from '../with-lock.ts'
 import { type InstallStore, scanInstalls } from '../../storage/install-store.ts'
-import type { Lock, Locks } from '../../storage/locks.ts'
+import type { Lock, Locks } from '../../storage/storage.ts'
 
 export interface StartSyncParts {
   store: Pick<InstallStore, 'scan'>

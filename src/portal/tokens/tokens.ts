@@ -9,7 +9,7 @@ import { unavailable } from '../../oauth/request.ts'
 import { settlesWithin } from '../../async/with-timeout.ts'
 import { AccessRecords, AccessState, otherOwner, type PortalAccess, type PortalListener, type Refusal, validPairs } from './access-state.ts'
 import { withLock } from '../with-lock.ts'
-import type { Locks } from '../../storage/locks.ts'
+import type { Locks } from '../../storage/storage.ts'
 import { locatePortal, type OAuthKeys, TokenRefresh } from './token-refresh.ts'
 
 export interface TokensParts {

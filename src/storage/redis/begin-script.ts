@@ -1,4 +1,4 @@
-import { HUNG_SHARE, LATELY_MS, RESPONSIVE_SHARE, UNTESTED_SHARE, UNVERIFIED_SHARE } from '../fair-share.ts'
+import { HUNG_SHARE, RECENTLY_ACTIVE_MS, RESPONSIVE_SHARE, UNTESTED_SHARE, UNVERIFIED_SHARE } from '../fair-share.ts'
 
 /** Most events that are looked at to begin some, and bytes of bodies after which no more is begun. */
 const MOST_LOOKS = 500
@@ -38,7 +38,7 @@ for _, code in ipairs(open > 0 and call('SRANDMEMBER', DEFERRED, 50) or {}) do
   end
 end`
 
-/** The rule of `hasRoom`. */
+/** The rule of `hasFreeSlot`. */
 const ROOM = `
 local RINGS = { ['0'] = { 'priority', 'unverified' }, ['1'] = REST }
 local LANES = { priority = '0', unverified = '0', responsive = '1', untested = '1', hung = '1' }
@@ -50,11 +50,11 @@ local function isAlone (name, group)
   local waiting = 0
   for _, ring in ipairs(RINGS[LANES[name]]) do waiting = waiting + call('ZCARD', ringKey(ring)) end
   if waiting > 1 then return false end
-  for _, other in ipairs(call('ZRANGEBYSCORE', KNOWN, now - ${LATELY_MS}, '+inf', 'LIMIT', 0, 2)) do if other ~= group then return false end end
+  for _, other in ipairs(call('ZRANGEBYSCORE', KNOWN, now - ${RECENTLY_ACTIVE_MS}, '+inf', 'LIMIT', 0, 2)) do if other ~= group then return false end end
   return true
 end
 local function isFull (name) return STATES[name] ~= 'responsive' and (untested >= mostUntested or (name == 'hung' and hung >= mostHung)) end
-local function hasRoom (name, group)
+local function hasFreeSlot (name, group)
   local own = running[group] or 0
   if own == 0 and not isFull(name) then return true end
   if STATES[name] == 'responsive' and (name == 'priority' or own < (most[group] or 1)) and own + 1 <= ${RESPONSIVE_SHARE} * (concurrency - all - 1) then return true end
@@ -118,7 +118,7 @@ local function look (name)
     if name == 'responsive' and stateOf(group) ~= name then
       move(group, { name }, stateOf(group))
       heads[stateOf(group)] = nil
-    elseif hasRoom(name, group) then
+    elseif hasFreeSlot(name, group) then
       head.group, head.score = group, tonumber(score)
       return
     elseif isFull(name) then return
@@ -129,7 +129,7 @@ for _, lane in ipairs({ '0', '1' }) do
   while free > 0 and looks > 0 and bytes < ${MOST_BYTES} do
     local first
     for _, name in ipairs(RINGS[lane]) do
-      if not heads[name] or (heads[name].group and not hasRoom(name, heads[name].group)) then look(name) end
+      if not heads[name] or (heads[name].group and not hasFreeSlot(name, heads[name].group)) then look(name) end
       if heads[name].group and (not first or heads[name].score < heads[first].score) then first = name end
     end
     if not first then break end

@@ -5,7 +5,7 @@ import { explained, isFinal } from './connect-failure.ts'
 import { FST_B24_INVALID_OPTIONS } from '../../errors.ts'
 import { loadPackage } from '../../load-package.ts'
 import { bareError, storeUnavailable, withinDeadline } from '../unavailable.ts'
-import { TickBatch } from '../tick-batch.ts'
+import { TickBatcher } from '../tick-batcher.ts'
 
 /** Time that Redis has to answer for the first time, ms. */
 const BOOT_DEADLINE_MS = 5_000
@@ -153,9 +153,9 @@ async function answers (client: RedisClient, deadlineMs: number): Promise<void> 
 
 /** The client with a time limit for each command. */
 export function bounded (client: RedisClient): BoundedClient {
-  const reads = new TickBatch((keys: string[]) => withinDeadline(client.mget(keys)), MOST_KEYS, { eager: true })
+  const reads = new TickBatcher((keys: string[]) => withinDeadline(client.mget(keys)), MOST_KEYS, { eager: true })
   return {
-    get: (key) => reads.ask(key),
+    get: (key) => reads.add(key),
     eval: (script, numberOfKeys, ...rest) => withinDeadline(client.eval(script, numberOfKeys, ...rest)),
     ping: () => withinDeadline(client.ping())
   }

@@ -1,6 +1,6 @@
 import type { BoundedClient } from './client.ts'
 import { bucketKey } from './keys.ts'
-import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../limits.ts'
+import { BUCKET_RATES, MAX_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../limits.ts'
 
 // A hash for each portal: `level` of its bucket, `at` the time of that, and `m <method>` until when a method is closed. It ends
 // when the bucket is empty and no method is closed. The clock is the server's, one for all processes.
@@ -53,7 +53,7 @@ export class RedisLimits implements PortalBuckets {
   }
 
   async reserve (bucket: string, method: string, mostMs: number, { drainPerSecond, burst } = this.#rates): Promise<Reservation> {
-    const rules = [drainPerSecond / 1000, burst, mostMs, LONGEST_CLOSED_MS]
+    const rules = [drainPerSecond / 1000, burst, mostMs, MAX_CLOSED_MS]
     const [isReserved, ms, full] = await this.#run(RESERVE, bucket, method, ...rules) as [number, number, 'bucket' | 'method']
     return isReserved === 1 ? { status: 'reserved', waitMs: ms } : { status: 'refused', retryAfterMs: ms, full }
   }
@@ -63,7 +63,7 @@ export class RedisLimits implements PortalBuckets {
   }
 
   async close (bucket: string, method: string, forMs: number): Promise<void> {
-    await this.#run(CLOSE, bucket, method, Math.min(forMs, LONGEST_CLOSED_MS))
+    await this.#run(CLOSE, bucket, method, Math.min(forMs, MAX_CLOSED_MS))
   }
 
   #run (script: string, bucket: string, ...rest: Array<string | number>): Promise<unknown> {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { BoundedClient } from './client.ts'
 import { type AppKeys, appKeys } from './keys.ts'
-import type { Lock, Locks } from '../locks.ts'
+import type { Lock, Locks } from '../storage.ts'
 
 // KEYS: lock. ARGV: holder, ttl. A lost connection may repeat it, which must not look like another holder.
 const TAKE = `

@@ -1,7 +1,7 @@
 import type { BoundedClient } from './client.ts'
 import { appKeys } from './keys.ts'
-import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_LIFE_MS, type PendingInstall, type PendingInstalls, type PendingState } from '../pending-installs.ts'
-import { NETWORK_SHARE, placesOf, SUBNETWORK_SHARE, type Source } from '../source-share.ts'
+import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_TTL_MS, type PendingInstall, type PendingInstalls, type PendingState } from '../pending-installs.ts'
+import { NETWORK_SHARE, slotsOf, SUBNETWORK_SHARE, type Source } from '../source-share.ts'
 
 // Fields are pending installs, a value is a PendingRecord as JSON. The clock is the server's, one for all processes.
 const COMMON = `
@@ -20,7 +20,7 @@ local function put(record)
 end`
 
 // ARGV: install, event, life, most events of an install, path of the source, its places, share of a network, of one within it.
-// The rules are those of withEvent() and hasPlace().
+// The rules are those of withEvent() and hasSlot().
 const OPEN = `${COMMON}
 local record = find()
 if not isOpen(record) then record = { admitted = 0, isAbandoned = false, events = {} } end
@@ -85,14 +85,14 @@ export class RedisPendingInstalls implements PendingInstalls {
   readonly #lifeMs: number
 
   /** `client` is that of `connectRedis()`, which bounds each command; `app` is an `appId()`. */
-  constructor (client: BoundedClient, app: string, lifeMs = PENDING_INSTALL_LIFE_MS) {
+  constructor (client: BoundedClient, app: string, lifeMs = PENDING_INSTALL_TTL_MS) {
     this.#client = client
     this.#key = appKeys(app).pendingInstalls
     this.#lifeMs = lifeMs
   }
 
   async open (pending: PendingInstall, source: Source, eventId: string): Promise<boolean> {
-    const rules = [MAX_EVENTS_PER_PENDING_INSTALL, JSON.stringify(source.path), placesOf(source), NETWORK_SHARE, SUBNETWORK_SHARE]
+    const rules = [MAX_EVENTS_PER_PENDING_INSTALL, JSON.stringify(source.path), slotsOf(source), NETWORK_SHARE, SUBNETWORK_SHARE]
     return await this.#run(OPEN, pending, eventId, this.#lifeMs, ...rules) === 1
   }
 

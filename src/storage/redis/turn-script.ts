@@ -1,4 +1,4 @@
-import { LATELY_MS } from '../fair-share.ts'
+import { RECENTLY_ACTIVE_MS } from '../fair-share.ts'
 import { BEGINNING } from './begin-script.ts'
 import { DEAD_ROW, LIBRARY } from './scripts.ts'
 
@@ -172,7 +172,7 @@ for _, group in ipairs(responsive) do
 end
 if #pairsOf > 0 then
   call('ZADD', KNOWN, unpack(pairsOf))
-  local old = call('ZRANGEBYSCORE', KNOWN, 0, now - ${LATELY_MS}, 'LIMIT', 0, 100)
+  local old = call('ZRANGEBYSCORE', KNOWN, 0, now - ${RECENTLY_ACTIVE_MS}, 'LIMIT', 0, 100)
   if #old > 0 then call('ZREM', KNOWN, unpack(old)) end
 end
 for _, group in ipairs(hanging) do

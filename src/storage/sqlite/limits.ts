@@ -1,4 +1,4 @@
-import { BUCKET_RATES, LONGEST_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../limits.ts'
+import { BUCKET_RATES, MAX_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../limits.ts'
 
 interface Bucket {
   level: number
@@ -51,7 +51,7 @@ export class LocalLimits implements PortalBuckets {
 
   async close (name: string, method: string, forMs: number, rates = this.#rates): Promise<void> {
     const bucket = this.#bucketOf(name, rates)
-    bucket.closed.set(method, bucket.at + Math.min(forMs, LONGEST_CLOSED_MS))
+    bucket.closed.set(method, bucket.at + Math.min(forMs, MAX_CLOSED_MS))
   }
 
   /** Portals that something is kept of. */

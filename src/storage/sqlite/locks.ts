@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Lock, Locks } from '../locks.ts'
+import type { Lock, Locks } from '../storage.ts'
 import type { SqliteDatabase } from './database.ts'
 
 /** An end farther away than it ever was is of a clock that was set back since. */

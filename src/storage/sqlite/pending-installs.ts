@@ -1,4 +1,4 @@
-import { isOpen, MAX_ADMITTED_EVENTS, PENDING_INSTALL_LIFE_MS, withEvent, withoutEvent, type PendingInstall, type PendingInstalls, type PendingRecord, type PendingState } from '../pending-installs.ts'
+import { isOpen, MAX_ADMITTED_EVENTS, PENDING_INSTALL_TTL_MS, withEvent, withoutEvent, type PendingInstall, type PendingInstalls, type PendingRecord, type PendingState } from '../pending-installs.ts'
 import type { Source } from '../source-share.ts'
 import type { SqliteDatabase } from './database.ts'
 
@@ -7,7 +7,7 @@ export class SqlitePendingInstalls implements PendingInstalls {
   readonly #db: SqliteDatabase
   readonly #lifeMs: number
 
-  constructor (db: SqliteDatabase, lifeMs = PENDING_INSTALL_LIFE_MS) {
+  constructor (db: SqliteDatabase, lifeMs = PENDING_INSTALL_TTL_MS) {
     this.#db = db
     this.#lifeMs = lifeMs
   }

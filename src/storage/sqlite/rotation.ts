@@ -1,5 +1,5 @@
 import type { Turn, GroupState } from '../event-store.ts'
-import { hasRoom, LATELY_MS, RESPONSIVE_MS, RESPONSIVE_SHARE, HUNG_SHARE, UNTESTED_SHARE, UNVERIFIED_SHARE, type Places } from '../fair-share.ts'
+import { hasFreeSlot, RECENTLY_ACTIVE_MS, RESPONSIVE_MS, RESPONSIVE_SHARE, HUNG_SHARE, UNTESTED_SHARE, UNVERIFIED_SHARE, type SlotUsage } from '../fair-share.ts'
 import type { SqliteDatabase } from './database.ts'
 import { GROUP, type Group, type GroupRow, type Ledger } from './ledger.ts'
 import { HUNG, RESPONSIVE, UNTESTED, UNVERIFIED } from './schema.ts'
@@ -10,11 +10,11 @@ const PAGE = 32
 /** Groups of a class that has no room, read to know whether one is alone, which has room. */
 const GLANCE = 2
 
-/** Places of a worker: who has them now, and who may have another. */
-export class WorkerPlaces {
+/** Slots of a worker: which groups use them, and which may use another. */
+export class WorkerSlots {
   readonly #db: SqliteDatabase
   readonly #ledger: Ledger
-  readonly #places: Places
+  readonly #slots: SlotUsage
   readonly #own = new Map<string, { own: number, most: number }>()
   #lately: number[] | undefined
 
@@ -22,22 +22,22 @@ export class WorkerPlaces {
     this.#db = db
     this.#ledger = ledger
     for (const [name, { own, most }] of Object.entries(running)) this.#own.set(name, { own, most })
-    this.#places = { concurrency, all: [...this.#own.values()].reduce((sum, { own }) => sum + own, 0), ...runningOf }
+    this.#slots = { concurrency, all: [...this.#own.values()].reduce((sum, { own }) => sum + own, 0), ...runningOf }
   }
 
   /** `isAmongOthers`: other groups have something waiting in this lane. */
-  hasRoom (group: Group, lane: number, isAmongOthers: boolean): boolean {
+  hasFreeSlot (group: Group, lane: number, isAmongOthers: boolean): boolean {
     const { own, most } = this.#own.get(group.name) ?? { own: 0, most: 1 }
     const state = this.#stateOf(group, lane)
-    if (lane === 0 && state === 'responsive') return own === 0 || own + 1 <= RESPONSIVE_SHARE * (this.#places.concurrency - this.#places.all - 1)
-    if (hasRoom(state, { own, most, isAlone: false }, this.#places)) return true
-    if (group.class === UNVERIFIED && own >= Math.max(1, Math.floor(this.#places.concurrency * UNVERIFIED_SHARE))) return false
-    return !isAmongOthers && hasRoom(state, { own, most, isAlone: true }, this.#places) && this.#isAlone(group)
+    if (lane === 0 && state === 'responsive') return own === 0 || own + 1 <= RESPONSIVE_SHARE * (this.#slots.concurrency - this.#slots.all - 1)
+    if (hasFreeSlot(state, { own, most, isAlone: false }, this.#slots)) return true
+    if (group.class === UNVERIFIED && own >= Math.max(1, Math.floor(this.#slots.concurrency * UNVERIFIED_SHARE))) return false
+    return !isAmongOthers && hasFreeSlot(state, { own, most, isAlone: true }, this.#slots) && this.#isAlone(group)
   }
 
   /** Whether any group of a class may have a place that has none. */
   hasClassRoom (kind: number, lane: number): boolean {
-    const { concurrency, untested, hung } = this.#places
+    const { concurrency, untested, hung } = this.#slots
     if (kind === RESPONSIVE || (lane === 0 && kind !== UNVERIFIED)) return true
     if (kind === HUNG && hung >= Math.max(1, Math.floor(concurrency * HUNG_SHARE))) return false
     return untested < Math.max(1, Math.floor(concurrency * UNTESTED_SHARE))
@@ -48,9 +48,9 @@ export class WorkerPlaces {
     const places = this.#own.get(group.name)
     if (places === undefined) this.#own.set(group.name, { own: 1, most: 1 })
     else places.own++
-    this.#places.all++
-    if (state !== 'responsive') this.#places.untested++
-    if (state === 'hung') this.#places.hung++
+    this.#slots.all++
+    if (state !== 'responsive') this.#slots.untested++
+    if (state === 'hung') this.#slots.hung++
     return state
   }
 
@@ -65,7 +65,7 @@ export class WorkerPlaces {
   #isAlone (group: Group): boolean {
     for (const [name, { own }] of this.#own) if (own > 0 && name !== group.name) return false
     this.#lately ??= CLASSES.flatMap(kind => this.#db.all<[number]>('SELECT id FROM groups WHERE class = ? AND marked_at > ? AND responsive_at > ? LIMIT 2',
-      kind, this.#ledger.now - LATELY_MS, this.#ledger.now - LATELY_MS).flat())
+      kind, this.#ledger.now - RECENTLY_ACTIVE_MS, this.#ledger.now - RECENTLY_ACTIVE_MS).flat())
     return this.#lately.every(id => id === group.id)
   }
 }
@@ -74,7 +74,7 @@ export class WorkerPlaces {
 export class Rotation {
   readonly #db: SqliteDatabase
   readonly #ledger: Ledger
-  readonly #places: WorkerPlaces
+  readonly #slots: WorkerSlots
   readonly #lane: number
   readonly #sql: string
   /** Those that were read and have not had their turn. */
@@ -85,10 +85,10 @@ export class Rotation {
   #isAllRead = false
   #isAmongOthers = false
 
-  constructor (db: SqliteDatabase, ledger: Ledger, places: WorkerPlaces, lane: 0 | 1) {
+  constructor (db: SqliteDatabase, ledger: Ledger, slots: WorkerSlots, lane: 0 | 1) {
     this.#db = db
     this.#ledger = ledger
-    this.#places = places
+    this.#slots = slots
     this.#lane = lane
     this.#sql = SQL[lane]
   }
@@ -97,7 +97,7 @@ export class Rotation {
   next (): Group | undefined {
     for (;;) {
       const group = this.#take()
-      if (group === undefined || this.#places.hasRoom(group, this.#lane, this.#isAmongOthers)) return group
+      if (group === undefined || this.#slots.hasFreeSlot(group, this.#lane, this.#isAmongOthers)) return group
     }
   }
 
@@ -113,7 +113,7 @@ export class Rotation {
   }
 
   #read (): void {
-    const limits = CLASSES.map(kind => this.#places.hasClassRoom(kind, this.#lane) ? PAGE : GLANCE)
+    const limits = CLASSES.map(kind => this.#slots.hasClassRoom(kind, this.#lane) ? PAGE : GLANCE)
     const rows = this.#db.all<GroupRow>(this.#sql, this.#after, ...limits, PAGE)
     this.#page = rows.map(row => this.#ledger.groupOf(row))
     this.#isAllRead = rows.length < PAGE

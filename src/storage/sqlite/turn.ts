@@ -1,8 +1,8 @@
 import type { BegunEvent, DeadRow, EventStoreSettings, StoredOutcome, Turn, TurnResult } from '../event-store.ts'
-import { LATELY_MS, RESPONSIVE_MS } from '../fair-share.ts'
+import { RECENTLY_ACTIVE_MS, RESPONSIVE_MS } from '../fair-share.ts'
 import type { SqliteDatabase } from './database.ts'
 import type { Group, Ledger } from './ledger.ts'
-import { Rotation, WorkerPlaces } from './rotation.ts'
+import { Rotation, WorkerSlots } from './rotation.ts'
 import { ACTIVE, DEFERRED, DELAYED, HUNG, RESPONSIVE, UNTESTED, WAITING } from './schema.ts'
 import type { Transitions } from './transitions.ts'
 import { isHeard, type Codes, type Workers } from './workers.ts'
@@ -101,7 +101,7 @@ function promote ({ db, ledger, transitions }: TurnParts): boolean {
 
 /** Groups of which nothing was heard lately: a responsive one is untested again, one that has nothing is forgotten. */
 function forgetGroups (db: SqliteDatabase, ledger: Ledger): void {
-  for (const [kind, afterMs] of [[RESPONSIVE, RESPONSIVE_MS], [UNTESTED, LATELY_MS], [HUNG, LATELY_MS]] as const) {
+  for (const [kind, afterMs] of [[RESPONSIVE, RESPONSIVE_MS], [UNTESTED, RECENTLY_ACTIVE_MS], [HUNG, RECENTLY_ACTIVE_MS]] as const) {
     const ids = db.all<[number]>(`SELECT id FROM groups WHERE class = ? AND marked_at > 0 AND marked_at <= ? LIMIT ${FORGOTTEN}`, kind, ledger.now - afterMs)
     for (const [id] of ids) ledger.forget(ledger.group(id))
   }
@@ -117,14 +117,14 @@ function begin ({ db, ledger, transitions, workers }: TurnParts, turn: Turn, wor
   const begun: BegunEvent[] = []
   if (turn.free === 0) return { begun, isCut: false }
   ledger.savePlaces()
-  const places = new WorkerPlaces(db, ledger, turn)
+  const slots = new WorkerSlots(db, ledger, turn)
   const heardBeside = new Map<string, boolean>()
   /** What is stored as begun at the end: their keys, and the last one of each group. */
   const keys = new Set<string>()
   const last = new Map<Group, number>()
   let left = PASSED
   for (const lane of [0, 1] as const) {
-    const rotation = new Rotation(db, ledger, places, lane)
+    const rotation = new Rotation(db, ledger, slots, lane)
     last.clear()
     while (begun.length < turn.free && left > 0) {
       const group = rotation.next()
@@ -137,7 +137,7 @@ function begin ({ db, ledger, transitions, workers }: TurnParts, turn: Turn, wor
         const [seq, , key, attempts, coalesced, progress, body, , hasMore] = row
         if (key !== null) keys.add(key)
         last.set(group, seq)
-        begun.push({ seq: `${seq}`, group: group.name, groupState: places.take(group, lane), body, attempts, coalesced, progress: progress ?? undefined })
+        begun.push({ seq: `${seq}`, group: group.name, groupState: slots.take(group, lane), body, attempts, coalesced, progress: progress ?? undefined })
         rotation.turned(group, hasMore === 1)
       }
     }

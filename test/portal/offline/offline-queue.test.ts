@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { storeUnavailable } from '../../../src/storage/unavailable.ts'
-import type { Locks } from '../../../src/storage/locks.ts'
+import type { Locks } from '../../../src/storage/storage.ts'
 import { OfflineQueue, type OfflineQueueParts } from '../../../src/portal/offline/offline-queue.ts'
 import type { OfflineEvent } from '../../../src/portal/offline/offline-event.ts'
 import type { SimulatedPortal } from '../../../src/testing/index.ts'

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { EventStore, TurnResult } from '../../../src/storage/event-store.ts'
-import { hasRoom } from '../../../src/storage/fair-share.ts'
+import { hasFreeSlot } from '../../../src/storage/fair-share.ts'
 import { newStored, newTurn, type Trial } from './trial.ts'
 
 const RUNNING = { 'portal-z': { own: 1, most: 1 } }
 
-/** How many places a group gets of a worker, as `hasRoom` says. */
+/** How many places a group gets of a worker, as `hasFreeSlot` says. */
 export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
   async 'gives one place to each group that was not seen to respond, and three quarters to all of them' (trial) {
     const store = await trial.openStore()
@@ -38,7 +38,7 @@ export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
     assert.equal((await store.turn(newTurn({ free: 15, running: { 'portal-a': { own: 1, most: 4 } } }))).begun.length, 3)
   },
 
-  async 'gives a place where hasRoom says so, and nowhere else' (trial) {
+  async 'gives a place where hasFreeSlot says so, and nowhere else' (trial) {
     const store = await trial.openStore()
     let groups = 0
     await store.turn(newTurn({ responsive: ['portal-z'] }))
@@ -56,7 +56,7 @@ export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
       await addEach(store, [group], 1)
       const running = { [group]: { own, most }, 'portal-z': { own: others, most: 30 } }
       const { begun } = await store.turn(newTurn({ free: 1, concurrency, running, runningOf: { untested, hung } }))
-      const expected = hasRoom(state, { own, most, isAlone: false }, { concurrency, all: own + others, untested, hung })
+      const expected = hasFreeSlot(state, { own, most, isAlone: false }, { concurrency, all: own + others, untested, hung })
       assert.equal(begun.length, Number(expected))
       // Nothing is left for the next round.
       const rest = expected ? begun : (await store.turn(newTurn({ free: 1, concurrency: 100 }))).begun
