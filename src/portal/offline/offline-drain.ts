@@ -216,7 +216,9 @@ export class OfflineDrain {
       await this.#parts.store(event)
       return true
     } catch (error) {
-      if (performance.now() < end && (error as { code?: string }).code !== 'FST_B24_CLOSING') return false
+      const { code: reason } = error as { code?: string }
+      // A portal over its share waits until some of its events are handled.
+      if (reason === 'FST_B24_PORTAL_QUOTA' || (performance.now() < end && reason !== 'FST_B24_CLOSING')) return false
       const { memberId, code, messageId, data } = event
       this.#parts.log.error({ err: error, memberId, code, messageId, data: redact(data) }, 'offline event lost: the portal deleted it and it could not be stored')
       throw error

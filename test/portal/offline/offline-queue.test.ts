@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { FST_B24_PORTAL_QUOTA } from '../../../src/errors.ts'
 import { storeUnavailable } from '../../../src/storage/unavailable.ts'
 import type { Locks } from '../../../src/storage/storage.ts'
 import { OfflineQueue, type OfflineQueueParts } from '../../../src/portal/offline/offline-queue.ts'
@@ -282,6 +284,26 @@ t.test('a plan without reservations: retries storing deleted rows', async t => {
   })
   t.match(await queue.drain(portal.memberId), { stored: 2, error: undefined })
   t.strictSame(items().sort(), [1, 2])
+})
+
+t.test('a plan without reservations: what is over the share of its portal waits for room, and no more is fetched', async t => {
+  const { portal, open, stored, items, change, left } = await setup(t)
+  portal.features.delete('rest_offline_extended')
+  await change(...Array.from({ length: 15 }, (_, index) => index + 1))
+  let hasRoom = false
+  const queue = open({
+    store: async event => {
+      if (!hasRoom) throw new FST_B24_PORTAL_QUOTA(event.memberId)
+      stored.push(event)
+    },
+    times: { storeRetryMs: 1 }
+  })
+  const draining = queue.drain(portal.memberId)
+  await sleep(500)
+  t.equal(left(), 5)
+  hasRoom = true
+  t.match(await draining, { stored: 15, error: undefined })
+  t.equal(new Set(items()).size, 15)
 })
 
 t.test('a plan without reservations: logs lost events with their data', async t => {
