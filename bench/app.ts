@@ -23,8 +23,8 @@ export class App {
   }
 
   /** An app that nothing is known of but outgoing webhooks of many portals: `senders` are theirs. */
-  static of (adapter: Adapter, redisUrl: string): { app: App, senders: Sender[] } {
-    const senders = Array.from({ length: SENDERS }, (_, number) => ({
+  static of (adapter: Adapter, redisUrl: string, portals = SENDERS): { app: App, senders: Sender[] } {
+    const senders = Array.from({ length: portals }, (_, number) => ({
       memberId: randomBytes(16).toString('hex'),
       domain: `portal${number}.bitrix24.com`,
       applicationToken: randomBytes(16).toString('hex')

@@ -32,8 +32,9 @@ export class Stage {
     this.senders = senders
   }
 
-  static async open (programs: Programs, adapter: Adapter, redisUrl: string): Promise<Stage> {
-    return new Stage(programs, await programs.start('load', LOAD_CORE, {}), App.of(adapter, redisUrl))
+  /** @param portals how many send */
+  static async open (programs: Programs, adapter: Adapter, redisUrl: string, portals?: number): Promise<Stage> {
+    return new Stage(programs, await programs.start('load', LOAD_CORE, {}), App.of(adapter, redisUrl, portals))
   }
 
   /** Starts a program with the plugin. */
