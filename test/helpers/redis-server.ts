@@ -38,7 +38,7 @@ export async function startRedis ({ port, config, args = [], parent = tmpdir() }
   const at = port ?? await freePort()
   const configFile = join(folder, 'server.conf')
   if (config !== undefined) writeFileSync(configFile, config)
-  const command = [...(config === undefined ? [] : [configFile]), '--port', String(at), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...args]
+  const command = [...(config === undefined ? [] : [configFile]), '--port', String(at), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0', '--dir', folder, ...args]
   let child: ChildProcess
   let watch: ChildProcess
   const start = async (): Promise<void> => {
