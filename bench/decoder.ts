@@ -65,7 +65,7 @@ const message = {
 
 /**
  * Compares the form decoders in one run, in rounds that go from one to the next, by the processor time they take: so another
- * program on the machine weighs on none of them. Ratios are of one round each; the medians are told.
+ * program on the machine weighs on none of them. Ratios are of one round each; the medians are reported.
  */
 export function measureDecoders (): Section[] {
   return [
@@ -89,7 +89,7 @@ function compare (title: string, tree: unknown, timesQs?: number): Section {
 }
 
 function opsPerSecond (decode: Decode, body: string, forMs: number): number {
-  // Read anew from bytes, as the bodies of requests are.
+  // Parsed again from bytes, as the bodies of requests are.
   const bytes = Buffer.from(body)
   const bodies = Array.from({ length: BATCH }, () => bytes.toString())
   const start = process.cpuUsage()

@@ -39,7 +39,7 @@ export function printSection ({ title, rows, notes = [] }: Section): void {
   for (const note of notes) console.log(`  ${note}`)
 }
 
-/** Prints each target, met or not; tells whether all are. */
+/** Prints each target, met or not; returns whether all are met. */
 export function printTargets (targets: readonly Target[]): boolean {
   console.log('\ntargets')
   const width = Math.max(...targets.map(({ name }) => name.length))

@@ -9,10 +9,10 @@ const MOST_CHANGES = 20
 /** New with each change, whatever it was. */
 const ALWAYS_NEW = /^(updated|moved|lastActivity)(By|Time)$/
 
-/** The last used at the end. It begins anew with the process, and each worker has its own. */
+/** The last used at the end. It starts empty with each process, and each worker has its own. */
 const seen = new Map<string, Fields>()
 
-/** Fetches an item, and tells what is new about it in one line. */
+/** Fetches an item, and describes what has changed in one line. */
 export async function changesOf (entityTypeId: number, id: number, { portal, signal }: HandlerContext): Promise<string> {
   if (portal.state === 'webhook') return 'a webhook has no token to ask with'
   try {

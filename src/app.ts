@@ -27,28 +27,28 @@ import { LazyAbortController } from './async/abort.ts'
 import { settlesWithin } from './async/with-timeout.ts'
 import { isSilent, processWarnings } from './process-warnings.ts'
 
-/** Another process may be there, or come; only the operator knows. */
+/** A warning, not an error: another process on this machine may handle them. */
 const NO_WORKER = 'delivery.worker is false and no Redis is configured: events in dataDir are only stored; run a worker on this machine'
 
-/** Everything but HTTP. */
+/** The app without HTTP. */
 export interface App {
   /** The decorator `fastify.bitrix24`. */
   bitrix24: Bitrix24
   receiver: Receiver
-  /** What makes the install page; `undefined` where the app has none. */
+  /** Parts of the install page; `undefined` if it is disabled. */
   page: InstallPageParts | undefined
-  /** Begins to work. To be called when every handler is registered. */
+  /** Starts handling events. Call it once all handlers are registered. */
   start (): void
-  /** Takes no new work, and waits for what runs: `ms` at most. Requests that are under way are still taken in. */
+  /** Starts no further work, and waits up to `ms` for running handlers. Requests in progress are still accepted. */
   stop (ms: number): Promise<void>
-  /** Closes what was opened. */
+  /** Closes the storage and connections opened by `openApp`. */
   close (): Promise<void>
 }
 
 /**
- * Opens an app: its storage, and all that stands between the routes and the handlers.
+ * Opens the storage of an app, and creates the services between its routes and handlers.
  *
- * @param path start of the routes' paths, with the prefixes of all scopes
+ * @param path prefix of the routes, including those of all scopes
  * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_STORAGE_LAYOUT
  */
 export async function openApp (settings: Settings, path: string, log: FastifyBaseLogger): Promise<App> {
@@ -175,7 +175,7 @@ function wire (settings: Settings, path: string, log: FastifyBaseLogger, storage
 }
 
 function newQueue (storage: Storage, settings: DeliverySettings, log: FastifyBaseLogger): EventQueue {
-  return new EventQueue(storage.events, { ...settings, onError: error => log.warn({ err: error }, 'event storage is not usable') })
+  return new EventQueue(storage.events, { ...settings, onError: error => log.warn({ err: error }, 'event storage unavailable, retrying') })
 }
 
 function startFacts (settings: Settings, path: string, codes: readonly string[]) {

@@ -7,7 +7,7 @@ import { FST_B24_INVALID_OPTIONS } from './errors.ts'
 import { readOptions, type FastifyBitrix24Options } from './options.ts'
 import { eventRoutes } from './routes/events.ts'
 
-/** Part of Fastify's `pluginTimeout` that is left to it, ms. */
+/** Time reserved for Fastify within its `pluginTimeout`, ms. */
 const HOOK_RESERVE_MS = 500
 
 async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix24Options): Promise<void> {
@@ -16,30 +16,30 @@ async function fastifyBitrix24 (fastify: FastifyInstance, options: FastifyBitrix
   const logging = loggingOf(options)
   const app = await openApp(settings, fastify.prefix + settings.prefix, childLog(fastify, logging))
   fastify.addHook('onClose', async () => await app.close())
-  // Before any plugin is closed that the handlers use.
-  fastify.addHook('preClose', async () => await app.stop(longestHook(fastify)))
-  // Not before every handler is there: an event that none listens to counts as unheard.
+  // preClose runs before any plugin that handlers use is closed.
+  fastify.addHook('preClose', async () => await app.stop(hookTimeoutMs(fastify)))
+  // onReady runs once all handlers are registered. An event without a handler would be dropped as unheard.
   fastify.addHook('onReady', async () => app.start())
   decorate(fastify, settings, app.bitrix24)
   await fastify.register(eventRoutes, {
     base: settings.prefix,
-    // The scope of the plugin is that of the host, where Fastify leaves them alone.
+    // fastify-plugin shares the host's scope, for which Fastify ignores these options.
     ...logging,
     receiver: app.receiver,
     bodyLimit: settings.bodyLimit,
-    closeTimeoutMs: Math.min(settings.delivery.closeTimeoutMs, longestHook(fastify)),
+    closeTimeoutMs: Math.min(settings.delivery.closeTimeoutMs, hookTimeoutMs(fastify)),
     page: app.page
   })
 }
 
 type Logging = Pick<RegisterOptions, 'logLevel' | 'logSerializers'>
 
-/** What Fastify lets every registration say of its logs. */
+/** Picks the log options that Fastify supports for every registration. */
 function loggingOf ({ logLevel, logSerializers }: RegisterOptions): Logging {
   return { ...(logLevel !== undefined && { logLevel }), ...(logSerializers !== undefined && { logSerializers }) }
 }
 
-/** @throws FST_B24_INVALID_OPTIONS for a level that the logger does not have */
+/** @throws FST_B24_INVALID_OPTIONS for an unknown log level */
 function childLog ({ log }: FastifyInstance, { logLevel: level, logSerializers: serializers }: Logging): FastifyBaseLogger {
   try {
     return log.child({ plugin: 'fastify-bitrix24' }, { ...(level !== undefined && { level }), ...(serializers !== undefined && { serializers }) })
@@ -48,8 +48,8 @@ function childLog ({ log }: FastifyInstance, { logLevel: level, logSerializers: 
   }
 }
 
-/** Time that a hook may take, ms: after its `pluginTimeout` Fastify would fail to close. */
-function longestHook ({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): number {
+/** Returns the time limit of a hook, ms. Closing fails if a hook exceeds Fastify's `pluginTimeout`. */
+function hookTimeoutMs ({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): number {
   return pluginTimeout === 0 ? MAX_TIMEOUT_MS : Math.max(pluginTimeout - HOOK_RESERVE_MS, 0)
 }
 

@@ -11,7 +11,7 @@ const WITH_FASTIFY = /^(plugin\.ts|decorators\.ts|routes\/|testing\/)/
 /** Words of before 0.2 that the field does not use, or uses for something else. STYLE.md and README have the ones that stand in their place. */
 const OLD_WORDS = new RegExp('\\b(' + [
   'acting', 'acts', 'announcements?', 'anew', 'aside', 'bell', 'bull \\w+', 'bury', 'check queue', 'claims?', 'coming', 'echo',
-  'embedded', 'event hooks', 'event admission', 'event shelf', 'express lane', 'fair queue', 'fair turns', 'finder', 'frame page', 'gate', 'glance', 'held', 'hold',
+  'embedded', 'event hooks', 'event admission', 'event shelf', 'express lane', 'fair queue', 'fair turns', 'finder', 'frame page', 'latch', 'glance', 'held', 'hold',
   'item ledger', 'job notes', 'judge', 'keeping', 'late turns', '(?<!dead )letters?', 'line heads', 'misfits?', 'news', 'nonsense', 'opener', 'outlook',
   'page install', 'plain options', 'portal shares', 'posts?(?! form)', 'process sign', 'proofs?', 'queued post', 'prove[ds]?', 'read records', 'recent installs',
   'remedy', 'revive', 'ring', 'same file', 'seal(ed|er|s)?', 'setback', 'shelf', 'standing', '(un)?stow', 'strangers?', 'tally', 'tell', 'told',

@@ -1,4 +1,4 @@
-/** What the benchmark tells a server that does not use the plugin. */
+/** Environment variables for a server without the plugin. */
 export interface ServerSettings {
   redisUrl: string
   /** Start of the key of a record that the plugin wrote; the `member_id` follows. */
@@ -21,7 +21,7 @@ export function serveParent (ready: object, answer: (question: never) => unknown
   process.send!(ready)
 }
 
-/** The same of a server: it tells the processor time that it has used. */
+/** The same of a server: it reports its processor time. */
 export function serveHttp (origin: string): void {
   serveParent({ origin }, () => ({ cpuMicros: cpuMicros() }))
 }

@@ -9,13 +9,13 @@ import { forgetApp } from '../helpers/redis-keys.ts'
 import { secret } from '../helpers/secrets.ts'
 import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
-import { newGate } from '../storage/contract/trial.ts'
+import { newLatch } from '../storage/contract/trial.ts'
 
 for (const { storage, options } of STORAGES) {
   t.test(`the app closes, ${storage}`, async t => {
     /** An app whose handler reads from a database that a plugin opened, which was registered later and so is closed first. */
     const worldOf = async (t: Test, delivery: DeliveryOptions, server: FastifyServerOptions = {}) => {
-      const [handler, request] = [newGate(), newGate()]
+      const [handler, request] = [newLatch(), newLatch()]
       const clientId = `local.${secret().slice(1, 20)}`
       const webhook = { memberId: 'acme', applicationToken: secret() }
       const given = { clientId, clientSecret: secret(), webhooks: [webhook], ...options(t), delivery }
@@ -43,7 +43,7 @@ for (const { storage, options } of STORAGES) {
       return { app, logs, given, database, seen, post, handler, request }
     }
 
-    t.test('handlers end before anything is closed that they use; what is under way is stored', async t => {
+    t.test('handlers end before anything they use is closed; requests in progress are stored', async t => {
       const { app, given, database, seen, post, handler, request } = await worldOf(t, {})
       const slow = post({ 'x-slow': 'yes' })
       await sleep(50)
@@ -74,7 +74,7 @@ for (const { storage, options } of STORAGES) {
       t.match(seen, [/the signal quiet$/])
     })
 
-    t.test('a handler that never began has not failed', async t => {
+    t.test('a handler that did not start has not failed', async t => {
       const { app, seen, post, handler, logs } = await worldOf(t, { closeTimeoutMs: 100 })
       const began: string[] = []
       app.bitrix24.on('onCrmLeadAdd', async (_event, { signal }) => {
@@ -88,7 +88,7 @@ for (const { storage, options } of STORAGES) {
       handler.open()
       await app.close()
       t.strictSame(began, ['first'])
-      t.strictSame(seen, ['the database is open, the signal quiet'], 'and no hook was told')
+      t.strictSame(seen, ['the database is open, the signal quiet'], 'and no hook ran')
       t.strictSame(logs.filter(line => /handler failed/.test(line)), [])
       t.match(await app.bitrix24.health(), { events: { failedAttempts: 0, handled: 1, dead: 0 } })
     })

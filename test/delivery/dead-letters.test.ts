@@ -47,7 +47,7 @@ t.test('an ambiguous filter is rejected, and moves nothing', async t => {
   t.equal(await deadLetters.discard({}), 2, 'a literal {} means all')
 })
 
-t.test('the store is asked once per portal when dead letters are replayed', async t => {
+t.test('replay reads each portal once', async t => {
   const letters = Array.from({ length: 250 }, (_, i): DeadEvent => ({
     id: `${i}`, memberId: ['acme', 'gone', 'unknown'][i % 3] as string, code: 'ONCRMDEALADD', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 1, error: { message: 'no' }
   }))
@@ -90,8 +90,8 @@ for (const { storage, options } of STORAGES) {
     })
 
     await t.test('by id', async t => {
-      const [letter] = (await deadLetters.list()).items
-      t.strictSame(await deadLetters.get(letter!.id), letter)
+      const [deadLetter] = (await deadLetters.list()).items
+      t.strictSame(await deadLetters.get(deadLetter!.id), deadLetter)
       for (const id of ['nobody', '']) t.equal(await deadLetters.get(id), undefined)
     })
 
@@ -126,7 +126,7 @@ t.test('a lifecycle event is replayed for any portal, others only for an install
   const replayed: string[] = []
   const box = {
     list: async () => ({ items: letters }),
-    get: async (id: string) => letters.find(letter => letter.id === id),
+    get: async (id: string) => letters.find(deadLetter => deadLetter.id === id),
     replay: async (id: string) => replayed.push(id) > 0,
     discard: async () => false
   }

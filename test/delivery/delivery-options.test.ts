@@ -23,7 +23,7 @@ for (const [name, unit, least, most, of] of NUMBERS) {
   })
 }
 
-t.test('what delivery does not know is refused', async t => {
+t.test('unknown delivery options are rejected', async t => {
   const cases: Array<[delivery: unknown, message: RegExp]> = [
     [{ handlerTimeout: 5 }, /delivery has no option 'handlerTimeout'/],
     [{ toString: 5 }, /'toString'/],

@@ -71,7 +71,7 @@ t.test('a signal that is first read after the limit is already aborted', async t
   t.equal(await late, true)
 })
 
-t.test('closing aborts what runs, starts nothing more, and answers 503', async t => {
+t.test('closing aborts running handlers, starts no further ones, and answers with 503', async t => {
   const { app, sendDeal } = await installedWorld(t)
   const ran: string[] = []
   app.bitrix24.on('onCrmDealAdd', async (_event, { signal }) => {

@@ -23,7 +23,7 @@ function setup (coalesce = true) {
   return { queued, handlers, encryptor, queue, writer: new FetchedEventQueue({ queue, encryptor, handlers, coalesce }) }
 }
 
-t.test('queues what waited at a portal as if it had been posted', async t => {
+t.test('queues fetched events like received ones', async t => {
   const { queued, encryptor, writer } = setup()
   await writer.enqueue(EVENT)
   const [event] = queued as [QueuedEvent]
@@ -43,7 +43,7 @@ t.test('an event without data, user and time', async t => {
   t.strictSame(envelope, { event: 'ONSOMETHING', auth: { member_id: 'm' } })
 })
 
-t.test('what may not stand for another does not', async t => {
+t.test('events that must not be coalesced are not', async t => {
   const { queued, handlers, writer } = setup()
   handlers.on('onCrmDynamicItemUpdate', () => {}, { coalesce: false })
   await writer.enqueue(EVENT)
@@ -53,7 +53,7 @@ t.test('what may not stand for another does not', async t => {
   t.match(other.queued, [{ coalesce: undefined }])
 })
 
-t.test('secrets among the data are encrypted', async t => {
+t.test('secrets in the data are encrypted', async t => {
   const { queued, encryptor, writer } = setup()
   const token = secret()
   await writer.enqueue({ ...EVENT, code: 'ONIMBOTMESSAGEADD', data: { BOT: { 7: { access_token: token } } } })
@@ -61,7 +61,7 @@ t.test('secrets among the data are encrypted', async t => {
   t.match(fromQueuedEvent(queued[0]!, payloadOf(queued[0])!, encryptor).envelope.data, { BOT: { 7: { access_token: token } } })
 })
 
-t.test('only an app whose events wait has a bell and looks at portals', async t => {
+t.test('only an app with offline events handles notifications and polls portals', async t => {
   const rows: Array<[options: SubscriptionOptions, scans: boolean]> = [
     [{}, false], [{ offline: false }, false], [{ offline: [] }, false], [{ offline: ['onTaskAdd'] }, true], [{ offline: true }, true]
   ]

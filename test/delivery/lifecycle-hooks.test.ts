@@ -67,13 +67,13 @@ t.test('changes of the state of a portal call the hooks', async t => {
   lifecycleHooks.add('onPortalRenamed', ({ portal, from, to }) => { seen.push(['renamed', portal, from, to]) })
   lifecycleHooks.add('onBlocked', ({ portal, reason, method, retryAfterMs }) => { seen.push(['blocked', portal, reason, method, retryAfterMs]) })
   const store = { get: async (memberId: string) => memberId === 'unknown' ? undefined : { version: 1, install: { memberId } } } as unknown as PortalListenerParts['store']
-  const news = createPortalListener({ store, lifecycleHooks, portals, log: logTo([]) as PortalListenerParts['log'] })
-  news.suspended('unknown')
-  news.reauthRequired('a')
-  news.suspended('b')
-  news.renamed('c', 'old.example', 'new.example')
-  news.blocked({ memberId: 'd', reason: 'OVERLOAD_LIMIT', method: 'profile', retryAfterMs: 300_000 })
-  await until(() => seen.length === 4, 'all are told')
+  const listener = createPortalListener({ store, lifecycleHooks, portals, log: logTo([]) as PortalListenerParts['log'] })
+  listener.suspended('unknown')
+  listener.reauthRequired('a')
+  listener.suspended('b')
+  listener.renamed('c', 'old.example', 'new.example')
+  listener.blocked({ memberId: 'd', reason: 'OVERLOAD_LIMIT', method: 'profile', retryAfterMs: 300_000 })
+  await until(() => seen.length === 4, 'all are reported')
   t.strictSame(seen, [['reauth', { memberId: 'a' }], ['suspended', { memberId: 'b' }], ['renamed', { memberId: 'c' }, 'old.example', 'new.example'], ['blocked', { memberId: 'd' }, 'OVERLOAD_LIMIT', 'profile', 300_000]])
 })
 
@@ -86,11 +86,11 @@ t.test('a throwing hook and an unavailable store are logged and fail no caller',
     if (isAway) throw storeUnavailable(new Error('away'))
     return { version: 1, install: { memberId } }
   }
-  const news = createPortalListener({ store: { get } as unknown as PortalListenerParts['store'], lifecycleHooks, portals, log: logTo(logs) as PortalListenerParts['log'] })
-  news.suspended('a')
+  const listener = createPortalListener({ store: { get } as unknown as PortalListenerParts['store'], lifecycleHooks, portals, log: logTo(logs) as PortalListenerParts['log'] })
+  listener.suspended('a')
   await until(() => logs.length === 1, 'the hook is logged')
   isAway = true
-  news.suspended('a')
+  listener.suspended('a')
   await until(() => logs.length === 2, 'the store is logged')
   t.match(logs, [['error', { err: { message: 'a bad hook' } }], ['error', { memberId: 'a', err: { code: 'FST_B24_STORE_UNAVAILABLE' } }]])
 })

@@ -14,7 +14,7 @@ import { secret } from '../helpers/secrets.ts'
 
 const codeOf = (outcome: Outcome) => [outcome.status, 'error' in outcome ? (outcome.error as { code?: string }).code : undefined]
 
-t.test('what is no event of this version becomes a dead letter with a reason', async t => {
+t.test('an unrecognized job becomes a dead letter with a reason', async t => {
   const { process, encryptor } = await bench(t)
   const event = toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions())
   const payload = event.payload as object
@@ -25,7 +25,7 @@ t.test('what is no event of this version becomes a dead letter with a reason', a
   for (const each of foreign) t.strictSame(codeOf(await process(runOf(each))), ['dead', 'FST_B24_FOREIGN_JOB'], JSON.stringify(each))
 })
 
-t.test('an event whose portal is not known any more, or whose secrets no key opens, is dead at once', async t => {
+t.test('an event of a deleted portal, or whose secrets cannot be decrypted, becomes a dead letter at once', async t => {
   const { process, encryptor } = await bench(t)
   t.strictSame(codeOf(await process(runOf(toQueuedEvent(inboundEventOf(dealOf('nobody'), ''), encryptor, queueOptions())))), ['dead', 'FST_B24_PORTAL_GONE'])
   const bot = { ...dealOf('nobody'), event: 'ONIMBOTMESSAGEADD', data: { BOT: { 39: { access_token: secret() } } } }
@@ -33,7 +33,7 @@ t.test('an event whose portal is not known any more, or whose secrets no key ope
   t.strictSame(codeOf(await process(runOf(encrypted))), ['dead', 'FST_B24_DECRYPTION_FAILED'])
 })
 
-t.test('queued events hold no token, and handlers get what is theirs', async t => {
+t.test('queued events contain no plain token, and handlers get the decrypted ones', async t => {
   const { process, encryptor, store, handlers } = await bench(t)
   await store.swap('acme', 0, sampleInstall('acme'))
   const secrets = [secret(), secret(), secret()] as const
@@ -50,7 +50,7 @@ t.test('queued events hold no token, and handlers get what is theirs', async t =
   t.strictSame(seen, [secrets[0], 7, 'event-1'])
 })
 
-t.test('a webhook is known by the options of the process that works', async t => {
+t.test('a webhook is recognized by the options of the worker process', async t => {
   const webhooks = [{ memberId: 'hooks', applicationToken: 'a0'.repeat(16) }]
   const { process, encryptor, handlers } = await bench(t, { webhooks })
   const portals: unknown[] = []
@@ -62,7 +62,7 @@ t.test('a webhook is known by the options of the process that works', async t =>
   t.strictSame(portals, [['webhook', 'acme.bitrix24.com'], ['webhook', '']])
 })
 
-t.test('a store that is away is no fault of the event', async t => {
+t.test('an unavailable store does not count as a failed attempt', async t => {
   const away = async (): Promise<never> => { throw new FST_B24_STORE_UNAVAILABLE() }
   const { process, encryptor, b24 } = await bench(t, { store: { get: away, swap: away, scan: away } })
   t.match(await process(runOf(toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions()))), { status: 'later' })
@@ -70,7 +70,7 @@ t.test('a store that is away is no fault of the event', async t => {
   t.match(await process(runOf(toQueuedEvent(install, encryptor, queueOptions({ lifecycle: true })))), { status: 'later' })
 })
 
-t.test('a failure that nobody foresaw counts as an attempt', async t => {
+t.test('an unexpected failure counts as an attempt', async t => {
   const { process, encryptor, store, handlers } = await bench(t)
   await store.swap('acme', 0, sampleInstall('acme'))
   handlers.on('onCrmDealAdd', async () => {})
@@ -79,7 +79,7 @@ t.test('a failure that nobody foresaw counts as an attempt', async t => {
   t.match(await process(runOf(toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions()), { save })), { status: 'failed', error: { message: 'no room' } })
 })
 
-t.test('an event waits for a portal that takes no more calls, and that is no attempt', async t => {
+t.test('an event waits for a portal at its call limit, without counting an attempt', async t => {
   const { process, encryptor, store, handlers } = await bench(t)
   await store.swap('acme', 0, sampleInstall('acme'))
   let errors: Error[] = []
@@ -102,7 +102,7 @@ t.test('an event waits for a portal that takes no more calls, and that is no att
   }
 })
 
-t.test('an install that nobody could confirm for a day is dead, and takes no place any more', async t => {
+t.test('an install that could not be verified for a day becomes a dead letter and releases its slot', async t => {
   const { process, encryptor, pendingInstalls, b24, warnings } = await bench(t)
   b24.fault('app.info', { status: 500, body: '{}' })
   const [post, portal] = await installOf(b24)
@@ -118,10 +118,10 @@ t.test('an install that nobody could confirm for a day is dead, and takes no pla
   const old = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true, receivedAt: Date.now() - INSTALL_RETRY_MS }))
   t.strictSame(codeOf(await process(runOf(old))), ['dead', 'FST_B24_OAUTH_UNAVAILABLE'])
   t.equal(await pendingInstalls.stateOf(pending), 'closed')
-  t.equal(warnings.length, 1, 'told once for the whole outage')
+  t.equal(warnings.length, 1, 'logged once for the whole outage')
 })
 
-t.test('an install whose refresh got no answer is dead once its pair is refused, and so is what was kept for it', async t => {
+t.test('an install whose refresh response was lost becomes a dead letter once its pair is rejected, and so do its quarantined events', async t => {
   const { process, encryptor, pendingInstalls, b24 } = await bench(t)
   const [post, portal] = await installOf(b24)
   portal.expireTokens()
@@ -142,7 +142,7 @@ t.test('an install whose refresh got no answer is dead once its pair is refused,
   t.strictSame(await process(runOf(event)), { status: 'done' }, 'one that was never refreshed is refused')
 })
 
-t.test('an install whose refresh failed, and then succeeds, is confirmed', async t => {
+t.test('an install whose refresh fails at first, then succeeds, is verified', async t => {
   const { process, encryptor, store, b24 } = await bench(t)
   const [post, portal] = await installOf(b24)
   portal.expireTokens()
@@ -153,7 +153,7 @@ t.test('an install whose refresh failed, and then succeeds, is confirmed', async
   t.match(await store.get(portal.memberId), { install: { state: 'active' } })
 })
 
-t.test('what was kept for an install, and was proved once, is never dropped', async t => {
+t.test('a quarantined event that was verified once is never dropped', async t => {
   const { process, encryptor, store, handlers } = await bench(t)
   const install = { ...sampleInstall('acme'), token: digestToken('made up') }
   await store.swap('acme', 0, install)
@@ -173,14 +173,14 @@ t.test('what was kept for an install, and was proved once, is never dropped', as
   t.strictSame(heard, [2])
 })
 
-t.test('what was kept for an install that is forgotten is dead, and not dropped', async t => {
+t.test('a quarantined event whose pending install expired becomes a dead letter, and is not dropped', async t => {
   const { process, encryptor } = await bench(t)
   const quarantined = (receivedAt: number) => toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions({ quarantined: true, receivedAt }))
   t.strictSame(codeOf(await process(runOf(quarantined(Date.now() - INSTALL_RETRY_MS)))), ['dead', 'FST_B24_INSTALL_LOST'])
   t.strictSame(await process(runOf(quarantined(Date.now() - 60_000))), { status: 'done' }, 'a young one was refused')
 })
 
-t.test('checks of strangers take a quarter of the places, and no more', async t => {
+t.test('verification of unknown senders uses at most a quarter of the slots', async t => {
   const { process, encryptor, b24 } = await bench(t)
   b24.fault('app.info', { hang: true })
   const [post] = await installOf(b24)
@@ -192,7 +192,7 @@ t.test('checks of strangers take a quarter of the places, and no more', async t 
   t.equal((await first).status, 'later')
 })
 
-t.test('an old install that is tried again does not undo what happened since', async t => {
+t.test('a retried install does not undo later changes', async t => {
   const { process, encryptor, store, b24, handlers } = await bench(t)
   const [post, portal] = await installOf(b24, 60_000)
   const event = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true }))
@@ -206,7 +206,7 @@ t.test('an old install that is tried again does not undo what happened since', a
   t.match(await store.get(portal.memberId), { install: { state: 'uninstalled' } })
 })
 
-t.test('a crash between the word and the deed tells the hook all the same', async t => {
+t.test('a hook runs even after a crash between saving progress and applying the fact', async t => {
   const { process, encryptor, b24, handlers, store } = await bench(t)
   const [post, portal] = await installOf(b24)
   const event = toQueuedEvent(post, encryptor, queueOptions({ lifecycle: true }))
@@ -222,7 +222,7 @@ t.test('a crash between the word and the deed tells the hook all the same', asyn
   t.match(await store.get(portal.memberId), { version: 1 }, 'and applies it once')
 })
 
-t.test('a dead letter is told and counted', async t => {
+t.test('a dead letter is reported and counted', async t => {
   const { reportDead, dead, delivery, encryptor } = await bench(t)
   const event = toQueuedEvent(inboundEventOf(dealOf('acme'), ''), encryptor, queueOptions())
   reportDead({ id: 'event-1', memberId: 'acme', code: 'ONCRMDEALADD', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 4, error: { message: 'no' }, event })

@@ -8,7 +8,7 @@ import { STORAGES } from '../helpers/storages.ts'
 import { until } from '../helpers/until.ts'
 
 /** Holds handlers back until it is opened. */
-function newGate (): { opened: Promise<void>, open: () => void } {
+function newLatch (): { opened: Promise<void>, open: () => void } {
   let open = (): void => {}
   const opened = new Promise<void>(resolve => { open = resolve })
   return { opened, open: () => open() }
@@ -27,30 +27,30 @@ for (const { storage, options } of STORAGES) {
       return { ...world, portal, sendDeal, bitrix24: world.app.bitrix24 }
     }
 
-    t.test('a post is answered when it is stored, and handled after', async t => {
+    t.test('an event is answered once stored, and handled afterwards', async t => {
       const { bitrix24, sendDeal, portal } = await installedWorld(t)
-      const gate = newGate()
+      const latch = newLatch()
       const seen: unknown[] = []
       bitrix24.on('onCrmDealUpdate', async (event, { portal }) => {
-        await gate.opened
+        await latch.opened
         seen.push({ deal: event.data.FIELDS.ID, portal: portal.memberId, attempt: event.attempt, coalesced: event.coalesced })
       })
       t.equal(await sendDeal(), 200)
       t.strictSame(seen, [])
       await until(async () => (await bitrix24.health()).queue?.active === 1, '1 active')
-      gate.open()
+      latch.open()
       await waitForIdle(bitrix24)
       t.strictSame(seen, [{ deal: 7, portal: portal.memberId, attempt: 1, coalesced: 1 }])
       t.match(await bitrix24.health(), { store: 'ok', queue: { waiting: 0, active: 0, dead: 0 }, events: { accepted: 2, handled: 2, unavailable: 0 } })
     })
 
-    t.test('the log of a failure tells how many attempts there are, and when the next one is', async t => {
+    t.test('the log of a failure contains the attempts and the time of the next one', async t => {
       const { bitrix24, sendDeal, logs } = await installedWorld(t)
       bitrix24.on('onCrmDealUpdate', async () => { throw new Error('never') })
       t.equal(await sendDeal(), 200)
       await waitForIdle(bitrix24)
-      const told = logs.filter(line => line.includes('handler failed')).map(line => JSON.parse(line)).map(({ attempt, attempts, retryWithinMs }) => ({ attempt, attempts, retryWithinMs }))
-      t.strictSame(told, [
+      const reported = logs.filter(line => line.includes('handler failed')).map(line => JSON.parse(line)).map(({ attempt, attempts, retryWithinMs }) => ({ attempt, attempts, retryWithinMs }))
+      t.strictSame(reported, [
         { attempt: 1, attempts: 3, retryWithinMs: 5 },
         { attempt: 2, attempts: 3, retryWithinMs: 10 },
         { attempt: 3, attempts: 3, retryWithinMs: undefined }
@@ -75,7 +75,7 @@ for (const { storage, options } of STORAGES) {
       t.match(await bitrix24.health(), { events: { handled: 2, failedAttempts: 2, dead: 0 } })
     })
 
-    t.test('a handler that is deaf to its signal is waited for, and not run beside itself', async t => {
+    t.test('a handler that ignores its signal is awaited, and does not run concurrently with its retry', async t => {
       const { bitrix24, sendDeal } = await installedWorld(t, { handlerTimeoutMs: 400 })
       const went: string[] = []
       bitrix24.on('onCrmDealUpdate', async ({ attempt }, { signal }) => {
@@ -89,7 +89,7 @@ for (const { storage, options } of STORAGES) {
       t.match(await bitrix24.health(), { events: { failedAttempts: 1, dead: 0 } }, 'it counts as failed all the same')
     })
 
-    t.test('a handler that never ends is given up after twice its time limit', async t => {
+    t.test('a handler that never ends is abandoned after twice its time limit', async t => {
       const { bitrix24, sendDeal } = await installedWorld(t, { handlerTimeoutMs: 100, attempts: 2 })
       const began: number[] = []
       bitrix24.on('onCrmDealUpdate', async () => {
@@ -103,10 +103,10 @@ for (const { storage, options } of STORAGES) {
       t.match(await bitrix24.deadLetters.list(), { items: [{ attempts: 2, error: { code: 'FST_B24_HANDLER_TIMEOUT' } }] })
     })
 
-    t.test('what cannot be handled is kept, shown, replayed and discarded', async t => {
+    t.test('a dead letter is stored, listed, replayed and discarded', async t => {
       const { bitrix24, sendDeal, portal } = await installedWorld(t)
-      const told: DeadLetter[] = []
-      bitrix24.addHook('onDeadLetter', ({ deadLetter }) => { told.push(deadLetter) })
+      const reported: DeadLetter[] = []
+      bitrix24.addHook('onDeadLetter', ({ deadLetter }) => { reported.push(deadLetter) })
       let fails = true
       const handled: unknown[] = []
       const handle = async (event: { attempt: number, data: unknown }) => {
@@ -118,11 +118,11 @@ for (const { storage, options } of STORAGES) {
       t.equal(await sendDeal(1), 200)
       t.equal(await sendDeal(2), 200)
       await until(async () => (await bitrix24.health()).queue?.dead === 2, '2 dead')
-      await until(() => told.length === 2, 'both told')
+      await until(() => reported.length === 2, 'both are reported')
 
       const { items, cursor } = await bitrix24.deadLetters.list({ event: 'onCrmDealUpdate', memberId: portal.memberId })
       t.equal(cursor, undefined)
-      t.strictSame(items.map(({ id }) => id).sort(), told.map(({ id }) => id).sort())
+      t.strictSame(items.map(({ id }) => id).sort(), reported.map(({ id }) => id).sort())
       t.match(items[0], {
         memberId: portal.memberId,
         name: 'onCrmDealUpdate',
@@ -140,7 +140,7 @@ for (const { storage, options } of STORAGES) {
       t.equal(await bitrix24.deadLetters.replay(first), 1)
       await waitForIdle(bitrix24)
       t.equal(handled.length, 1)
-      t.equal((handled[0] as unknown[])[0], 1, 'its attempts are counted anew')
+      t.equal((handled[0] as unknown[])[0], 1, 'its attempts are reset')
       await t.rejects(bitrix24.deadLetters.replay(first), { code: 'FST_B24_NO_DEAD_LETTER', statusCode: 404 })
       t.equal(await bitrix24.deadLetters.discard(second), 1)
       await t.rejects(bitrix24.deadLetters.discard(second), { code: 'FST_B24_NO_DEAD_LETTER' })
@@ -156,25 +156,25 @@ for (const { storage, options } of STORAGES) {
       t.equal(await bitrix24.deadLetters.discard({}), 0)
     })
 
-    t.test('an event of a portal that has gone is not replayed, and says so', async t => {
+    t.test('replay of an event of a deleted portal is rejected', async t => {
       const { bitrix24, sendDeal, portal } = await installedWorld(t, { attempts: 1 })
       bitrix24.on('onCrmDealUpdate', async () => { throw new Error('no') })
       await sendDeal()
       await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
       t.equal((await portal.uninstall()).statusCode, 200)
       await waitForIdle(bitrix24)
-      const [letter] = (await bitrix24.deadLetters.list()).items
-      await t.rejects(bitrix24.deadLetters.replay(letter!.id), { code: 'FST_B24_PORTAL_GONE', statusCode: 502 })
+      const [deadLetter] = (await bitrix24.deadLetters.list()).items
+      await t.rejects(bitrix24.deadLetters.replay(deadLetter!.id), { code: 'FST_B24_PORTAL_GONE', statusCode: 502 })
       t.equal(await bitrix24.deadLetters.replay({}), 0)
       t.equal(await bitrix24.deadLetters.discard({}), 1)
     })
 
-    t.test('waiting repeats of one item become one, unless a handler wants each', async t => {
+    t.test('waiting repeats of one item are coalesced, unless a handler disables it', async t => {
       const { bitrix24, portal } = await installedWorld(t, { concurrency: 2 })
-      const gate = newGate()
+      const latch = newLatch()
       const runs: Array<[name: string, coalesced: number]> = []
       const handle = async ({ name, coalesced }: { name: string, coalesced: number }) => {
-        await gate.opened
+        await latch.opened
         runs.push([name, coalesced])
       }
       bitrix24.on('onCrmDealUpdate', event => handle(event))
@@ -182,7 +182,7 @@ for (const { storage, options } of STORAGES) {
       for (const event of ['onCrmDealUpdate', 'onCrmLeadUpdate']) {
         for (let count = 0; count < 5; count++) t.equal((await portal.send(event, { FIELDS: { ID: 1 } })).statusCode, 200)
       }
-      gate.open()
+      latch.open()
       await waitForIdle(bitrix24)
       t.equal(runs.filter(([name]) => name === 'onCrmLeadUpdate').length, 5)
       const deals = runs.filter(([name]) => name === 'onCrmDealUpdate')
@@ -190,7 +190,7 @@ for (const { storage, options } of STORAGES) {
       t.equal(deals.reduce((sum, [, coalesced]) => sum + coalesced, 0), 5)
     })
 
-    t.test('one process receives, another one works', async t => {
+    t.test('one process receives, another one handles', async t => {
       const { options, b24, bitrix24 } = await installedWorld(t)
       const receiver = await buildApp(t, { ...options, delivery: { ...QUICK, worker: false } })
       await receiver.app.listen({ port: 0, host: '127.0.0.1' })
@@ -205,7 +205,7 @@ for (const { storage, options } of STORAGES) {
       t.strictSame(heard.sort(), [1, 2, 3])
     })
 
-    t.test('closing gives back what runs, and another process handles it', async t => {
+    t.test('closing returns running events to the queue, and another process handles them', async t => {
       const { app, options, bitrix24, sendDeal } = await installedWorld(t, { closeTimeoutMs: 50 })
       let [began, reason]: [boolean, unknown] = [false, undefined]
       bitrix24.on('onCrmDealUpdate', async (_event, { signal }) => {

@@ -13,7 +13,7 @@ const MAX_PER_ADDRESS = 72
 
 const sender = { log: Fastify().log, ip: '192.0.2.1' }
 
-t.test('keeps of a stranger what is short, and refuses the rest', async t => {
+t.test('stores small unverified events and rejects large ones', async t => {
   const { delivery, b24, added, pendingInstalls } = await bench(t)
   const [{ envelope }, portal] = await installOf(b24)
   const long = { ...envelope, data: { VERSION: '\u6f22'.repeat(22_000) } }
@@ -27,7 +27,7 @@ t.test('keeps of a stranger what is short, and refuses the rest', async t => {
   t.match(delivery.counts, { accepted: 2, rejected: 2 })
 })
 
-t.test('takes as many installs of one portal, and of one sender, as may wait', async t => {
+t.test('limits pending installs of one portal and of one sender', async t => {
   const { delivery, b24, added, pendingInstalls } = await bench(t)
   const [{ envelope }] = await installOf(b24)
   const install = (memberId: string, ip = sender.ip) => delivery.receiver.receive({ ...envelope, auth: { ...envelope.auth, member_id: memberId } }, { ...sender, ip })
@@ -42,7 +42,7 @@ t.test('takes as many installs of one portal, and of one sender, as may wait', a
   await install('portal-0')
 })
 
-t.test('charges a forged install to who sends it, and not to the portal that it names', async t => {
+t.test('counts a forged install for its sender, not for the portal that it names', async t => {
   const { delivery, b24, added, store } = await bench(t)
   const [{ envelope }, portal] = await installOf(b24)
   await store.swap(portal.memberId, 0, { ...sampleInstall(portal.memberId), token: digestToken(portal.applicationToken) })
@@ -56,7 +56,7 @@ t.test('charges a forged install to who sends it, and not to the portal that it 
   t.match(added.at(-1), { memberId: portal.memberId, group: undefined, isPriority: true }, 'which has its own places')
 })
 
-t.test('what was kept for an install that was answered 503 is not dropped, whether that was stored or not', async t => {
+t.test('a quarantined event is not dropped if its install was answered with 503, stored or not', async t => {
   for (const isStored of [true, false]) {
     const { delivery, b24, queue, process, added } = await bench(t)
     const [{ envelope }, portal] = await installOf(b24)
@@ -72,7 +72,7 @@ t.test('what was kept for an install that was answered 503 is not dropped, wheth
   }
 })
 
-t.test('gives the place of an install back that could not be stored', async t => {
+t.test('releases the slot of an install that could not be stored', async t => {
   const { delivery, b24, queue, pendingInstalls } = await bench(t)
   const [{ envelope }, portal] = await installOf(b24)
   queue.add = async () => { throw new FST_B24_STORE_UNAVAILABLE() }
@@ -80,7 +80,7 @@ t.test('gives the place of an install back that could not be stored', async t =>
   t.equal(await pendingInstalls.stateOf({ memberId: portal.memberId, token: digestToken(portal.applicationToken) }), 'closed')
 })
 
-t.test('looks once more at an install that was confirmed while it looked', async t => {
+t.test('reads an install again that may have been verified meanwhile', async t => {
   const token = secret()
   const install = { ...sampleInstall('acme'), token: digestToken(token) }
   let reads = 0
@@ -95,7 +95,7 @@ t.test('looks once more at an install that was confirmed while it looked', async
   t.match(added, [{ memberId: 'acme', key: 'deal:7', coalesce: true }])
 })
 
-t.test('lets lifecycle events go first, but not a flood of them', async t => {
+t.test('gives lifecycle events priority, but not a flood of them', async t => {
   const { delivery, added, store, b24 } = await bench(t)
   const [{ envelope }, portal] = await installOf(b24)
   await store.swap(portal.memberId, 0, { ...sampleInstall(portal.memberId), token: digestToken(portal.applicationToken) })

@@ -43,13 +43,13 @@ for (const owner of ['the plugin', 'the caller'] as const) {
     await waitForIdle(app.bitrix24)
     // What was answered 503 may have been stored all the same.
     t.strictSame([...new Set(heard)].filter(id => id !== 2).sort(), [1, 3])
-    const told = logs.map(line => JSON.parse(line)).filter(({ msg }) => /^Redis /.test(msg)).map(({ level, msg }) => [level, msg])
-    t.strictSame(told, [[40, 'Redis connection lost'], [40, 'Redis connection restored']], 'the log tells of one outage, though several connections saw it')
+    const reported = logs.map(line => JSON.parse(line)).filter(({ msg }) => /^Redis /.test(msg)).map(({ level, msg }) => [level, msg])
+    t.strictSame(reported, [[40, 'Redis connection lost'], [40, 'Redis connection restored']], 'the log reports one outage, though several connections saw it')
     t.notMatch(logs.join(''), 'maxRetriesPerRequest', 'no option of a library is advised')
   })
 }
 
-t.test('an own store that fails for one portal is told once, and its events wait', { timeout: 60_000 }, async t => {
+t.test('a custom store that fails for one portal is logged once, and its events are retried', { timeout: 60_000 }, async t => {
   const records = new Map<string, StoredInstall>()
   let fails = 0
   const failing = new Set<string>()
@@ -75,9 +75,9 @@ t.test('an own store that fails for one portal is told once, and its events wait
   })
   t.equal((await portal.send('onCrmDealAdd', { FIELDS: { ID: 1 } })).statusCode, 200)
   await until(() => fails > 2, 'it is tried again')
-  const told = logs.filter(line => line.includes('a row that no one can read'))
-  t.equal(told.length, 1)
-  t.match(JSON.parse(told[0]!), { level: 40, err: { portal: portal.memberId } })
+  const reported = logs.filter(line => line.includes('a row that no one can read'))
+  t.equal(reported.length, 1)
+  t.match(JSON.parse(reported[0]!), { level: 40, err: { portal: portal.memberId } })
   failing.clear()
   await waitForIdle(bitrix24, 20_000)
   t.strictSame(heard, [1, 2], 'and no attempt is lost')
@@ -97,8 +97,8 @@ t.test('a reinstall whose write failed does not bring back a portal that was rem
     scan: async () => ({ installs: [] })
   }
   const { app: { bitrix24 }, b24, eventsUrl } = await buildWorld(t, { store, dataDir: temporaryFolder(t) })
-  const told: string[] = []
-  for (const name of ['onInstall', 'onUninstall'] as const) bitrix24.addHook(name, () => { told.push(name) })
+  const reported: string[] = []
+  for (const name of ['onInstall', 'onUninstall'] as const) bitrix24.addHook(name, () => { reported.push(name) })
   const portal = b24.portal('acme.bitrix24.com')
   t.equal((await portal.install(eventsUrl, { ts: seconds.install })).statusCode, 200)
   await waitForIdle(bitrix24)
@@ -107,5 +107,5 @@ t.test('a reinstall whose write failed does not bring back a portal that was rem
   t.equal((await portal.uninstall({ ts: seconds.uninstall })).statusCode, 200)
   await waitForIdle(bitrix24, 30_000)
   t.equal((await bitrix24.portal(portal.memberId))?.state, 'uninstalled')
-  t.strictSame(told, ['onInstall', 'onUninstall'])
+  t.strictSame(reported, ['onInstall', 'onUninstall'])
 })

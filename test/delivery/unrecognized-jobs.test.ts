@@ -40,13 +40,13 @@ for (const { storage, options } of STORAGES) {
     t.match(await bitrix24.health(), { queue: { waiting: 0, active: 0 }, events: { dead: 2, failedAttempts: 0 } })
 
     const { items } = await bitrix24.deadLetters.list()
-    const shownOf = (memberId: string) => items.find(letter => letter.memberId === memberId)
+    const shownOf = (memberId: string) => items.find(deadLetter => deadLetter.memberId === memberId)
     const [strange, older] = [shownOf(''), shownOf(portal.memberId)]
     const common = { attempts: 1, coalesced: 1, error: { code: 'FST_B24_FOREIGN_JOB' }, raw: undefined }
     t.match(strange, { ...common, code: '', name: '' })
     t.match(older, { ...common, code: 'ONCRMDEALUPDATE', name: 'onCrmDealUpdate' })
     t.strictSame((await bitrix24.deadLetters.list({ memberId: portal.memberId })).items, [older])
-    for (const letter of items) t.strictSame(await bitrix24.deadLetters.get(letter.id), letter)
+    for (const deadLetter of items) t.strictSame(await bitrix24.deadLetters.get(deadLetter.id), deadLetter)
 
     t.equal((await portal.send('onCrmDealUpdate', { FIELDS: { ID: 8 } })).statusCode, 200)
     await waitForIdle(bitrix24)

@@ -112,7 +112,7 @@ for (const { storage, options } of STORAGES) {
   }
 }
 
-t.test('page posts of one address ask the OAuth server no more often than they may, and once for what was refused', async t => {
+t.test('page requests of one address are limited in their OAuth queries, and a rejection is cached', async t => {
   const { b24, url } = await buildFloodedApp(t, STORAGES[0]!.options(t))
   const page = () => ({ member_id: memberId(), AUTH_ID: secret(), REFRESH_ID: secret(), DOMAIN: 'acme.bitrix24.com' })
   const began = performance.now()

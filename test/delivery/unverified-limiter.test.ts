@@ -26,7 +26,7 @@ function stage (limiter = new UnverifiedLimiter()) {
   return { limiter, begin, endAll }
 }
 
-t.test('checks at once are bounded, by the tree of their sources', async t => {
+t.test('concurrent checks are limited by the tree of their sources', async t => {
   const { limiter, begin, endAll } = stage()
   t.equal(await begin(200, i => from(`2001:db8:77:${(i * 257).toString(16)}::1`)), 96, 'a /48 has half of the places at most')
   await t.rejects(limiter.run(from('2001:db8:77:ffff::1'), async () => t.fail('is never run')), BUSY)
@@ -39,7 +39,7 @@ t.test('checks at once are bounded, by the tree of their sources', async t => {
   await endAll()
 })
 
-t.test('a check settles as it does, and leaves its place', async t => {
+t.test('a limited check returns its own result and releases its slot', async t => {
   const { limiter, begin, endAll } = stage()
   t.equal(await limiter.run(from('192.0.2.1'), async () => 'checked'), 'checked')
   await t.rejects(limiter.run(from('192.0.2.1'), async () => { throw new Error('failed') }), { message: 'failed' })
@@ -48,7 +48,7 @@ t.test('a check settles as it does, and leaves its place', async t => {
   await endAll()
 })
 
-t.test('questions to an OAuth server have a rate, of each network and of all', async t => {
+t.test('queries to an OAuth server are rate-limited, for each network and in total', async t => {
   let now = 0
   const limiter = new UnverifiedLimiter(() => now)
   const ask = (most: number, source: (i: number) => Source) => {
@@ -78,7 +78,7 @@ t.test('questions to an OAuth server have a rate, of each network and of all', a
   t.equal(ask(60, () => from('192.0.2.1')), 60, 'sixty portals install from one address at once')
 })
 
-t.test('a few lifecycle events of a sender go first in a minute, and no more', async t => {
+t.test('only a few lifecycle events per minute of one sender get priority', async t => {
   let now = 1_000_000
   const limiter = new UnverifiedLimiter(() => now)
   const admitted = (sender: string) => Array.from({ length: 8 }, () => limiter.isPriority(sender)).filter(Boolean).length
@@ -90,7 +90,7 @@ t.test('a few lifecycle events of a sender go first in a minute, and no more', a
   t.equal(admitted('a'), 5)
 })
 
-t.test('a refusal is remembered for a minute, the newest ones of very many', async t => {
+t.test('a rejection is cached for a minute, and the oldest are evicted', async t => {
   let now = 0
   const limiter = new UnverifiedLimiter(() => now)
   limiter.remember(['acme', 'token'], 'token_refused')

@@ -102,7 +102,7 @@ for (const [name, storage] of STORAGES) {
     t.comment(`${lines().length - all.length} of ${all.length} were handled twice`)
   })
 
-  t.test(`${name}: a portal that rings is answered at once, and what came after the bell soon`, async t => {
+  t.test(`${name}: a portal's notification is answered at once, and its events are fetched soon`, async t => {
     const { portals, app, lines } = await setup(t, storage(t), { debounceMs: 1_200 })
     t.teardown(() => app.close())
     const [portal] = portals as [SimulatedPortal]
@@ -112,7 +112,7 @@ for (const [name, storage] of STORAGES) {
       await sleep(10)
     }
     await until(() => new Set(lines()).size === 30, 'all are handled', 5_000)
-    t.comment(`30 changes with one bell were handled in ${Math.round(performance.now() - start)} ms`)
+    t.comment(`30 changes with one notification were handled in ${Math.round(performance.now() - start)} ms`)
     await until(() => leftAt(portals) === 0, 'nothing is left')
   })
 }

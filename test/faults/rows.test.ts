@@ -44,7 +44,7 @@ for (const { name, storage } of PLACES) {
 async function addForeign (t: Test, choice: StorageChoice, app: string): Promise<void> {
   const storage = await openStorage(choice, storageSettings(app))
   t.teardown(() => storage.close())
-  await storage.events.add([newStored({ group: 'stranger', body: '{"jobName":"resize"}' })])
+  await storage.events.add([newStored({ group: 'unknown', body: '{"jobName":"resize"}' })])
 }
 
 function spoilFile (file: string): void {

@@ -12,8 +12,8 @@ export interface CallReport {
 // A process of an app with the plugin that calls portals, and takes events at the URL that it says when it is ready.
 const app = Fastify({ forceCloseConnections: true, logger: { level: 'warn', stream: process.stderr } })
 await app.register(fastifyBitrix24, JSON.parse(process.env['APP_SETTINGS'] as string) as FastifyBitrix24Options)
-app.bitrix24.addHook('onReauthRequired', ({ portal }) => say({ told: ['reauthRequired', portal.memberId] }))
-app.bitrix24.addHook('onPortalRenamed', ({ portal, from, to }) => say({ told: ['renamed', portal.memberId, from, to] }))
+app.bitrix24.addHook('onReauthRequired', ({ portal }) => say({ reported: ['reauthRequired', portal.memberId] }))
+app.bitrix24.addHook('onPortalRenamed', ({ portal, from, to }) => say({ reported: ['renamed', portal.memberId, from, to] }))
 await app.listen({ port: 0, host: '127.0.0.1' })
 
 say(`${app.listeningOrigin}/bitrix24/events`)

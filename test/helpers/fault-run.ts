@@ -43,7 +43,7 @@ export interface Counts {
   answered: number
   /** Posts that were handled: a deal's by a run of its own, a lead's, answered 200, by any that began after it. */
   handled: number
-  /** Posts that were handled more than once; of a lead, that is not to be told. */
+  /** Posts that were handled more than once; of a lead, that is not to be reported. */
   twice: number
   /** Posts whose handler was at work when its process was killed. */
   cutOff: number

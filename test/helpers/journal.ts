@@ -41,7 +41,7 @@ export function overlapsOf (runs: readonly HandlerRun[], deaths: ReadonlyMap<num
   return overlaps
 }
 
-/** How often an item went from one process to another while the first one lived, as far as its later runs tell. */
+/** How often an item went from one process to another while the first one lived, as far as its later runs show. */
 export function handoversOf (runs: readonly HandlerRun[]): number {
   const sorted = runs.toSorted((a, b) => a.beganAt - b.beganAt)
   const lastSign = new Map(sorted.map(({ pid, beganAt }) => [pid, beganAt]))

@@ -50,7 +50,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   const app = Fastify({ forceCloseConnections: true, logger: { level: 'warn', stream: { write: keepLog } } })
   const { log } = app
   keepAnswers(app)
-  const queue = new EventQueue(kept.events, { ...delivery, onError: error => log.warn({ err: error }, 'event storage is not usable') })
+  const queue = new EventQueue(kept.events, { ...delivery, onError: error => log.warn({ err: error }, 'event storage unavailable, retrying') })
   const handlers = new HandlerRegistry<HandlerContext>({ warn: () => {} })
   const encryptor = createEncryptor([], clientSecret, clientId)
   const oauth = { clientId, clientSecret, allowedServers: [oauthServer] }

@@ -7,11 +7,11 @@ import { until } from './until.ts'
 
 /**
  * A process of an app that does so many things for a portal as it is ordered. It finds its settings in `APP_SETTINGS`, says a word when
- * it is ready, takes an order a line, and prints `{ memberId, report }` for each, and `{ told }` for what it is told meanwhile. It ends
+ * it is ready, takes an order a line, and prints `{ memberId, report }` for each, and `{ reported }` for what is reported meanwhile. It ends
  * with the test.
  */
 export class OrderedProcess<Report> {
-  readonly told: unknown[] = []
+  readonly reported: unknown[] = []
   /** The word that it says. */
   readonly ready: Promise<string>
   readonly ended: Promise<unknown>
@@ -27,9 +27,9 @@ export class OrderedProcess<Report> {
     this.ready = once(lines, 'line').then(([line]) => JSON.parse(line))
     lines.on('line', line => {
       if (!line.startsWith('{')) return
-      const { memberId, report, told } = JSON.parse(line)
+      const { memberId, report, reported } = JSON.parse(line)
       if (report !== undefined) this.#reports.push({ memberId, report })
-      if (told !== undefined) this.told.push(told)
+      if (reported !== undefined) this.reported.push(reported)
     })
     t.teardown(async () => {
       await this.signal('SIGKILL')

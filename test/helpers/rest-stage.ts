@@ -28,8 +28,8 @@ export interface RestStage {
   another (parts?: Partial<RestParts>): PortalRest
   /** Keeps a portal that installed the app, with a pair of the simulator. */
   install (portal: SimulatedPortal, changes?: Partial<Install>): Promise<SimulatedPair>
-  /** What Tokens told. */
-  told: string[]
+  /** What Tokens reported. */
+  reported: string[]
 }
 
 export interface StageOptions extends Partial<RestParts> {
@@ -44,11 +44,11 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
   const app = appId(keys.clientId)
   const encryptor = createEncryptor([], keys.clientSecret, keys.clientId)
   const asked = { get: 0, eval: 0 }
-  const told: string[] = []
+  const reported: string[] = []
   forgetApp(t, keys.clientId)
   const log = { info: () => {}, warn: () => {}, error: () => {} }
   const oauth = { ...keys, allowedServers: [b24.oauthServer] }
-  const tell = (what: string) => (memberId: string): void => { told.push(`${what} ${memberId}`) }
+  const report = (what: string) => (memberId: string): void => { reported.push(`${what} ${memberId}`) }
   const connection = await connectRedis(process.env['REDIS_URL'] as string, () => {})
   const client: BoundedClient = {
     get: async key => { asked.get++; return await connection.client.get(key) },
@@ -62,7 +62,7 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
     locks: new RedisLocks(client, app),
     encryptor,
     oauth,
-    listener: { reauthRequired: tell('reauth'), renamed: tell('renamed'), suspended: tell('suspended') },
+    listener: { reauthRequired: report('reauth'), renamed: report('renamed'), suspended: report('suspended') },
     log
   })
   const another = (parts: Partial<RestParts> = {}) => {
@@ -80,7 +80,7 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
     tokens,
     asked,
     another,
-    told,
+    reported,
     install: async (portal, changes = {}) => {
       const pair = portal.issue()
       const { memberId, domain, clientEndpoint } = portal

@@ -18,7 +18,7 @@ export interface TokenReport {
   succeeded: number
 }
 
-// A process of the app that needs tokens: says 'ready', takes an order a line, and reports a line of JSON for each; also what is told.
+// A process of the app that needs tokens: says 'ready', takes an order a line, and reports a line of JSON for each; also what is reported.
 const settings = JSON.parse(process.env['APP_SETTINGS'] as string) as TokenSettings
 const { clientId, clientSecret, oauthServer, times } = settings
 const { store, locks } = await openPlace(settings)
@@ -28,9 +28,9 @@ const tokens = new Tokens({
   encryptor: createEncryptor([], clientSecret, clientId),
   oauth: { clientId, clientSecret, allowedServers: [oauthServer] },
   listener: {
-    reauthRequired: memberId => say({ told: ['reauthRequired', memberId] }),
-    renamed: (...names) => say({ told: ['renamed', ...names] }),
-    suspended: memberId => say({ told: ['suspended', memberId] })
+    reauthRequired: memberId => say({ reported: ['reauthRequired', memberId] }),
+    renamed: (...names) => say({ reported: ['renamed', ...names] }),
+    suspended: memberId => say({ reported: ['suspended', memberId] })
   },
   log: logTo([]),
   times

@@ -56,7 +56,7 @@ export class TokenWorld {
   readonly settings: TokenSettings
   readonly place: TokenPlace
   readonly encryptor: Encryptor
-  readonly told: unknown[][] = []
+  readonly reported: unknown[][] = []
   readonly logs: unknown[] = []
   /** Added to the clock. */
   aheadMs = 0
@@ -91,9 +91,9 @@ export class TokenWorld {
       encryptor: this.encryptor,
       oauth: { clientId, clientSecret, allowedServers: [oauthServer], ...oauth },
       listener: {
-        reauthRequired: memberId => { this.told.push(['reauthRequired', memberId]) },
-        renamed: (...names) => { this.told.push(['renamed', ...names]) },
-        suspended: memberId => { this.told.push(['suspended', memberId]) }
+        reauthRequired: memberId => { this.reported.push(['reauthRequired', memberId]) },
+        renamed: (...names) => { this.reported.push(['renamed', ...names]) },
+        suspended: memberId => { this.reported.push(['suspended', memberId]) }
       },
       log: logTo(this.logs),
       now: this.now,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Waits until `condition` holds; `what` is told when it does not within `ms`. */
+/** Waits until `condition` holds; the error contains `what` if it does not within `ms`. */
 export async function until (condition: () => boolean | Promise<boolean>, what: string, ms = 15_000): Promise<void> {
   const end = performance.now() + ms
   while (!await condition()) {

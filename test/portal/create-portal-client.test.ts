@@ -60,24 +60,24 @@ for (const { storage, options } of STORAGES) {
 
   t.test(`notifies changes of a portal, ${storage}`, async t => {
     const { bitrix24, portal, known } = await installed(t, options(t))
-    const told: unknown[] = []
-    bitrix24.addHook('onPortalRenamed', ({ portal, from, to }) => { told.push(['renamed', portal.domain, from, to]) })
-    bitrix24.addHook('onSuspended', ({ portal }) => { told.push(['suspended', portal.state]) })
-    bitrix24.addHook('onReauthRequired', ({ portal }) => { told.push(['reauth', portal.state]) })
+    const reported: unknown[] = []
+    bitrix24.addHook('onPortalRenamed', ({ portal, from, to }) => { reported.push(['renamed', portal.domain, from, to]) })
+    bitrix24.addHook('onSuspended', ({ portal }) => { reported.push(['suspended', portal.state]) })
+    bitrix24.addHook('onReauthRequired', ({ portal }) => { reported.push(['reauth', portal.state]) })
     portal.rename('new.bitrix24.com')
     t.match(await (await known()).call('profile'), { ADMIN: true })
-    await until(() => told.length === 1, 'it is renamed')
+    await until(() => reported.length === 1, 'it is renamed')
     portal.paid = false
     portal.expireTokens()
     await t.rejects((await known()).call('profile'), { code: 'FST_B24_PORTAL_SUSPENDED' })
-    await until(() => told.length === 2, 'it is suspended')
-    t.strictSame(told, [['renamed', 'new.bitrix24.com', 'acme.bitrix24.com', 'new.bitrix24.com'], ['suspended', 'suspended']])
+    await until(() => reported.length === 2, 'it is suspended')
+    t.strictSame(reported, [['renamed', 'new.bitrix24.com', 'acme.bitrix24.com', 'new.bitrix24.com'], ['suspended', 'suspended']])
   })
 
   t.test(`notifies blocks, ${storage}`, async t => {
     const { bitrix24, portal, known } = await installed(t, options(t))
-    const told: unknown[] = []
-    bitrix24.addHook('onBlocked', ({ portal, reason, method }) => { told.push([portal.domain, reason, method]) })
+    const reported: unknown[] = []
+    bitrix24.addHook('onBlocked', ({ portal, reason, method }) => { reported.push([portal.domain, reason, method]) })
     const lift = portal.fault('profile', { status: 401, body: { error: 'METHOD_CONFIRM_WAITING', error_description: 'Waiting for confirmation' } })
     const call = async () => await (await known()).call('profile')
     const blocked = { code: 'FST_B24_PORTAL_LIMIT', portalCode: 'METHOD_CONFIRM_WAITING' }
@@ -85,17 +85,17 @@ for (const { storage, options } of STORAGES) {
     portal.calls.length = 0
     await t.rejects(call(), blocked)
     t.equal(portal.calls.length, 0, 'it is not asked again at once')
-    await until(() => told.length > 0, 'it is told')
-    t.strictSame(told, [['acme.bitrix24.com', 'METHOD_CONFIRM_WAITING', 'profile']])
+    await until(() => reported.length > 0, 'it is reported')
+    t.strictSame(reported, [['acme.bitrix24.com', 'METHOD_CONFIRM_WAITING', 'profile']])
     t.match(await bitrix24.health(), { blocked: [{ memberId: portal.memberId, reason: 'METHOD_CONFIRM_WAITING', method: 'profile' }] })
     lift()
   })
 
   t.test(`notifies suspensions reported by the portal itself, ${storage}`, async t => {
     const { bitrix24, b24, portal, known } = await installed(t, options(t))
-    const told: unknown[] = []
-    bitrix24.addHook('onSuspended', ({ portal }) => { told.push(['suspended', portal.state]) })
-    bitrix24.addHook('onReauthRequired', ({ portal }) => { told.push(['reauth', portal.state]) })
+    const reported: unknown[] = []
+    bitrix24.addHook('onSuspended', ({ portal }) => { reported.push(['suspended', portal.state]) })
+    bitrix24.addHook('onReauthRequired', ({ portal }) => { reported.push(['reauth', portal.state]) })
     const before = b24.requests.length
     portal.paid = false
     for (let i = 0; i < 3; i++) await t.rejects((await known()).call('profile'), { code: 'FST_B24_PORTAL_SUSPENDED' })
@@ -108,20 +108,20 @@ for (const { storage, options } of STORAGES) {
     portal.user(1).active = false
     for (let i = 0; i < 3; i++) await t.rejects((await known()).call('profile'), { code: 'FST_B24_REAUTH_REQUIRED' })
     t.equal(portal.calls.filter(({ method }) => method === 'profile').length, 2)
-    await until(() => told.length === 2, 'both are told')
-    t.strictSame(told, [['suspended', 'suspended'], ['reauth', 'reauth_required']])
+    await until(() => reported.length === 2, 'both are told')
+    t.strictSame(reported, [['suspended', 'suspended'], ['reauth', 'reauth_required']])
     t.equal(b24.requests.slice(before).filter(({ grantType }) => grantType !== undefined).length, 1, 'no refresh but that of the new pair of the reinstall')
   })
 
   t.test(`requires a reinstall when no valid token is left, ${storage}`, async t => {
     const { bitrix24, portal, known } = await installed(t, options(t))
-    const told: unknown[] = []
-    bitrix24.addHook('onReauthRequired', ({ portal }) => { told.push(portal.state) })
+    const reported: unknown[] = []
+    bitrix24.addHook('onReauthRequired', ({ portal }) => { reported.push(portal.state) })
     portal.installer!.alive = false
     portal.expireTokens()
     await t.rejects((await known()).call('profile'), { code: 'FST_B24_REAUTH_REQUIRED' })
-    await until(() => told.length === 1, 'it is told')
-    t.strictSame(told, ['reauth_required'])
+    await until(() => reported.length === 1, 'it is reported')
+    t.strictSame(reported, ['reauth_required'])
     await portal.reinstall()
     await waitForIdle(bitrix24)
     t.match(await (await known()).call('profile'), { ADMIN: true })

@@ -18,7 +18,7 @@ const CHECKS = { ...HANDLING, ...ATTEMPTS, ...KEYS, ...REPEATS, ...TURNS, ...PLA
 
 /**
  * Lists what the plugin relies on in an `EventQueue` on the event store of a driver. Each case has an app of its own, so that cases can run at the same time;
- * in each, no item may be handled twice at once, no more runs go on than asked for, and `onError` is told nothing.
+ * in each, no item may be handled twice at once, no more runs go on than asked for, and `onError` is never called.
  */
 export function eventContract (open: OpenStorage): ContractCase[] {
   return Object.entries(CHECKS).map(([name, check]) => ({ name, run: () => tryOut(open, check) }))

@@ -3,7 +3,7 @@ import t from 'tap'
 import { InstallCache, type StoredInstall } from '../../src/storage/install-store.ts'
 import { sampleInstall } from '../../src/testing/index.ts'
 
-t.test('reads an install once for a burst, and anew after it', async t => {
+t.test('reads an install once for a burst, and again after it', async t => {
   let reads = 0
   const installs = new InstallCache({ get: async memberId => ({ version: ++reads, install: sampleInstall(memberId) }) })
   const versions = await Promise.all(['a', 'a', 'b', 'a'].map(async memberId => (await installs.get(memberId))?.version))

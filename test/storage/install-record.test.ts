@@ -13,7 +13,7 @@ function counted (): { records: ParseCache<Named>, reads: string[] } {
 }
 const text = (name: string): string => JSON.stringify({ name, pair: { encrypted: 'x' } })
 
-t.test('a text is read once, and anew as soon as it is another', async t => {
+t.test('a text is parsed once, and again when it changes', async t => {
   const { records, reads } = counted()
   t.equal(records.of('a', text('one')), records.of('a', text('one')))
   t.equal(records.of('a', text('two')).name, 'two')
@@ -28,13 +28,13 @@ t.test('the same text of two portals is read for each', async t => {
   t.strictSame(reads, ['a', 'b'])
 })
 
-t.test('nobody can change what others are given', async t => {
+t.test('the shared record is frozen', async t => {
   const record = counted().records.of('a', text('one'))
   t.throws(() => { record.name = 'another' }, TypeError)
   t.throws(() => { record.pair.encrypted = 'another' }, TypeError)
 })
 
-t.test('what cannot be read is told each time, and is not kept', async t => {
+t.test('an unreadable text throws each time, and is not cached', async t => {
   const { records, reads } = counted()
   for (let time = 0; time < 2; time++) t.throws(() => records.of('a', '{'), SyntaxError)
   t.equal(reads.length, 2)

@@ -13,7 +13,7 @@ for (const { name, prepare } of DRIVERS) {
     const [one, other] = [await open(storageSettings('app')), await open(storageSettings('app'))]
     t.teardown(() => Promise.all([one.close(), other.close()]))
 
-    await t.test('one holds a lock until it is released', async t => {
+    await t.test('a lock excludes others until it is released', async t => {
       const lock = await one.lock('a', LONG)
       t.ok(lock)
       t.equal(await other.lock('a', LONG), undefined)
@@ -26,14 +26,14 @@ for (const { name, prepare } of DRIVERS) {
       await Promise.all([next?.release(), beside?.release()])
     })
 
-    await t.test('of many who take at once, one has it', async t => {
+    await t.test('of many concurrent attempts, one acquires the lock', async t => {
       const taken = await Promise.all(Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? one : other).lock('many', LONG)))
       const held = taken.filter((lock): lock is Lock => lock !== undefined)
       t.equal(held.length, 1)
       await held[0]?.release()
     })
 
-    await t.test('a lock lapses, and who held it can do nothing about the next', async t => {
+    await t.test('a lock expires, and its former owner cannot affect the next one', async t => {
       const lapsed = await one.lock('brief', 500)
       t.equal(await other.lock('brief', LONG), undefined)
       let next: Lock | undefined
@@ -44,7 +44,7 @@ for (const { name, prepare } of DRIVERS) {
       await next?.release()
     })
 
-    await t.test('a lock that is renewed does not lapse', async t => {
+    await t.test('a renewed lock does not expire', async t => {
       const lock = await one.lock('renewed', 500)
       t.equal(await lock?.renew(LONG), true)
       await sleep(600)
@@ -53,7 +53,7 @@ for (const { name, prepare } of DRIVERS) {
       t.equal(await lock?.renew(LONG), false, 'once released, it is not held')
     })
 
-    await t.test('a lock that lapsed and that nobody has cannot be renewed', async t => {
+    await t.test('an expired lock cannot be renewed', async t => {
       const lock = await one.lock('empty', 40)
       await sleep(80)
       t.equal(await lock?.renew(LONG), false)

@@ -112,7 +112,7 @@ for (const { name, prepare } of ADAPTERS) {
       t.equal(await installs.admitEvent(pending), false)
     })
 
-    await t.test('an install that was given up is abandoned for the events that were kept for it, and takes no place', async t => {
+    await t.test('an abandoned install is reported to its quarantined events, and uses no slot', async t => {
       const installs = await (await prepare(t))()
       const pending = newPending()
       for (const id of ['first', 'second']) await installs.open(pending, A, id)
@@ -165,7 +165,7 @@ for (const { name, prepare } of ADAPTERS) {
       t.equal(await one.admitEvent(pending), false)
     })
 
-    await t.test('events are kept only for an open install, up to a number of each', async t => {
+    await t.test('events are quarantined only for an open install, up to a limit', async t => {
       const installs = await (await prepare(t))()
       const [pending, other] = [newPending(), newPending()]
       t.equal(await installs.admitEvent(pending), false)
@@ -217,7 +217,7 @@ for (const { name, prepare } of ADAPTERS) {
       }
     })
 
-    await t.test('many networks get a place each until none is left; another server and known portals have their own', async t => {
+    await t.test('many networks get a slot each until none is left; another server and known portals have their own', async t => {
       const installs = await (await prepare(t))()
       const opened: PendingInstall[] = []
       let networks = 0
@@ -235,7 +235,7 @@ for (const { name, prepare } of ADAPTERS) {
       t.equal(await installs.open(newPending(), A, EVENT), true)
     })
 
-    await t.test('an install that nobody ends is forgotten after its time', async t => {
+    await t.test('a pending install expires', async t => {
       const open = await prepare(t)
       const [lasting, brief] = [await open(), await open(500)]
       const [kept, forgotten] = [newPending(), Array.from({ length: 62 }, newPending)]
@@ -282,7 +282,7 @@ t.test('RedisPendingInstalls: one app does not see the installs of another', asy
   t.equal(await isOpen(other, pending), false)
 })
 
-t.test('RedisPendingInstalls: says that Redis is away', async t => {
+t.test('RedisPendingInstalls: rejects while Redis is unavailable', async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
   const { client, close } = await connectRedis(server.url, () => {})
@@ -292,7 +292,7 @@ t.test('RedisPendingInstalls: says that Redis is away', async t => {
   for (const verb of verbs(installs)) await t.rejects(verb(newPending()), UNAVAILABLE)
 })
 
-t.test('SqlitePendingInstalls: says that it cannot work', async t => {
+t.test('SqlitePendingInstalls: rejects if the file is not usable', async t => {
   const db = await openDatabase(t.testdir())
   const installs = new SqlitePendingInstalls(db)
   await db.close()

@@ -41,7 +41,7 @@ t.test('a refresh token that is no good takes the place of none', async t => {
   t.equal(await works(world, portal), 'works')
 })
 
-t.test('an install that is posted again, with any time and token, costs no access', async t => {
+t.test('an install sent again, with any time and token, does not lose access', async t => {
   const cases: Array<[what: string, fields: object, token?: string]> = [
     ['older', { ts: '1000' }], ['unchanged', {}], ['now', { ts: String(now()) }], ['as an update', { event: 'ONAPPUPDATE', ts: '1000' }], ['with another token', { ts: '1000' }, secret()], ['now, with another token', {}, secret()]
   ]
@@ -60,7 +60,7 @@ t.test('an install that is posted again, with any time and token, costs no acces
   }
 })
 
-t.test('an install that is older than what is known is not asked about, so that no pair is used up for it', async t => {
+t.test('an install older than the stored one is not verified, so that its pair is not used up', async t => {
   const world = await buildWorld(t, { delivery: { mode: 'inline' } })
   const portal = world.b24.portal('acme.bitrix24.com')
   await portal.install(world.eventsUrl, { ts: now() - 50 })
@@ -74,7 +74,7 @@ t.test('an install that is older than what is known is not asked about, so that 
   t.equal(await works(world, portal), 'works')
 })
 
-t.test('a pair that was traded while another copy of its install was stored is kept, though the copy is newer', async t => {
+t.test('a refreshed pair is kept although a newer copy of its install was stored meanwhile', async t => {
   const world = await buildWorld(t, { delivery: { mode: 'inline' } })
   const portal = world.b24.portal('acme.bitrix24.com')
   world.b24.fault('app.info', { status: 401, body: { error: 'expired_token' }, delayMs: 500, times: 1 })
@@ -112,7 +112,7 @@ t.test('a token that leaked is revoked at once, and comes back with an install',
   t.equal(await world.app.bitrix24.revokeToken('unknown'), false)
 })
 
-t.test('a wrong clientSecret is told at the first install', async t => {
+t.test('a wrong clientSecret is logged at the first install', async t => {
   const world = await buildWorld(t, { delivery: { mode: 'inline' } })
   world.b24.app({ clientId: world.clientId, clientSecret: secret() })
   await world.b24.portal('acme.bitrix24.com').install(world.eventsUrl)

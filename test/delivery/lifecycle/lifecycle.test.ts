@@ -4,7 +4,7 @@ import type { Fault, SimulatedPair, SimulatedPortal } from '../../../src/testing
 import { buildWorld, type World } from '../../helpers/app.ts'
 import { secret } from '../../helpers/secrets.ts'
 
-/** A world that handles events before the answer, so that each answer tells what became of them, and writes down every lifecycle hook. */
+/** A world that handles events before the answer, so that each response contains the outcome, and writes down every lifecycle hook. */
 async function watchedWorld (t: Test, options: Partial<FastifyBitrix24Options> = {}) {
   const world = await buildWorld(t, { delivery: { mode: 'inline' }, ...options })
   const calls: Array<[name: LifecycleHookName, fact: Record<string, unknown>]> = []
@@ -18,7 +18,7 @@ async function stateOf ({ app }: Pick<World, 'app'>, { memberId }: Pick<Simulate
   return (await app.bitrix24.portal(memberId))?.state
 }
 
-t.test('an install is stored, told and usable', async t => {
+t.test('an install is stored, its hook runs, and its portal is usable', async t => {
   const world = await watchedWorld(t)
   const { portal, eventsUrl, app, calls, b24 } = world
   const heard: unknown[] = []
@@ -71,19 +71,19 @@ t.test('a forged install is refused and leaves nothing behind', async t => {
   const foreign = { clientId: 'local.foreign', clientSecret: secret() }
   b24.app(foreign)
   const otherApp = victim.issue({ clientId: foreign.clientId })
-  const stranger = b24.portal('stranger.bitrix24.com')
+  const unknown = b24.portal('unknown.bitrix24.com')
 
   const tokens = ({ accessToken, refreshToken }: SimulatedPair) => ({ access_token: accessToken, refresh_token: refreshToken })
   const cases: Array<[what: string, portal: SimulatedPortal, auth: Record<string, unknown>, reason: RejectReason]> = [
     ['tokens of portal A under the member_id of B', attacker, { member_id: victim.memberId }, 'other_portal'],
     ['the same with the right application_token of B', attacker, { member_id: victim.memberId, application_token: victim.applicationToken }, 'other_portal'],
     ['tokens of another app', victim, { ...tokens(otherApp), application_token: secret() }, 'other_app'],
-    ['tokens that nobody issued', stranger, { access_token: secret(), refresh_token: secret() }, 'token_refused'],
+    ['tokens that nobody issued', unknown, { access_token: secret(), refresh_token: secret() }, 'token_refused'],
     ['an OAuth server of the attacker', attacker, { server_endpoint: 'https://oauth.attacker.example/rest/' }, 'server_not_allowed'],
-    ['no tokens', stranger, { access_token: null, refresh_token: null }, 'no_tokens'],
-    ['tokens that are maps', stranger, { access_token: { a: 'b' }, refresh_token: { a: 'b' } }, 'no_tokens'],
-    ['no application_token', stranger, { application_token: null }, 'no_tokens'],
-    ['another user', stranger, { user_id: 77 }, 'other_user']
+    ['no tokens', unknown, { access_token: null, refresh_token: null }, 'no_tokens'],
+    ['tokens that are maps', unknown, { access_token: { a: 'b' }, refresh_token: { a: 'b' } }, 'no_tokens'],
+    ['no application_token', unknown, { application_token: null }, 'no_tokens'],
+    ['another user', unknown, { user_id: 77 }, 'other_user']
   ]
   for (const [what, portal, auth, reason] of cases) {
     calls.length = 0
@@ -93,12 +93,12 @@ t.test('a forged install is refused and leaves nothing behind', async t => {
     t.match(calls, [['onReject', { reason }]], what)
   }
   t.equal(JSON.stringify(await app.bitrix24.portal(victim.memberId)), before, 'the victim is as it was')
-  t.equal(await stateOf(world, stranger), undefined)
+  t.equal(await stateOf(world, unknown), undefined)
   t.equal(await stateOf(world, attacker), undefined)
   t.equal((await victim.send('onCrmDealAdd', { FIELDS: { ID: 7 } })).statusCode, 200)
 })
 
-t.test('an install is not taken while the OAuth server cannot tell', async t => {
+t.test('an install is not accepted while the OAuth server is unavailable', async t => {
   const world = await watchedWorld(t)
   const { portal, eventsUrl, b24 } = world
   const cases: Array<[what: string, fault: Fault, statusCode: number]> = [
@@ -120,7 +120,7 @@ t.test('an install is not taken while the OAuth server cannot tell', async t => 
   t.equal((await portal.install(eventsUrl)).statusCode, 200, 'and is taken once it can')
 })
 
-t.test('an OAuth server that hangs is given up', { timeout: 20_000 }, async t => {
+t.test('a query to a hanging OAuth server times out', { timeout: 20_000 }, async t => {
   const world = await watchedWorld(t)
   world.b24.fault('app.info', { hang: true })
   const { statusCode, body } = await world.portal.install(world.eventsUrl)
@@ -129,7 +129,7 @@ t.test('an OAuth server that hangs is given up', { timeout: 20_000 }, async t =>
   t.equal(await stateOf(world, world.portal), undefined)
 })
 
-t.test('closing ends a check that hangs', async t => {
+t.test('closing aborts a hanging verification', async t => {
   const { app, b24, portal, eventsUrl } = await watchedWorld(t)
   b24.fault('app.info', { hang: true })
   const answer = portal.install(eventsUrl)
@@ -140,7 +140,7 @@ t.test('closing ends a check that hangs', async t => {
   t.ok(Date.now() - before < 3000)
 })
 
-t.test('an install that lay in the queue for hours is proved by its refresh token', async t => {
+t.test('an install that waited for hours is verified by its refresh token', async t => {
   const world = await watchedWorld(t)
   const { portal, eventsUrl } = world
   t.equal((await portal.install(eventsUrl, { lateSeconds: 7200 })).statusCode, 200)
@@ -221,7 +221,7 @@ t.test('many installs of one portal at once end in one', async t => {
   t.equal(world.calls.filter(([name, fact]) => name === 'onInstall' && fact['reinstall'] === false).length, 1)
 })
 
-t.test('a lifecycle hook that throws is logged, told and answered 500; the install is stored', async t => {
+t.test('a lifecycle hook that throws is logged, reported and answered with 500; the install is stored', async t => {
   const world = await watchedWorld(t)
   const { app, portal, eventsUrl, calls, logs } = world
   app.bitrix24.addHook('onInstall', async () => { throw new Error('no disk') })
@@ -235,7 +235,7 @@ t.test('a lifecycle hook that throws is logged, told and answered 500; the insta
   t.ok(logs.some(line => line.includes('nobody hears')), 'a failing onHandlerError is logged')
 })
 
-t.test('a store that never takes a write ends in 503', async t => {
+t.test('a store that rejects every write results in 503', async t => {
   const world = await watchedWorld(t, {
     store: {
       get: async () => undefined,
@@ -246,7 +246,7 @@ t.test('a store that never takes a write ends in 503', async t => {
   t.equal((await world.portal.install(world.eventsUrl)).statusCode, 503)
 })
 
-t.test('lifecycle events with any data end in an answer of ours', async t => {
+t.test('lifecycle events with arbitrary data get a regular response', async t => {
   const { app, portal, eventsUrl } = await watchedWorld(t)
   await portal.install(eventsUrl)
   const odd = [{ x: '1' }, ['1'], 'x'.repeat(10_000), '']
@@ -264,7 +264,7 @@ t.test('lifecycle events with any data end in an answer of ours', async t => {
   for await (const { version } of app.bitrix24.portals()) t.ok((version ?? '').length <= 64, 'no long text is kept')
 })
 
-t.test('a reinstall counts, whatever time a replayed uninstall told', async t => {
+t.test('a reinstall is accepted regardless of the time in a replayed uninstall', async t => {
   const world = await watchedWorld(t)
   const { portal, eventsUrl } = world
   const now = Math.floor(Date.now() / 1000)
@@ -290,7 +290,7 @@ t.test('a user who does not know the token cannot push out the one that the port
   t.match(await world.app.bitrix24.portal(portal.memberId), { userId: 1 }, 'nor take the place of the installer')
 })
 
-t.test('takes lifecycle events that say little', async t => {
+t.test('accepts lifecycle events with minimal data', async t => {
   const world = await watchedWorld(t)
   const { portal, eventsUrl, b24, clientId, calls, app } = world
   const install = { client_endpoint: portal.clientEndpoint, member_id: portal.memberId }

@@ -28,7 +28,7 @@ for (const { storage, options } of STORAGES) {
       return { ...world, bitrix24, calls, heard, portal, stateOf, sendDeal }
     }
 
-    t.test('an install is confirmed after the answer, then told', async t => {
+    t.test('an install is verified after the response, then its hook runs', async t => {
       const { bitrix24, portal, eventsUrl, calls, stateOf, b24 } = await watchedWorld(t)
       t.equal((await portal.install(eventsUrl, { ts: Math.floor(Date.now() / 1000) - 20 })).statusCode, 200)
       await waitForIdle(bitrix24)
@@ -62,23 +62,23 @@ for (const { storage, options } of STORAGES) {
       t.match(await bitrix24.health(), { events: { rejected: 1, failedAttempts: 0, dead: 0 } })
     })
 
-    t.test('a late install that is being refreshed when the app closes is confirmed all the same', async t => {
+    t.test('a late install whose refresh is in progress at close is verified anyway', async t => {
       const { app, portal, eventsUrl, b24, calls, options: given } = await watchedWorld(t)
       b24.fault('token', { delayMs: 500, times: 1 })
       t.equal((await portal.install(eventsUrl, { lateSeconds: 7200 })).statusCode, 200)
       await until(() => b24.requests.some(({ grantType }) => grantType !== undefined), 'the refresh is asked for')
       await app.close()
       const next = await buildApp(t, given)
-      const told: string[] = []
-      next.app.bitrix24.addHook('onInstall', () => { told.push('onInstall') })
+      const reported: string[] = []
+      next.app.bitrix24.addHook('onInstall', () => { reported.push('onInstall') })
       await next.app.ready()
       await waitForIdle(next.app.bitrix24)
       t.equal((await next.app.bitrix24.portal(portal.memberId))?.state, 'active')
-      t.strictSame([...calls.map(([name]) => name), ...told], ['onInstall'])
+      t.strictSame([...calls.map(([name]) => name), ...reported], ['onInstall'])
       t.match(await next.app.bitrix24.health(), { queue: { dead: 0 }, events: { rejected: 0 } })
     })
 
-    t.test('a late install whose refresh got no answer is a dead letter, and so is what was kept for it', async t => {
+    t.test('a late install whose refresh response was lost becomes a dead letter, and so do its quarantined events', async t => {
       const { bitrix24, portal, eventsUrl, b24, sendDeal, calls, heard } = await watchedWorld(t)
       b24.fault('token', AWAY)
       t.equal((await portal.install(eventsUrl, { lateSeconds: 7200 })).statusCode, 200)
@@ -97,7 +97,7 @@ for (const { storage, options } of STORAGES) {
       t.strictSame(heard, [1], 'once the app is installed, it can be replayed')
     })
 
-    t.test('a forged install drops what was kept for it, and leaves nothing behind', async t => {
+    t.test('a forged install drops its quarantined events and leaves nothing behind', async t => {
       const { bitrix24, portal, eventsUrl, calls, heard, stateOf, sendDeal, b24 } = await watchedWorld(t)
       b24.fault('app.info', AWAY)
       const forged = { application_token: secret(), access_token: secret(), refresh_token: secret() }
@@ -116,7 +116,7 @@ for (const { storage, options } of STORAGES) {
       for await (const known of bitrix24.portals()) t.fail(`${known.domain} is kept`)
     })
 
-    t.test('a forged install changes nothing of a portal that is installed', async t => {
+    t.test('a forged install does not change an installed portal', async t => {
       const { bitrix24, portal, eventsUrl, heard, sendDeal, b24 } = await watchedWorld(t)
       await portal.install(eventsUrl)
       await waitForIdle(bitrix24)
@@ -131,7 +131,7 @@ for (const { storage, options } of STORAGES) {
       t.strictSame(heard, [1])
     })
 
-    t.test('an install that nothing could prove is refused at once', async t => {
+    t.test('an install that cannot be verified at all is rejected at once', async t => {
       const { portal, eventsUrl, calls } = await watchedWorld(t)
       for (const [auth, reason] of [
         [{ access_token: null }, 'no_tokens'],
@@ -145,7 +145,7 @@ for (const { storage, options } of STORAGES) {
       t.equal((await portal.send('ONAPPUSERREADY', null, { url: eventsUrl })).statusCode, 403)
     })
 
-    t.test('an install that was answered 200 and dropped is a warning, which names the option that would have let it in', async t => {
+    t.test('an install that was answered with 200 and dropped is logged as a warning with the option that would accept it', async t => {
       const { bitrix24, portal, eventsUrl, logs } = await watchedWorld(t, { allowPrivateNetworks: false })
       t.equal((await portal.install(eventsUrl)).statusCode, 200)
       t.equal((await portal.install(eventsUrl, { auth: { access_token: secret() } })).statusCode, 200)
@@ -194,8 +194,8 @@ for (const { storage, options } of STORAGES) {
       t.equal((await portal.uninstall()).statusCode, 200)
       await until(async () => (await bitrix24.health()).queue?.dead === 1, '1 dead')
       fails = false
-      const [letter] = (await bitrix24.deadLetters.list()).items
-      t.equal(await bitrix24.deadLetters.replay(letter!.id), 1)
+      const [deadLetter] = (await bitrix24.deadLetters.list()).items
+      t.equal(await bitrix24.deadLetters.replay(deadLetter!.id), 1)
       await waitForIdle(bitrix24)
       t.strictSame(ran, ['onInstall active', 'onUninstall uninstalled'])
       t.strictSame(calls.map(([name]) => name), ['onInstall', 'onUninstall'], 'each once')

@@ -136,7 +136,7 @@ for (const [name, open] of ADAPTERS) {
     const store = { get: async () => ({ version: 1, install }), swap: async (_memberId: string, _version: number, next: typeof install) => { install = next; return true } }
     let now = 0
     const limitsOf = (app: string, options = {}) => new PlanLimits({ buckets, store, app, settings: completePortalLimits(options), now: () => now })
-    const [one, two, told] = [limitsOf('one'), limitsOf('two'), limitsOf('three', { burst: 60 })]
+    const [one, two, reported] = [limitsOf('one'), limitsOf('two'), limitsOf('three', { burst: 60 })]
     const fits = async (limits: PlanLimits, most: number) => {
       let calls = 0
       while (calls < most && (await limits.reserve(memberId, 'profile', 0)).status === 'reserved') calls++
@@ -145,7 +145,7 @@ for (const [name, open] of ADAPTERS) {
     t.equal(await fits(one, 30), 30)
     const rest = await fits(two, 300)
     t.ok(rest >= 20 && rest <= 22, `what one app leaves: ${rest}`)
-    const more = await fits(told, 300)
+    const more = await fits(reported, 300)
     t.ok(more >= 10 && more <= 13, `what is told counts whatever the plan: ${more}`)
     await one.updatePlan(memberId, { LICENSE: 'en_ent250', LICENSE_TYPE: 'ent250', LICENSE_FAMILY: 'ent' })
     t.equal(install.licenseFamily, 'ent')
@@ -154,7 +154,7 @@ for (const [name, open] of ADAPTERS) {
     t.equal(await fits(two, 1), 0, 'another process has read another plan')
     now += 600_001
     t.match(await two.reserve(memberId, 'profile', 1_000), { status: 'reserved' }, 'and reads it again: five a second')
-    t.equal(await fits(told, 1), 0)
+    t.equal(await fits(reported, 1), 0)
     await one.close(memberId, 'crm.item.list', 60_000)
     t.match(await one.reserve(memberId, 'crm.item.list', 5_000), { status: 'refused', full: 'method' })
     t.match(await two.reserve(memberId, 'crm.item.list', 5_000), { status: 'reserved' }, 'the time of a method counts for each app')

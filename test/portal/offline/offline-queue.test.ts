@@ -325,7 +325,7 @@ t.test('requires admin rights, whose lack does not suspend the portal', async t 
   t.match(await queue.drain(portal.memberId), { reserved: 0, error: { code: 'ACCESS_DENIED' } })
   t.equal(left(), 1)
   t.match(await world.record(portal), { state: 'active' })
-  t.strictSame(world.told, [])
+  t.strictSame(world.reported, [])
 })
 
 t.test('waits for a rate-limited portal', async t => {

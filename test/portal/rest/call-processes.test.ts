@@ -99,7 +99,7 @@ const KILLS: Array<Mishap & { comeBack?: (typeof COMEBACKS)[number][1] }> = [
     generation: 3
   },
   ...COMEBACKS.map(([what, comeBack]) => ({
-    what: `after the server has traded the only pair: told once, and no call succeeds until ${what}`,
+    what: `after the server has traded the only pair: reported once, and no call succeeds until ${what}`,
     fault: { answerDelayMs: 60_000 },
     comeBack,
     refreshes: 2,
@@ -160,8 +160,8 @@ class Stage {
     return portals
   }
 
-  told ({ memberId }: SimulatedPortal): unknown[] {
-    return this.processes.flatMap(({ told }) => told as unknown[][]).filter(([, about]) => about === memberId)
+  reported ({ memberId }: SimulatedPortal): unknown[] {
+    return this.processes.flatMap(({ reported }) => reported as unknown[][]).filter(([, about]) => about === memberId)
   }
 }
 
@@ -251,7 +251,7 @@ for (const [name, storage] of PLACES) {
           if (bringsItsPair) t.strictSame(record.systemUser, kept[at]?.systemUser)
           else t.strictSame(record, kept[at], 'it has written nothing')
           await succeeds(t, stage, processes, portal)
-          t.strictSame(stage.told(portal), [])
+          t.strictSame(stage.reported(portal), [])
         })
       }
     })
@@ -276,7 +276,7 @@ for (const [name, storage] of PLACES) {
           }
           t.equal((await world.record(portal)).generation, generation)
           await succeeds(t, stage, others, portal)
-          t.strictSame(stage.told(portal), comeBack === undefined ? [] : [['reauthRequired', portal.memberId]])
+          t.strictSame(stage.reported(portal), comeBack === undefined ? [] : [['reauthRequired', portal.memberId]])
         })
       }
     })

@@ -22,8 +22,8 @@ const block = (memberId: string, reason: string, method = 'crm.item.get'): Porta
 
 t.test('a block is notified once, prevents calls until its retry, and ends with the next success', async t => {
   let now = 0
-  const told: PortalBlock[] = []
-  const blocks = new PortalBlocks({ onBlocked: each => told.push(each), now: () => now })
+  const reported: PortalBlock[] = []
+  const blocks = new PortalBlocks({ onBlocked: each => reported.push(each), now: () => now })
   t.equal(blocks.errorFor('m', 'crm.item.get'), undefined)
   blocks.add('method', block('m', 'METHOD_CONFIRM_WAITING', 'crm.item.get'))
   t.match(blocks.errorFor('m', 'CRM.item.get'), { code: 'FST_B24_PORTAL_LIMIT', portalCode: 'METHOD_CONFIRM_WAITING', retryAfterMs: 60_000 })
@@ -35,11 +35,11 @@ t.test('a block is notified once, prevents calls until its retry, and ends with 
   t.equal(blocks.errorFor('m', 'profile'), undefined, 'it is time to ask again')
   t.match(blocks.list(), [{ reason: 'METHOD_CONFIRM_WAITING', retryAfterMs: 0 }, { reason: 'OVERLOAD_LIMIT', retryAfterMs: 0 }])
   blocks.add('portal', block('m', 'OVERLOAD_LIMIT'))
-  t.equal(told.length, 2, 'what is known is not told again')
+  t.equal(reported.length, 2, 'what is known is not told again')
   blocks.clear('m', 'crm.item.get')
   t.strictSame(blocks.list(), [])
   blocks.add('portal', block('m', 'OVERLOAD_LIMIT'))
-  t.equal(told.length, 3)
+  t.equal(reported.length, 3)
   now += 25 * 60 * 60 * 1000
   t.strictSame(blocks.list(), [], 'nobody calls it any more')
   for (let i = 0; i < 1_100; i++) blocks.add('portal', block(`m${i}`, 'OVERLOAD_LIMIT'))

@@ -9,7 +9,7 @@ const DOMAIN = 'acme.bitrix24.com'
 const RENAMED = 'renamed.bitrix24.com'
 
 t.test('follows a renamed portal to the address from the OAuth server, repeating the POST', async t => {
-  const { b24, rest, another, install, told } = await openRestStage(t)
+  const { b24, rest, another, install, reported } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   portal.items.set(2, 5, { title: 'A deal' })
   await install(portal)
@@ -19,8 +19,8 @@ t.test('follows a renamed portal to the address from the OAuth server, repeating
   const params = { entityTypeId: 2, id: 5 }
   t.match(await rest.call(portal.memberId, 'crm.item.get', params), { item: { title: 'A deal' } })
   t.strictSame(portal.calls.map(({ status, inBody }) => [status, inBody]), [[302, ['entityTypeId', 'id', 'auth']], [200, ['entityTypeId', 'id', 'auth']]])
-  await until(() => told.length > 0, 'the rename is told')
-  t.strictSame(told, [`renamed ${portal.memberId}`])
+  await until(() => reported.length > 0, 'the rename is told')
+  t.strictSame(reported, [`renamed ${portal.memberId}`])
   t.equal(b24.requests.filter(({ path }) => path.includes('token')).length, 0, 'no token was spent on it')
   portal.calls.length = 0
   await rest.call(portal.memberId, 'profile')
@@ -47,7 +47,7 @@ t.test('refreshes and calls succeed while a portal is being renamed', async t =>
 })
 
 t.test('follows a portal renamed during a refresh, with one notification', async t => {
-  const { b24, tokens, rest, another, install, told } = await openRestStage(t)
+  const { b24, tokens, rest, another, install, reported } = await openRestStage(t)
   const portal = b24.portal(DOMAIN)
   portal.items.set(2, 5, { title: 'A deal' })
   const { memberId } = portal
@@ -61,8 +61,8 @@ t.test('follows a portal renamed during a refresh, with one notification', async
   for (const answer of await Promise.all(calls)) t.match(answer, { item: { title: 'A deal' } })
   t.match(await tokens.access(memberId), { domain: RENAMED, clientEndpoint: portal.clientEndpoint })
   t.equal(b24.requests.filter(({ path }) => path.includes('token')).length, 1, 'one refresh')
-  await until(() => told.length > 0, 'the rename is told')
-  t.strictSame(told, [`renamed ${memberId}`])
+  await until(() => reported.length > 0, 'the rename is told')
+  t.strictSame(reported, [`renamed ${memberId}`])
 })
 
 t.test('a call with an expired token finds a portal that moved after the last refresh', async t => {
@@ -81,7 +81,7 @@ t.test('a call with an expired token finds a portal that moved after the last re
 })
 
 t.test('the state from the OAuth server applies during a rename too', async t => {
-  const table: Array<[error: string, code: string, told: string[]]> = [
+  const table: Array<[error: string, code: string, reported: string[]]> = [
     ['invalid_grant', 'FST_B24_REAUTH_REQUIRED', ['reauth']],
     ['PAYMENT_REQUIRED', 'FST_B24_PORTAL_SUSPENDED', ['suspended']],
     ['NOT_INSTALLED', 'FST_B24_PORTAL_GONE', ['suspended']],
@@ -89,15 +89,15 @@ t.test('the state from the OAuth server applies during a rename too', async t =>
     ['a_word_of_tomorrow', 'FST_B24_OAUTH_UNAVAILABLE', []]
   ]
   for (const [error, code, listener] of table) {
-    const { b24, rest, install, told } = await openRestStage(t)
+    const { b24, rest, install, reported } = await openRestStage(t)
     const portal = b24.portal(DOMAIN)
     await install(portal)
     portal.expireTokens()
     portal.rename(RENAMED)
     const lift = b24.fault('token', { status: 400, body: { error } })
     await t.rejects(rest.call(portal.memberId, 'profile'), { code }, error)
-    if (listener.length > 0) await until(() => told.length > 0, 'it is told')
-    t.strictSame(told, listener.map(what => `${what} ${portal.memberId}`), error)
+    if (listener.length > 0) await until(() => reported.length > 0, 'it is reported')
+    t.strictSame(reported, listener.map(what => `${what} ${portal.memberId}`), error)
     lift()
     await install(portal)
     t.match(await rest.call(portal.memberId, 'profile'), { ID: '1' }, `${error}: and is over`)

@@ -31,7 +31,7 @@ interface Stage {
   process (store?: InstallStore): PortalRest
   /** State and suspension in the portal's record. */
   standing (): Promise<Pick<Install, 'state' | 'suspension'>>
-  told (): string[]
+  reported (): string[]
 }
 
 async function openStage (t: Test, storage: TokenWorld['settings']['storage'] = { dataDir: temporaryFolder(t) }): Promise<Stage> {
@@ -49,7 +49,7 @@ async function openStage (t: Test, storage: TokenWorld['settings']['storage'] = 
       const { state, suspension } = await world.record(acme)
       return { state, ...(suspension !== undefined && { suspension }) }
     },
-    told: () => world.told.map(([what]) => what as string)
+    reported: () => world.reported.map(([what]) => what as string)
   }
 }
 
@@ -78,7 +78,7 @@ const KEPT: Row[] = [
 for (const [name, fault, error, reason, refreshes = 0] of KEPT) {
   t.test(`${name}: stored, notified once across processes, and the portal is not called again`, async t => {
     for (const [place, storage] of PLACES) {
-      const { world, acme, process, standing, told } = await openStage(t, storage(t))
+      const { world, acme, process, standing, reported } = await openStage(t, storage(t))
       await world.install(acme, { expired: false })
       const processes = [process(), process(), process()]
       acme.fault('profile', fault)
@@ -87,11 +87,11 @@ for (const [name, fault, error, reason, refreshes = 0] of KEPT) {
       const { state, suspension } = await standing()
       if (reason === 'reauth') t.strictSame([state, suspension], ['reauth_required', undefined], place)
       else t.match([state, suspension], ['suspended', { reason, by: 'portal', retryAt: Number }], place)
-      await until(() => told().length > 0, 'it is told')
+      await until(() => reported().length > 0, 'it is reported')
       const before = acme.calls.length
       for (const rest of [...processes, process()]) await t.rejects(rest.call(acme.memberId, 'crm.item.list'), error, place)
       t.equal(acme.calls.length, before, `${place}: no call`)
-      t.strictSame(told(), [reason === 'reauth' ? 'reauthRequired' : 'suspended'], place)
+      t.strictSame(reported(), [reason === 'reauth' ? 'reauthRequired' : 'suspended'], place)
       t.equal(world.refreshes, refreshes, `${place}: refreshes`)
       await world.install(acme, { expired: false })
       t.match(await processes[0]!.call(acme.memberId, 'app.info'), { INSTALLED: true }, `${place}: a verified install ends it`)
@@ -112,7 +112,7 @@ t.test('the error of such a call has the portal\'s code and description', async 
 })
 
 t.test('errors about a call, a user\'s permissions or a transient state do not suspend the portal', async t => {
-  const { world, acme, process, standing, told } = await openStage(t)
+  const { world, acme, process, standing, reported } = await openStage(t)
   await world.install(acme, { expired: false })
   const rest = process()
   const table: Array<[fault: Fault, code: string]> = [
@@ -145,7 +145,7 @@ t.test('errors about a call, a user\'s permissions or a transient state do not s
   acme.fault('batch', { body: { result: failed, time: { operating: 0 } } })
   t.equal((await rest.batch(acme.memberId, { first: ['profile', {}] }, { halt: false })).isSuccess, false)
   t.strictSame(await standing(), { state: 'active' }, 'one call of a batch')
-  t.strictSame(told(), [])
+  t.strictSame(reported(), [])
   t.equal(world.refreshes, 0)
 })
 
@@ -161,7 +161,7 @@ t.test('a self-hosted portal that reports its deletion is not suspended', async 
 })
 
 t.test('a portal that denies access is retried every few minutes without a refresh, and recovers', async t => {
-  const { world, acme, process, standing, told } = await openStage(t)
+  const { world, acme, process, standing, reported } = await openStage(t)
   await world.install(acme, { expired: false })
   const [one, other] = [process(), process()]
   const fails = async (rest: PortalRest) => { await t.rejects(rest.call(acme.memberId, 'profile'), SUSPENDED) }
@@ -182,14 +182,14 @@ t.test('a portal that denies access is retried every few minutes without a refre
   t.strictSame(await standing(), { state: 'active' })
   t.equal((await world.record(acme)).generation, 1)
   t.equal(world.refreshes, 0)
-  t.strictSame(told(), ['suspended'], 'told once')
+  t.strictSame(reported(), ['suspended'], 'reported once')
   acme.paid = false
   await fails(other)
-  await until(() => told().length === 2, 'it is told again')
+  await until(() => reported().length === 2, 'it is reported again')
 })
 
 t.test('a portal that refuses new tokens too stays suspended, with one notification', async t => {
-  const { world, acme, process, standing, told } = await openStage(t)
+  const { world, acme, process, standing, reported } = await openStage(t)
   await world.install(acme, { expired: false })
   const rest = process()
   const lift = acme.fault('profile', stated(403, 'ACCESS_DENIED', NO_REST))
@@ -202,7 +202,7 @@ t.test('a portal that refuses new tokens too stays suspended, with one notificat
     t.equal(world.refreshes, hour, 'the OAuth server makes tokens all the time')
     t.equal(acme.calls.length, hour + 1)
   }
-  t.strictSame(told(), ['suspended'])
+  t.strictSame(reported(), ['suspended'])
   lift()
   await world.expire(acme)
   world.aheadMs += 6 * MINUTE_MS
@@ -211,7 +211,7 @@ t.test('a portal that refuses new tokens too stays suspended, with one notificat
 })
 
 t.test('a refusal of the OAuth server overrides that of the portal', async t => {
-  const { world, acme, process, standing, told } = await openStage(t)
+  const { world, acme, process, standing, reported } = await openStage(t)
   await world.install(acme, { expired: false })
   const rest = process()
   acme.removedApps.add(world.settings.clientId)
@@ -224,12 +224,12 @@ t.test('a refusal of the OAuth server overrides that of the portal', async t => 
   world.aheadMs += 61 * MINUTE_MS
   t.match(await rest.call(acme.memberId, 'profile'), { ID: '1' })
   t.strictSame(await standing(), { state: 'active' })
-  t.strictSame(told(), ['suspended'])
+  t.strictSame(reported(), ['suspended'])
 })
 
 t.test('a response to an older pair does not affect a newer one', async t => {
   for (const [fault, error] of [[stated(403, 'ACCESS_DENIED', NO_REST), SUSPENDED], [stated(401, 'APPLICATION_NOT_FOUND'), GONE]] as const) {
-    const { world, acme, process, standing, told } = await openStage(t)
+    const { world, acme, process, standing, reported } = await openStage(t)
     await world.install(acme, { expired: false })
     acme.fault('profile', { ...fault, delayMs: 300, times: 1 })
     const call = process().call(acme.memberId, 'profile')
@@ -237,12 +237,12 @@ t.test('a response to an older pair does not affect a newer one', async t => {
     await world.install(acme, { expired: false })
     await t.rejects(call, error)
     t.strictSame(await standing(), { state: 'active' })
-    t.strictSame(told(), [])
+    t.strictSame(reported(), [])
   }
 })
 
 t.test('a user refused while a newer pair arrives: the call uses the newer pair', async t => {
-  const { world, acme, process, standing, told } = await openStage(t)
+  const { world, acme, process, standing, reported } = await openStage(t)
   await world.install(acme, { expired: false })
   acme.fault('profile', { ...stated(401, 'authorization_error'), delayMs: 300, times: 1 })
   const call = process().call(acme.memberId, 'profile')
@@ -251,19 +251,19 @@ t.test('a user refused while a newer pair arrives: the call uses the newer pair'
   t.match(await call, { ID: '1' })
   t.strictSame(await standing(), { state: 'active' })
   t.strictSame((await world.record(acme)).installer, installer)
-  t.strictSame(told(), [])
+  t.strictSame(reported(), [])
 })
 
 t.test('falls back to the system user when the installer is refused', async t => {
   for (const [place, storage] of PLACES) {
-    const { world, acme, process, standing, told } = await openStage(t, storage(t))
+    const { world, acme, process, standing, reported } = await openStage(t, storage(t))
     await world.install(acme, { systemUser: true, expired: false })
     const [one, other] = [process(), process()]
     acme.user(1).access = false
     const calls = Array.from({ length: 10 }, async (_, i) => await (i % 2 === 0 ? one : other).call(acme.memberId, 'profile'))
     for (const answer of await Promise.all(calls)) t.match(answer, { ID: '1000' }, place)
     t.match(await world.record(acme), { state: 'active', installer: { isDead: true, generation: 1 }, systemUser: { generation: 2 } }, place)
-    t.strictSame(told(), [], place)
+    t.strictSame(reported(), [], place)
     const before = acme.calls.length
     await one.call(acme.memberId, 'profile')
     t.equal(acme.calls.length, before + 1, `${place}: at once`)
@@ -271,8 +271,8 @@ t.test('falls back to the system user when the installer is refused', async t =>
     acme.user(1000).active = false
     await t.rejects(one.call(acme.memberId, 'profile'), { ...REAUTH, portalCode: 'authorization_error' }, place)
     t.strictSame(await standing(), { state: 'reauth_required' }, place)
-    await until(() => told().length > 0, 'it is told')
-    t.strictSame(told(), ['reauthRequired'], place)
+    await until(() => reported().length > 0, 'it is reported')
+    t.strictSame(reported(), ['reauthRequired'], place)
     t.equal(world.refreshes, 0, place)
   }
 })

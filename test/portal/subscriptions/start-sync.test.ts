@@ -132,5 +132,5 @@ t.test('retries portals that did not respond, and stops on close', async t => {
   t.strictSame(closing.tried, [])
   const broken = stage(t, { store: { scan: async () => { throw new Error('down') } }, facts: () => facts({ syncsNow: true }) })
   broken.sync.start()
-  await until(() => broken.logs.some(([, message]) => message === 'failed to subscribe portals at startup'), 'it is told')
+  await until(() => broken.logs.some(([, message]) => message === 'failed to subscribe portals at startup'), 'it is reported')
 })

@@ -16,7 +16,7 @@ t.test('invalid_client concerns one portal if the credentials are valid', async 
   world.b24.fault('token', { ...INVALID_CLIENT, times: 1 })
   await t.rejects(tokens.access(acme.memberId), { code: 'FST_B24_PORTAL_GONE' })
   t.match(await world.record(acme), { state: 'suspended', suspension: { reason: 'uninstalled' } })
-  t.strictSame(world.told, [['suspended', acme.memberId]])
+  t.strictSame(world.reported, [['suspended', acme.memberId]])
   t.equal((await tokens.access(beta.memberId)).generation, 2, 'others go on')
 
   world.aheadMs += 61 * 60_000
@@ -31,7 +31,7 @@ t.test('invalid_client with wrong credentials suspends no portal', async t => {
   const tokens = world.tokens(t, { oauth: { clientSecret: secret() } })
   await t.rejects(tokens.access(acme.memberId), { code: 'FST_B24_APP_KEYS', message: /invalid_client/ })
   t.equal((await world.record(acme)).state, 'active')
-  t.strictSame(world.told, [])
+  t.strictSame(world.reported, [])
 })
 
 t.test('credentials changed in Bitrix24 at runtime suspend no portal', async t => {

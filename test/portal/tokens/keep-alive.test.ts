@@ -83,7 +83,7 @@ t.test('reports an invalid pair and continues', async t => {
   await world.change(portals[0]!, ({ installer }) => ({ installer: { ...installer!, encrypted: 'x' } }))
   await world.keepAlive(t, { times: { graceMs: 50 } }).run()
   t.equal(world.refreshes, 2)
-  t.equal(world.told.length, 1)
+  t.equal(world.reported.length, 1)
   const [, { memberId, err }] = world.logs.find(line => (line as unknown[])[2] === 'failed to refresh idle token') as [string, { memberId: string, err: object }]
   t.match({ memberId, err }, { memberId: portals[0]!.memberId, err: { code: 'FST_B24_DECRYPTION_FAILED' } })
 })

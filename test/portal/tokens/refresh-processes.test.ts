@@ -39,7 +39,7 @@ async function open (t: Test, storage: (t: Test) => TokenSettings['storage'], co
 }
 
 function allTold (processes: Process[]): unknown[] {
-  return processes.flatMap(({ told }) => told)
+  return processes.flatMap(({ reported }) => reported)
 }
 
 for (const [name, storage] of PLACES) {

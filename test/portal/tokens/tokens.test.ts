@@ -109,7 +109,7 @@ const PAY = { code: 'FST_B24_PORTAL_SUSPENDED', statusCode: 503 }
 const GONE = { code: 'FST_B24_PORTAL_GONE', statusCode: 502 }
 
 t.test('handles every error of the OAuth server', async t => {
-  type Meaning = [error: { code: string, statusCode: number }, state: string, told: string[], again: number]
+  type Meaning = [error: { code: string, statusCode: number }, state: string, reported: string[], again: number]
   const lost: Meaning = [REAUTH, 'reauth_required', ['reauthRequired'], 0]
   const unpaid: Meaning = [PAY, 'suspended', ['suspended'], 0]
   const gone: Meaning = [GONE, 'suspended', ['suspended'], 0]
@@ -150,7 +150,7 @@ t.test('handles every error of the OAuth server', async t => {
     [{ body: {} }, UNAVAILABLE, 'active', [], 1],
     [{ hang: true }, UNAVAILABLE, 'active', [], 1]
   ]
-  for (const [fault, error, state, told, again] of table) {
+  for (const [fault, error, state, reported, again] of table) {
     const name = `${fault.status ?? ''} ${JSON.stringify(fault.body)}`
     const { world, acme } = await openWorld(t)
     await world.install(acme)
@@ -160,7 +160,7 @@ t.test('handles every error of the OAuth server', async t => {
       t.match(outcome, { status: 'rejected', reason: error }, name)
     }
     t.equal((await world.record(acme)).state, state, name)
-    t.strictSame(world.told.map(([hook]) => hook), told, name)
+    t.strictSame(world.reported.map(([hook]) => hook), reported, name)
     const before = world.refreshes
     await t.rejects(tokens.access(acme.memberId), error, name)
     t.equal(world.refreshes - before, again, `${name}: asked again`)
@@ -241,7 +241,7 @@ t.test('falls back to the system user when the installer\'s pair is invalid', as
   world.b24.fault('token', { status: 400, body: { error: 'invalid_grant' }, times: 1 })
   const access = await tokens.access(acme.memberId)
   t.match(access, { owner: 'systemUser', userId: 1000, generation: 3 })
-  t.strictSame(world.told, [])
+  t.strictSame(world.reported, [])
   const record = await world.record(acme)
   t.match(record, { state: 'active', installer: { ...installer, isDead: true }, generation: 3 })
   await world.expire(acme)
@@ -252,7 +252,7 @@ t.test('falls back to the system user when the installer\'s pair is invalid', as
   await world.expire(acme)
   await t.rejects(tokens.access(acme.memberId), REAUTH)
   t.equal((await world.record(acme)).state, 'reauth_required')
-  t.strictSame(world.told, [['reauthRequired', acme.memberId]])
+  t.strictSame(world.reported, [['reauthRequired', acme.memberId]])
 
   await world.install(acme, { expired: false })
   t.match(await tokens.access(acme.memberId), { owner: 'installer', generation: 5 }, 'an install ends it')
@@ -286,7 +286,7 @@ t.test('recovers an unpaid portal, retrying every few minutes at most', async t 
   t.equal((await tokens.access(acme.memberId)).generation, 2)
   const { state, suspension } = await world.record(acme)
   t.strictSame({ state, suspension }, { state: 'active', suspension: undefined })
-  t.strictSame(world.told, [['suspended', acme.memberId]], 'told once')
+  t.strictSame(world.reported, [['suspended', acme.memberId]], 'told once')
 })
 
 t.test('keeps the record of a removed portal and recovers it', async t => {
@@ -347,7 +347,7 @@ t.test('a refresh reports a rename', async t => {
   const place = { domain: 'neu.bitrix24.de', clientEndpoint: acme.clientEndpoint }
   t.match(access, place)
   t.match(await world.record(acme), { ...place, generation: 2 })
-  t.strictSame(world.told, [['renamed', acme.memberId, 'acme.bitrix24.com', 'neu.bitrix24.de']])
+  t.strictSame(world.reported, [['renamed', acme.memberId, 'acme.bitrix24.com', 'neu.bitrix24.de']])
 })
 
 t.test('derives the new domain from the address if the server does not state it', async t => {
@@ -355,13 +355,13 @@ t.test('derives the new domain from the address if the server does not state it'
   for (const fault of [{ status: 500 }, { status: 400, body: { error: 'invalid_client' } }, appInfo({ member_id: 'other' }), appInfo({}, 'local.other')]) {
     await world.install(acme)
     const before = (await world.record(acme)).domain
-    world.told.length = 0
+    world.reported.length = 0
     world.b24.fault('app.info', { ...fault, times: 1 })
     acme.rename(`${Math.random()}.bitrix24.de`)
     const { host } = new URL(acme.clientEndpoint)
     const access = await world.tokens(t).access(acme.memberId)
     t.match(access, { domain: host, clientEndpoint: acme.clientEndpoint })
-    t.strictSame(world.told, before === host ? [] : [['renamed', acme.memberId, before, host]])
+    t.strictSame(world.reported, before === host ? [] : [['renamed', acme.memberId, before, host]])
   }
 })
 
@@ -383,7 +383,7 @@ t.test('looks up a moved portal once, with one notification', async t => {
   t.equal(world.questions, 1)
   t.match(await other.locate(located[0]!), { domain: 'neu.bitrix24.de' }, 'one that has not moved')
   t.equal(world.questions, 2)
-  t.strictSame(world.told, [['renamed', acme.memberId, 'acme.bitrix24.com', 'neu.bitrix24.de']])
+  t.strictSame(world.reported, [['renamed', acme.memberId, 'acme.bitrix24.com', 'neu.bitrix24.de']])
   world.b24.fault('app.info', { status: 500 })
   await t.rejects(one.locate(located[0]!), UNAVAILABLE)
   t.match(await one.locate({ ...before, memberId: 'nobody' }), { memberId: 'nobody', domain: before.domain })
@@ -409,7 +409,7 @@ t.test('a process that stalled until its lock expired still stores its pair', as
   const [one, two] = await Promise.all([first, other.access(acme.memberId)])
   t.equal(one.accessToken, two.accessToken)
   t.equal(world.refreshes, 2)
-  t.strictSame(world.told, [])
+  t.strictSame(world.reported, [])
   t.equal((await world.record(acme)).generation, 2)
 })
 
@@ -460,7 +460,7 @@ t.test('reports an invalid pair even if its write seemed to fail', async t => {
   })
   world.b24.fault('token', { status: 400, body: { error: 'invalid_grant' } })
   await t.rejects(world.tokens(t, { store: flaky, times: BRIEF }).access(acme.memberId), REAUTH)
-  t.strictSame(world.told, [['reauthRequired', acme.memberId]])
+  t.strictSame(world.reported, [['reauthRequired', acme.memberId]])
 })
 
 t.test('reports a store outage', async t => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Outcome } from '../../../src/storage/queued-event.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, dead, failed, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+import { addAll, dead, failed, newEvent, newEvents, newLatch, type Trial } from './trial.ts'
 
 /** What becomes of a run, and when it comes again. */
 export const ATTEMPTS: Record<string, (trial: Trial) => Promise<void>> = {
@@ -24,7 +24,7 @@ export const ATTEMPTS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(trial.dead, [])
   },
 
-  async 'keeps an event as a dead letter after its last attempt, and tells onDead then' (trial) {
+  async 'makes a dead letter of an event after its last attempt, then calls onDead' (trial) {
     const queue = await trial.open({ attempts: 3 })
     const began = Date.now()
     trial.work(queue, ({ attempt }) => ({ status: 'failed', error: Object.assign(new Error(`no luck ${attempt}`), { code: 'E_LUCK' }) }))
@@ -32,27 +32,27 @@ export const ATTEMPTS: Record<string, (trial: Trial) => Promise<void>> = {
     await queue.add(event)
     await trial.settled(queue, 3)
     assert.equal(trial.runs.length, 3)
-    const letter = await queue.deadLetters.get(event.id)
-    assert.ok(letter)
-    const { failedAt, ...rest } = letter
+    const deadLetter = await queue.deadLetters.get(event.id)
+    assert.ok(deadLetter)
+    const { failedAt, ...rest } = deadLetter
     assert.ok(failedAt >= began && failedAt <= Date.now(), `${failedAt}`)
     const { id, memberId, code, receivedAt } = event
     assert.deepEqual(rest, { id, memberId, code, receivedAt, attempts: 3, coalesced: 1, error: { message: 'no luck 3', code: 'E_LUCK' }, event })
-    await trial.told(1)
-    assert.deepEqual(trial.dead, [letter])
+    await trial.waitForDead(1)
+    assert.deepEqual(trial.dead, [deadLetter])
     assert.deepEqual(await queue.counts(), { waiting: 0, active: 0, dead: 1 })
   },
 
-  async 'has stored a dead letter before it tells onDead' (trial) {
+  async 'stores a dead letter before it calls onDead' (trial) {
     const queue = await trial.open()
     const found: unknown[] = []
     queue.work(async () => dead(), {
       concurrency: 2,
-      onDead: ({ id }) => { queue.deadLetters.get(id).then(letter => found.push(letter?.id), error => found.push(error)) }
+      onDead: ({ id }) => { queue.deadLetters.get(id).then(deadLetter => found.push(deadLetter?.id), error => found.push(error)) }
     })
     const events = newEvents(4)
     await addAll(queue, events)
-    await until(() => found.length === 4, 'all were told')
+    await until(() => found.length === 4, 'all are reported')
     assert.deepEqual(found.sort(), events.map(({ id }) => id).sort())
   },
 
@@ -74,7 +74,7 @@ export const ATTEMPTS: Record<string, (trial: Trial) => Promise<void>> = {
     trial.work(queue, () => dead('no handler'))
     await queue.add(newEvent())
     await trial.settled(queue, 1)
-    await trial.told(1)
+    await trial.waitForDead(1)
     assert.equal(trial.runs.length, 1)
     assert.deepEqual(trial.dead.map(({ attempts, error }) => [attempts, error]), [[1, { message: 'no handler' }]])
   },
@@ -104,7 +104,7 @@ export const ATTEMPTS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(trial.dead, [])
   },
 
-  async 'keeps attempts and progress of what is held back when it is closed and opened again' (trial) {
+  async 'keeps attempts and progress of a delayed event over a restart' (trial) {
     const before = await trial.open({ backoffMs: 1_500 })
     trial.work(before, async (run) => {
       await run.save({ step: 1 })
@@ -133,17 +133,17 @@ export const ATTEMPTS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'saves durably: another queue on the storage goes on from there' (trial) {
     const [one, two] = [await trial.open(), await trial.open()]
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(one, async (run) => {
       await run.save({ step: 7 })
-      await gate.opened
+      await latch.opened
       return { status: 'later', delayMs: 1 }
     })
     await one.add(newEvent())
     await until(() => trial.runs.length === 1, 'it runs')
     const closing = one.close(5_000)
     trial.work(two)
-    gate.open()
+    latch.open()
     await closing
     await trial.settled(two, 2)
     assert.deepEqual(trial.runs.map(({ progress }) => progress), [undefined, { step: 7 }])

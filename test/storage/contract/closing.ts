@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Run } from '../../../src/storage/queued-event.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, dead, failed, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+import { addAll, dead, failed, newEvent, newEvents, newLatch, type Trial } from './trial.ts'
 
 const CLOSED = { code: 'FST_B24_CLOSING' }
 
@@ -10,17 +10,17 @@ const CLOSED = { code: 'FST_B24_CLOSING' }
 export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
   async 'waits for what runs when it closes, and does not hand it out again' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     const signals: AbortSignal[] = []
     trial.work(queue, async (run) => {
       signals.push(run.signal)
-      await gate.opened
+      await latch.opened
       await run.save('still possible')
     })
     await queue.add(newEvent({ key: 'deal:1' }))
     await until(() => trial.runs.length === 1, 'it runs')
     const closing = queue.close(10_000)
-    gate.open()
+    latch.open()
     await closing
     assert.equal(signals[0]?.aborted, false)
     const again = await trial.open()
@@ -69,9 +69,9 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'does not wait for a run that takes no notice, whatever it answers in the end' (trial) {
     const before = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(before, async () => {
-      await gate.opened
+      await latch.opened
       return failed()
     })
     const event = newEvent({ key: 'deal:1', coalesce: true })
@@ -79,7 +79,7 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
     await until(() => trial.runs.length === 1, 'it runs')
     await before.close(50)
     const after = await trial.open()
-    gate.open()
+    latch.open()
     await until(() => trial.runs[0]?.outcome !== undefined, 'the old run has ended')
     assert.deepEqual(await after.counts(), { waiting: 1, active: 0, dead: 0 })
     trial.work(after)
@@ -147,10 +147,10 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'stops to work, and is open to all else until it closes' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(queue, async (run) => {
       if (trial.runs.length === 1) return dead()
-      await gate.opened
+      await latch.opened
       await run.save('still possible')
     }, 1)
     const events = newEvents(3)
@@ -159,7 +159,7 @@ export const CLOSING: Record<string, (trial: Trial) => Promise<void>> = {
     const stopping = queue.stopWorking(10_000)
     const late = newEvent({ key: 'deal:1', coalesce: true })
     await queue.add(late)
-    gate.open()
+    latch.open()
     await stopping
     assert.equal(trial.runs[1]?.endedAt !== undefined, true, 'what ran has ended')
     await addAll(queue, [newEvent({ key: 'deal:1', coalesce: true }), newEvent({ isPriority: true })])

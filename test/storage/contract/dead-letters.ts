@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { EventQueue } from '../../../src/storage/event-queue.ts'
 import type { DeadEvent, DeadEventFilter, DeadLetterStore } from '../../../src/storage/queued-event.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, dead, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+import { addAll, dead, newEvent, newEvents, newLatch, type Trial } from './trial.ts'
 
 /** What can be done with dead letters. */
 export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
@@ -11,15 +11,15 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     trial.work(queue, () => dead())
     await addAll(queue, Array.from({ length: 130 }, (_, i) => newEvent({ memberId: i % 4 === 0 ? 'b' : 'a', code: i % 3 === 0 ? 'ADD' : 'UPDATE' })))
     await trial.counted(queue, { waiting: 0, active: 0, dead: 130 })
-    await trial.told(130)
-    const told = new Map(trial.dead.map(letter => [letter.id, letter]))
+    await trial.waitForDead(130)
+    const reported = new Map(trial.dead.map(deadLetter => [deadLetter.id, deadLetter]))
     const filters: Array<{ memberId?: string, code?: string }> = [{}, { memberId: 'b' }, { code: 'ADD' }, { memberId: 'a', code: 'ADD' }, { memberId: 'nobody' }, { code: 'NOTHING' }]
     for (const filter of filters) {
       const letters = await allOf(queue.deadLetters, ({ memberId, code }) => memberId === (filter.memberId ?? memberId) && code === (filter.code ?? code))
       const times = letters.map(({ failedAt }) => failedAt)
       assert.deepEqual(times, times.toSorted((a, b) => b - a), 'newest first')
-      assert.deepEqual(letters, letters.map(({ id }) => told.get(id)), 'as onDead was told')
-      const expected = [...told.values()].filter(({ memberId, code }) => memberId === (filter.memberId ?? memberId) && code === (filter.code ?? code))
+      assert.deepEqual(letters, letters.map(({ id }) => reported.get(id)), 'as onDead was told')
+      const expected = [...reported.values()].filter(({ memberId, code }) => memberId === (filter.memberId ?? memberId) && code === (filter.code ?? code))
       assert.deepEqual(letters.map(({ id }) => id).sort(), expected.map(({ id }) => id).sort(), JSON.stringify(filter))
     }
     assert.deepEqual(await allOf(queue.deadLetters, undefined), await allOf(queue.deadLetters, () => true))
@@ -52,18 +52,18 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     const queue = await trial.open()
     const other = await trial.open()
     const { id } = await kill(trial, queue)
-    const letter = await queue.deadLetters.get(id)
-    assert.deepEqual(await other.deadLetters.get(id), letter)
+    const deadLetter = await queue.deadLetters.get(id)
+    assert.deepEqual(await other.deadLetters.get(id), deadLetter)
     await Promise.all([queue.close(100), other.close(100)])
     const later = await trial.open()
-    assert.deepEqual(await later.deadLetters.list(), { items: [letter] })
+    assert.deepEqual(await later.deadLetters.list(), { items: [deadLetter] })
     assert.deepEqual(await later.counts(), { waiting: 0, active: 0, dead: 1 })
   },
 
   async 'does not take events that wait or run for dead letters' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
-    trial.work(queue, async () => { await gate.opened }, 1)
+    const latch = newLatch()
+    trial.work(queue, async () => { await latch.opened }, 1)
     const events = newEvents(2)
     await addAll(queue, events)
     await trial.counted(queue, { waiting: 1, active: 1, dead: 0 })
@@ -71,12 +71,12 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
       assert.deepEqual(await Promise.all([queue.deadLetters.get(id), queue.deadLetters.replay(id), queue.deadLetters.discard(id)]), [undefined, false, false])
     }
     assert.deepEqual(await queue.deadLetters.list(), { items: [] })
-    gate.open()
+    latch.open()
     await trial.settled(queue, 2)
     assert.deepEqual(trial.ids, events.map(({ id }) => id))
   },
 
-  async 'puts a dead letter back with its progress, its attempts counted anew' (trial) {
+  async 'replays a dead letter with its progress and reset attempts' (trial) {
     const queue = await trial.open({ attempts: 2 })
     trial.work(queue, async (run) => {
       await run.save('half')
@@ -104,8 +104,8 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
       return trial.runs.length < 4 ? dead() : undefined
     })
     await trial.counted(queue, { waiting: 0, active: 0, dead: 1 })
-    const [letter] = (await queue.deadLetters.list()).items
-    const id = letter!.id
+    const [deadLetter] = (await queue.deadLetters.list()).items
+    const id = deadLetter!.id
     for (const runs of [2, 3]) {
       assert.equal(await queue.deadLetters.replay(id), true)
       await until(() => trial.runs.length === runs, 'it is tried anew')
@@ -128,8 +128,8 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     await trial.counted(queue, { waiting: 1, active: 0, dead: 0 })
     await queue.add(newEvent({ key: 'deal:1', coalesce: true }))
     await trial.counted(queue, { waiting: 0, active: 0, dead: 1 })
-    const [letter] = (await queue.deadLetters.list()).items
-    assert.equal(await queue.deadLetters.replay(letter!.id), true)
+    const [deadLetter] = (await queue.deadLetters.list()).items
+    assert.equal(await queue.deadLetters.replay(deadLetter!.id), true)
     await trial.settled(queue, 4)
     assert.deepEqual(trial.runs.map(({ coalesced, progress }) => [coalesced, progress]), [[1, undefined], [2, undefined], [2, undefined], [2, undefined]])
   },
@@ -170,10 +170,10 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'handles a dead letter that was put back only when no other event of its key runs' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(queue, async () => {
       if (trial.runs.length === 1) return dead()
-      await gate.opened
+      await latch.opened
     })
     const event = newEvent({ key: 'deal:1', coalesce: true })
     await queue.add(event)
@@ -182,7 +182,7 @@ export const DEAD_LETTERS: Record<string, (trial: Trial) => Promise<void>> = {
     await trial.counted(queue, { waiting: 0, active: 1, dead: 1 })
     assert.equal(await queue.deadLetters.replay(event.id), true)
     await trial.counted(queue, { waiting: 1, active: 1, dead: 0 })
-    gate.open()
+    latch.open()
     await trial.settled(queue, 3)
     assert.equal(trial.ids.filter(id => id === event.id).length, 2)
   },
@@ -205,7 +205,7 @@ async function kill (trial: Trial, queue: EventQueue) {
   const event = newEvent()
   await queue.add(event)
   await trial.counted(queue, { waiting: 0, active: 0, dead: already + 1 })
-  await trial.told(already + 1)
+  await trial.waitForDead(already + 1)
   return event
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { until } from '../../helpers/until.ts'
-import { addAll, dead, failed, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+import { addAll, dead, failed, newEvent, newEvents, newLatch, type Trial } from './trial.ts'
 
 /** Taking in, handing out, counting. */
 export const HANDLING: Record<string, (trial: Trial) => Promise<void>> = {
@@ -75,22 +75,22 @@ export const HANDLING: Record<string, (trial: Trial) => Promise<void>> = {
     for (const event of events) assert.deepEqual(byId.get(event.id), event)
   },
 
-  async 'counts what waits, what runs and what is dead' (trial) {
+  async 'counts waiting, active and dead events' (trial) {
     const queue = await trial.open({ backoffMs: 60_000 })
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(queue, async ({ event }) => {
       const { code, payload } = event as { code: string, payload: unknown }
       if (code === 'DIE') return dead()
       if (payload === 'later') return { status: 'later', delayMs: 60_000 }
       if (payload === 'fail') return failed()
-      await gate.opened
+      await latch.opened
     }, 2)
     await addAll(queue, [...newEvents(3, { code: 'DIE' }), newEvent({ payload: 'later' }), newEvent({ payload: 'fail' })])
     await until(() => trial.runs.length === 5, 'all have been tried')
     await addAll(queue, newEvents(9))
     await trial.counted(queue, { waiting: 9, active: 2, dead: 3 })
     assert.deepEqual(await (await trial.open()).counts(), await queue.counts(), 'another queue counts the same')
-    gate.open()
+    latch.open()
     await trial.counted(queue, { waiting: 2, active: 0, dead: 3 })
   },
 
@@ -101,13 +101,13 @@ export const HANDLING: Record<string, (trial: Trial) => Promise<void>> = {
     await queue.add(newEvent({ receivedAt: 2_000 }))
     await queue.add(newEvent({ receivedAt: 3_000, isPriority: true, code: 'ONAPPINSTALL' }))
     assert.equal(await queue.oldestWaitingAt(), 1_000)
-    const gate = newGate()
-    trial.work(queue, async ({ event }) => { if ((event as { receivedAt: number }).receivedAt < 3_000) await gate.opened }, 2)
+    const latch = newLatch()
+    trial.work(queue, async ({ event }) => { if ((event as { receivedAt: number }).receivedAt < 3_000) await latch.opened }, 2)
     await trial.counted(queue, { waiting: 0, active: 2, dead: 0 })
     assert.equal(await queue.oldestWaitingAt(), undefined, 'what runs does not wait')
     await queue.add(newEvent({ receivedAt: 4_000 }))
     assert.equal(await queue.oldestWaitingAt(), 4_000)
-    gate.open()
+    latch.open()
     await trial.settled(queue, 4)
   },
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { QueuedEvent } from '../../../src/storage/queued-event.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, failed, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+import { addAll, failed, newEvent, newEvents, newLatch, type Trial } from './trial.ts'
 
 const CODES = ['ONCRMDEALADD', 'ONCRMDEALUPDATE', 'ONCRMDEALDELETE']
 
-/** One key at a time, different ones side by side. The trial itself tells an item that is handled twice at once. */
+/** One key at a time, different ones side by side. The trial itself detects an item that is handled twice at once. */
 export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
   async 'handles one key at a time, whatever the codes, in two queues at once' (trial) {
     const queues = [await trial.open(), await trial.open()]
@@ -31,13 +31,13 @@ export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'keeps a repeat at the place of the event that it became one with' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
-    trial.work(queue, async () => { await gate.opened })
+    const latch = newLatch()
+    trial.work(queue, async () => { await latch.opened })
     const [a, b, c] = [0, 1, 2].map(i => newEvent({ key: 'deal:1', code: CODES[i] as string, coalesce: true })) as [QueuedEvent, QueuedEvent, QueuedEvent]
     await queue.add(a)
     await until(() => trial.runs.length === 1, 'the first runs')
     await addAll(queue, [b, c, { ...b, id: 'again' }])
-    gate.open()
+    latch.open()
     await trial.settled(queue, 3)
     assert.deepEqual(trial.ids, [a.id, 'again', c.id])
   },
@@ -81,10 +81,10 @@ export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'handles different keys of one portal side by side, up to concurrency' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(queue, async () => {
-      if (trial.runs.length === 4) gate.open()
-      await gate.opened
+      if (trial.runs.length === 4) latch.open()
+      await latch.opened
       await sleep(2)
     }, 4)
     await addAll(queue, Array.from({ length: 30 }, (_, i) => newEvent({ key: `deal:${i}` })))
@@ -94,10 +94,10 @@ export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'handles events without a key side by side' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(queue, async () => {
-      if (trial.runs.length === 8) gate.open()
-      await gate.opened
+      if (trial.runs.length === 8) latch.open()
+      await latch.opened
     }, 8)
     await addAll(queue, newEvents(8))
     await trial.settled(queue, 8)
@@ -105,10 +105,10 @@ export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'handles the same key of two portals side by side' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(queue, async () => {
-      if (trial.runs.length === 2) gate.open()
-      await gate.opened
+      if (trial.runs.length === 2) latch.open()
+      await latch.opened
     })
     for (const memberId of ['a', 'b']) await queue.add(newEvent({ memberId, key: 'deal:1', coalesce: true }))
     await trial.settled(queue, 2)
@@ -117,14 +117,14 @@ export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'does not let one busy key hold up the others of its portal' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     const isBusy = (key: unknown) => key === 'deal:busy'
-    trial.work(queue, async ({ event }) => { if (isBusy((event as { key: string }).key)) await gate.opened }, 2)
+    trial.work(queue, async ({ event }) => { if (isBusy((event as { key: string }).key)) await latch.opened }, 2)
     await addAll(queue, newEvents(30, { key: 'deal:busy' }))
     await addAll(queue, Array.from({ length: 10 }, (_, i) => newEvent({ key: `deal:${i}` })))
     await trial.counted(queue, { waiting: 29, active: 1, dead: 0 })
     assert.equal(trial.runs.filter(({ event }) => !isBusy(event.key)).length, 10)
-    gate.open()
+    latch.open()
     await trial.settled(queue, 40)
     assert.equal(trial.runs.length, 40)
   },
@@ -137,11 +137,11 @@ export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
       // A portal that was never seen to respond has one place: each key takes turns of its own, but for names that are odd themselves.
       .map(([memberId, key, code]) => newEvent({ memberId: memberId!, key: key!, code: code!, coalesce: true, ...(memberId !== '__proto__' && { group: JSON.stringify([memberId, key]) }) }))
     const keys = new Set(events.map(({ memberId, key }) => JSON.stringify([memberId, key])))
-    const gate = newGate()
+    const latch = newLatch()
     await addAll(queue, [...events, ...events.map(event => ({ ...event, id: `${event.id}-again` }))])
     trial.work(queue, async () => {
-      if (trial.runs.length === keys.size) gate.open()
-      await gate.opened
+      if (trial.runs.length === keys.size) latch.open()
+      await latch.opened
     }, 2 * keys.size)
     await trial.settled(queue, events.length)
     assert.deepEqual(trial.runs.map(({ coalesced }) => coalesced), events.map(() => 2))

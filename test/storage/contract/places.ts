@@ -38,7 +38,7 @@ export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
     assert.equal((await store.turn(newTurn({ free: 15, running: { 'portal-a': { own: 1, most: 4 } } }))).begun.length, 3)
   },
 
-  async 'gives a place where hasFreeSlot says so, and nowhere else' (trial) {
+  async 'starts an event only if hasFreeSlot allows it' (trial) {
     const store = await trial.openStore()
     let groups = 0
     await store.turn(newTurn({ responsive: ['portal-z'] }))
@@ -103,7 +103,7 @@ export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
     assert.equal((await store.turn(newTurn({ free: 16 }))).begun.length, 1)
   },
 
-  async 'never takes for responsive what nothing verifies' (trial) {
+  async 'never treats an unverified group as responsive' (trial) {
     const store = await trial.openStore()
     await store.turn(newTurn({ responsive: ['? 192.0.2.1', 'portal-a'] }))
     await addEach(store, ['? 192.0.2.1'], 5)
@@ -111,7 +111,7 @@ export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(begun.map(({ groupState }) => groupState), ['untested'])
   },
 
-  async 'begins priority events first, of what nothing verifies one at a time' (trial) {
+  async 'starts priority events first, those of an unverified group one at a time' (trial) {
     const store = await trial.openStore()
     await addEach(store, ['portal-a', 'portal-b'], 3)
     await addEach(store, ['portal-c'], 3, true)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '../../../src/storage/queued-event.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, dead, failed, newEvent, newEvents, newGate, type Seen, type Trial } from './trial.ts'
+import { addAll, dead, failed, newEvent, newEvents, newLatch, type Seen, type Trial } from './trial.ts'
 
 const REPEATED = { key: 'deal:1', coalesce: true }
 /** Long enough for a repeat to come meanwhile, however busy the machine is. */
@@ -24,16 +24,16 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'hands over the newest of the repeats that became one' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     await addAll(queue, [1, 2, 3].map(payload => newEvent({ ...REPEATED, payload })))
     trial.work(queue, async () => {
       if (trial.runs.length > 1) return
-      await gate.opened
+      await latch.opened
       return failed()
     })
     await until(() => trial.runs.length === 1, 'it runs')
     await addAll(queue, [4, 5].map(payload => newEvent({ ...REPEATED, payload })))
-    gate.open()
+    latch.open()
     await trial.settled(queue, 2)
     assert.deepEqual(trial.runs.map(({ event: { payload }, coalesced }) => [payload, coalesced]), [[3, 3], [5, 5]])
   },
@@ -59,13 +59,13 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'handles repeats that come during a run once more, after it' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
-    trial.work(queue, async () => { await gate.opened })
+    const latch = newLatch()
+    trial.work(queue, async () => { await latch.opened })
     await queue.add(newEvent(REPEATED))
     await until(() => trial.runs.length === 1, 'the first runs')
     await addAll(queue, newEvents(5, REPEATED))
     assert.equal(trial.runs.length, 1)
-    gate.open()
+    latch.open()
     await trial.settled(queue, 2)
     assert.deepEqual(trial.runs.map(({ attempt, coalesced }) => [attempt, coalesced]), [[1, 1], [1, 5]])
     assert.ok((trial.runs[1] as Seen).beganAt >= (trial.runs[0]?.endedAt as number))
@@ -75,7 +75,7 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
     await seesRepeat(trial, failed(), 'held back')
   },
 
-  async 'lets every handler see a repeat that comes while its event is held back for later' (trial) {
+  async 'lets every handler see a repeat that comes while its event is delayed' (trial) {
     await seesRepeat(trial, { status: 'later', delayMs: HELD_MS }, 'held back')
   },
 
@@ -87,7 +87,7 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
     await seesRepeat(trial, { status: 'later', delayMs: HELD_MS }, 'running')
   },
 
-  async 'tries a repeat at once that comes while its event waits for its next attempt, its attempts counted anew' (trial) {
+  async 'handles a repeat of a failed event at once, with reset attempts' (trial) {
     const queue = await trial.open({ backoffMs: HOUR_MS })
     trial.work(queue, async (run) => {
       if (trial.runs.length === 5) return
@@ -104,26 +104,26 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(trial.dead, [])
   },
 
-  async 'tries a repeat at once that comes during a run that then fails, its attempts counted anew' (trial) {
+  async 'handles a repeat at once that comes during a run that then fails, with reset attempts' (trial) {
     const queue = await trial.open({ backoffMs: HOUR_MS })
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(queue, async (run) => {
       if (trial.runs.length > 1) return
       await run.save('half')
-      await gate.opened
+      await latch.opened
       return failed()
     })
     await queue.add(newEvent(REPEATED))
     await until(() => trial.runs.length === 1, 'the first runs')
     await addAll(queue, newEvents(2, REPEATED))
-    gate.open()
+    latch.open()
     await trial.settled(queue, 2)
     assert.deepEqual(trial.runs.map(({ attempt, coalesced, progress }) => [attempt, coalesced, progress]), [[1, 1, undefined], [1, 3, undefined]])
   },
 
-  async 'counts attempts anew for a repeat that comes when its event is in line again' (trial) {
+  async 'resets attempts for a repeat of an event that is waiting again' (trial) {
     const queue = await trial.open({ backoffMs: 1 })
-    const [first, other] = [newGate(), newGate()]
+    const [first, other] = [newLatch(), newLatch()]
     trial.work(queue, async ({ event, attempt }) => {
       const isOther = (event as { key?: string }).key === undefined
       await (isOther ? other : first).opened
@@ -171,7 +171,7 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
     await addAll(queue, newEvents(7, REPEATED))
     trial.work(queue, () => dead())
     await trial.settled(queue, 1)
-    await trial.told(1)
+    await trial.waitForDead(1)
     assert.deepEqual(trial.dead.map(({ coalesced }) => coalesced), [7])
   },
 
@@ -203,11 +203,11 @@ export const REPEATS: Record<string, (trial: Trial) => Promise<void>> = {
 /** A repeat comes when its event has kept some progress: some run that begins after it must start from nothing. */
 async function seesRepeat (trial: Trial, first: Outcome, when: 'running' | 'held back'): Promise<void> {
   const queue = await trial.open({ backoffMs: HELD_MS })
-  const gate = newGate()
+  const latch = newLatch()
   trial.work(queue, async (run) => {
     if (trial.runs.length > 1) return
     await run.save('half')
-    if (when === 'running') await gate.opened
+    if (when === 'running') await latch.opened
     return first
   })
   await queue.add(newEvent(REPEATED))
@@ -215,7 +215,7 @@ async function seesRepeat (trial: Trial, first: Outcome, when: 'running' | 'held
   await trial.counted(queue, when === 'running' ? { waiting: 0, active: 1, dead: 0 } : { waiting: 1, active: 0, dead: 0 })
   const came = performance.now()
   await queue.add(newEvent(REPEATED))
-  gate.open()
+  latch.open()
   await trial.settled(queue, 2)
   const after = trial.runs.filter(({ beganAt }) => beganAt > came)
   assert.ok(after.some(({ progress }) => progress === undefined), JSON.stringify(trial.runs))

@@ -16,7 +16,7 @@ export const RETENTION: Record<string, (trial: Trial) => Promise<void>> = {
     }, 1)
     await addAll(queue, newEvents(60))
     await trial.settled(queue, 60)
-    await trial.told(60)
+    await trial.waitForDead(60)
     // An adapter may clear up a little later.
     await until(async () => (await queue.counts()).dead <= 20, 'about ten are left')
     const left = new Set((await lettersOf(queue)).map(({ id }) => id))
@@ -52,7 +52,7 @@ export const RETENTION: Record<string, (trial: Trial) => Promise<void>> = {
     trial.work(queue, () => dead())
     const old = newEvent()
     await queue.add(old)
-    await trial.told(1)
+    await trial.waitForDead(1)
     assert.equal((await queue.deadLetters.get(old.id))?.id, old.id)
     const event = { ...old, id: 'young' }
     await until(async () => {

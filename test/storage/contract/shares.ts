@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { EVENT_OVERHEAD_BYTES, MAX_UNVERIFIED_BYTES, type EventStore } from '../../../src/storage/event-store.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, newEvent, newEvents, newGate, newStored, newTurn, type Trial } from './trial.ts'
+import { addAll, newEvent, newEvents, newLatch, newStored, newTurn, type Trial } from './trial.ts'
 
 const KB = 1024
 /** Of a store for 1 MB: a quarter is 256 events. */
@@ -34,9 +34,9 @@ export const SHARES: Record<string, (trial: Trial) => Promise<void>> = {
     const store = await trial.openStore({ maxWaitingBytes: MB })
     await fill(store, 'portal-a')
     const { begun: [event] } = await store.turn(newTurn({ free: 1 }))
-    const { dead: [letter] } = await store.turn(newTurn({ outcomes: [{ seq: event!.seq, status: 'dead', attempts: 1, error: '{}' }] }))
+    const { dead: [deadLetter] } = await store.turn(newTurn({ outcomes: [{ seq: event!.seq, status: 'dead', attempts: 1, error: '{}' }] }))
     assert.equal(await fill(store, 'portal-a'), 1)
-    assert.equal(await store.replay(letter!.id), true)
+    assert.equal(await store.replay(deadLetter!.id), true)
     const { begun } = await store.turn(newTurn({ free: 2 }))
     await store.turn(newTurn({ outcomes: begun.map(({ seq }) => ({ seq, status: 'done' })) }))
     assert.deepEqual(await store.add([newStored({ body: BODY })]), ['stored'])
@@ -56,7 +56,7 @@ export const SHARES: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(begun.map(({ body, coalesced }) => [body, coalesced]), [[BODY, 4]])
   },
 
-  async 'has an amount of its own for what nothing verifies' (trial) {
+  async 'has a separate limit for unverified events' (trial) {
     const store = await trial.openStore({ maxWaitingBytes: MB })
     const body = JSON.stringify('x'.repeat(64 * KB - EVENT_OVERHEAD_BYTES - 2))
     assert.equal(await fill(store, '? 192.0.2.1', body), MAX_UNVERIFIED_BYTES / 4 / (64 * KB))
@@ -66,14 +66,14 @@ export const SHARES: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'says that a portal has as much waiting as it may, and goes on when some is handled' (trial) {
     const queue = await trial.open({ maxWaitingBytes: 100_000 })
-    const gate = newGate()
+    const latch = newLatch()
     const events = newEvents(40)
     let stored = 0
     await assert.rejects(async () => { for (const event of events) await queue.add(event).then(() => stored++) }, { code: 'FST_B24_PORTAL_QUOTA', statusCode: 503 })
     assert.ok(stored > 20, `${stored}`)
     await queue.add(newEvent({ memberId: 'portal-b' }))
-    trial.work(queue, async () => { await gate.opened })
-    gate.open()
+    trial.work(queue, async () => { await latch.opened })
+    latch.open()
     await trial.settled(queue, stored + 1)
     await addAll(queue, events.slice(0, stored))
     await until(async () => (await queue.counts()).waiting === 0, 'all is handled')

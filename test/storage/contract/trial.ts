@@ -26,7 +26,7 @@ export type Handle = (run: Run, seen: Seen) => Promise<Outcome | undefined> | Ou
 export class Trial {
   readonly app = randomBytes(8).toString('hex')
   readonly runs: Seen[] = []
-  /** What `onDead` was told. */
+  /** What `onDead` was reported. */
   readonly dead: DeadEvent[] = []
   readonly #open: OpenStorage
   readonly #storages: Storage[] = []
@@ -46,7 +46,7 @@ export class Trial {
       backoffMs: 10,
       // So long that no case can rely on it, and no pause of a busy machine looks like a death.
       stalledAfterMs: 30_000,
-      onError: (error: Error) => { this.#faults.push(`onError was told: ${error.message} ${String(error.cause)}`) },
+      onError: (error: Error) => { this.#faults.push(`onError was reported: ${error.message} ${String(error.cause)}`) },
       ...over
     }
     const queue = new EventQueue(await this.openStore(settings, app), settings)
@@ -61,7 +61,7 @@ export class Trial {
       app,
       events: { attempts, deadLetters, maxWaitingBytes },
       waitReplicas: 0,
-      onError: (error) => { this.#faults.push(`onError was told: ${error.message} ${String(error.cause)}`) },
+      onError: (error) => { this.#faults.push(`onError was reported: ${error.message} ${String(error.cause)}`) },
       onReady: () => {},
       onWarning: () => {}
     })
@@ -81,7 +81,7 @@ export class Trial {
       } finally {
         end()
       }
-    }, { concurrency, onDead: (letter) => { this.dead.push(letter) } })
+    }, { concurrency, onDead: (deadLetter) => { this.dead.push(deadLetter) } })
   }
 
   /** Ids of all runs in the order that they began. */
@@ -94,9 +94,9 @@ export class Trial {
     await until(async () => isDeepStrictEqual(await queue.counts(), expected), `counts of ${JSON.stringify(expected)}`)
   }
 
-  /** Waits until `onDead` was told so often. */
-  async told (count: number): Promise<void> {
-    await until(() => this.dead.length >= count, `onDead is told ${count} times`)
+  /** Waits until `onDead` was called `count` times. */
+  async waitForDead (count: number): Promise<void> {
+    await until(() => this.dead.length >= count, `onDead is called ${count} times`)
   }
 
   /** Waits until `count` runs have ended, and nothing waits or runs any more. */
@@ -164,15 +164,15 @@ export async function addAll (queue: EventQueue, events: QueuedEvent[]): Promise
 }
 
 /** What a run waits at until the case opens it. */
-export interface Gate {
+export interface Latch {
   opened: Promise<void>
   open (): void
 }
 
-export function newGate (): Gate {
-  const gate: Partial<Gate> = {}
-  gate.opened = new Promise((resolve) => { gate.open = resolve })
-  return gate as Gate
+export function newLatch (): Latch {
+  const latch: Partial<Latch> = {}
+  latch.opened = new Promise((resolve) => { latch.open = resolve })
+  return latch as Latch
 }
 
 export function failed (message = 'no luck'): Outcome {
@@ -189,7 +189,7 @@ export function newStored (over: Partial<NewEvent> = {}): NewEvent {
   return { id, group: 'portal-a', code: 'ONCRMDEALUPDATE', isPriority: false, body: JSON.stringify({ id }), ...over }
 }
 
-/** A turn of a worker that has nothing to tell. */
+/** A turn of a worker without outcomes. */
 export function newTurn (over: Partial<Turn> = {}): Turn {
   return { worker: 'worker-1', leaseMs: 30_000, outcomes: [], free: 0, concurrency: 16, running: {}, runningOf: { untested: 0, hung: 0 }, responsive: [], hung: [], ...over }
 }

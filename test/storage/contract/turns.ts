@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventQueue } from '../../../src/storage/event-queue.ts'
 import type { QueuedEvent } from '../../../src/storage/queued-event.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, dead, newEvent, newEvents, newGate, type Trial } from './trial.ts'
+import { addAll, dead, newEvent, newEvents, newLatch, type Trial } from './trial.ts'
 
 /** Who goes first. */
 export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
@@ -12,7 +12,7 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     await addAll(queue, [...newEvents(100), ...newEvents(100, { memberId: 'portal-b' })])
     const early = newEvent({ isPriority: true, code: 'ONAPPINSTALL' })
     await queue.add(early)
-    const gates = [newGate(), newGate()]
+    const gates = [newLatch(), newLatch()]
     trial.work(queue, async () => { await gates[trial.runs.length - 1]?.opened }, 1)
     await until(() => trial.runs.length === 1, 'one runs')
     gates[0]?.open()
@@ -49,9 +49,9 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'leaves places for other portals while the handlers of one hang' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(queue, async ({ event }) => {
-      if ((event as { payload: unknown }).payload === 'hangs') await gate.opened
+      if ((event as { payload: unknown }).payload === 'hangs') await latch.opened
     }, 16)
     await queue.add(newEvent({ memberId: 'portal-z' }))
     await trial.settled(queue, 1)
@@ -67,7 +67,7 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
       await until(() => trial.ids.includes(event.id), 'another portal has its turn', 3_000)
     }
     assert.equal(trial.runs.filter(({ endedAt }) => endedAt === undefined).length, 2)
-    gate.open()
+    latch.open()
     await trial.settled(queue, 621)
     assert.equal(new Set(trial.ids).size, 621)
     assert.equal(trial.ids.length, 621)
@@ -75,35 +75,35 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'gives all places to a portal that is alone' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
-    trial.work(queue, async ({ event }) => { if ((event as { isPriority?: true }).isPriority !== true) await gate.opened }, 2)
+    const latch = newLatch()
+    trial.work(queue, async ({ event }) => { if ((event as { isPriority?: true }).isPriority !== true) await latch.opened }, 2)
     await queue.add(newEvent({ isPriority: true, code: 'ONAPPINSTALL', group: '? 198.51.100.1' }))
     await trial.settled(queue, 1)
     await addAll(queue, newEvents(20))
     await until(() => trial.runs.length === 3, 'both places are taken')
-    gate.open()
+    latch.open()
     await trial.settled(queue, 21)
   },
 
-  async 'leaves places while an unverified group, though alone, waits for what does not answer' (trial) {
+  async 'leaves slots free while an unverified group, though alone, waits for a server that does not respond' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
-    trial.work(queue, async ({ event }) => { if ((event as { group?: string }).group !== undefined) await gate.opened }, 8)
+    const latch = newLatch()
+    trial.work(queue, async ({ event }) => { if ((event as { group?: string }).group !== undefined) await latch.opened }, 8)
     for (const isPriority of [true, false]) await addAll(queue, newEvents(10, { group: '? 198.51.100.0/24', isPriority }))
     await until(() => trial.runs.length === 2, 'it has a quarter of the places')
     const event = newEvent()
     await queue.add(event)
     await until(() => trial.ids.includes(event.id), 'another has its turn', 3_000)
     assert.equal(trial.runs.length, 3)
-    gate.open()
+    latch.open()
     await trial.settled(queue, 21)
   },
 
   async 'leaves places for other portals while the lifecycle hooks of one hang' (trial) {
     const queue = await trial.open()
-    const gate = newGate()
+    const latch = newLatch()
     trial.work(queue, async ({ event }) => {
-      if ((event as { payload: unknown }).payload === 'hangs') await gate.opened
+      if ((event as { payload: unknown }).payload === 'hangs') await latch.opened
     }, 8)
     await queue.add(newEvent({ memberId: 'portal-z' }))
     await trial.settled(queue, 1)
@@ -112,7 +112,7 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     const event = newEvent({ memberId: 'portal-b' })
     await queue.add(event)
     await until(() => trial.ids.includes(event.id), 'another has its turn', 3_000)
-    gate.open()
+    latch.open()
     await trial.settled(queue, 22)
   },
 
@@ -124,15 +124,15 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
       await sleep(5)
       return (event as { payload: unknown }).payload === 'dies' ? dead() : undefined
     }, 4)
-    await until(() => trial.runs.length > 40, 'the stranger is at work')
+    await until(() => trial.runs.length > 40, 'the unverified group is running')
     const event = newEvent()
     await hasItsTurnSoon(trial, queue, event)
     await queue.add(newEvent({ group: '? 198.51.100.1', payload: 'dies' }))
-    await trial.told(1)
-    const [letter] = (await queue.deadLetters.list(letter => letter.memberId === event.memberId)).items
-    assert.equal(letter?.event?.group, '? 198.51.100.1', 'it is of its portal all the same')
-    assert.equal(await queue.deadLetters.replay(letter.id), true)
-    await trial.told(2)
+    await trial.waitForDead(1)
+    const [deadLetter] = (await queue.deadLetters.list(deadLetter => deadLetter.memberId === event.memberId)).items
+    assert.equal(deadLetter?.event?.group, '? 198.51.100.1', 'it still belongs to its portal')
+    assert.equal(await queue.deadLetters.replay(deadLetter.id), true)
+    await trial.waitForDead(2)
   },
 
   async 'handles one key of a portal at a time, whoever has the turn' (trial) {
@@ -169,7 +169,7 @@ export const TURNS: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(places.map(place => Math.floor(place / 20)), places.map(place => Math.floor(place / 20)).sort((a, b) => a - b))
   },
 
-  async 'handles an event that was held back, though others of its portal come all the time' (trial) {
+  async 'handles a delayed event although others of its portal keep coming' (trial) {
     const queue = await trial.open()
     const held = newEvent({ payload: 'held' })
     trial.work(queue, async ({ event }) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Run } from '../../../src/storage/queued-event.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, newEvent, newEvents, newGate, newStored, newTurn, type Trial } from './trial.ts'
+import { addAll, newEvent, newEvents, newLatch, newStored, newTurn, type Trial } from './trial.ts'
 
 const OTHER = { worker: 'worker-2' }
 
@@ -62,19 +62,19 @@ export const WORKERS: Record<string, (trial: Trial) => Promise<void>> = {
 
   async 'leaves alone what a worker runs for longer than its lease' (trial) {
     const queues = [await trial.open({ stalledAfterMs: 2_000 }), await trial.open({ stalledAfterMs: 2_000 })]
-    const gate = newGate()
+    const latch = newLatch()
     const runs: Run[] = []
     for (const queue of queues) {
       trial.work(queue, async run => {
         runs.push(run)
-        await gate.opened
+        await latch.opened
       })
     }
     await queues[0]!.add(newEvent())
     await until(() => runs.length === 1, 'it runs')
     await sleep(3_000)
     assert.deepEqual(runs.map(({ isAborted }) => isAborted), [false])
-    gate.open()
+    latch.open()
     await trial.settled(queues[0]!, 1)
     assert.equal(runs.length, 1)
   },
@@ -82,11 +82,11 @@ export const WORKERS: Record<string, (trial: Trial) => Promise<void>> = {
   async 'aborts runs when the lease was lost, and takes no notice of how they end' (trial) {
     const queue = await trial.open({ stalledAfterMs: 300 })
     const store = await trial.openStore()
-    const gate = newGate()
+    const latch = newLatch()
     const runs: Run[] = []
     trial.work(queue, async run => {
       runs.push(run)
-      if (runs.length === 1) await gate.opened
+      if (runs.length === 1) await latch.opened
     })
     await queue.add(newEvent({ key: 'deal:1' }))
     await until(() => runs.length === 1, 'it runs')
@@ -101,7 +101,7 @@ export const WORKERS: Record<string, (trial: Trial) => Promise<void>> = {
     await assert.rejects(runs[0]!.save(1), { code: 'FST_B24_STORE_UNAVAILABLE' })
     await until(() => runs.length === 2, 'it runs again')
     assert.equal(runs[1]!.attempt, 2)
-    gate.open()
+    latch.open()
     await trial.settled(queue, 2)
     assert.deepEqual(await queue.counts(), { waiting: 0, active: 0, dead: 0 })
   },

@@ -158,7 +158,7 @@ t.test('what cannot pass by waiting fails at once', async t => {
   }
 })
 
-t.test('takes a Redis that comes up while it waits', async t => {
+t.test('connects to a Redis that comes up while it waits', async t => {
   const port = await freePort()
   const opening = connection(t, `redis://127.0.0.1:${port}`)
   await sleep(300)

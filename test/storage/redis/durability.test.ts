@@ -14,7 +14,7 @@ const SERVERS: Array<[name: string, args: string[], expected: RegExp | undefined
   ['one that evicts, where CONFIG is forbidden', ['--maxmemory-policy', 'volatile-ttl', ...NO_CONFIG], /drops keys .*volatile-ttl/],
   ['one that takes snapshots and evicts', ['--save', '60 1', '--maxmemory-policy', 'allkeys-random'], /since the last snapshot.*\. Redis drops keys .*allkeys-random/],
   ['one that does not append, where CONFIG is forbidden', NO_CONFIG, /^Redis takes snapshots at most: what came since the last snapshot is lost/],
-  ['one that tells nothing at all', [...NO_CONFIG, '--rename-command', 'INFO', ''], undefined]
+  ['one that reports nothing at all', [...NO_CONFIG, '--rename-command', 'INFO', ''], undefined]
 ]
 
 for (const [name, args, expected] of SERVERS) {

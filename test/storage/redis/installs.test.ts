@@ -58,7 +58,7 @@ t.test('RedisInstallStore', async t => {
       }
     }, app)
     t.equal(await store.swap('a', 0, sampleInstall('a')), true)
-    t.equal(await redis.eval(...sent[0] as typeof sent[0] & {}), 1, 'the same command again is told as done')
+    t.equal(await redis.eval(...sent[0] as typeof sent[0] & {}), 1, 'the repeated command is recognized as done')
     t.equal((await store.get('a'))?.version, 1)
     t.equal(await store.swap('a', 0, sampleInstall('a')), false, 'a rival with the same version is not')
   })
@@ -80,7 +80,7 @@ t.test('RedisInstallStore', async t => {
     t.equal(await store.swap('b', 0, sampleInstall('b')), true)
   })
 
-  await t.test('tells a record that it cannot read, and does not quote it', async t => {
+  await t.test('rejects an unreadable record without quoting it', async t => {
     const app = newApp()
     const keys = appKeys(app)
     const store = new RedisInstallStore(redis, app)

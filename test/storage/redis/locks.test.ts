@@ -46,7 +46,7 @@ t.test('RedisLocks: a lost connection that repeats a command does not lock out i
   await lock?.release()
 })
 
-t.test('RedisLocks: says that Redis is away', async t => {
+t.test('RedisLocks: rejects while Redis is unavailable', async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
   const locks = new RedisLocks(await connection(t, server.url), newApp())

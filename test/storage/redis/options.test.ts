@@ -102,7 +102,7 @@ t.test('does not start on what another version of the plugin keeps', async t => 
   await t.rejects(setup.storage(), { code: 'FST_B24_STORAGE_LAYOUT', message: /99/ })
 })
 
-t.test('waits for as many replicas as it is told', async t => {
+t.test('waits for the configured number of replicas', async t => {
   const setup = await setUp(t)
   const alone = await setup.storage({ waitReplicas: 1 })
   const began = performance.now()
@@ -114,7 +114,7 @@ t.test('waits for as many replicas as it is told', async t => {
   t.strictSame(await alone.events.add([newStored(), newStored()]), ['stored', 'stored'])
 })
 
-t.test('takes half of the memory of Redis for what waits, unless told', async t => {
+t.test('limits waiting events to half of the memory of Redis by default', async t => {
   const setup = await setUp(t)
   await setup.admin.config('SET', 'maxmemory', '64mb')
   const { events } = await setup.storage()

@@ -3,7 +3,7 @@ import t from 'tap'
 import { openRedisStorage } from '../../../src/storage/redis/storage.ts'
 import { freePort } from '../../helpers/redis-server.ts'
 import { until } from '../../helpers/until.ts'
-import { newEvent, newGate } from '../contract/trial.ts'
+import { newEvent, newLatch } from '../contract/trial.ts'
 import { APP, clientsOf, setUp, UNAVAILABLE, type Setup } from './setup.ts'
 
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always']
@@ -44,9 +44,9 @@ t.test('rejects what a full server does not take, and works on all the same', as
 t.test('answers within a second while Redis hangs, and goes on with what nobody took over', async t => {
   const setup = await setUp(t)
   const queue = await setup.open({ stalledAfterMs: 1_000 })
-  const gate = newGate()
+  const latch = newLatch()
   setup.work(queue, async () => {
-    await gate.opened
+    await latch.opened
     return { status: 'done' }
   })
   await queue.add(newEvent({ key: 'deal:1' }))
@@ -60,7 +60,7 @@ t.test('answers within a second while Redis hangs, and goes on with what nobody 
   process.kill(setup.server.pid, 'SIGCONT')
   await until(() => queue.add(newEvent()).then(() => true, () => false), 'it takes events')
   t.equal(setup.runs[0]!.isAborted, false)
-  gate.open()
+  latch.open()
   await until(async () => await queue.counts().then(({ active, waiting }) => active + waiting === 0, () => false), 'all is handled')
   t.equal(setup.runs.filter(({ event }) => (event as { key?: string }).key === 'deal:1').length, 1)
 })
@@ -68,9 +68,9 @@ t.test('answers within a second while Redis hangs, and goes on with what nobody 
 t.test('does not handle again what ended while Redis was away', async t => {
   const setup = await setUp(t, DURABLE)
   const queue = await setup.open({ stalledAfterMs: 10_000 })
-  const gate = newGate()
+  const latch = newLatch()
   setup.work(queue, async () => {
-    await gate.opened
+    await latch.opened
     return { status: 'done' }
   })
   for (let i = 0; i < 3; i++) await queue.add(newEvent({ key: `deal:${i}` }))
@@ -79,7 +79,7 @@ t.test('does not handle again what ended while Redis was away', async t => {
   const began = performance.now()
   await t.rejects(queue.add(newEvent()), UNAVAILABLE)
   t.ok(performance.now() - began < 1_000)
-  gate.open()
+  latch.open()
   await sleep(300)
   await setup.server.restart()
   await until(async () => await queue.counts().then(({ active, waiting }) => active + waiting === 0, () => false), 'they are done')
@@ -147,15 +147,15 @@ t.test('a queue closes soon while Redis hangs', async t => {
 t.test('asks seldom while Redis refuses', async t => {
   const setup = await setUp(t)
   const queue = await setup.open()
-  const gate = newGate()
+  const latch = newLatch()
   setup.work(queue, async () => {
-    await gate.opened
+    await latch.opened
     return { status: 'done' }
   })
   await queue.add(newEvent())
   await until(() => setup.runs.length === 1, 'it runs')
   await setup.admin.acl('SETUSER', 'default', '-zrange')
-  gate.open()
+  latch.open()
   const spent = await commandsIn(setup, 2_000)
   t.ok(spent < 40, `${spent}`)
   t.ok(setup.errors.length > 0)

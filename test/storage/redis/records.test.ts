@@ -7,7 +7,7 @@ import { setUp, type Setup } from './setup.ts'
 
 t.setTimeout(180_000)
 
-t.test('a damaged event is a dead letter, one that is gone is told, and the others are handled', async t => {
+t.test('a damaged event becomes a dead letter, a missing one is logged, and the others are handled', async t => {
   const setup = await setUp(t)
   const { admin, key } = setup
   const queue = await setup.open()
@@ -20,7 +20,7 @@ t.test('a damaged event is a dead letter, one that is gone is told, and the othe
   await admin.hdel(key('event:5'), 'id')
   await admin.hset(key('event:6'), 'body', 'no JSON')
   await admin.hdel(key('event:7'), 'group', 'size')
-  await admin.zadd(key('waiting:1:portal-a'), 0, 'stranger')
+  await admin.zadd(key('waiting:1:portal-a'), 0, 'unknown')
   setup.work(queue)
   await until(() => setup.runs.some(({ event }) => (event as { id?: string } | undefined)?.id === 'e8'), 'what is sound is handled')
   await until(() => setup.dead.length === 4, 'the damaged are dead letters')
@@ -131,8 +131,8 @@ t.test('what is counted is what is stored, whatever happens', async t => {
         await setup.admin.zadd(setup.key('workers'), 'XX', 1, step.worker)
       } else if (step.kind === 'listen') await events.listen(step.worker, step.codes)
       else {
-        const letter = (await events.listDead(undefined, 10))[step.at]
-        if (letter !== undefined) await events[step.kind](letter.id)
+        const deadLetter = (await events.listDead(undefined, 10))[step.at]
+        if (deadLetter !== undefined) await events[step.kind](deadLetter.id)
       }
       await countsAreRight(setup, events)
     }
@@ -152,7 +152,7 @@ t.test('what is counted is what is stored, whatever happens', async t => {
 
 type Store = Awaited<ReturnType<Setup['storage']>>['events']
 
-/** Counts everything anew, and compares. */
+/** Counts everything again, and compares. */
 async function countsAreRight ({ admin, key }: Setup, events: Store): Promise<void> {
   const rows = await Promise.all((await admin.keys(key('event:*'))).map(async name => ({ seq: name.slice(key('event:').length), ...await admin.hgetall(name) }) as Record<string, string>))
   const dead = new Set(await admin.zrange(key('dead'), '0', '-1'))

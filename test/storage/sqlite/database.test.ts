@@ -69,7 +69,7 @@ t.test('does not open what is damaged, and says what to do', async t => {
   await t.rejects(openDatabase(folder), { ...UNAVAILABLE, cause: { code: 'SQLITE_NOTADB', message: /storage.db is damaged, or is no database .*: put a copy of it back, or move it away/ } })
 })
 
-t.test('tells damage that it meets later', async t => {
+t.test('reports corruption found later', async t => {
   const folder = t.testdir()
   const { db } = await open(t, folder)
   await db.write(() => { for (let i = 0; i < 20_000; i++) put(db, `${i}`)() })

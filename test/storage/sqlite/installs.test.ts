@@ -17,7 +17,7 @@ t.test('keeps the contract of an install store', async t => {
   }
 })
 
-t.test('tells a record that it cannot read, and does not quote it', async t => {
+t.test('rejects an unreadable record without quoting it', async t => {
   const { db, store } = await open(t)
   await store.swap('a', 0, sampleInstall('a'))
   for (const text of ['{"secret', 'null', '[]', JSON.stringify(sampleInstall('b'))]) {

@@ -170,7 +170,7 @@ t.test('the worker says so once when the folder is gone, and goes on when it is 
   await until(() => seen.length === 1, 'it is handled')
   renameSync(join(dataDir, 'app'), join(dataDir, 'away'))
   await t.rejects(queue.add(newEvent('2')), UNAVAILABLE)
-  await until(() => errors.length > 0, 'it is told')
+  await until(() => errors.length > 0, 'it is reported')
   renameSync(join(dataDir, 'away'), join(dataDir, 'app'))
   await queue.add(newEvent('3'))
   await until(() => seen.includes('3'), 'it goes on')
