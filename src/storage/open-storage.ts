@@ -1,6 +1,5 @@
 import type { InstallStore } from './install-store.ts'
-import type { RedisOption } from './redis/connect.ts'
-import { storageOf } from './redis/connect-failure.ts'
+import { type RedisOption, storageOf } from './redis/connect.ts'
 import { openRedisStorage } from './redis/storage.ts'
 import { openSqliteStorage } from './sqlite/storage.ts'
 import type { Storage, StorageSettings } from './storage.ts'

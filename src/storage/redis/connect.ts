@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
+import { resolve } from 'node:path'
 import type { BoundedClient, RedisClient } from './client.ts'
-import { explained, isFinal } from './connect-failure.ts'
 import { FST_B24_INVALID_OPTIONS } from '../../errors.ts'
 import { loadPackage } from '../../load-package.ts'
 import { bareError, storeUnavailable, withinDeadline } from '../unavailable.ts'
@@ -112,7 +112,7 @@ function checkDb (db: unknown): void {
 
 async function ready (client: Redis, log: (error: Error) => void, deadlineMs: number, onReady: () => void): Promise<void> {
   let last: Error | undefined
-  // ioredis tells of a database that there is not, and is ready then, with another one.
+  // For a missing database, ioredis emits an error, then becomes ready with another database.
   const up = new Promise<void>((resolve, reject) => {
     client.on('error', (error: Error) => {
       const reason = explained(error)
@@ -136,7 +136,7 @@ async function ready (client: Redis, log: (error: Error) => void, deadlineMs: nu
   }
 }
 
-/** Asks a client of the caller, which tells nobody but its own listeners why it has no connection. */
+/** Checks a client of the caller, which reports connection errors only to its own listeners. */
 async function answers (client: RedisClient, deadlineMs: number): Promise<void> {
   let last: Error | undefined
   const note = (error: Error): void => { last = explained(error) }
@@ -173,4 +173,41 @@ export function end (client: Redis): void {
   // While it waits to connect again, ioredis would forget about its end, and about the commands that it holds.
   if (client.status === 'reconnecting') client.connect().catch(() => {})
   client.disconnect()
+}
+
+/** What Redis, or whatever listens in its place, answers as long as the options are what they are. */
+const FINAL_MESSAGE = /^(WRONGPASS|NOAUTH|NOPERM|ERR (DB index|value is not an integer|AUTH |invalid password|Client sent AUTH)|Unknown RESP type|Protocol error)/
+const FINAL_CODE = /^(EPROTO|ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|ERR_SOCKET_BAD_PORT|EACCES|ENOTSOCK)/
+
+/** Returns whether another attempt at the start meets the same error again. */
+export function isFinal ({ message, code }: NodeJS.ErrnoException): boolean {
+  return FINAL_MESSAGE.test(message) || (typeof code === 'string' && FINAL_CODE.test(code))
+}
+
+/** Returns the error with a message for users, where that of ioredis is for its own authors. */
+export function explained (error: Error): Error {
+  if (error.message.startsWith('NOAUTH')) return new Error('NOAUTH Redis requires a password')
+  if (!/^(Unknown RESP type|Protocol error)/.test(error.message)) return error
+  return new Error('What listens there does not speak the protocol of Redis: it is another service, or a Redis with TLS (rediss://)')
+}
+
+/** The option that names the storage and where that is, for a message: no user, no password. */
+export function storageOf ({ redis, dataDir }: { redis?: string | object | undefined, dataDir: string }): string {
+  if (redis === undefined) return `dataDir ${resolve(dataDir)}`
+  return typeof redis === 'string' ? `redis ${addressOfUrl(redis)}` : `redis ${addressOfClient(redis)}`
+}
+
+function addressOfUrl (url: string): string {
+  // A string that is no URL may be a password alone.
+  if (!URL.canParse(url)) return ''
+  const { protocol, host, pathname } = new URL(url)
+  return `${protocol}//${host}${pathname.length > 1 ? pathname : ''}`
+}
+
+/** Of a client, or of the options for one. */
+function addressOfClient (client: object): string {
+  if ('nodes' in client) return 'Cluster'
+  const { host = 'localhost', port = 6379, path, db = 0, sentinels } = ('options' in client ? client.options : client) as RedisOptions
+  if (sentinels != null) return 'through Sentinel'
+  return path ?? `${host}:${port}${db === 0 ? '' : `/${db}`}`
 }

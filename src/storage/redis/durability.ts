@@ -1,6 +1,6 @@
 import { withinDeadline } from '../unavailable.ts'
 
-/** What `checkDurability` asks: `Redis` and `Cluster` of ioredis have it. */
+/** The methods that `checkDurability` needs; `Redis` and `Cluster` of ioredis have them. */
 export interface AskableServer {
   config (verb: 'GET', name: string): Promise<unknown>
   info (section: string): Promise<string>
@@ -8,14 +8,14 @@ export interface AskableServer {
 
 interface Durability {
   appends: boolean
-  /** `undefined` when only CONFIG would have told. */
+  /** `undefined` if CONFIG is not permitted. */
   snapshots: boolean | undefined
   /** How keys are dropped when memory is full; `undefined` when they are not. */
   evicts: string | undefined
 }
 
 /**
- * Says why a server may lose what it was given; `undefined` when it keeps it, and when it does not tell.
+ * Returns why a server may lose data; `undefined` if it is durable, or its configuration is not readable.
  * Never rejects.
  */
 export async function checkDurability (server: AskableServer): Promise<string | undefined> {

@@ -8,11 +8,11 @@ export interface AppKeys {
   installs: string
   /** Hash of the installs that are being verified. */
   pendingInstalls: string
-  /** Who holds a lock. */
+  /** Owner of a lock. */
   lock (name: string): string
   /** Version of all that stands here. */
   layout: string
-  /** Prefix of what scripts keep of events, and of the channel that tells of them; its parts are those of `EVENT_KEYS`. */
+  /** Prefix of the keys of events (see `EVENT_KEYS`), and of their channel. */
   events: string
 }
 
@@ -67,7 +67,7 @@ local function activeKey (worker) return p .. 'active:' .. worker end
 local function listensKey (worker) return p .. 'listens:' .. worker end
 local function deadKey (group) return p .. 'dead:' .. group end`
 
-/** Name of the channel that tells of events which wait, without the prefix that a client gives its keys. `app` is an `appId()`. */
+/** Name of the channel for waiting events, without the key prefix of the client. `app` is an `appId()`. */
 export function waitingChannel (app: string): string {
   return `${appKeys(app).events}waiting`
 }

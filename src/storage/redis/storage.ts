@@ -19,7 +19,7 @@ const GB = 1024 ** 3
  * Opens all that an app keeps in Redis, with connections of its own: one, one more where events wait for others, and one more to add events where replicas
  * have to confirm them.
  *
- * @throws FST_B24_STORE_UNAVAILABLE when Redis does not answer within `deadlineMs`, 5 s unless told, or its user may not use a command that is needed
+ * @throws FST_B24_STORE_UNAVAILABLE if Redis does not answer within `deadlineMs` (default 5 s), or its user lacks the permission for a required command
  * @throws FST_B24_STORAGE_LAYOUT when another version of the plugin keeps its own there
  * @throws FST_B24_INVALID_OPTIONS for a string that is no URL of Redis
  */
@@ -78,7 +78,7 @@ async function checkLayout (client: Redis, key: string): Promise<void> {
   if (found !== LAYOUT) throw new FST_B24_STORAGE_LAYOUT(found, LAYOUT)
 }
 
-/** Half of what Redis may keep, where it tells; 1 GB else. */
+/** Half of `maxmemory` of Redis if it is set and readable, otherwise 1 GB. */
 async function halfOfMemory (client: Redis): Promise<number> {
   const memory = await withinDeadline(client.info('memory')).catch(() => '')
   const most = Number(/^maxmemory:(\d+)/m.exec(memory)?.[1] ?? 0)

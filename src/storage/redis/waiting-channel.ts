@@ -2,7 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { withinDeadline } from '../unavailable.ts'
 import { end } from './connect.ts'
 
-/** Hears when events wait, on a connection of its own that is opened when somebody asks; a Cluster has one for that already. */
+/** Subscribes to waiting events, on a separate connection opened with the first subscription. A Cluster has one already. */
 export class WaitingChannel {
   readonly name: string
   readonly #client: Redis | Cluster
@@ -37,7 +37,7 @@ export class WaitingChannel {
     subscriber.on('ready', () => {
       subscriber.subscribe(this.name).then(wake, () => {})
     })
-    // The client beside it tells of the same outage.
+    // The main client reports the same outage.
     if (subscriber !== client) subscriber.on('error', () => {})
     return subscriber
   }

@@ -2,8 +2,7 @@ import { setImmediate as nextTick, setTimeout as sleep } from 'node:timers/promi
 import type Libsql from 'libsql'
 import { loadPackage } from '../../load-package.ts'
 import { storeUnavailable } from '../unavailable.ts'
-import { failureOf, isBusy, isOfTheFile } from './failures.ts'
-import { makePrivateFile, OpenFiles } from './folder.ts'
+import { failureOf, isBusy, isOfTheFile, makePrivateFile, OpenFiles } from './database-file.ts'
 
 /** What a statement takes and gives. Booleans would end the process: the binding does not know them. A text ends at its first NUL. */
 export type SqlValue = string | number | null
@@ -34,7 +33,7 @@ const LATELY_MS = 10
 const MOST_TASKS = 64
 
 /**
- * One SQLite file in WAL mode, shared with any number of processes of this machine. Nothing else knows the binding.
+ * One SQLite file in WAL mode, shared by any number of processes of this machine. No other file uses the binding.
  *
  * What one tick of the event loop writes is one transaction. While another process writes, it is tried again, for 900 ms.
  */
@@ -58,7 +57,7 @@ export class SqliteDatabase {
   /**
    * Opens a file, and makes it for the owner's eyes alone (0600) where there is none.
    *
-   * @param prepare makes the tables, or looks whether they are those that it knows; runs in a transaction
+   * @param prepare creates the tables or checks their version; runs in a transaction
    * @throws FST_B24_STORE_UNAVAILABLE when the file cannot be written, or is damaged
    * @throws what `prepare` throws
    */

@@ -11,7 +11,7 @@ const OLDEST = `SELECT body FROM events WHERE seq = (SELECT min(seq) FROM (${[0,
   SELECT (SELECT min(seq) FROM events WHERE lane = ${lane} AND grp = line.id AND state = ${WAITING}) AS seq
   FROM (SELECT id FROM groups WHERE place${lane} IS NOT NULL LIMIT ${OLDEST_GROUPS}) AS line`).join(' UNION ALL ')}))`
 
-/** Bytes that pending events may take unless told. */
+/** Default limit for the bytes of pending events. */
 const MAX_WAITING_BYTES = 1024 * 1024 * 1024
 /** Time between two looks for what other processes made waiting, ms. */
 const LOOK_MS = 100
@@ -124,7 +124,7 @@ export class SqliteEvents implements EventStore {
     for (const wake of wakesOf.get(this.#db.path) ?? []) wake()
   }
 
-  /** A turn changes the file too: only what began to wait is news. */
+  /** Turns change the file too, so only new waiting events wake workers. */
   #look (): void {
     this.#db.read(() => {
       const version = this.#db.version()
@@ -135,7 +135,7 @@ export class SqliteEvents implements EventStore {
       this.#arrivals = arrivals
       for (const wake of this.#own) wake()
     }).catch(() => {
-      // Turns tell it.
+      // Reported by the next turn.
     })
   }
 }

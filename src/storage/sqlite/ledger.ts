@@ -130,7 +130,7 @@ export class Ledger {
     group.isMarked = true
   }
 
-  /** Stores turns that were taken, for a query that asks for them. */
+  /** Flushes pending turns before a query that reads them. */
   savePlaces (): void {
     for (const group of this.#groups.values()) if (group.isPlaced || group.isMarked) this.#saveGroup(group)
   }

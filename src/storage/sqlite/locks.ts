@@ -3,11 +3,11 @@ import type { Lock, Locks } from '../storage.ts'
 import type { SqliteDatabase } from './database.ts'
 
 /** An end farther away than it ever was is of a clock that was set back since. */
-const HELD = 'ends_at > ?2 AND ends_at - ?2 <= ttl'
+const UNEXPIRED = 'ends_at > ?2 AND ends_at - ?2 <= ttl'
 /** Locks that lapsed, forgotten with each that is taken. */
 const SWEPT = 4
 
-/** Keeps locks in a SQLite file: a row each. A machine that loses its power may lose them, with all who held them. */
+/** Locks as rows of a SQLite file. A power loss may lose them, but it also ends their owners. */
 export class SqliteLocks implements Locks {
   readonly #db: SqliteDatabase
 
@@ -16,12 +16,12 @@ export class SqliteLocks implements Locks {
   }
 
   async take (name: string, ttlMs: number): Promise<Lock | undefined> {
-    // Who waits for a lock asks many times a second, and would hold up the writes of all others each time.
+    // A waiting process polls many times a second. Reading first avoids a write lock each time.
     if (await this.#db.read(() => this.#isHeld(name))) return undefined
     const holder = randomBytes(12).toString('base64url')
     if (!await this.#write(() => this.#take(name, holder, ttlMs))) return undefined
     return {
-      renew: async ttlMs => await this.#write(() => this.#db.run(`UPDATE locks SET ends_at = ?2 + ?4, ttl = ?4 WHERE name = ?1 AND holder = ?3 AND ${HELD}`, name, Date.now(), holder, ttlMs) === 1),
+      renew: async ttlMs => await this.#write(() => this.#db.run(`UPDATE locks SET ends_at = ?2 + ?4, ttl = ?4 WHERE name = ?1 AND holder = ?3 AND ${UNEXPIRED}`, name, Date.now(), holder, ttlMs) === 1),
       release: async () => { await this.#write(() => this.#db.run('DELETE FROM locks WHERE name = ? AND holder = ?', name, holder)).catch(() => {}) }
     }
   }
@@ -35,7 +35,7 @@ export class SqliteLocks implements Locks {
   }
 
   #isHeld (name: string): boolean {
-    return this.#db.get(`SELECT 1 FROM locks WHERE name = ?1 AND ${HELD}`, name, Date.now()) !== undefined
+    return this.#db.get(`SELECT 1 FROM locks WHERE name = ?1 AND ${UNEXPIRED}`, name, Date.now()) !== undefined
   }
 
   async #write<T> (run: () => T): Promise<T> {

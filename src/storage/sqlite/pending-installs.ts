@@ -56,7 +56,7 @@ export class SqlitePendingInstalls implements PendingInstalls {
     })
   }
 
-  /** Looks before it writes: strangers may ask as often as they like, and would hold up the writes of all others. */
+  /** Reads before it writes: unverified senders can call this often, and each write blocks those of others. */
   async #writeIf (isAllowed: () => boolean, write: () => boolean): Promise<boolean> {
     return await this.#db.read(isAllowed) && await this.#db.write(write)
   }

@@ -54,7 +54,7 @@ export class Workers {
     return { id, isLeaseLost: hasTurned === 0 }
   }
 
-  /** A worker leaves: what it has not told of waits again. */
+  /** Removes a worker: its active events return to waiting. */
   leave (id: number): void {
     for (const running of this.#transitions.allRunning(id)) this.#transitions.giveBack(running)
     this.#remove(id)
