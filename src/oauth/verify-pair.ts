@@ -89,7 +89,7 @@ export async function verifyPair (claim: UnverifiedPair, options: VerifyOptions)
   return mismatchOf(claim, info) ?? { status: 'verified', grant: grantOf(origin, claim, info, options) }
 }
 
-/** For events that arrive hours late. A refresh with the app's secret proves as much: it accepts tokens of this app only. */
+/** For events that arrive hours late. A refresh with the app's secret is equivalent: it accepts tokens of this app only. */
 async function verifyByRefresh (origin: string, claim: UnverifiedPair, options: VerifyOptions): Promise<Verification> {
   const fresh = await refreshPair(origin, claim, options)
   if (fresh.status === 'rejected') return fresh
@@ -107,7 +107,7 @@ async function verifyByRefresh (origin: string, claim: UnverifiedPair, options: 
 }
 
 /**
- * Refreshes the claimed pair, which proves its refresh token. The claimed pair is invalid afterwards.
+ * Refreshes the claimed pair, which verifies its refresh token. The claimed pair is invalid afterwards.
  *
  * @throws FST_B24_OAUTH_UNAVAILABLE, FST_B24_APP_KEYS
  */

@@ -3,7 +3,7 @@ import { int, object, optional, text } from './shapes.ts'
 
 const events = eventPage('humanresources.hcmlink', 'api-reference/sign/hcm-link/index.md')
 
-/** Only an article tells of these, so more keys than these may come. Each asks for an answer to the job. */
+/** Documented only in an article, so events may contain more keys. Each one requests an answer to the job. */
 export const humanResources = {
   ...events([
     'onHumanResourcesHcmLinkEmployeeListMapped',

@@ -96,10 +96,7 @@ export class OfflineDrain {
     if (left.hasErrors) await this.#fetchAll({ error: 1 })
   }
 
-  /**
-   * Recovers rows reserved by a process that crashed or never got the response: no other call returns them. The lock guarantees that nobody else
-   * holds a reservation.
-   */
+  /** Recovers rows reserved by a process that crashed or missed the response. The lock guarantees that no other process has reserved any. */
   async #recoverReserved (): Promise<{ isEmpty: boolean, hasErrors: boolean }> {
     const seen = new Set<string>()
     for (;;) {

@@ -170,7 +170,7 @@ export class TokenRefresh {
       return undefined
     }
     if (clientEndpoint === undefined || clientEndpoint === install.clientEndpoint) return next
-    // The response may lack the domain; the address tells it.
+    // The response may lack the domain; the address contains it.
     const { install: located = next } = await locatePortal(next, accessToken, this.#parts).catch(() => ({ install: next }))
     if (located.domain !== install.domain) listener.renamed(memberId, install.domain, located.domain)
     return located

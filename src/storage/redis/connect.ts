@@ -11,7 +11,7 @@ import { TickBatcher } from '../tick-batcher.ts'
 const BOOT_DEADLINE_MS = 5_000
 
 const FAIL_FAST: RedisOptions = {
-  // A command waits for one reconnection, so that a blip costs no event; then it is told, and no queue grows.
+  // A command waits for one reconnection, so that a short outage costs no event; then it fails, so that no queue grows.
   maxRetriesPerRequest: 1,
   retryStrategy: (attempt) => Math.min(50 * 2 ** (attempt - 1), 500) + Math.random() * 100,
   connectTimeout: 2_000,
