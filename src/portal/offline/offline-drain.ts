@@ -197,7 +197,7 @@ export class OfflineDrain {
     this.#task.report.cleared += messages.length + ids.length
   }
 
-  /** Retries for long, because the event exists nowhere else. */
+  /** Retries for long, because the event exists nowhere else; a portal over its share waits until some of its events are handled. */
   async #storeWithRetries (event: OfflineEvent): Promise<void> {
     const end = performance.now() + this.#parts.times.storeRetryMs
     let pauseMs = 50
@@ -214,7 +214,6 @@ export class OfflineDrain {
       return true
     } catch (error) {
       const { code: reason } = error as { code?: string }
-      // A portal over its share waits until some of its events are handled.
       if (reason === 'FST_B24_PORTAL_QUOTA' || (performance.now() < end && reason !== 'FST_B24_CLOSING')) return false
       const { memberId, code, messageId, data } = event
       this.#parts.log.error({ err: error, memberId, code, messageId, data: redact(data) }, 'offline event lost: the portal deleted it and it could not be stored')
