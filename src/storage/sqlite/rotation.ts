@@ -29,7 +29,7 @@ export class WorkerSlots {
   hasFreeSlot (group: Group, lane: number, isAmongOthers: boolean): boolean {
     const { own, most } = this.#own.get(group.name) ?? { own: 0, most: 1 }
     const state = this.#stateOf(group, lane)
-    if (lane === 0 && state === 'responsive') return own === 0 || own + 1 <= RESPONSIVE_SHARE * (this.#slots.concurrency - this.#slots.all - 1)
+    if (lane === 0 && state === 'responsive' && (own === 0 || own + 1 <= RESPONSIVE_SHARE * (this.#slots.concurrency - this.#slots.all - 1))) return true
     if (hasFreeSlot(state, { own, most, isAlone: false }, this.#slots)) return true
     if (group.class === UNVERIFIED && own >= Math.max(1, Math.floor(this.#slots.concurrency * UNVERIFIED_SHARE))) return false
     return !isAmongOthers && hasFreeSlot(state, { own, most, isAlone: true }, this.#slots) && this.#isAlone(group)

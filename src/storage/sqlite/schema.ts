@@ -70,6 +70,7 @@ CREATE TABLE events (
   due INTEGER NOT NULL DEFAULT 0,
   worker INTEGER,
   is_retry INTEGER NOT NULL DEFAULT 0,
+  holds_key INTEGER NOT NULL DEFAULT 0,       -- 1: no other event with its key may start
   attempts INTEGER NOT NULL DEFAULT 0,
   crashes INTEGER NOT NULL DEFAULT 0,
   coalesced INTEGER NOT NULL DEFAULT 1,
@@ -84,7 +85,7 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_waiting ON events (lane, grp, seq) WHERE state = 1;
 CREATE INDEX events_active ON events (worker, seq) WHERE state = 3;
-CREATE INDEX events_busy ON events (key) WHERE state IN (3, 5) AND key IS NOT NULL;
+CREATE INDEX events_holder ON events (key) WHERE holds_key = 1 AND key IS NOT NULL;
 CREATE INDEX events_blocked ON events (key, seq) WHERE state = 2;
 CREATE INDEX events_due ON events (due) WHERE state = 4;
 CREATE INDEX events_deferred ON events (seq) WHERE state = 5;

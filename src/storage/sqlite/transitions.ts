@@ -62,7 +62,7 @@ export class Transitions {
 
   begin (seqs: readonly number[], worker: number): void {
     if (seqs.length === 0) return
-    this.#db.run(`UPDATE events SET state = ${ACTIVE}, worker = ? WHERE seq IN (SELECT value FROM json_each(?))`, worker, JSON.stringify(seqs))
+    this.#db.run(`UPDATE events SET state = ${ACTIVE}, worker = ?, holds_key = 1 WHERE seq IN (SELECT value FROM json_each(?))`, worker, JSON.stringify(seqs))
     this.#ledger.waiting -= seqs.length
     this.#ledger.active += seqs.length
   }
@@ -74,13 +74,13 @@ export class Transitions {
 
   /** Those of its key that come after it wait for its end. */
   defer (seq: number): void {
-    this.#db.run(`UPDATE events SET state = ${DEFERRED} WHERE seq = ?`, seq)
+    this.#db.run(`UPDATE events SET state = ${DEFERRED}, holds_key = 1 WHERE seq = ?`, seq)
     this.#ledger.deferred++
   }
 
   /** Makes waiting what is blocked, delayed or deferred. */
-  wait (seq: number, grp: number, lane: number): void {
-    this.#db.run(`UPDATE events SET state = ${WAITING} WHERE seq = ?`, seq)
+  wait (seq: number, grp: number, lane: number, holdsKey = 0): void {
+    this.#db.run(`UPDATE events SET state = ${WAITING}, holds_key = holds_key | ? WHERE seq = ?`, holdsKey, seq)
     this.#ledger.line(this.#ledger.group(grp), lane)
   }
 
@@ -101,12 +101,12 @@ export class Transitions {
     const repeat = dedup === null ? undefined : this.#pendingOf(dedup)
     if (repeat !== undefined) this.#merge(repeat, seq, grp, size)
     const isNow = delayMs <= 0 || (repeat !== undefined && isRetry)
-    this.#db.run('UPDATE events SET state = ?, worker = NULL, due = ?, is_retry = ?, attempts = ? WHERE seq = ?',
-      isNow ? WAITING : DELAYED, this.#ledger.now + Math.ceil(delayMs), Number(isRetry), repeat === undefined ? attempts : crashes, seq)
+    this.#db.run('UPDATE events SET state = ?, worker = NULL, holds_key = ?, due = ?, is_retry = ?, attempts = ? WHERE seq = ?',
+      isNow ? WAITING : DELAYED, Number(isNow), this.#ledger.now + Math.ceil(delayMs), Number(isRetry), repeat === undefined ? attempts : crashes, seq)
     this.#ledger.active--
     this.#ledger.waiting++
     if (isNow) this.#ledger.line(this.#ledger.group(grp), lane)
-    this.#unblock(key)
+    else this.#unblock(key)
   }
 
   /** Puts back what was begun and not tried. */
@@ -174,7 +174,8 @@ export class Transitions {
     const next = this.#db.get<[number, number, number]>(`SELECT seq, grp, lane FROM events WHERE key = ? AND state = ${BLOCKED} ORDER BY seq LIMIT 1`, key)
     if (next === undefined) return
     this.#ledger.blocked--
-    this.wait(...next)
+    // An event of another group that arrived later must not start before it.
+    this.wait(...next, 1)
   }
 }
 

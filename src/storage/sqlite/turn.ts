@@ -3,7 +3,7 @@ import { RECENTLY_ACTIVE_MS, RESPONSIVE_MS } from '../fair-share.ts'
 import type { SqliteDatabase } from './database.ts'
 import type { Group, Ledger } from './ledger.ts'
 import { Rotation, WorkerSlots } from './rotation.ts'
-import { ACTIVE, DEFERRED, DELAYED, HUNG, RESPONSIVE, UNTESTED, WAITING } from './schema.ts'
+import { DELAYED, HUNG, RESPONSIVE, UNTESTED, WAITING } from './schema.ts'
 import type { Transitions } from './transitions.ts'
 import { isHeard, type Codes, type Workers } from './workers.ts'
 
@@ -19,7 +19,7 @@ const MARK_MS = 1_000
 /** The first event of a group. */
 type Row = [seq: number, code: string, key: string | null, attempts: number, coalesced: number, progress: string | null, body: string, isBusy: number, hasMore: number]
 const FIRST = `SELECT seq, code, key, attempts, coalesced, progress, body,
-  EXISTS (SELECT 1 FROM events AS busy WHERE busy.state IN (${ACTIVE}, ${DEFERRED}) AND busy.key = events.key),
+  EXISTS (SELECT 1 FROM events AS holder WHERE holder.holds_key = 1 AND holder.key = events.key AND holder.seq <> events.seq),
   EXISTS (SELECT 1 FROM events AS more WHERE more.state = ${WAITING} AND more.lane = events.lane AND more.grp = events.grp AND more.seq > events.seq)
   FROM events WHERE state = ${WAITING} AND lane = ? AND grp = ? AND seq > ? ORDER BY seq LIMIT 1`
 

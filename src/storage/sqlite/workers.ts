@@ -1,7 +1,7 @@
 import type { DeadRow } from '../event-store.ts'
 import type { SqliteDatabase } from './database.ts'
 import type { Ledger } from './ledger.ts'
-import { DEFERRED } from './schema.ts'
+import { ACTIVE, DEFERRED } from './schema.ts'
 import { baseOf, type Transitions } from './transitions.ts'
 
 /** Codes that a worker listens to, as it named them; `undefined`: all. */
@@ -127,7 +127,11 @@ export class Workers {
   }
 
   #insert (name: string, leaseMs: number, hasTurned: boolean): number {
-    return this.#db.get<[number]>('INSERT INTO workers (name, lease_ends, has_turned, hears_all) VALUES (?, ?, ?, 1) RETURNING id', name, this.#ledger.now + Math.ceil(leaseMs), Number(hasTurned))![0]
+    const id = this.#db.get<[number]>('INSERT INTO workers (name, lease_ends, has_turned, hears_all) VALUES (?, ?, ?, 1) RETURNING id', name, this.#ledger.now + Math.ceil(leaseMs), Number(hasTurned))![0]
+    // Somebody deleted the rows of these workers: their leases have expired.
+    this.#db.run(`INSERT INTO workers (id, name, lease_ends, has_turned, hears_all)
+      SELECT DISTINCT worker, 'lost ' || worker, 0, 1, 1 FROM events WHERE state = ${ACTIVE} AND worker NOT IN (SELECT id FROM workers)`)
+    return id
   }
 
   #listen (id: number, codes: Codes): void {

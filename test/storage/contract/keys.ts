@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { QueuedEvent } from '../../../src/storage/queued-event.ts'
 import { until } from '../../helpers/until.ts'
-import { addAll, failed, newEvent, newEvents, newLatch, type Trial } from './trial.ts'
+import { addAll, failed, newEvent, newEvents, newLatch, newStored, newTurn, type Trial } from './trial.ts'
 
 const CODES = ['ONCRMDEALADD', 'ONCRMDEALUPDATE', 'ONCRMDEALDELETE']
 
@@ -27,6 +27,22 @@ export const KEYS: Record<string, (trial: Trial) => Promise<void>> = {
       const idsOf = (all: Array<{ id: string, key?: string }>) => all.filter(event => event.key === key).map(({ id }) => id)
       assert.deepEqual(idsOf(trial.runs.map(({ event }) => event)), idsOf(events))
     }
+  },
+
+  async 'starts a later event with a key after an earlier one, though its group has the next turn' (trial) {
+    const store = await trial.openStore()
+    await store.turn(newTurn({ responsive: ['a', 'b', 'c', 'd'] }))
+    await store.add([newStored({ group: 'a', key: 'k', body: '1' }), newStored({ group: 'b', key: 'k', body: '2' })])
+    const { begun: [first] } = await store.turn(newTurn({ free: 9 }))
+    await store.add([newStored({ group: 'c', key: 'k', body: '3' })])
+    await store.turn(newTurn({ outcomes: [{ seq: first!.seq, status: 'wait', delayMs: 0, attempts: 0, isRetry: false }] }))
+    const { begun: [again] } = await store.turn(newTurn({ free: 9 }))
+    assert.equal(again!.body, '1')
+    await store.turn(newTurn({ outcomes: [{ seq: again!.seq, status: 'done' }] }))
+    const { begun } = await store.turn(newTurn({ free: 9 }))
+    assert.deepEqual(begun.map(({ body }) => body), ['2'])
+    await store.turn(newTurn({ outcomes: [{ seq: begun[0]!.seq, status: 'done' }] }))
+    assert.deepEqual((await store.turn(newTurn({ free: 9 }))).begun.map(({ body }) => body), ['3'])
   },
 
   async 'keeps a repeat at the place of the event that it became one with' (trial) {

@@ -121,6 +121,12 @@ export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(begun.slice(-2).map(({ group }) => group), ['portal-a', 'portal-b'])
   },
 
+  async 'starts a priority event of a group that is alone, however many slots it uses' (trial) {
+    const store = await trial.openStore()
+    await addEach(store, ['portal-a'], 1, true)
+    assert.equal((await store.turn(newTurn({ free: 2, running: { 'portal-a': { own: 14, most: 14 } } }))).begun.length, 1)
+  },
+
   async 'lets groups take turns, each with its oldest event' (trial) {
     const store = await trial.openStore()
     await store.turn(newTurn({ responsive: ['a', 'b', 'c'] }))

@@ -42,17 +42,6 @@ t.test('a key whose event was deleted is free for the next one', async t => {
   t.strictSame((await events.turn(newTurn({ free: 1 }))).begun.map(({ body }) => body), ['2'])
 })
 
-t.test('a later event of a key does not pass, though its group has the next turn', async t => {
-  const setup = await setUp(t)
-  const { events } = await setup.storage()
-  await events.turn(newTurn({ responsive: ['a', 'b', 'c'] }))
-  await events.add([newStored({ group: 'a', key: 'k', body: '1' }), newStored({ group: 'b', key: 'k', body: '2' })])
-  const { begun: [first] } = await events.turn(newTurn({ free: 9 }))
-  await events.add([newStored({ group: 'c', key: 'k', body: '3' })])
-  await events.turn(newTurn({ outcomes: [{ seq: first!.seq, status: 'done' }] }))
-  t.strictSame((await events.turn(newTurn({ free: 9 }))).begun.map(({ body }) => body), ['2'])
-})
-
 t.test('a lease that ends far in the future, as after the clock was set back, ends in its time', async t => {
   const setup = await setUp(t)
   const { events } = await setup.storage()

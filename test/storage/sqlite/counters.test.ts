@@ -122,6 +122,8 @@ function compare (db: SqliteDatabase): void {
   none('a waiting event has a turn', 'SELECT * FROM events JOIN groups ON groups.id = grp WHERE state = 1 AND CASE lane WHEN 0 THEN place0 ELSE place1 END IS NULL')
   none('two turns of one place', 'SELECT place1 FROM groups WHERE place1 IS NOT NULL GROUP BY place1 HAVING count(*) > 1')
   none('a key has one active event', 'SELECT key FROM events WHERE state = 3 AND key IS NOT NULL GROUP BY key HAVING count(*) > 1')
-  none('who is blocked waits for somebody', 'SELECT * FROM events AS e WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM events AS other WHERE other.key = e.key AND other.state <> 2)')
+  none('one event holds a key', 'SELECT key FROM events WHERE holds_key = 1 AND key IS NOT NULL GROUP BY key HAVING count(*) > 1')
+  none('an active or deferred event holds its key', 'SELECT * FROM events WHERE state IN (3, 5) AND holds_key = 0')
+  none('a blocked event waits for the one that holds its key', 'SELECT * FROM events AS e WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM events AS holder WHERE holder.key = e.key AND holder.holds_key = 1)')
   assert.ok((counted as number[])[6]! <= 6 + 3, 'dead letters are bounded')
 }

@@ -64,6 +64,15 @@ t.test('rows that somebody wrote or spoilt stop no worker', async t => {
   t.strictSame(errors, [])
 })
 
+t.test('an active event whose worker is not in the file runs again with the first turn of the next worker', async t => {
+  const { db, store } = await onOneFile(t)()
+  await store.add([newStored({ id: 'lost', key: 'k' })])
+  const { begun: [lost] } = await store.turn(newTurn({ free: 1 }))
+  await db.write(() => db.run('DELETE FROM workers'))
+  const { begun } = await store.turn(newTurn({ ...OTHER, free: 1 }))
+  t.strictSame(begun, [{ ...lost, attempts: 1 }])
+})
+
 t.test('idle workers do not keep each other busy, and hear at once of what is added', async t => {
   const folder = temporaryFolder(t)
   let turns = 0
