@@ -95,8 +95,8 @@ export class QueueWorker {
     clearTimeout(this.#timer)
     this.#unsubscribe()
     await settlesWithin(Promise.allSettled(this.#turns), RETURN_TIMEOUT_MS)
-    // Results of aborted runs are ignored.
-    const outcomes = [...this.#runs].map(run => this.#storedOutcome(run, run.outcome ?? RETURNED))
+    // A run that was aborted before no longer owns its event; outcomes of those that are aborted now are ignored.
+    const outcomes = [...this.#runs].filter(({ isAborted }) => !isAborted).map(run => this.#storedOutcome(run, run.outcome ?? RETURNED))
     for (const run of this.#runs) run.abort.abort(new FST_B24_CLOSING())
     await this.#store.turn({ ...this.#turn([], 0), leaseMs: 0, outcomes }).then(result => this.#report(result), () => {})
   }
