@@ -46,7 +46,8 @@ export function appKeys (app: string): AppKeys {
  * | deferred | set of codes of which there are deferred events |
  * | dedup, busy | hash of what is pending by `dedup`; of what has a key, or goes next with it |
  * | active:WORKER, listens:WORKER | sets of events that a worker runs, and of codes; no codes: it listens to everything |
- * | workers, leases | sorted set of workers by the end of their lease; hash of its length |
+ * | workers | sorted set of workers by the end of their lease |
+ * | clock | hash: `now`, the latest time that scripts have used; `ahead`, what they add to the time of the server |
  * | known | sorted set of groups by when they responded last; below 0: when they hung |
  * | bytes, totals | hashes of pending bytes by group; of events, pending bytes (verified, unverified) and bytes of dead letters |
  * | dead, dead:GROUP, dead-bytes | sorted sets of dead letters by place; of groups by bytes |
@@ -57,7 +58,7 @@ export const EVENT_KEYS = `
 local p = KEYS[1]
 local SEQ, TURN, DEATHS, TOTALS, BYTES, DEDUP, BUSY = p .. 'seq', p .. 'turn', p .. 'deaths', p .. 'totals', p .. 'bytes', p .. 'dedup', p .. 'busy'
 local DELAYED, DEFERRED, DEAD, DEAD_IDS, DEAD_BYTES = p .. 'delayed', p .. 'deferred', p .. 'dead', p .. 'dead-ids', p .. 'dead-bytes'
-local WORKERS, LEASES, KNOWN, SCRATCH, CHANNEL = p .. 'workers', p .. 'leases', p .. 'known', p .. 'scratch', p .. 'waiting'
+local WORKERS, CLOCK, KNOWN, SCRATCH, CHANNEL = p .. 'workers', p .. 'clock', p .. 'known', p .. 'scratch', p .. 'waiting'
 local function eventKey (seq) return p .. 'event:' .. seq end
 local function waitingKey (lane, group) return p .. 'waiting:' .. lane .. ':' .. group end
 local function ringKey (name) return p .. 'ring:' .. name end

@@ -2,11 +2,18 @@ import { EVENT_OVERHEAD_BYTES, GROUP_SHARE, MAX_UNVERIFIED_BYTES, OLDEST_GROUPS 
 import { RESPONSIVE_MS } from '../fair-share.ts'
 import { EVENT_KEYS } from './keys.ts'
 
-/** What scripts of events share. Time is that of Redis. Sums are stored once, by `finish`. */
+/**
+ * What scripts of events share. `time` is that of the server, `now` the same unless the server's clock was set back: it never goes back by more than a
+ * second, so that no event is delayed and no lease lasts longer than it was to. Sums are stored once, by `finish`.
+ */
 export const LIBRARY = `${EVENT_KEYS}
 local call = redis.call
 local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local time = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local stored = call('HMGET', CLOCK, 'now', 'ahead')
+local latest, ahead = tonumber(stored[1] or nil) or 0, tonumber(stored[2] or nil) or 0
+if time + ahead < latest then ahead = latest - time end
+local now = time + ahead
 local sums, weights, turns, isNew, lost = {}, {}, nil, false, 0
 
 local function number (value, otherwise) return tonumber(value or nil) or otherwise end
@@ -65,7 +72,9 @@ local function leave (seq, lane, group, key, code)
     call('ZREM', deferredKey(code or ''), seq)
   end
 end
-local function unblock (key)
+local function unblock (key, seq)
+  local holder = key and key ~= '' and call('HGET', BUSY, key)
+  if holder and holder ~= seq then return end
   while key and key ~= '' do
     local seq = call('ZPOPMIN', blockedKey(key))[1]
     if not seq then return call('HDEL', BUSY, key) end
@@ -95,6 +104,7 @@ local function finish (isTold)
   end
   for name, by in pairs(sums) do if by ~= 0 then call('HINCRBY', TOTALS, name, by) end end
   if turns then call('SET', TURN, turns) end
+  if now >= latest + 1000 or ahead ~= (tonumber(stored[2] or nil) or 0) then call('HSET', CLOCK, 'now', now, 'ahead', ahead) end
   if isNew and isTold then call('PUBLISH', CHANNEL, '') end
 end`
 

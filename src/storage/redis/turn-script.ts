@@ -48,7 +48,7 @@ local function putBack (seq, attempts, delay, retry)
   if delay == 0 or (repeated and retry == '1') then return wait(seq, lane, group) end
   set(seq, 'retry', retry)
   call('ZADD', DELAYED, now + delay, seq)
-  unblock(key)
+  unblock(key, seq)
 end
 local function die (seq, attempts, problem)
   local id, group, key, size = get(seq, 'id', 'group', 'key', 'size')
@@ -58,14 +58,14 @@ local function die (seq, attempts, problem)
   id = id or 'unknown-' .. seq
   weigh(group, -number(size, 0))
   local place = call('INCR', DEATHS)
-  set(seq, 'id', id, 'attempts', attempts, 'error', problem, 'failedAt', now, 'place', place)
+  set(seq, 'id', id, 'attempts', attempts, 'error', problem, 'failedAt', time, 'place', place)
   call('ZADD', DEAD, place, seq)
   call('ZADD', deadKey(group), place, seq)
   call('ZINCRBY', DEAD_BYTES, number(size, 0), group)
   call('HSET', DEAD_IDS, id, seq)
   count('dead', number(size, 0))
   dead[#dead + 1] = deadRow(seq)
-  unblock(key)
+  unblock(key, seq)
 end
 for i = 1, numbered() do
   local seq, status, attempts, delay, more = argument(), argument(), argument(), numbered(), argument()
@@ -74,7 +74,7 @@ for i = 1, numbered() do
       local group, key, size = get(seq, 'group', 'key', 'size')
       if group then weigh(group, -number(size, 0)) end
       remove(seq)
-      unblock(key)
+      unblock(key, seq)
     elseif status == 'wait' then putBack(seq, attempts, delay, more)
     else die(seq, attempts, more) end
   end
@@ -104,19 +104,9 @@ local function crash (seq)
 end
 if lease > 0 then
   isLost = call('ZADD', WORKERS, now + lease, worker) == 1
-  if isLost then
-    call('HSET', LEASES, worker, lease)
-    call('PERSIST', listensKey(worker))
-  end
-  -- The clock may have been set back.
-  local last = call('ZRANGE', WORKERS, -1, -1, 'WITHSCORES')
-  if tonumber(last[2]) > now + lease then
-    local its = number(call('HGET', LEASES, last[1]), lease)
-    if tonumber(last[2]) > now + its then call('ZADD', WORKERS, now + its, last[1]) end
-  end
+  if isLost then call('PERSIST', listensKey(worker)) end
 else
   call('ZREM', WORKERS, worker)
-  call('HDEL', LEASES, worker)
   call('DEL', listensKey(worker))
 end
 local places = ${MOST_TAKEN}
@@ -129,7 +119,6 @@ while places > 0 do
   places = places - #seqs
   if call('EXISTS', activeKey(gone)) == 0 then
     call('ZREM', WORKERS, gone)
-    call('HDEL', LEASES, gone)
     call('PEXPIRE', listensKey(gone), ${LISTENS_MS})
   end
 end
@@ -172,8 +161,10 @@ for _, group in ipairs(responsive) do
 end
 if #pairsOf > 0 then
   call('ZADD', KNOWN, unpack(pairsOf))
-  local old = call('ZRANGEBYSCORE', KNOWN, 0, now - ${RECENTLY_ACTIVE_MS}, 'LIMIT', 0, 100)
-  if #old > 0 then call('ZREM', KNOWN, unpack(old)) end
+  local since = now - ${RECENTLY_ACTIVE_MS}
+  for _, group in ipairs(call('ZRANGEBYSCORE', KNOWN, -since, since, 'LIMIT', 0, 100)) do
+    if stateOf(group) == 'hung' and call('HEXISTS', BYTES, group) == 1 then call('ZADD', KNOWN, -now, group) else call('ZREM', KNOWN, group) end
+  end
 end
 for _, group in ipairs(hanging) do
   if not isUnverified(group) then
@@ -186,7 +177,7 @@ end`
 const RETENTION = `
 local oldest = call('ZRANGE', DEAD, 0, 0)[1]
 for _ = 1, ${MOST_EVICTED} do
-  if not oldest or number(get(oldest, 'failedAt'), 0) >= now - maxAge then break end
+  if not oldest or number(get(oldest, 'failedAt'), 0) >= time - maxAge then break end
   discard(oldest)
   oldest = call('ZRANGE', DEAD, 0, 0)[1]
 end
@@ -201,7 +192,7 @@ if #dead > 0 or #begun == 0 then
       if group then call('ZREM', DEAD_BYTES, group) end
       break
     end
-    if number(get(seq, 'failedAt'), 0) >= now - maxAge then evicted = evicted + 1 end
+    if number(get(seq, 'failedAt'), 0) >= time - maxAge then evicted = evicted + 1 end
     discard(seq)
     amount = amount - 1
   end

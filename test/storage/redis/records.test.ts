@@ -42,14 +42,50 @@ t.test('a key whose event was deleted is free for the next one', async t => {
   t.strictSame((await events.turn(newTurn({ free: 1 }))).begun.map(({ body }) => body), ['2'])
 })
 
-t.test('a lease that ends far in the future, as after the clock was set back, ends in its time', async t => {
+t.test('a damaged event does not release the key that another one holds', async t => {
   const setup = await setUp(t)
   const { events } = await setup.storage()
-  await events.add([newStored()])
-  await events.turn(newTurn({ leaseMs: 200, free: 1 }))
-  await setup.admin.zadd(setup.key('workers'), Date.now() + 3_600_000, 'worker-1')
-  await events.turn(newTurn({ worker: 'worker-2' }))
-  await until(async () => (await events.turn(newTurn({ worker: 'worker-2', free: 1 }))).begun.length === 1, 'it is taken over', 2_000)
+  await events.add([newStored({ group: 'a', key: 'k', body: '1' })])
+  const { begun: [first] } = await events.turn(newTurn({ free: 1 }))
+  await events.add([newStored({ group: 'b', key: 'k', body: '2' })])
+  await events.turn(newTurn({ free: 1 }))
+  await events.add([newStored({ group: 'c', key: 'k', body: '3' })])
+  await setup.admin.hdel(setup.key('event:3'), 'body')
+  const { begun, dead } = await events.turn(newTurn({ free: 1 }))
+  t.strictSame([begun.length, dead.length], [0, 1])
+  t.strictSame((await events.turn(newTurn({ free: 1 }))).begun, [])
+  await events.turn(newTurn({ outcomes: [{ seq: first!.seq, status: 'done' }] }))
+  t.strictSame((await events.turn(newTurn({ free: 1 }))).begun.map(({ body }) => body), ['2'])
+})
+
+t.test('a group that hung is forgotten after ten minutes, unless events of it are pending', async t => {
+  const setup = await setUp(t)
+  const { events } = await setup.storage()
+  await events.add([newStored({ group: 'busy' })])
+  for (const group of ['busy', 'idle']) await setup.admin.zadd(setup.key('known'), -(Date.now() - 700_000), group)
+  await events.turn(newTurn({ responsive: ['other'] }))
+  t.strictSame(await setup.admin.zrange(setup.key('known'), '0', '-1'), ['busy', 'other'])
+})
+
+t.test('with a clock that is set back an hour nothing waits longer than it was to, and no lease is endless', async t => {
+  const HOUR_MS = 3_600_000
+  const setup = await setUp(t)
+  const { events } = await setup.storage()
+  await events.add([newStored({ group: 'a' }), newStored({ group: 'b' })])
+  const { begun } = await events.turn(newTurn({ leaseMs: 200, free: 2 }))
+  await events.turn(newTurn({ leaseMs: 200, outcomes: [{ seq: begun[0]!.seq, status: 'wait', delayMs: 200, attempts: 1, isRetry: true }] }))
+  // Stored as by a server whose clock was an hour ahead until now.
+  for (const name of ['workers', 'delayed']) {
+    const [member, score] = await setup.admin.zrange(setup.key(name), '0', '0', 'WITHSCORES')
+    await setup.admin.zadd(setup.key(name), Number(score) + HOUR_MS, member!)
+  }
+  await setup.admin.hset(setup.key('clock'), 'now', Date.now() + HOUR_MS)
+  const taken: string[] = []
+  await until(async () => {
+    taken.push(...(await events.turn(newTurn({ worker: 'worker-2', free: 2 }))).begun.map(({ seq }) => seq))
+    return taken.length === 2
+  }, 'both start again', 3_000)
+  t.strictSame(taken.sort(), begun.map(({ seq }) => seq).sort())
 })
 
 t.test('no step holds up Redis, however much is due at once', async t => {
@@ -135,7 +171,7 @@ t.test('what is counted is what is stored, whatever happens', async t => {
     for (const { id } of await events.listDead(undefined, 100)) await events.discard(id)
     await countsAreRight(setup, events)
     const rest = (await setup.admin.keys('*')).map(key => key.slice(setup.key('').length))
-    t.strictSame(rest.filter(key => !/^(known|seq|totals|turn|deaths|workers|leases|deferred|listens:.*)$/.test(key)), [])
+    t.strictSame(rest.filter(key => !/^(known|seq|totals|turn|deaths|workers|clock|deferred|listens:.*)$/.test(key)), [])
   }), { numRuns: 150 })
 })
 
