@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { encodeRecord } from '../src/storage/install-record.ts'
 import { RedisInstallStore } from '../src/storage/redis/installs.ts'
-import { connectRedis, type RedisConnection } from '../src/storage/redis/connect.ts'
+import { connectRedis, type RedisConnection } from '../test/helpers/connect-redis.ts'
 import { appId, appKeys } from '../src/storage/redis/keys.ts'
 import { sampleInstall } from '../src/testing/install-store-contract.ts'
 import { startRedis, type RedisServer } from '../test/helpers/redis-server.ts'
@@ -76,7 +76,7 @@ async function fill (count: number, pairs: 1 | 2): Promise<Filled> {
 }
 
 async function opened (server: RedisServer, count: number, bytesEach: number): Promise<Filled> {
-  const connection: RedisConnection = await connectRedis(server.url, () => {})
+  const connection: RedisConnection = await connectRedis(server.url)
   const close = async () => {
     await connection.close()
     await server.stop()

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { connectRedis } from '../src/storage/redis/connect.ts'
+import { connectRedis } from '../test/helpers/connect-redis.ts'
 import { findRedisBinary, startRedis } from '../test/helpers/redis-server.ts'
 import { canInstall, installPackages } from './apt.ts'
 
@@ -16,7 +16,7 @@ process.exitCode = given ? await withGiven(given) : await withOwn()
 
 async function withGiven (url: string): Promise<number> {
   try {
-    const connection = await connectRedis(url, () => {})
+    const connection = await connectRedis(url)
     await connection.close()
   } catch (error) {
     const { message, cause } = error as Error

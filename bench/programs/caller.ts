@@ -18,7 +18,7 @@ import { PortalRest } from '../../src/portal/rest/rest.ts'
 import { RestTransport } from '../../src/portal/rest/rest-transport.ts'
 import { UNRESTRICTED } from '../../src/portal/rest/sdk.ts'
 import { Tokens } from '../../src/portal/tokens/tokens.ts'
-import { connectRedis } from '../../src/storage/redis/connect.ts'
+import { bounded } from '../../src/storage/redis/connect.ts'
 import { appId } from '../../src/storage/redis/keys.ts'
 import { readSettings, serveParent } from '../common/parent.ts'
 
@@ -59,12 +59,10 @@ process.once('exit', () => rmSync(dataDir, { recursive: true, force: true }))
 let redisCommands = 0
 
 const redis = new Redis(redisUrl)
-const { client } = await connectRedis({
+const client = bounded({
   mget: keys => { redisCommands++; return redis.mget(keys) },
-  eval: (script, count, ...rest) => { redisCommands++; return redis.eval(script, count, ...rest) },
-  ping: () => redis.ping(),
-  duplicate: () => redis.duplicate() as never
-}, () => {})
+  eval: (script, count, ...rest) => { redisCommands++; return redis.eval(script, count, ...rest) }
+})
 const kept = await openStorage({ dataDir }, {
   app, events: completeDelivery({}), waitReplicas: 0, onError: () => {}, onReady: () => {}, onWarning: () => {}
 })

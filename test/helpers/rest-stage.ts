@@ -10,7 +10,7 @@ import { RedisLocks } from '../../src/storage/redis/locks.ts'
 import { PortalRest, type RestParts } from '../../src/portal/rest/rest.ts'
 import { Tokens } from '../../src/portal/tokens/tokens.ts'
 import type { BoundedClient } from '../../src/storage/redis/client.ts'
-import { connectRedis } from '../../src/storage/redis/connect.ts'
+import { connectRedis } from './connect-redis.ts'
 import { appId } from '../../src/storage/redis/keys.ts'
 import { createSimulator, type SimulatedPair, type SimulatedPortal, type Simulator } from '../../src/testing/index.ts'
 import { endSimulator } from './end-simulator.ts'
@@ -49,11 +49,10 @@ export async function openRestStage (t: Test, options: StageOptions = {}): Promi
   const log = { info: () => {}, warn: () => {}, error: () => {} }
   const oauth = { ...keys, allowedServers: [b24.oauthServer] }
   const report = (what: string) => (memberId: string): void => { reported.push(`${what} ${memberId}`) }
-  const connection = await connectRedis(process.env['REDIS_URL'] as string, () => {})
+  const connection = await connectRedis(process.env['REDIS_URL'] as string)
   const client: BoundedClient = {
     get: async key => { asked.get++; return await connection.client.get(key) },
-    eval: async (...args) => { asked.eval++; return await connection.client.eval(...args) },
-    ping: async () => await connection.client.ping()
+    eval: async (...args) => { asked.eval++; return await connection.client.eval(...args) }
   }
   const store = new RedisInstallStore(client, app)
   const { rates = { drainPerSecond: 1_000, burst: 1_000 }, ...given } = options

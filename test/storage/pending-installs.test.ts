@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { digestToken } from '../../src/installs/application-token.ts'
 import { sourceOf } from '../../src/delivery/unverified-limiter.ts'
 import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_TTL_MS, type PendingInstall, type PendingInstalls } from '../../src/storage/pending-installs.ts'
-import { connectRedis } from '../../src/storage/redis/connect.ts'
+import { connectRedis } from '../helpers/connect-redis.ts'
 import { appId, appKeys } from '../../src/storage/redis/keys.ts'
 import { RedisPendingInstalls } from '../../src/storage/redis/pending-installs.ts'
 import { KNOWN_SLOTS, NETWORK_SHARE, shareOf, SUBNETWORK_SHARE, UNVERIFIED_SLOTS, type Source } from '../../src/storage/source-share.ts'
@@ -39,7 +39,7 @@ const ADAPTERS: Adapter[] = [
 ]
 
 async function prepareRedis (t: Test): Promise<Open> {
-  const { client, close } = await connectRedis(process.env['REDIS_URL'] as string, () => {})
+  const { client, close } = await connectRedis(process.env['REDIS_URL'] as string)
   const app = newApp()
   t.teardown(async () => {
     await client.eval("return redis.call('DEL', KEYS[1])", 1, appKeys(app).pendingInstalls)
@@ -251,7 +251,7 @@ for (const { name, prepare } of ADAPTERS) {
 }
 
 t.test('RedisPendingInstalls: nothing stays in Redis for longer than a pending install', async t => {
-  const { client, close } = await connectRedis(process.env['REDIS_URL'] as string, () => {})
+  const { client, close } = await connectRedis(process.env['REDIS_URL'] as string)
   const raw = new Redis(process.env['REDIS_URL'] as string)
   t.teardown(async () => {
     raw.disconnect()
@@ -285,7 +285,7 @@ t.test('RedisPendingInstalls: one app does not see the installs of another', asy
 t.test('RedisPendingInstalls: rejects while Redis is unavailable', async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
-  const { client, close } = await connectRedis(server.url, () => {})
+  const { client, close } = await connectRedis(server.url)
   t.teardown(close)
   const installs = new RedisPendingInstalls(client, newApp())
   await server.kill()
@@ -325,7 +325,7 @@ t.test('SqlitePendingInstalls: two processes count together, and what is open ou
 t.test('a record that cannot be read counts as none', async t => {
   const db = await openDatabase(t.testdir())
   t.teardown(() => db.close())
-  const { client, close } = await connectRedis(process.env['REDIS_URL'] as string, () => {})
+  const { client, close } = await connectRedis(process.env['REDIS_URL'] as string)
   const app = newApp()
   t.teardown(close)
   const raw = new Redis(process.env['REDIS_URL'] as string)

@@ -11,7 +11,7 @@ export interface RedisClient {
 }
 
 /** What the stores use. Every command is answered in time or rejects with `FST_B24_STORE_UNAVAILABLE`. */
-export interface BoundedClient extends Pick<RedisClient, 'eval' | 'ping'> {
+export interface BoundedClient extends Pick<RedisClient, 'eval'> {
   /** All keys that are asked for at once must be of one app: they travel in one command. */
   get (key: string): Promise<string | null>
 }

@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { resolve } from 'node:path'
 import type { BoundedClient, RedisClient } from './client.ts'
@@ -30,38 +29,16 @@ const OWN = { lazyConnect: true, replyMapping: 'legacy', enableAutoPipelining: f
 /** A URL (`redis://`, `rediss://`), ioredis options, or a client that the caller owns and closes. */
 export type RedisOption = string | RedisOptions | RedisClient
 
-export interface RedisConnection {
-  /** Answers each command within 900 ms or rejects with `FST_B24_STORE_UNAVAILABLE`. */
-  client: BoundedClient
-  /** `false` when the caller passed the client. */
-  owned: boolean
-  /** Closes the client if it is owned. */
-  close (): Promise<void>
-}
-
 /**
- * Connects to Redis and waits until it answers, `deadlineMs` at most; what cannot pass by waiting fails at once. An own client comes back by itself after a failure.
+ * Opens a connection of its own, to what the option names or to where a given client is connected, and waits until it is ready. It reconnects by
+ * itself. Commands fail fast unless `options` say otherwise; `bounded` adds a time limit.
  *
- * `log` gets a connection error when it is another than the last one, without credentials; `onReady` hears each time that it answers again.
+ * @param log called with a connection error when it differs from the last one; it contains no credentials
+ * @param deadlineMs maximum time until it is ready, ms; errors that cannot pass by waiting reject at once
+ * @param onReady called each time that the connection is ready
+ * @returns a `Cluster` for a `Cluster`, which has the same commands
  * @throws FST_B24_STORE_UNAVAILABLE with the last error as its cause
  * @throws FST_B24_INVALID_OPTIONS for a string that is no URL of Redis
- */
-export async function connectRedis (option: RedisOption, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS, onReady = () => {}): Promise<RedisConnection> {
-  if (isClient(option)) {
-    await answers(option, deadlineMs)
-    return { client: bounded(option), owned: false, close: async () => {} }
-  }
-  const client = await createClient(option)
-  await ready(client, log, deadlineMs, onReady)
-  return { client: bounded(client), owned: true, close: () => quit(client) }
-}
-
-/**
- * Opens a connection of its own, to what the option names or to where a given client is connected; the caller closes it.
- * It fails fast unless `options` say otherwise; when a command is answered at the latest, only `withinDeadline` says.
- *
- * @returns a `Cluster` beside one, which has the same commands
- * @throws FST_B24_STORE_UNAVAILABLE, FST_B24_INVALID_OPTIONS
  */
 export async function openIoredis (option: RedisOption, options: RedisOptions, log: (error: Error) => void, deadlineMs = BOOT_DEADLINE_MS, onReady = () => {}): Promise<Redis> {
   const client = isClient(option) ? duplicate(option, options) : await createClient(option, options)
@@ -136,28 +113,12 @@ async function ready (client: Redis, log: (error: Error) => void, deadlineMs: nu
   }
 }
 
-/** Checks a client of the caller, which reports connection errors only to its own listeners. */
-async function answers (client: RedisClient, deadlineMs: number): Promise<void> {
-  let last: Error | undefined
-  const note = (error: Error): void => { last = explained(error) }
-  const emitter = client as Partial<Pick<EventEmitter, 'on' | 'off'>>
-  emitter.on?.('error', note)
-  try {
-    await withinDeadline(client.ping(), deadlineMs)
-  } catch (error) {
-    throw last === undefined ? error : storeUnavailable(last)
-  } finally {
-    emitter.off?.('error', note)
-  }
-}
-
 /** The client with a time limit for each command. */
-export function bounded (client: RedisClient): BoundedClient {
+export function bounded (client: Pick<RedisClient, 'mget' | 'eval'>): BoundedClient {
   const reads = new TickBatcher((keys: string[]) => withinDeadline(client.mget(keys)), MOST_KEYS, { eager: true })
   return {
     get: (key) => reads.add(key),
-    eval: (script, numberOfKeys, ...rest) => withinDeadline(client.eval(script, numberOfKeys, ...rest)),
-    ping: () => withinDeadline(client.ping())
+    eval: (script, numberOfKeys, ...rest) => withinDeadline(client.eval(script, numberOfKeys, ...rest))
   }
 }
 
@@ -180,12 +141,12 @@ const FINAL_MESSAGE = /^(WRONGPASS|NOAUTH|NOPERM|ERR (DB index|value is not an i
 const FINAL_CODE = /^(EPROTO|ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|ERR_SOCKET_BAD_PORT|EACCES|ENOTSOCK)/
 
 /** Returns whether another attempt at the start meets the same error again. */
-export function isFinal ({ message, code }: NodeJS.ErrnoException): boolean {
+function isFinal ({ message, code }: NodeJS.ErrnoException): boolean {
   return FINAL_MESSAGE.test(message) || (typeof code === 'string' && FINAL_CODE.test(code))
 }
 
 /** Returns the error with a message for users, where that of ioredis is for its own authors. */
-export function explained (error: Error): Error {
+function explained (error: Error): Error {
   if (error.message.startsWith('NOAUTH')) return new Error('NOAUTH Redis requires a password')
   if (!/^(Unknown RESP type|Protocol error)/.test(error.message)) return error
   return new Error('What listens there does not speak the protocol of Redis: it is another service, or a Redis with TLS (rediss://)')

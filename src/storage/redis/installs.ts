@@ -32,7 +32,7 @@ export class RedisInstallStore implements InstallStore {
   readonly #keys: AppKeys
   readonly #records = new ParseCache(decodeRecord)
 
-  /** `client` is that of `connectRedis()`, which bounds each command; `app` is an `appId()`. */
+  /** `app` is an `appId()`. */
   constructor (client: BoundedClient, app: string) {
     this.#client = client
     this.#keys = appKeys(app)

@@ -46,7 +46,6 @@ export class RedisLimits implements PortalBuckets {
   readonly #client: BoundedClient
   readonly #rates: BucketRates
 
-  /** `client` is that of `connectRedis()`, which bounds each command. */
   constructor (client: BoundedClient, rates: BucketRates = BUCKET_RATES) {
     this.#client = client
     this.#rates = rates

@@ -23,7 +23,7 @@ export class RedisLocks implements Locks {
   readonly #client: BoundedClient
   readonly #keys: AppKeys
 
-  /** `client` is that of `connectRedis()`, which bounds each command; `app` is an `appId()`. */
+  /** `app` is an `appId()`. */
   constructor (client: BoundedClient, app: string) {
     this.#client = client
     this.#keys = appKeys(app)

@@ -84,7 +84,7 @@ export class RedisPendingInstalls implements PendingInstalls {
   readonly #key: string
   readonly #lifeMs: number
 
-  /** `client` is that of `connectRedis()`, which bounds each command; `app` is an `appId()`. */
+  /** `app` is an `appId()`. */
   constructor (client: BoundedClient, app: string, lifeMs = PENDING_INSTALL_TTL_MS) {
     this.#client = client
     this.#key = appKeys(app).pendingInstalls

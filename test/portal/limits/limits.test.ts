@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { LocalLimits } from '../../../src/storage/sqlite/limits.ts'
 import { BUCKET_RATES, ENTERPRISE_RATES, type BucketRates, type PortalBuckets } from '../../../src/storage/limits.ts'
 import { RedisLimits } from '../../../src/storage/redis/limits.ts'
-import { connectRedis } from '../../../src/storage/redis/connect.ts'
+import { connectRedis } from '../../helpers/connect-redis.ts'
 import { bucketKey } from '../../../src/storage/redis/keys.ts'
 import { completePortalLimits, PlanLimits } from '../../../src/portal/plan-limits.ts'
 import { sampleInstall } from '../../../src/testing/index.ts'
@@ -29,7 +29,7 @@ class BucketsOf implements PortalBuckets {
 }
 
 async function redisLimits (t: Test, rates?: BucketRates, clientId = newApp()): Promise<PortalBuckets> {
-  const connection = await connectRedis(URL, () => {})
+  const connection = await connectRedis(URL)
   t.teardown(async () => await connection.close())
   return new BucketsOf(new RedisLimits(connection.client, rates), clientId)
 }

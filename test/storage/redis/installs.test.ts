@@ -4,7 +4,8 @@ import t, { type Test } from 'tap'
 import { decodeRecord, encodeRecord } from '../../../src/storage/install-record.ts'
 import { RedisInstallStore } from '../../../src/storage/redis/installs.ts'
 import type { BoundedClient } from '../../../src/storage/redis/client.ts'
-import { connectRedis, type RedisOption } from '../../../src/storage/redis/connect.ts'
+import type { RedisOption } from '../../../src/storage/redis/connect.ts'
+import { connectRedis } from '../../helpers/connect-redis.ts'
 import { appId, appKeys } from '../../../src/storage/redis/keys.ts'
 import { sampleInstall } from '../../../src/testing/install-store-contract.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis-server.ts'
@@ -23,7 +24,7 @@ async function server (t: Test, args: string[] = []): Promise<RedisServer> {
 }
 
 async function client (t: Test, option: RedisOption): Promise<BoundedClient> {
-  const { client, close } = await connectRedis(option, () => {})
+  const { client, close } = await connectRedis(option)
   t.teardown(close)
   return client
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { connectRedis } from '../../../src/storage/redis/connect.ts'
+import { connectRedis } from '../../helpers/connect-redis.ts'
 import { appId, appKeys } from '../../../src/storage/redis/keys.ts'
 import { RedisLocks } from '../../../src/storage/redis/locks.ts'
 import { startRedis } from '../../helpers/redis-server.ts'
@@ -10,7 +10,7 @@ const UNAVAILABLE = { code: 'FST_B24_STORE_UNAVAILABLE', statusCode: 503 }
 const LONG = 60_000
 
 async function connection (t: Test, url = process.env['REDIS_URL'] as string) {
-  const { client, close } = await connectRedis(url, () => {})
+  const { client, close } = await connectRedis(url)
   t.teardown(close)
   return client
 }
