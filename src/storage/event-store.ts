@@ -98,7 +98,7 @@ export interface Turn {
    * missing group: none, and one.
    */
   running: Readonly<Record<string, { own: number, most: number }>>
-  /** Number of running events whose group was not responsive when they started, and of those whose group hung. */
+  /** `untested` and `hung` of `SlotUsage`. */
   runningOf: { untested: number, hung: number }
   /** Groups with a successful run since the last turn. */
   responsive: readonly string[]

@@ -2,7 +2,7 @@ import type { GroupState } from './event-store.ts'
 
 /** Ratio of slots of a responsive group to the slots it leaves free: of 16 slots it may use 12, the next group 3, another one the last. */
 export const RESPONSIVE_SHARE = 3
-/** Fraction of slots for all groups without a recent successful run. */
+/** Fraction of slots for all groups without a successful run within `RESPONSIVE_MS`. */
 export const UNTESTED_SHARE = 0.75
 /** Fraction of slots for all groups that hang. */
 export const HUNG_SHARE = 0.25
@@ -17,8 +17,9 @@ export interface SlotUsage {
   concurrency: number
   /** Number of running events. */
   all: number
-  /** Those whose group was not responsive when they started, including hung ones. */
+  /** Those whose group was not responsive when they started. */
   untested: number
+  /** Those whose group hung when they started, or that have been running for too long. */
   hung: number
 }
 
@@ -28,7 +29,7 @@ export interface SlotUsage {
  * @param own slots that the group uses
  * @param most slots that it may use while others wait: one more than its successful runs of the last seconds, so that a group that starts to hang
  *   occupies only a few
- * @param isAlone whether no other group waits or runs, nor was responsive recently
+ * @param isAlone whether no other group waits or runs, nor had a successful run within `RECENTLY_ACTIVE_MS`
  */
 export function hasFreeSlot (state: GroupState, { own, most, isAlone }: { own: number, most: number, isAlone: boolean }, { concurrency, all, untested, hung }: SlotUsage): boolean {
   if (isAlone && state !== 'hung') return true

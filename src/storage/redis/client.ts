@@ -5,7 +5,6 @@
 export interface RedisClient {
   mget (keys: string[]): Promise<Array<string | null>>
   eval (script: string, numberOfKeys: number, ...keysAndArguments: Array<string | number>): Promise<unknown>
-  ping (): Promise<string>
   /** The queue has connections of its own, to where this one is connected. */
   duplicate (...args: never[]): unknown
 }

@@ -46,7 +46,7 @@ const IN_SCRIPTS: Record<string, readonly string[]> = {
  * All commands that the plugin needs of Redis, for the rules of its user. Beside them it asks CONFIG GET and INFO where it may; a Cluster needs
  * CLUSTER SLOTS and CLUSTER INFO.
  */
-export const REDIS_COMMANDS: readonly string[] = [...Object.keys(IN_SCRIPTS), 'EVAL', 'EVALSHA', 'MGET', 'PING', 'PUBLISH', 'SUBSCRIBE', 'TIME', 'UNSUBSCRIBE', 'WAIT'].sort()
+export const REDIS_COMMANDS: readonly string[] = [...Object.keys(IN_SCRIPTS), 'EVAL', 'EVALSHA', 'MGET', 'PUBLISH', 'SUBSCRIBE', 'TIME', 'UNSUBSCRIBE', 'WAIT'].sort()
 
 // ARGV: of each command its name, how many arguments it has behind the key, and those. Answers the first that is refused, and why. What is refused for
 // another reason, such as the type of a key, is allowed.

@@ -55,7 +55,7 @@ function duplicate (client: RedisClient, options: RedisOptions): Redis {
   return cluster.duplicate([], { ...OWN, ...('keyPrefix' in options && { keyPrefix: options.keyPrefix }), ...(options.autoResendUnfulfilledCommands === false && { retryDelayOnFailover: 0 }), scaleReads: 'master', redisOptions: { ...redisOptions, ...own } } as object) as unknown as Redis
 }
 
-const VERBS = ['mget', 'eval', 'ping', 'duplicate'] as const satisfies Array<keyof RedisClient>
+const VERBS = ['mget', 'eval', 'duplicate'] as const satisfies Array<keyof RedisClient>
 
 function isClient (option: RedisOption): option is RedisClient {
   return typeof option === 'object' && VERBS.some(verb => verb in option)
