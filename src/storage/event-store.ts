@@ -51,7 +51,10 @@ export interface EventStore {
   /** Lists dead letters below a place, newest first. @throws FST_B24_STORE_UNAVAILABLE */
   listDead (below: number | undefined, limit: number): Promise<DeadRow[]>
   getDead (id: string): Promise<DeadRow | undefined>
-  /** Moves a dead letter back to waiting with its progress, attempts and crashes reset. It is merged into a pending event with the same `dedup`. */
+  /**
+   * Moves a dead letter back to waiting with its progress; attempts and crashes are reset. It is merged into a pending event with the same `dedup`.
+   * Its place among waiting events is not defined.
+   */
   replay (id: string): Promise<boolean>
   discard (id: string): Promise<boolean>
   /** Calls `wake` when any process adds waiting events. Resolves with a function that unsubscribes. */

@@ -29,7 +29,7 @@ export interface SlotUsage {
  * @param own slots that the group uses
  * @param most slots that it may use while others wait: one more than its successful runs of the last seconds, so that a group that starts to hang
  *   occupies only a few
- * @param isAlone whether no other group waits or runs, nor had a successful run within `RECENTLY_ACTIVE_MS`
+ * @param isAlone whether no other group waits or runs, nor had a successful run within `RECENTLY_ACTIVE_MS` and has not hung since
  */
 export function hasFreeSlot (state: GroupState, { own, most, isAlone }: { own: number, most: number, isAlone: boolean }, { concurrency, all, untested, hung }: SlotUsage): boolean {
   if (isAlone && state !== 'hung') return true

@@ -64,7 +64,7 @@ export class WorkerSlots {
   /** No other group runs, and none was responsive lately. */
   #isAlone (group: Group): boolean {
     for (const [name, { own }] of this.#own) if (own > 0 && name !== group.name) return false
-    this.#lately ??= CLASSES.flatMap(kind => this.#db.all<[number]>('SELECT id FROM groups WHERE class = ? AND marked_at > ? AND responsive_at > ? LIMIT 2',
+    this.#lately ??= [RESPONSIVE, UNTESTED].flatMap(kind => this.#db.all<[number]>('SELECT id FROM groups WHERE class = ? AND marked_at > ? AND responsive_at > ? LIMIT 2',
       kind, this.#ledger.now - RECENTLY_ACTIVE_MS, this.#ledger.now - RECENTLY_ACTIVE_MS).flat())
     return this.#lately.every(id => id === group.id)
   }

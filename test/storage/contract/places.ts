@@ -121,6 +121,14 @@ export const PLACES: Record<string, (trial: Trial) => Promise<void>> = {
     assert.deepEqual(begun.slice(-2).map(({ group }) => group), ['portal-a', 'portal-b'])
   },
 
+  async 'takes a group for alone beside one that hung and has nothing' (trial) {
+    const store = await trial.openStore()
+    await store.turn(newTurn({ responsive: ['portal-b'] }))
+    await store.turn(newTurn({ hung: ['portal-b'] }))
+    await addEach(store, ['portal-a'], 20)
+    assert.equal((await store.turn(newTurn({ free: 16 }))).begun.length, 16)
+  },
+
   async 'starts a priority event of a group that is alone, however many slots it uses' (trial) {
     const store = await trial.openStore()
     await addEach(store, ['portal-a'], 1, true)
