@@ -1,5 +1,5 @@
 import type { DeadLetters } from './delivery/dead-letters.ts'
-import type { EventCounts } from './delivery/receipt.ts'
+import type { EventCounts } from './delivery/receive-outcome.ts'
 import type { HandlerContext } from './delivery/run-handler.ts'
 import type { LifecycleHookRegistry, LifecycleHookName, LifecycleHooks } from './delivery/lifecycle-hooks.ts'
 import { FST_B24_STORE_UNAVAILABLE } from './errors.ts'

@@ -143,7 +143,7 @@ t.test('every error has its row, with its status, and every row its error', asyn
 })
 
 t.test('the table of reasons has each reason why a post is refused', async t => {
-  const types = ['src/oauth/verify-pair.ts', 'src/delivery/receipt.ts'].map(file => /export type (?:Pair)?RejectReason =(.*?)(\n\n|$)/s.exec(readFileSync(file, 'utf8'))?.[1] ?? '')
+  const types = ['src/oauth/verify-pair.ts', 'src/delivery/receive-outcome.ts'].map(file => /export type (?:Pair)?RejectReason =(.*?)(\n\n|$)/s.exec(readFileSync(file, 'utf8'))?.[1] ?? '')
   const reasons = types.flatMap(type => [...type.matchAll(/'(\w+)'/g)].map(([, reason]) => reason))
   const table = readme.slice(readme.indexOf('#### Reasons'), readme.indexOf('## Lifecycle hooks'))
   const told = [...table.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) => [...cell!.matchAll(/`(\w+)`/g)].map(([, reason]) => reason))

@@ -15,7 +15,8 @@ import type { InstallStore } from '../storage/install-store.ts'
 import type { Locks } from '../storage/storage.ts'
 import type { OfflineEvent } from '../portal/offline/offline-event.ts'
 import type { Envelope } from '../wire/envelope.ts'
-import { type EventOrder, orderOf, toQueuedEvent } from './inbound-event.ts'
+import { type EventOrder, orderOf } from './deduplication.ts'
+import { toQueuedEvent } from './inbound-event.ts'
 
 export interface OfflineParts {
   rest: Pick<Rest, 'call'>

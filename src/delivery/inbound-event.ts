@@ -1,6 +1,4 @@
-import { definitionOf, itemOf } from '../events/definitions.ts'
-import { createEvent } from '../events/event.ts'
-import type { HandlerRegistry } from '../events/handlers.ts'
+import { definitionOf } from '../events/definitions.ts'
 import { digestOfSent } from '../installs/application-token.ts'
 import type { InstallFact } from '../installs/install-transitions.ts'
 import type { TokenDigest } from '../installs/install.ts'
@@ -58,18 +56,6 @@ export interface QueueOptions {
   /** The event is a lifecycle event, whose processing needs the tokens in `auth`. */
   lifecycle?: boolean
   quarantined?: boolean
-}
-
-/** The methods of a handler registry that determine the order of events. */
-export type EventOrder = Pick<HandlerRegistry<never>, 'coalesces' | 'keyOf'>
-
-/** Returns the key within which events of a portal run in order: their item, or the `key` of a handler. */
-export function orderOf (envelope: Envelope, handlers: EventOrder, coalesce: boolean): Pick<QueueOptions, 'key' | 'coalesce'> {
-  const { event, data } = envelope
-  const definition = definitionOf(event)
-  if (definition?.item !== undefined) return { key: itemOf(definition, data), coalesce: coalesce && definition.content !== true && handlers.coalesces(event) }
-  const key = handlers.keyOf(event, () => createEvent(envelope).event)
-  return { key: key === undefined ? undefined : `key:${key}` }
 }
 
 /** Serializes an event for the queue. Its secrets are encrypted or removed. */

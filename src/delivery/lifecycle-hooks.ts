@@ -9,7 +9,7 @@ import type { PortalBlock } from '../portal/rest/observed-limits.ts'
 import type { PortalListener } from '../portal/tokens/access-state.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import type { DeadLetter } from './dead-letters.ts'
-import type { RejectReason } from './receipt.ts'
+import type { RejectReason } from './receive-outcome.ts'
 import type { HandlerContext } from './run-handler.ts'
 
 /** Lifecycle hooks with their arguments. */

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Envelope } from '../wire/envelope.ts'
-import type { EventCounts, RejectReason } from './receipt.ts'
+import type { EventCounts, RejectReason } from './receive-outcome.ts'
 import type { LifecycleHookRegistry } from './lifecycle-hooks.ts'
 
 /** Hints at options that would accept a genuine install. */

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
 import { FST_B24_INSTALL_BUSY } from '../errors.ts'
-import { hasSlot, type Source } from '../storage/source-share.ts'
+import { hasSlot, type Source } from '../storage/network-share.ts'
 import { networksOf } from './client-ip.ts'
-import type { RejectReason } from './receipt.ts'
+import type { RejectReason } from './receive-outcome.ts'
 
 interface Rate { perSecond: number, burst: number }
 

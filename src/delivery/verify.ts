@@ -2,7 +2,7 @@ import { verifyToken, verifyUninstallToken, type WebhookTokens } from '../instal
 import type { Portal, Portals } from '../portal/portal.ts'
 import type { StoredInstall } from '../storage/install-store.ts'
 import type { InboundEvent } from './inbound-event.ts'
-import { rejected, type Rejection } from './receipt.ts'
+import { rejected, type Rejection } from './receive-outcome.ts'
 
 /** Verifies events by their `application_token`. */
 export class Verifier {

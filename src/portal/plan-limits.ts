@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import {
   BUCKET_RATES, type BucketRates, ENTERPRISE_RATES, MAX_CLOSED_MS, type PortalBuckets, type PortalLimits, type Reservation
-} from '../storage/limits.ts'
+} from '../storage/call-rate-limits.ts'
 import { type InstallStore, updateInstall } from '../storage/install-store.ts'
 import { check, withDefaults, isNumberIn } from '../validation.ts'
 

@@ -1,5 +1,5 @@
 import type { TokenDigest } from '../installs/install.ts'
-import { hasSlot, type Source } from './source-share.ts'
+import { hasSlot, type Source } from './network-share.ts'
 
 /** An unverified install: this portal is said to have this token. */
 export interface PendingInstall {

@@ -1,6 +1,6 @@
 import type { EventStore, EventStoreSettings } from './event-store.ts'
 import type { InstallStore } from './install-store.ts'
-import type { PortalBuckets } from './limits.ts'
+import type { PortalBuckets } from './call-rate-limits.ts'
 import type { PendingInstalls } from './pending-installs.ts'
 
 /** Version of the storage layout. A process that finds another version does not start: the two would break each other's guarantees. */

@@ -1,6 +1,6 @@
 import { FST_B24_FORM_KEY, FST_B24_FORM_LIMIT } from '../errors.ts'
 import { decodeText, escapeAt } from './percent.ts'
-import { FormTree, MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH, type WireMap } from './tree.ts'
+import { FormTree, MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH, type WireMap } from './form-tree.ts'
 
 const PERCENT = 0x25
 const AMPERSAND = 0x26

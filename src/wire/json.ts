@@ -1,5 +1,5 @@
 import { FST_B24_ENVELOPE, FST_B24_FORM_KEY, FST_B24_FORM_LIMIT, FST_B24_JSON } from '../errors.ts'
-import { emptyMap, isPrototypeKey, MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH, type WireMap, type WireValue } from './tree.ts'
+import { emptyMap, isPrototypeKey, MAX_DEPTH, MAX_FIELDS, MAX_KEY_LENGTH, type WireMap, type WireValue } from './form-tree.ts'
 
 interface Count { fields: number }
 

@@ -1,7 +1,7 @@
 import { Busboy } from '@fastify/busboy'
 import { FST_B24_FORM_KEY, FST_B24_FORM_LIMIT } from '../errors.ts'
 import { decodeForm } from './form.ts'
-import type { WireMap } from './tree.ts'
+import type { WireMap } from './form-tree.ts'
 
 /** Fields of a page's form; documented ones have about 15. */
 const MAX_PARTS = 100

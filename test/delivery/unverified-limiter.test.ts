@@ -1,6 +1,6 @@
 import t from 'tap'
 import { sourceOf, UnverifiedLimiter } from '../../src/delivery/unverified-limiter.ts'
-import type { Source } from '../../src/storage/source-share.ts'
+import type { Source } from '../../src/storage/network-share.ts'
 
 const SERVER = 'https://oauth.bitrix.info'
 const BUSY = { code: 'FST_B24_INSTALL_BUSY', statusCode: 503 }

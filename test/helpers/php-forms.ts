@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { emptyMap, type WireMap, type WireValue } from '../../src/wire/tree.ts'
+import { emptyMap, type WireMap, type WireValue } from '../../src/wire/form-tree.ts'
 import { php } from './php.ts'
 
 /** What PHP makes of trees and of bodies: `built` by `http_build_query`, `parsed` by `parse_str`. */

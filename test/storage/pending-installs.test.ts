@@ -9,7 +9,7 @@ import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_TT
 import { connectRedis } from '../helpers/connect-redis.ts'
 import { appId, appKeys } from '../../src/storage/redis/keys.ts'
 import { RedisPendingInstalls } from '../../src/storage/redis/pending-installs.ts'
-import { KNOWN_SLOTS, NETWORK_SHARE, shareOf, SUBNETWORK_SHARE, UNVERIFIED_SLOTS, type Source } from '../../src/storage/source-share.ts'
+import { KNOWN_SLOTS, NETWORK_SHARE, shareOf, SUBNETWORK_SHARE, UNVERIFIED_SLOTS, type Source } from '../../src/storage/network-share.ts'
 import { SqlitePendingInstalls } from '../../src/storage/sqlite/pending-installs.ts'
 import { openDatabase } from './sqlite/database.ts'
 import { startProgram } from '../helpers/program.ts'

@@ -7,7 +7,7 @@ import { checkEnvelope, envelopeProblem } from '../../src/wire/envelope-check.ts
 import { decodeForm } from '../../src/wire/form.ts'
 import { decodeJson } from '../../src/wire/json.ts'
 import { hasSecretInText, isSecret, redact } from '../../src/wire/redact.ts'
-import { emptyMap, type WireMap } from '../../src/wire/tree.ts'
+import { emptyMap, type WireMap } from '../../src/wire/form-tree.ts'
 import { encodeForm } from '../../src/testing/portal/form.ts'
 import { toMap } from '../helpers/php-forms.ts'
 

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { decodeForm } from '../../src/wire/form.ts'
 import { decodeJson } from '../../src/wire/json.ts'
-import type { WireMap } from '../../src/wire/tree.ts'
+import type { WireMap } from '../../src/wire/form-tree.ts'
 import { encodeForm } from '../../src/testing/portal/form.ts'
 import { toMap } from '../helpers/php-forms.ts'
 

@@ -5,7 +5,7 @@ import type { StoredInstall } from '../../storage/install-store.ts'
 import type { InstallFact, VerifiedInstall } from '../../installs/install-transitions.ts'
 import type { CheckSource, PairCheck, RefreshLog, VerifiedPair } from './pair-check.ts'
 import type { InboundEvent } from '../inbound-event.ts'
-import { rejected, type Rejection } from '../receipt.ts'
+import { rejected, type Rejection } from '../receive-outcome.ts'
 import { hasCurrentToken, hasKnownToken } from '../verify.ts'
 
 /** Actual versions look like `12` or `1.0.0`. Bounded because the record is read with every event. */

@@ -6,8 +6,8 @@ import { refreshPair, verifyPair, type Grant, type UnverifiedPair, type VerifyOp
 import type { FetchPageUser, PageUser } from '../../portal/rest/page-user.ts'
 import { AddressGuard, type AllowedNetworks } from '../../portal/rest/address-guard.ts'
 import { chooseServer } from '../../oauth/oauth-server.ts'
-import type { Source } from '../../storage/source-share.ts'
-import { rejected, type Rejection, type RejectReason } from '../receipt.ts'
+import type { Source } from '../../storage/network-share.ts'
+import { rejected, type Rejection, type RejectReason } from '../receive-outcome.ts'
 import { sourceOf, type UnverifiedLimiter } from '../unverified-limiter.ts'
 
 export interface PairCheckParts {

@@ -1,5 +1,5 @@
 import { limitError, type PortalLimitError } from './call-error.ts'
-import { MAX_CLOSED_MS } from '../../storage/limits.ts'
+import { MAX_CLOSED_MS } from '../../storage/call-rate-limits.ts'
 import { isObject } from '../../validation.ts'
 
 const MIN_WAIT_MS = 1_000

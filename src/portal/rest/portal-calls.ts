@@ -1,7 +1,7 @@
 import { FST_B24_INTERNAL } from '../../errors.ts'
 import { isObject } from '../../validation.ts'
 import { pause, unlessAborted } from '../../async/abort.ts'
-import type { PortalLimits } from '../../storage/limits.ts'
+import type { PortalLimits } from '../../storage/call-rate-limits.ts'
 import type { PortalAccess } from '../tokens/access-state.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 import { limitError } from './call-error.ts'

@@ -7,7 +7,7 @@ import {
 import { listPages } from './list-pages.ts'
 import type { PortalBlocks } from './observed-limits.ts'
 import { type Answered, PortalCalls, type CallTokens, type PortalCall } from './portal-calls.ts'
-import type { PortalLimits } from '../../storage/limits.ts'
+import type { PortalLimits } from '../../storage/call-rate-limits.ts'
 import type { RestTransport } from './rest-transport.ts'
 import { SdkClients } from './sdk-client.ts'
 import type { OfficialClient } from './official-client.ts'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { InstallFromPage } from '../../delivery/install-from-page.ts'
-import type { Rejection } from '../../delivery/receipt.ts'
+import type { Rejection } from '../../delivery/receive-outcome.ts'
 import { FST_B24_ENVELOPE, FST_B24_FORBIDDEN, FST_B24_FORM_LIMIT, FST_B24_NOT_ADMIN, FST_B24_PORTAL_SUSPENDED } from '../../errors.ts'
 import type { Portal } from '../../portal/portal.ts'
 import { isPageRequest, MAX_PAGE_BYTES, readPageRequest } from '../../wire/non-events.ts'

@@ -3,7 +3,7 @@ import type { Cluster, Redis } from 'ioredis'
 import type { AddResult, BegunEvent, DeadRow, EventCounts, EventStore, EventStoreSettings, GroupState, NewEvent, StoredOutcome, Turn, TurnResult } from '../event-store.ts'
 import { bareError, isConnectionError, withinDeadline } from '../unavailable.ts'
 import { ADD, COUNTS, DISCARD, GET_DEAD, LISTEN, LIST_DEAD, OLDEST, REPLAY, SAVE } from './scripts.ts'
-import { TURN } from './turn-script.ts'
+import { TURN } from './worker-turn-script.ts'
 
 /** Scripts of events by their names. */
 export const EVENT_SCRIPTS = { ADD, TURN, LISTEN, SAVE, REPLAY, DISCARD, LIST_DEAD, GET_DEAD, COUNTS, OLDEST }

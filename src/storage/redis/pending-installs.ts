@@ -1,7 +1,7 @@
 import type { BoundedClient } from './client.ts'
 import { appKeys } from './keys.ts'
 import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_TTL_MS, type PendingInstall, type PendingInstalls, type PendingState } from '../pending-installs.ts'
-import { NETWORK_SHARE, slotsOf, SUBNETWORK_SHARE, type Source } from '../source-share.ts'
+import { NETWORK_SHARE, slotsOf, SUBNETWORK_SHARE, type Source } from '../network-share.ts'
 
 // Fields are pending installs, a value is a PendingRecord as JSON. The clock is the server's, one for all processes.
 const COMMON = `

@@ -1,6 +1,6 @@
 import type { DeadRow, EventStoreSettings } from '../event-store.ts'
 import type { SqliteDatabase } from './database.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger } from './counters.ts'
 
 type Row = [place: number, id: string, body: string, failedAt: number, attempts: number, coalesced: number, error: string]
 

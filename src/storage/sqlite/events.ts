@@ -1,10 +1,10 @@
 import { type AddResult, type DeadRow, type EventCounts, type EventStore, type EventStoreSettings, type NewEvent, OLDEST_GROUPS, type Turn, type TurnResult } from '../event-store.ts'
 import type { SqliteDatabase } from './database.ts'
 import { DeadLetters } from './dead-letters.ts'
-import { Ledger, type Clock } from './ledger.ts'
+import { Ledger, type Clock } from './counters.ts'
 import { ACTIVE, WAITING } from './schema.ts'
 import { Transitions } from './transitions.ts'
-import { takeTurn, type TurnParts } from './turn.ts'
+import { takeTurn, type TurnParts } from './worker-turn.ts'
 import { Workers, type Codes } from './workers.ts'
 
 const OLDEST = `SELECT body FROM events WHERE seq = (SELECT min(seq) FROM (${[0, 1].map(lane => `

@@ -1,5 +1,5 @@
 import { isOpen, MAX_ADMITTED_EVENTS, PENDING_INSTALL_TTL_MS, withEvent, withoutEvent, type PendingInstall, type PendingInstalls, type PendingRecord, type PendingState } from '../pending-installs.ts'
-import type { Source } from '../source-share.ts'
+import type { Source } from '../network-share.ts'
 import type { SqliteDatabase } from './database.ts'
 
 /** Keeps pending installs in a SQLite file: a row each, the record as JSON. */

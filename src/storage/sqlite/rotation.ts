@@ -1,7 +1,7 @@
 import type { Turn, GroupState } from '../event-store.ts'
 import { hasFreeSlot, RECENTLY_ACTIVE_MS, RESPONSIVE_MS, RESPONSIVE_SHARE, HUNG_SHARE, UNTESTED_SHARE, UNVERIFIED_SHARE, type SlotUsage } from '../fair-share.ts'
 import type { SqliteDatabase } from './database.ts'
-import { GROUP, type Group, type GroupRow, type Ledger } from './ledger.ts'
+import { GROUP, type Group, type GroupRow, type Ledger } from './counters.ts'
 import { HUNG, RESPONSIVE, UNTESTED, UNVERIFIED } from './schema.ts'
 
 const CLASSES = [RESPONSIVE, UNTESTED, HUNG, UNVERIFIED]

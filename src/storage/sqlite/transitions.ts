@@ -1,7 +1,7 @@
 import { EVENT_OVERHEAD_BYTES, type AddResult, type DeadRow, type NewEvent } from '../event-store.ts'
 import type { SqliteDatabase } from './database.ts'
 import { DeadLetters } from './dead-letters.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger } from './counters.ts'
 import { ACTIVE, BLOCKED, DEFERRED, DELAYED, WAITING } from './schema.ts'
 
 /** Columns of what ends, as `Transitions.running` reads them. */

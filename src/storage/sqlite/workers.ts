@@ -1,6 +1,6 @@
 import type { DeadRow } from '../event-store.ts'
 import type { SqliteDatabase } from './database.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger } from './counters.ts'
 import { ACTIVE, DEFERRED } from './schema.ts'
 import { baseOf, type Transitions } from './transitions.ts'
 

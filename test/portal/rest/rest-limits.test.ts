@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { LocalLimits } from '../../../src/storage/sqlite/limits.ts'
+import { LocalLimits } from '../../../src/storage/sqlite/call-rate-limits.ts'
 import { openRestStage } from '../../helpers/rest-stage.ts'
 
 const DOMAIN = 'acme.bitrix24.com'

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Install, Suspension } from '../../../src/installs/install.ts'
 import type { InstallStore } from '../../../src/storage/install-store.ts'
-import { LocalLimits } from '../../../src/storage/sqlite/limits.ts'
+import { LocalLimits } from '../../../src/storage/sqlite/call-rate-limits.ts'
 import { PortalRest } from '../../../src/portal/rest/rest.ts'
 import { storeUnavailable } from '../../../src/storage/unavailable.ts'
 import type { Fault, SimulatedPortal } from '../../../src/testing/index.ts'

@@ -158,7 +158,7 @@ t.test('loads the SDK on the first use of a client', async t => {
   const program = `
     await import('./src/index.ts')
     const { PortalRest } = await import('./src/portal/rest/rest.ts')
-    const { LocalLimits } = await import('./src/storage/sqlite/limits.ts')
+    const { LocalLimits } = await import('./src/storage/sqlite/call-rate-limits.ts')
     const { RestTransport } = await import('./src/portal/rest/rest-transport.ts')
     const tokens = { access: async () => { throw new Error('none') } }
     const rest = new PortalRest({ tokens, limits: new LocalLimits(), transport: new RestTransport({ allowPrivateNetworks: false }) })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { HandlerRegistry } from '../../../src/events/handlers.ts'
 import { openSubscriptions } from '../../../src/portal/subscriptions/open-subscriptions.ts'
-import { BUCKET_RATES } from '../../../src/storage/limits.ts'
+import { BUCKET_RATES } from '../../../src/storage/call-rate-limits.ts'
 import type { SimulatedPortal } from '../../../src/testing/index.ts'
 import { methodsOf, openPortalWorld } from '../../helpers/portal-world.ts'
 

@@ -7,7 +7,7 @@ import type { Portal, Portals } from '../../portal/portal.ts'
 import { readLifecycleData, type LifecycleData, type InstallVerifier, type PairLocation } from './install-verifier.ts'
 import type { InboundEvent } from '../inbound-event.ts'
 import type { HookCall } from '../lifecycle-hooks.ts'
-import { rejected, type Rejection } from '../receipt.ts'
+import { rejected, type Rejection } from '../receive-outcome.ts'
 
 /** Progress of a lifecycle event: plain JSON, stored with the event so that the next attempt resumes. */
 export interface LifecycleProgress {

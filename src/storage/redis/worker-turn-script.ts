@@ -1,5 +1,5 @@
 import { RECENTLY_ACTIVE_MS } from '../fair-share.ts'
-import { BEGINNING } from './begin-script.ts'
+import { BEGINNING } from './begin-events-script.ts'
 import { DEAD_ROW, LIBRARY } from './scripts.ts'
 
 /** Most events that are taken over, that are promoted, and dead letters that are evicted, in one turn. */

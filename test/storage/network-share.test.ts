@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hasSlot, shareOf } from '../../src/storage/source-share.ts'
+import { hasSlot, shareOf } from '../../src/storage/network-share.ts'
 
 t.test('a share falls with the square of what is free', async t => {
   const rows: Array<[others: number, most: number]> = [[0, 96], [3, 93], [96, 24], [120, 13], [142, 6], [171, 1], [191, 1], [192, 0], [200, -8]]

@@ -1,6 +1,6 @@
 import type { BoundedClient } from './client.ts'
 import { bucketKey } from './keys.ts'
-import { BUCKET_RATES, MAX_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../limits.ts'
+import { BUCKET_RATES, MAX_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../call-rate-limits.ts'
 
 // A hash for each portal: `level` of its bucket, `at` the time of that, and `m <method>` until when a method is closed. It ends
 // when the bucket is empty and no method is closed. The clock is the server's, one for all processes.

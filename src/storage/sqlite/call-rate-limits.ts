@@ -1,4 +1,4 @@
-import { BUCKET_RATES, MAX_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../limits.ts'
+import { BUCKET_RATES, MAX_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../call-rate-limits.ts'
 
 interface Bucket {
   level: number

@@ -1,7 +1,7 @@
 import type { BegunEvent, DeadRow, EventStoreSettings, StoredOutcome, Turn, TurnResult } from '../event-store.ts'
 import { RECENTLY_ACTIVE_MS, RESPONSIVE_MS } from '../fair-share.ts'
 import type { SqliteDatabase } from './database.ts'
-import type { Group, Ledger } from './ledger.ts'
+import type { Group, Ledger } from './counters.ts'
 import { Rotation, WorkerSlots } from './rotation.ts'
 import { DELAYED, HUNG, RESPONSIVE, UNTESTED, WAITING } from './schema.ts'
 import type { Transitions } from './transitions.ts'
