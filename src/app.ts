@@ -167,9 +167,12 @@ function wire (settings: Settings, path: string, log: FastifyBaseLogger, storage
       await settlesWithin(Promise.allSettled(ends), ms)
     },
     close: async () => {
-      await portalServices.close()
-      await queue?.close(0)
-      await storage.close()
+      try {
+        await portalServices.close()
+        await queue?.close(0)
+      } finally {
+        await storage.close()
+      }
     }
   }
 }

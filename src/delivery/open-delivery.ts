@@ -8,10 +8,11 @@ import type { Portals } from '../portal/portal.ts'
 import type { AbortState } from '../async/abort.ts'
 import type { EventQueue } from '../storage/event-queue.ts'
 import type { EventCounts as QueueCounts } from '../storage/event-store.ts'
-import type { DeadLetterStore } from '../storage/queued-event.ts'
+import type { DeadEvent, DeadLetterStore } from '../storage/queued-event.ts'
 import { DeadLetters, toDeadLetter } from './dead-letters.ts'
 import type { DeliverySettings } from './delivery-options.ts'
 import { Dispatcher } from './dispatch.ts'
+import { payloadOf } from './inbound-event.ts'
 import { type EventCounts, newEventCounts } from './receive-outcome.ts'
 import { Verifier } from './verify.ts'
 import type { HandlerContext } from './run-handler.ts'
@@ -115,6 +116,7 @@ function work (queue: DeliveryQueue, common: DeliveryParts & WorkParts): void {
       counts.dead++
       log.error({ event: deadLetter.id, code: deadLetter.code, memberId: deadLetter.memberId, reason: deadLetter.error.message }, 'event failed, moved to dead letters')
       lifecycleHooks.notify('onDeadLetter', { deadLetter }, { log })
+      abandonInstall(stored, common)
     },
     onEvicted: count => {
       evicted += count
@@ -124,6 +126,13 @@ function work (queue: DeliveryQueue, common: DeliveryParts & WorkParts): void {
       log.warn({ evicted, ...settings.deadLetters }, 'dead-letter limit reached, evicting the oldest')
     }
   })
+}
+
+/** Ends the pending install of an unverified event that died without a verdict: it would keep its slot, and what is quarantined for it would wait for a day. */
+function abandonInstall ({ id, memberId, event }: DeadEvent, { installVerifier, pendingInstalls, log }: DeliveryParts & WorkParts): void {
+  const { token } = payloadOf(event) ?? {}
+  if (event?.group === undefined || token === undefined || !installVerifier.isLifecycleEvent(event.code)) return
+  pendingInstalls.abandon({ memberId, token }, id).catch((error: unknown) => log.warn({ err: error, memberId }, 'failed to end a pending install'))
 }
 
 interface WorkParts {

@@ -11,6 +11,7 @@ import { sampleInstall } from '../../src/testing/index.ts'
 import type { Envelope } from '../../src/wire/envelope.ts'
 import { bench, dealOf, installOf, queueOptions, runOf } from '../helpers/delivery-bench.ts'
 import { secret } from '../helpers/secrets.ts'
+import { until } from '../helpers/until.ts'
 
 const codeOf = (outcome: Outcome) => [outcome.status, 'error' in outcome ? (outcome.error as { code?: string }).code : undefined]
 
@@ -229,4 +230,15 @@ t.test('a dead letter is reported and counted', async t => {
   reportDead({ id: 'event-2', memberId: '', code: '', receivedAt: 1, failedAt: 2, attempts: 1, coalesced: 1, error: { message: 'foreign' } })
   t.match(dead, [{ name: 'onCrmDealAdd', attempts: 3, raw: { data: { FIELDS: { ID: '7' } } } }, { name: '', raw: undefined }])
   t.equal(delivery.counts.dead, 2)
+})
+
+t.test('an install that dies without a verdict is pending no more', async t => {
+  const { reportDead, encryptor, pendingInstalls, b24 } = await bench(t)
+  const [inbound, portal] = await installOf(b24)
+  const pending = { memberId: portal.memberId, token: digestToken(portal.applicationToken) }
+  await pendingInstalls.open(pending, sourceOf(b24.oauthServer, '192.0.2.1'), 'event-1')
+  t.equal(await pendingInstalls.admitEvent(pending), true)
+  const dead = { id: 'event-1', memberId: portal.memberId, code: 'ONAPPINSTALL', receivedAt: 1, failedAt: 2, attempts: 3, coalesced: 1, error: { message: 'The process ended during the attempt' } }
+  reportDead({ ...dead, event: toQueuedEvent(inbound, encryptor, queueOptions({ lifecycle: true, group: '? 192.0.2.0/24' })) })
+  await until(async () => await pendingInstalls.stateOf(pending) === 'abandoned', 'what is quarantined for it learns that')
 })
