@@ -227,3 +227,23 @@ for (const { storage, options } of STORAGES) {
     })
   })
 }
+
+for (const { storage, options } of STORAGES) {
+  t.test(`events of one key of a handler are handled in order of arrival, ${storage}`, async t => {
+    const { app: { bitrix24 }, b24, eventsUrl } = await buildWorld(t, { ...options(t), delivery: { concurrency: 8 } })
+    const portal = b24.portal('acme.bitrix24.com')
+    await portal.install(eventsUrl)
+    await waitForIdle(bitrix24)
+    const seen: string[] = []
+    bitrix24.on('onVoximplantCallEnd', async ({ data }) => {
+      const { CALL_ID, CALL_DURATION } = data as { CALL_ID: string, CALL_DURATION: number }
+      if (Number(CALL_DURATION) === 1) await sleep(100)
+      seen.push(`${CALL_ID} ${CALL_DURATION}`)
+    }, { key: event => event.data.CALL_ID })
+    for (let number = 1; number <= 6; number++) {
+      for (const CALL_ID of ['a', 'b']) t.equal((await portal.send('onVoximplantCallEnd', { CALL_ID, CALL_DURATION: number })).statusCode, 200)
+    }
+    await waitForIdle(bitrix24)
+    for (const call of ['a', 'b']) t.strictSame(seen.filter(line => line.startsWith(call)), [1, 2, 3, 4, 5, 6].map(number => `${call} ${number}`))
+  })
+}

@@ -224,3 +224,27 @@ t.test('a filter compares decoded values, in FIELDS if present', async t => {
   ]
   for (const [filter, data, matches] of rows) t.equal(matchesFilter(filter, data), matches, JSON.stringify([filter, data]))
 })
+
+t.test('a key orders events that are about no item, and one function does', async t => {
+  const { hooks, warnings } = setup()
+  const created = (data: unknown) => () => createEvent({ event: 'ONVOXIMPLANTCALLEND', data, auth: { member_id: 'm' } }).event
+  const byCall = (event: Bitrix24Event) => (event.data as { CALL_ID?: string }).CALL_ID
+  const refused: Array<[names: string, key: unknown, message: RegExp]> = [
+    ['onCrmDealUpdate', byCall, /takes no key: its events are handled one item at a time/],
+    ['onImBotMessageAdd', byCall, /takes no key/],
+    ['onVoximplantCallEnd', 'CALL_ID', /key must be a function/]
+  ]
+  for (const [names, key, message] of refused) t.throws(() => hooks.on(names, () => {}, { key: key as never }), { code: 'FST_B24_INVALID_HANDLER', message }, names)
+  t.throws(() => hooks.onAny(() => {}, { key: byCall as never }), { code: 'FST_B24_INVALID_HANDLER', message: /onAny takes no key/ })
+  t.equal(hooks.keyOf('ONVOXIMPLANTCALLEND', created({ CALL_ID: 'a' })), undefined, 'none without a handler that has one')
+  hooks.on('onVoximplantCallEnd', () => {}, { key: byCall as never })
+  hooks.on('onVoximplantCallEnd', () => {}, { key: byCall as never, id: 'another' })
+  t.throws(() => hooks.on('onVoximplantCallEnd', () => {}, { key: () => 'x', id: 'third' }), { message: /has another key/ })
+  t.equal(hooks.keyOf('ONVOXIMPLANTCALLEND', created({ CALL_ID: 'a' })), 'a')
+  t.equal(hooks.keyOf('ONTASKADD', created({ CALL_ID: 'a' })), undefined)
+  warnings.length = 0
+  for (const data of [{ CALL_ID: '' }, { CALL_ID: 'x'.repeat(257) }]) t.equal(hooks.keyOf('ONVOXIMPLANTCALLEND', created(data)), undefined)
+  hooks.on('onVoximplantCallInit', () => {}, { key: () => { throw new Error('no luck') } })
+  t.equal(hooks.keyOf('ONVOXIMPLANTCALLINIT', created({})), undefined)
+  t.equal(warnings.length, 3, 'and each is warned about')
+})
