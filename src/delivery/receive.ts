@@ -153,18 +153,20 @@ export class QueueIntake implements Intake {
     const { pendingInstalls, verifier, store } = this.#parts
     if (!isLarge(inbound) && await pendingInstalls.admitEvent(pendingInstallOf(inbound))) {
       const group = hasKnownToken(inbound, stored) ? undefined : `? ${networksOf(inbound.ip)[0]}`
-      return await this.#enqueue(inbound, { lifecycle, group, quarantined: true }, { status: 'accepted' })
+      // A sender without the portal's token must not delay events of its items.
+      const isOrdered = !lifecycle && (stored === undefined || stored.install.state === 'uninstalled')
+      return await this.#enqueue(inbound, { lifecycle, group, quarantined: true }, { status: 'accepted' }, isOrdered)
     }
     // The install may have been verified since it was read.
     const verification = verifier.verify(inbound, await store.get(inbound.envelope.auth.member_id))
     return verification.status === 'verified' ? await this.#enqueue(inbound, { lifecycle }, { status: 'accepted', portal: verification.portal }) : verification
   }
 
-  async #enqueue (inbound: InboundEvent, options: Partial<QueueOptions>, receipt: Receipt): Promise<Receipt> {
+  async #enqueue (inbound: InboundEvent, options: Partial<QueueOptions>, receipt: Receipt, isOrdered = options.lifecycle !== true): Promise<Receipt> {
     const { queue, limiter, quotas, encryptor, handlers, coalesce } = this.#parts
     const { auth } = inbound.envelope
     // A quarantined event must not be coalesced with a verified one.
-    const order = options.lifecycle === true ? {} : orderOf(inbound.envelope, handlers, coalesce && options.quarantined !== true)
+    const order = isOrdered ? orderOf(inbound.envelope, handlers, coalesce && options.quarantined !== true) : {}
     const queued = toQueuedEvent(inbound, encryptor, {
       id: randomUUID(),
       ...options,

@@ -95,6 +95,18 @@ t.test('reads an install again that may have been verified meanwhile', async t =
   t.match(added, [{ memberId: 'acme', key: 'deal:7', coalesce: true }])
 })
 
+t.test('an event that names an installed portal without its token does not order those of its items', async t => {
+  for (const isInstalled of [true, false]) {
+    const { delivery, added, store, b24 } = await bench(t)
+    const [{ envelope }, portal] = await installOf(b24)
+    if (isInstalled) await store.swap(portal.memberId, 0, { ...sampleInstall(portal.memberId), token: digestToken(portal.applicationToken) })
+    const forged = { ...envelope, auth: { ...envelope.auth, application_token: secret() } }
+    t.match(await delivery.receiver.receive(forged, sender), { status: 'accepted' })
+    t.match(await delivery.receiver.receive(dealOf(portal.memberId, forged.auth.application_token), sender), { status: 'accepted' })
+    t.equal(added.at(-1)?.key, isInstalled ? undefined : 'deal:7')
+  }
+})
+
 t.test('gives lifecycle events priority, but not a flood of them', async t => {
   const { delivery, added, store, b24 } = await bench(t)
   const [{ envelope }, portal] = await installOf(b24)
