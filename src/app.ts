@@ -76,8 +76,7 @@ async function openAppStorage (settings: Settings, log: FastifyBaseLogger): Prom
 
 function wire (settings: Settings, path: string, log: FastifyBaseLogger, storage: Storage): App {
   const { delivery: deliverySettings, installPage } = settings
-  const { installs: store } = storage
-  const locks = { take: storage.lock.bind(storage) }
+  const { installs: store, locks } = storage
   const queue = deliverySettings.mode === 'inline' ? undefined : newQueue(storage, deliverySettings, log)
   const silent = isSilent(log)
   const handlers = new HandlerRegistry<HandlerContext>({

@@ -68,7 +68,7 @@ const kept = await openStorage({ dataDir }, {
 })
 const rests = {
   Redis: await restOn(new RedisInstallStore(client, app), new RedisLocks(client, app), new RedisLimits(client, RATES)),
-  SQLite: await restOn(kept.installs, { take: kept.lock.bind(kept) }, new LocalLimits(RATES))
+  SQLite: await restOn(kept.installs, kept.locks, new LocalLimits(RATES))
 }
 const bare = new B24OAuth({
   ...PAIR,

@@ -25,7 +25,7 @@ export async function openStorage ({ installStore, redis, dataDir }: StorageChoi
   const storage = await openingStorage(storageOf({ redis, dataDir }), async () => (
     redis === undefined ? await openSqliteStorage(dataDir, settings) : await openRedisStorage(redis, settings)
   ))
-  return own === undefined ? storage : { ...storage, installs: own, lock: storage.lock.bind(storage), close: storage.close.bind(storage) }
+  return own === undefined ? storage : { ...storage, installs: own }
 }
 
 /** Adds a deadline and the error code to a custom store, so that requests are always answered in time. */

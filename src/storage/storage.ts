@@ -12,11 +12,7 @@ export interface Storage {
   readonly pendingInstalls: PendingInstalls
   readonly events: EventStore
   readonly limits: PortalBuckets
-  /**
-   * Acquires a lock for `ttlMs`; resolves with `undefined` if another process has it.
-   * @throws FST_B24_STORE_UNAVAILABLE if the storage does not answer within a second; the lock may be acquired anyway
-   */
-  lock (name: string, ttlMs: number): Promise<Lock | undefined>
+  readonly locks: Locks
   /** Closes what was opened, but no connection of the caller. Never rejects. */
   close (): Promise<void>
 }

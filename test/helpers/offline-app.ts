@@ -46,7 +46,7 @@ export async function openOfflineApp (settings: OfflineAppSettings): Promise<Off
   const { storage, clientId, clientSecret, oauthServer, journal, port, offline: times } = settings
   const delivery = completeDelivery({ stalledAfterMs: 3_000, ...settings.delivery })
   const kept = await openStorage({ dataDir: '', ...storage }, storageSettings(appId(clientId), { events: delivery }))
-  const place = { store: kept.installs, locks: { take: kept.lock.bind(kept) } }
+  const place = { store: kept.installs, locks: kept.locks }
   const app = Fastify({ forceCloseConnections: true, logger: { level: 'warn', stream: { write: keepLog } } })
   const { log } = app
   keepAnswers(app)

@@ -33,7 +33,7 @@ export interface TokenPlace {
 
 export async function openPlace ({ storage, clientId }: TokenSettings): Promise<TokenPlace> {
   const opened = await openStorage({ dataDir: '', ...storage }, storageSettings(appId(clientId)))
-  return { store: opened.installs, locks: { take: opened.lock.bind(opened) }, close: async () => await opened.close() }
+  return { store: opened.installs, locks: opened.locks, close: async () => await opened.close() }
 }
 
 /** Logs where the suite looks for secrets. */

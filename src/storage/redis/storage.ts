@@ -54,7 +54,7 @@ export async function openRedisStorage (option: RedisOption, settings: StorageSe
         onWarning
       }),
       limits: new RedisLimits(asked),
-      lock: (name, ttlMs) => locks.take(name, ttlMs),
+      locks,
       close: async () => {
         channel.close()
         await Promise.all(opened.map(quit))

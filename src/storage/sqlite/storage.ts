@@ -20,13 +20,12 @@ import { prepareSchema } from './schema.ts'
 export async function openSqliteStorage (dataDir: string, { app, events }: StorageSettings): Promise<Storage> {
   const folder = resolve(dataDir)
   const db = await openDatabase(join(folder, app))
-  const locks = new SqliteLocks(db)
   return {
     installs: new SqliteInstallStore(db),
     pendingInstalls: new SqlitePendingInstalls(db),
     events: new SqliteEvents(db, events),
     limits: LocalLimits.of(folder),
-    lock: async (name, ttlMs) => await locks.take(name, ttlMs),
+    locks: new SqliteLocks(db),
     close: async () => await db.close()
   }
 }
