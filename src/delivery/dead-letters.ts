@@ -168,7 +168,7 @@ const KEYS: readonly string[] = ['memberId', 'event'] satisfies Array<keyof Dead
  *
  * @throws FST_B24_INVALID_FILTER
  */
-export function checkDeadLetterFilter (filter: unknown): DeadLetterFilter {
+function checkDeadLetterFilter (filter: unknown): DeadLetterFilter {
   // A Map or a promise has no keys, but does not mean "all".
   if (Object.prototype.toString.call(filter) !== '[object Object]') throw new FST_B24_INVALID_FILTER('must be an id or an object')
   for (const [key, value] of Object.entries(filter as object)) {
@@ -179,7 +179,7 @@ export function checkDeadLetterFilter (filter: unknown): DeadLetterFilter {
 }
 
 /** Converts a filter to a predicate; `undefined` for one that matches all. */
-export function predicateOf ({ memberId, event }: DeadLetterFilter): DeadEventFilter | undefined {
+function predicateOf ({ memberId, event }: DeadLetterFilter): DeadEventFilter | undefined {
   if (memberId === undefined && event === undefined) return undefined
   const wanted = event?.toUpperCase()
   return dead => (memberId ?? dead.memberId) === dead.memberId && (wanted === undefined || [dead.code, baseCode(dead.code)].includes(wanted))

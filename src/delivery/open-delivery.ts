@@ -92,7 +92,7 @@ export function openDelivery (parts: DeliveryParts): Delivery {
     ? new InlineProcessor(common)
     : new QueueIntake({ ...common, queue, quotas, coalesce: settings.coalesce })
   return {
-    receiver: new Receiver({ store, intake, rejections, counts }),
+    receiver: new Receiver({ store, intake, installVerifier, rejections, counts }),
     pages: parts.page === true ? new InstallFromPage({ ...common, intake }) : undefined,
     deadLetters: new DeadLetters(queue?.deadLetters ?? NO_DEAD_LETTERS, store, webhooks, code => installVerifier.isLifecycleEvent(code)),
     counts,

@@ -171,7 +171,7 @@ export class InlineProcessor implements Intake {
    */
   async take (inbound: InboundEvent, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<Receipt> {
     const { verifier, installVerifier, lifecycle, dispatcher, closing, counts } = this.#parts
-    const isLifecycle = installVerifier.isLifecycleEvent(inbound.envelope.event.toUpperCase())
+    const isLifecycle = installVerifier.isLifecycleEvent(inbound.envelope.event)
     const verification = isLifecycle ? await lifecycle.apply(inbound, stored) : verifier.verify(inbound, stored)
     if (verification.status === 'rejected' || verification.status === 'stale') return verification
     const pass = { portal: verification.portal, log, run: closing }

@@ -27,11 +27,11 @@ export interface Intake {
 export interface ReceiverParts {
   store: InstallStore
   intake: Intake
+  installVerifier: Pick<InstallVerifier, 'isLifecycleEvent'>
   rejections: Rejections
   counts: EventCounts
 }
 
-const LIFECYCLE = /^ONAPP(INSTALL|UPDATE|USERREADY|UNINSTALL)$/i
 /** Limits what a portal can add to its record, which is read with every event. */
 const SCOPE_NAME = /^[\w.:-]{1,64}$/
 const MAX_SCOPES = 200
@@ -68,7 +68,7 @@ export class Receiver {
   /** Stores a new scope or status from a verified event. On failure the event is accepted anyway: the next one contains them again. */
   async #updateAccess (inbound: InboundEvent, stored: StoredInstall | undefined, log: FastifyBaseLogger): Promise<StoredInstall | undefined> {
     // Lifecycle events are verified differently and store more.
-    if (stored === undefined || LIFECYCLE.test(inbound.envelope.event) || !hasCurrentToken(inbound, stored)) return stored
+    if (stored === undefined || this.#parts.installVerifier.isLifecycleEvent(inbound.envelope.event) || !hasCurrentToken(inbound, stored)) return stored
     const install = applyAuthFact(stored.install, authFactOf(inbound), Date.now())
     if (install === stored.install) return stored
     try {
@@ -119,7 +119,7 @@ export class QueueIntake implements Intake {
   async take (inbound: InboundEvent, stored: StoredInstall | undefined, _log: FastifyBaseLogger): Promise<Receipt> {
     const { verifier, installVerifier } = this.#parts
     if (inbound.facts !== undefined) return await this.#enqueue(inbound, { lifecycle: true }, { status: 'accepted' })
-    const isLifecycle = installVerifier.isLifecycleEvent(inbound.envelope.event.toUpperCase())
+    const isLifecycle = installVerifier.isLifecycleEvent(inbound.envelope.event)
     const rejection = isLifecycle ? installVerifier.precheck(inbound, stored) : undefined
     if (rejection !== undefined) return rejection
     const verification = verifier.verify(inbound, stored)

@@ -138,7 +138,7 @@ function isUnchanged (outcome: FactOutcome, { type }: InstallFact): boolean {
 }
 
 /** Returns the lifecycle hook for an outcome with its argument; `undefined` if nothing changed. */
-export function hookCallOf (outcome: FactOutcome, install: Install, known: Install | undefined, data: LifecycleData): HookCall | undefined {
+function hookCallOf (outcome: FactOutcome, install: Install, known: Install | undefined, data: LifecycleData): HookCall | undefined {
   switch (outcome) {
     case 'installed': return { hook: 'onInstall', fact: { reinstall: false } }
     case 'reinstalled': return { hook: 'onInstall', fact: { reinstall: true } }

@@ -76,9 +76,9 @@ export class InstallVerifier {
     this.#pairs = pairs
   }
 
-  /** Returns whether an event with this code changes an install. */
+  /** Returns whether an event with this code, in any case, changes an install. */
   isLifecycleEvent (code: string): boolean {
-    return this.#byCode.has(code)
+    return this.#byCode.has(code.toUpperCase())
   }
 
   /** Returns whether an OAuth server must confirm the event. */

@@ -40,7 +40,6 @@ export async function openRedisStorage (option: RedisOption, settings: StorageSe
     // Asked, and not waited for: it stops nobody.
     checkDurability(client).then(problem => { if (problem !== undefined) onWarning(problem) })
     const asked = bounded(client)
-    const locks = new RedisLocks(asked, app)
     return {
       installs: new RedisInstallStore(asked, app),
       pendingInstalls: new RedisPendingInstalls(asked, app),
@@ -54,7 +53,7 @@ export async function openRedisStorage (option: RedisOption, settings: StorageSe
         onWarning
       }),
       limits: new RedisLimits(asked),
-      locks,
+      locks: new RedisLocks(asked, app),
       close: async () => {
         channel.close()
         await Promise.all(opened.map(quit))
