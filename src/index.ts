@@ -8,7 +8,7 @@ export type { DeliveryOptions } from './delivery/delivery-options.ts'
 export type { Bitrix24, EventHandler, Health } from './bitrix24.ts'
 
 export { EntityType } from './events/event-map.ts'
-export type { HttpDispatcher } from './http-dispatcher.ts'
+export type { HttpDispatcher } from './oauth/request.ts'
 export type { Bitrix24Event, EventAuth } from './events/event.ts'
 export type { Bitrix24EventMap, EventCode, EventData, EventName } from './events/event-map.ts'
 export type { EventFilter } from './events/filter.ts'
@@ -35,6 +35,6 @@ export type { OfficialClient, OfficialClientMissing } from './portal/rest/offici
 export type { Install, InstallState, PairOwner, EncryptedPair, Suspension, TokenDigest } from './installs/install.ts'
 export type { InstallList, InstallStore, StoredInstall } from './storage/install-store.ts'
 export type { EventCounts as QueueCounts } from './storage/event-store.ts'
-export type { RedisClient } from './storage/redis/client.ts'
+export type { RedisClient } from './storage/redis/connect.ts'
 
 export * as errors from './errors.ts'

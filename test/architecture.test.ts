@@ -2,13 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
-/** From the ground up: a room imports from rooms before it, and from itself. Rooms in one line do not know each other. */
-const FLOORS = [['errors', 'http-dispatcher'], ['validation', 'load-package'], ['wire', 'async'], ['oauth', 'installs'], ['storage', 'events'], ['portal'], ['delivery'], ['routes'], ['options', 'bitrix24', 'process-warnings'], ['app', 'decorators'], ['plugin'], ['index']]
-/** Built on the house, and not part of it. */
+/** Lowest first. A part (a folder of `src/`, or a file there) imports from itself and from lower layers; parts of one layer do not know each other. */
+const LAYERS = [['errors'], ['validation', 'load-package'], ['wire', 'async'], ['oauth', 'installs'], ['storage', 'events'], ['portal'], ['delivery'], ['routes'], ['options', 'bitrix24', 'process-warnings'], ['app', 'decorators'], ['plugin'], ['index']]
+/** Built on the layers below `routes`, and imported by none. */
 const OUTSIDE = ['testing']
 const WITH_FASTIFY = /^(plugin\.ts|decorators\.ts|routes\/|testing\/)/
 
-/** Words of before 0.2 that the field does not use, or uses for something else. STYLE.md and README have the ones that stand in their place. */
+/** Words that names here once had, and that the field does not use, or uses for something else. */
 const OLD_WORDS = new RegExp('\\b(' + [
   'acting', 'acts', 'announcements?', 'anew', 'aside', 'bell', 'bull \\w+', 'bury', 'check queue', 'claims?', 'coming', 'echo',
   'embedded', 'event hooks', 'event admission', 'event shelf', 'express lane', 'fair queue', 'fair turns', 'finder', 'frame page', 'latch', 'glance', 'held', 'hold',
@@ -23,21 +23,21 @@ interface Import { file: string, target: string, isType: boolean }
 const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts'))
 const imports = files.flatMap(importsOf)
 
-t.test('every room imports only from rooms nearer the ground', async t => {
-  const floorOf = (room: string) => FLOORS.findIndex(rooms => rooms.includes(room))
+t.test('every part imports only from lower layers', async t => {
+  const layerOf = (part: string) => LAYERS.findIndex(parts => parts.includes(part))
   for (const { file, target } of imports.filter(({ target }) => target.startsWith('.'))) {
-    const [from, to] = [roomOf(file), roomOf(normalize(join(dirname(file), target)))]
+    const [from, to] = [partOf(file), partOf(normalize(join(dirname(file), target)))]
     if (from === to) continue
-    if (OUTSIDE.includes(from)) t.ok(floorOf(to) < floorOf('routes'), `${file} -> ${target}`)
-    else t.ok(floorOf(to) !== -1 && floorOf(to) < floorOf(from), `${file} -> ${target}`)
+    if (OUTSIDE.includes(from)) t.ok(layerOf(to) < layerOf('routes'), `${file} -> ${target}`)
+    else t.ok(layerOf(to) !== -1 && layerOf(to) < layerOf(from), `${file} -> ${target}`)
   }
 })
 
-t.test('folders in a room do not lean on each other', async t => {
+t.test('no two folders of a part import each other', async t => {
   const pairs = imports.filter(({ target }) => target.startsWith('.')).flatMap(({ file, target }) => {
     const [from, to] = [dirname(file), dirname(normalize(join(dirname(file), target)))]
-    // A room's own files are its contracts, below its folders, and what puts the folders together, above them.
-    return dirname(from) === dirname(to) && from !== to && roomOf(file) !== from ? [`${from} -> ${to}`] : []
+    // A part's own files are its contracts, below its folders, and what puts the folders together, above them.
+    return dirname(from) === dirname(to) && from !== to && partOf(file) !== from ? [`${from} -> ${to}`] : []
   })
   t.ok(pairs.length > 0)
   for (const pair of new Set(pairs)) t.notOk(pairs.includes(pair.split(' -> ').reverse().join(' -> ')), pair)
@@ -88,7 +88,7 @@ function exportsOf (file: string): string[] {
   return Array.from(text.matchAll(/^export (?:default )?(?:declare )?(?:async )?(?:abstract )?(?:function\*?|class|const|let|interface|type) \*? ?(\w+)/gm), ([, name]) => name!)
 }
 
-function roomOf (path: string): string {
+function partOf (path: string): string {
   return path.split('/')[0]!.replace(/\.ts$/, '')
 }
 

@@ -37,9 +37,9 @@ t.test('every folder of src stands in the tree', async t => {
 })
 
 t.test('the order of imports is that of the test', async t => {
-  const floors = /const FLOORS = (\[.*\])$/m.exec(readFileSync('test/architecture.test.ts', 'utf8'))?.[1] ?? ''
-  const told = /## Which way imports go.*?^```\n(.*?)^```/ms.exec(texts.get('docs/ARCHITECTURE.md') ?? '')?.[1] ?? ''
-  t.strictSame(told.trim().split('\n').reverse().map(line => line.split('  ')), JSON.parse(floors.replaceAll("'", '"')))
+  const layers = /const LAYERS = (\[.*\])$/m.exec(readFileSync('test/architecture.test.ts', 'utf8'))?.[1] ?? ''
+  const described = /## Which way imports go.*?^```\n(.*?)^```/ms.exec(texts.get('docs/ARCHITECTURE.md') ?? '')?.[1] ?? ''
+  t.strictSame(described.trim().split('\n').reverse().map(line => line.split('  ')), JSON.parse(layers.replaceAll("'", '"')))
 })
 
 t.test('every snippet of the docs compiles', async t => {

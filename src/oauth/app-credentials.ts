@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_APP_KEYS } from '../errors.ts'
-import type { HttpDispatcher } from '../http-dispatcher.ts'
+import type { HttpDispatcher } from './request.ts'
 import { refreshGrant } from './oauth-server.ts'
 
 export interface AppCredentialsParts {

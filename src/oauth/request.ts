@@ -1,7 +1,13 @@
 import { FST_B24_OAUTH_UNAVAILABLE } from '../errors.ts'
-import type { HttpDispatcher } from '../http-dispatcher.ts'
 import { type TimeoutOptions, withTimeout } from '../async/with-timeout.ts'
 import { isObject } from '../validation.ts'
+
+/**
+ * A `Dispatcher` of undici 6 or later, such as its `ProxyAgent`. Typed structurally, so that no undici version becomes part of the public types.
+ */
+export interface HttpDispatcher {
+  dispatch (options: never, handler: never): boolean
+}
 
 export interface OAuthResponse {
   status: number

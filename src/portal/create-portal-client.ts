@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { HttpDispatcher } from '../http-dispatcher.ts'
+import type { HttpDispatcher } from '../oauth/request.ts'
 import type { InstallStore } from '../storage/install-store.ts'
 import { AppCredentials } from '../oauth/app-credentials.ts'
 import type { Encryptor } from '../oauth/encryption.ts'

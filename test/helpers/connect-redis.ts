@@ -1,5 +1,4 @@
-import type { BoundedClient } from '../../src/storage/redis/client.ts'
-import { bounded, openIoredis, quit, type RedisOption } from '../../src/storage/redis/connect.ts'
+import { bounded, type BoundedClient, openIoredis, quit, type RedisOption } from '../../src/storage/redis/connect.ts'
 
 export interface RedisConnection {
   client: BoundedClient

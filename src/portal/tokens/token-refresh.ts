@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_B24_APP_KEYS } from '../../errors.ts'
-import type { HttpDispatcher } from '../../http-dispatcher.ts'
 import type { AccessTransition } from '../../installs/access-transitions.ts'
 import type { Install, PairOwner } from '../../installs/install.ts'
 import type { AppCredentials } from '../../oauth/app-credentials.ts'
 import type { Encryptor } from '../../oauth/encryption.ts'
 import { fetchAppInfo, type RefreshedPair, refreshGrant } from '../../oauth/oauth-server.ts'
-import { unavailable } from '../../oauth/request.ts'
+import { type HttpDispatcher, unavailable } from '../../oauth/request.ts'
 import type { OAuthErrorResponse } from '../../oauth/response.ts'
 import {
   type AccessRecords, type AccessState, type PortalAccess, type PortalListener, type SelectedPair, selectPair, toPortalAccess, validPairs

@@ -1,4 +1,4 @@
-import type { BoundedClient } from './client.ts'
+import type { BoundedClient } from './connect.ts'
 import { bucketKey } from './keys.ts'
 import { BUCKET_RATES, MAX_CLOSED_MS, type BucketRates, type PortalBuckets, type Reservation } from '../call-rate-limits.ts'
 

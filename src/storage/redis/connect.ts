@@ -1,6 +1,5 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { resolve } from 'node:path'
-import type { BoundedClient, RedisClient } from './client.ts'
 import { FST_B24_INVALID_OPTIONS } from '../../errors.ts'
 import { loadPackage } from '../../load-package.ts'
 import { bareError, storeUnavailable, withinDeadline } from '../unavailable.ts'
@@ -25,6 +24,23 @@ const MOST_KEYS = 16
 
 /** What a connection of one's own relies on, whatever the options of the caller. */
 const OWN = { lazyConnect: true, replyMapping: 'legacy', enableAutoPipelining: false, stringNumbers: false, enableOfflineQueue: true } as const
+
+/**
+ * What the plugin asks of a Redis client. `Redis` and `Cluster` of ioredis 5 and 6 both have it, so an app can pass
+ * the client that it already owns.
+ */
+export interface RedisClient {
+  mget (keys: string[]): Promise<Array<string | null>>
+  eval (script: string, numberOfKeys: number, ...keysAndArguments: Array<string | number>): Promise<unknown>
+  /** The queue has connections of its own, to where this one is connected. */
+  duplicate (...args: never[]): unknown
+}
+
+/** What the stores use. Every command is answered in time or rejects with `FST_B24_STORE_UNAVAILABLE`. */
+export interface BoundedClient extends Pick<RedisClient, 'eval'> {
+  /** All keys that are asked for at once must be of one app: they travel in one command. */
+  get (key: string): Promise<string | null>
+}
 
 /** A URL (`redis://`, `rediss://`), ioredis options, or a client that the caller owns and closes. */
 export type RedisOption = string | RedisOptions | RedisClient

@@ -1,6 +1,6 @@
 import type { Install } from '../../installs/install.ts'
 import type { InstallList, InstallStore, StoredInstall } from '../install-store.ts'
-import type { BoundedClient } from './client.ts'
+import type { BoundedClient } from './connect.ts'
 import { type AppKeys, appKeys } from './keys.ts'
 import { ParseCache, decodeRecord, encodeRecord } from '../install-record.ts'
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { BoundedClient } from './client.ts'
+import type { BoundedClient } from './connect.ts'
 import { type AppKeys, appKeys } from './keys.ts'
 import type { Lock, Locks } from '../storage.ts'
 

@@ -1,4 +1,4 @@
-import type { BoundedClient } from './client.ts'
+import type { BoundedClient } from './connect.ts'
 import { appKeys } from './keys.ts'
 import { MAX_ADMITTED_EVENTS, MAX_EVENTS_PER_PENDING_INSTALL, PENDING_INSTALL_TTL_MS, type PendingInstall, type PendingInstalls, type PendingState } from '../pending-installs.ts'
 import { NETWORK_SHARE, slotsOf, SUBNETWORK_SHARE, type Source } from '../network-share.ts'
